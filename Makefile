@@ -1,0 +1,37 @@
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PHOTO ?=
+VIDEO ?=
+OUTPUT ?= demo/demo.mp4
+
+.PHONY: help demo test test-fast lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## enrol a portrait, drive it with a talking clip, write demo/demo.mp4 (PHOTO=me.jpg VIDEO=clip.mp4 for your own)
+	@VENV=$(VENV) scripts/setup.sh demo
+	@$(PY) scripts/demo.py --output "$(OUTPUT)" $(if $(PHOTO),--photo "$(PHOTO)") $(if $(VIDEO),--video "$(VIDEO)")
+
+test: ## everything that can be tested here, with real kernels and devices
+	@VENV=$(VENV) scripts/setup.sh test
+	@$(PY) -m pytest
+
+test-fast: ## the tests without the end-to-end ones
+	@VENV=$(VENV) scripts/setup.sh test
+	@$(PY) -m pytest -m "not e2e"
+
+lint: ## ruff (rules and format) and mypy --strict
+	@VENV=$(VENV) scripts/setup.sh test
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy
+
+format: ## let ruff mend and lay out the code
+	@VENV=$(VENV) scripts/setup.sh test
+	@$(PY) -m ruff check --fix
+	@$(PY) -m ruff format
+
+clean: ## remove the environment, caches and the demo's output (avatars and the tracker model stay)
+	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache
+	find avatar engines export tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
