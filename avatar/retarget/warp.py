@@ -1,0 +1,82 @@
+"""The correspondence that landmarks already hold: a thin-plate-spline flow from the driving pose back to the source.
+
+Source: F. L. Bookstein, "Principal Warps: Thin-Plate Splines and the Decomposition of Deformations", PAMI 1989.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.retarget.face_regions import WARP_CONTROL
+
+SMOOTHING = 2e-5  # keeps the spline sane where shut lids or lips bring control points together
+BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background
+
+Array = NDArray[np.float32]
+
+
+class LandmarkWarp:
+    """Backward warp: for a place in the driving picture, where to look in the source picture.
+
+    `source` and `driving` are (478, 2+) landmarks in [0, 1] of their crops. Places and results are (x, y) in [-1, 1],
+    the convention of grid_sample with align_corners=False.
+    """
+
+    def __init__(self, source: Array, driving: Array) -> None:
+        border = _border()
+        control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, border]).astype(np.float64)
+        target = np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, border]).astype(np.float64)
+        n = len(control)
+        squared = ((control[:, None] - control[None]) ** 2).sum(-1)
+        system = np.zeros((n + 3, n + 3))
+        system[:n, :n] = _kernel(squared) + SMOOTHING * np.eye(n)
+        system[:n, n] = system[n, :n] = 1.0
+        system[:n, n + 1 :] = control
+        system[n + 1 :, :n] = control.T
+        right = np.zeros((n + 3, 2))
+        right[:n] = target - control  # displacement, so that smoothing pulls towards standing still
+        self._weights = np.linalg.solve(system, right).astype(np.float32)
+        self._control = control.astype(np.float32)
+
+    def at(self, places: Array) -> Array:
+        """(..., 2) places in the driving picture to (..., 2) places in the source picture."""
+        flat = places.reshape(-1, 2).astype(np.float32)
+        # |a-b|² by one matrix product: three times faster than broadcasting for a 64×64 grid
+        squared = (flat * flat).sum(1)[:, None] + (self._control * self._control).sum(1)[None]
+        squared -= 2.0 * (flat @ self._control.T)
+        n = len(self._control)
+        moved = flat + _kernel(squared) @ self._weights[:n] + self._weights[n] + flat @ self._weights[n + 1 :]
+        return np.asarray(moved.reshape(places.shape), np.float32)
+
+
+def _kernel(squared: NDArray[Any]) -> NDArray[Any]:
+    squared = np.maximum(squared, 1e-9)
+    result: NDArray[Any] = squared * np.log(squared)
+    return result
+
+
+@lru_cache(maxsize=8)
+def pixel_grid(height: int, width: int) -> Array:
+    """(height, width, 2) centres of the pixels as (x, y) in [-1, 1], align_corners=False."""
+    xs = (np.arange(width, dtype=np.float32) + 0.5) * 2 / width - 1
+    ys = (np.arange(height, dtype=np.float32) + 0.5) * 2 / height - 1
+    grid = np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32)
+    grid.setflags(write=False)
+    return grid
+
+
+@lru_cache(maxsize=1)
+def _border() -> Array:
+    side = np.linspace(-1, 1, BORDER_POINTS_PER_SIDE, dtype=np.float32)
+    edge = np.ones_like(side)
+    points = [np.stack(pair, -1) for pair in ((side, -edge), (side, edge), (-edge, side), (edge, side))]
+    return np.unique(np.concatenate(points), axis=0).astype(np.float32)
+
+
+def landmark_flow(source: Array, driving: Array, size: int) -> Array:
+    """(size, size, 2) backward flow from a driving pose to the source picture, in [-1, 1]."""
+    return LandmarkWarp(source, driving).at(pixel_grid(size, size))
