@@ -1,0 +1,46 @@
+"""Trained weights as one safetensors file with the configuration in its header. No pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from avatar.errors import InputError
+from avatar.model.config import ModelConfig
+from avatar.model.embedder import Embedder
+from avatar.model.generator import Generator
+
+
+def build_networks(config: ModelConfig) -> tuple[Generator, Embedder]:
+    generator = Generator(config)
+    return generator, Embedder(config, generator.psi_size)
+
+
+def save_weights(path: Path, generator: Generator, embedder: Embedder, about: dict[str, Any]) -> None:
+    """Write G and E as one safetensors file (half precision: the export widens it again)."""
+    tensors = {f"generator.{k}": v.half().contiguous() for k, v in generator.state_dict().items()}
+    tensors |= {f"embedder.{k}": v.half().contiguous() for k, v in embedder.state_dict().items()}
+    header = {"config": json.dumps(generator.config.to_dict()), "about": json.dumps(about)}
+    beside = path.with_name(path.name + ".part")
+    save_file(tensors, beside, metadata=header)
+    beside.replace(path)
+
+
+def load_weights(path: Path) -> tuple[Generator, Embedder, dict[str, Any]]:
+    """Read what `save_weights` wrote. Raises InputError naming the file."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            config = ModelConfig.from_dict(json.loads(header["config"]))
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        generator, embedder = build_networks(config)
+        for prefix, network in (("generator.", generator), ("embedder.", embedder)):
+            part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            network.load_state_dict(part)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is no visavis checkpoint ({error}). Train one with `visavis train`.") from error
+    return generator.eval(), embedder.eval(), json.loads(header.get("about", "{}"))

@@ -1,0 +1,181 @@
+"""G, size `fast`: the person's picture is warped by the landmarks' flow; small nets correct it and paint what is new.
+
+After Zakharov et al., "Fast Bi-layer Neural Synthesis of One-Shot Realistic Head Avatars", ECCV 2020, with the coarse
+flow given by the landmarks, and own nets for mouth and eyes, where people look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avatar.model.blocks import SLOPE, AdaINConv, AdaINResidual, sample, sample_or_nothing, upsample
+from avatar.model.config import ModelConfig, RegionConfig
+
+DRAWING_CHANNELS = 3
+FLOW_REACH = 0.12  # how far the learned flow may move a place, in the source's [-1, 1]
+SHADE_REACH = 0.3
+
+
+@dataclass
+class Region:
+    """What one region net gives. All at the output's resolution but `paint`, which is at the drawing's."""
+
+    picture: Tensor  # (B, 3, H, W) the warped source with shading, with the painted layer over it
+    warped: Tensor  # (B, 3, H, W) the warped source alone
+    paint: Tensor  # (B, 3, h, w)
+    mask: Tensor  # (B, 1, H, W) share of the painted layer
+
+
+class RegionNet(nn.Module):
+    """A U-Net over a drawing and the coarsely warped source: residual flow, shading, painted layer and its mask."""
+
+    def __init__(self, config: RegionConfig, paint_prior: tuple[float, float]) -> None:
+        """`paint_prior` is the mask's logit outside and inside of the drawing's first channel at the start."""
+        super().__init__()
+        channels = config.channels
+        self.prior_outside, prior_inside = paint_prior
+        self.prior_step = prior_inside - self.prior_outside
+        self.stem = nn.Conv2d(4 * (3 + DRAWING_CHANNELS) + 1, channels[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
+        self.residual = nn.ModuleList(AdaINResidual(channels[-1]) for _ in range(config.residual_blocks))
+        steps = list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
+        self.up_adain = AdaINConv(steps[0][0] + steps[0][1], steps[0][1])
+        self.up = nn.ModuleList(nn.Conv2d(a + b, b, 3, padding=1) for a, b in steps[1:])
+        self.head = nn.Conv2d(channels[0], 2 + 3 + 4 + 12, 3, padding=1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        if self.head.bias is not None:
+            nn.init.zeros_(self.head.bias)
+        self.psi_sizes = [4 * channels[-1]] * config.residual_blocks + [2 * steps[0][1]]
+
+    @property
+    def psi_size(self) -> int:
+        return sum(self.psi_sizes)
+
+    def forward(self, source: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor, scale: int) -> Region:
+        """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
+        coarse = sample(source, upsample(flow, 2))
+        x = F.pixel_unshuffle(torch.cat([coarse * 2 - 1, drawing], dim=1), 2)
+        x = F.leaky_relu(self.stem(torch.cat([x, _stretch(flow)], dim=1)), SLOPE)
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = F.leaky_relu(down(x), SLOPE)
+        person = psi.split(self.psi_sizes, dim=1)
+        for block, part in zip(self.residual, person, strict=False):
+            x = block(x, part)
+        x = self.up_adain(torch.cat([upsample(x, 2), skips.pop()], dim=1), person[-1])
+        for up in self.up:
+            x = F.leaky_relu(up(torch.cat([upsample(x, 2), skips.pop()], dim=1)), SLOPE)
+        residual, shade, mask, paint = self.head(x).split([2, 3, 4, 12], dim=1)
+
+        warped = sample(source, upsample(flow + FLOW_REACH * torch.tanh(residual), 2 * scale))
+        paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
+        logit = F.pixel_shuffle(mask, 2) + self.prior_outside + self.prior_step * drawing[:, :1]
+        mask = torch.sigmoid(logit)
+        painted = paint
+        if scale > 1:
+            mask, painted = upsample(mask, scale), upsample(paint, scale)
+        shaded = warped + SHADE_REACH * upsample(torch.tanh(shade), 2 * scale)
+        return Region(shaded + mask * (painted - shaded), warped, paint, mask)
+
+
+class Generator(nn.Module):
+    """G(y; ψ) with the source picture as texture. Inputs as made by `avatar.retarget.conditioning`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.face = RegionNet(config.face, paint_prior=(-4.0, -4.0))
+        self.mouth = RegionNet(config.mouth, paint_prior=(-3.0, 2.0))
+        self.eye = RegionNet(config.eye, paint_prior=(-2.0, 0.5))
+        self.psi_sizes = [self.face.psi_size, self.mouth.psi_size, self.eye.psi_size]
+
+    @property
+    def psi_size(self) -> int:
+        return sum(self.psi_sizes)
+
+    def regions(
+        self,
+        source: Tensor,
+        psi: Tensor,
+        face_flow: Tensor,
+        face_drawing: Tensor,
+        mouth_flow: Tensor,
+        mouth_drawing: Tensor,
+        eyes_flow: Tensor,
+        eyes_drawing: Tensor,
+    ) -> tuple[Region, Region, Region]:
+        """Face, mouth and eyes ((2·B) rows, right and left of each picture in turn), not yet put together."""
+        face_psi, mouth_psi, eye_psi = psi.split(self.psi_sizes, dim=1)
+        face_scale = self.config.picture_size_px // face_drawing.shape[-1]
+        face = self.face(source, face_flow, face_drawing, face_psi, face_scale)
+        mouth = self.mouth(source, mouth_flow, mouth_drawing, mouth_psi, 1)
+        both = source.repeat_interleave(2, dim=0), eye_psi.repeat_interleave(2, dim=0)
+        eyes = self.eye(both[0], eyes_flow.flatten(0, 1), eyes_drawing.flatten(0, 1), both[1], 1)
+        return face, mouth, eyes
+
+    def forward(
+        self,
+        source: Tensor,
+        psi: Tensor,
+        face_flow: Tensor,
+        face_drawing: Tensor,
+        mouth_flow: Tensor,
+        mouth_drawing: Tensor,
+        mouth_paste: Tensor,
+        eyes_flow: Tensor,
+        eyes_drawing: Tensor,
+        eyes_paste: Tensor,
+    ) -> Tensor:
+        """The finished face (B, 3, 256, 256) in [0, 1]."""
+        face, mouth, eyes = self.regions(
+            source, psi, face_flow, face_drawing, mouth_flow, mouth_drawing, eyes_flow, eyes_drawing
+        )
+        picture = paste(face.picture, mouth.picture, mouth_paste)
+        eye_pictures = eyes.picture.unflatten(0, (-1, 2))
+        for side in range(2):
+            picture = paste(picture, eye_pictures[:, side], eyes_paste[:, side])
+        return picture.clamp(0.0, 1.0)
+
+
+def paste(picture: Tensor, crop: Tensor, to_crop: Tensor) -> Tensor:
+    """Blend a crop (B, 3, h, w) into a picture (B, 3, H, W); `to_crop` (B, 2, 3) maps picture to crop in [-1, 1]."""
+    height, width = picture.shape[-2:]
+    grid = _pixel_grid(height, width).to(picture)  # (3, H·W)
+    places = torch.matmul(to_crop, grid).unflatten(2, (height, width))
+    window = soft_window(*crop.shape[-2:]).to(picture).expand(crop.shape[0], 1, -1, -1)
+    layer = sample_or_nothing(torch.cat([crop, window], dim=1), places)
+    return picture + layer[:, 3:] * (layer[:, :3] - picture)
+
+
+def soft_window(height: int, width: int) -> Tensor:
+    """(1, 1, height, width): 1 in the middle, falling to 0 over the outer quarter, so that a crop leaves no seam."""
+
+    def ramp(n: int) -> Tensor:
+        edge = 1 - ((torch.arange(n) + 0.5) * 2 / n - 1).abs()
+        return (edge / 0.25 - 0.12).clamp(0, 1)
+
+    flat = ramp(height)[:, None] * ramp(width)[None]
+    return (flat * flat * (3 - 2 * flat))[None, None]
+
+
+def _pixel_grid(height: int, width: int) -> Tensor:
+    xs = (torch.arange(width) + 0.5) * 2 / width - 1
+    ys = (torch.arange(height) + 0.5) * 2 / height - 1
+    grid = torch.stack([xs[None].expand(height, -1), ys[:, None].expand(-1, width), torch.ones(height, width)])
+    return grid.flatten(1)
+
+
+def _stretch(flow: Tensor) -> Tensor:
+    """log |det J| of a flow (B, 2, h, w) as (B, 1, h, w), clipped: where the warp stretches or crushes a texture."""
+    height, width = flow.shape[-2:]
+    padded = F.pad(flow, (0, 1, 0, 1), mode="replicate")
+    along_x = (padded[:, :, :-1, 1:] - flow) * (width / 2)
+    along_y = (padded[:, :, 1:, :-1] - flow) * (height / 2)
+    det = along_x[:, :1] * along_y[:, 1:] - along_x[:, 1:] * along_y[:, :1]
+    return torch.log(det.abs().clamp(0.05, 20.0))

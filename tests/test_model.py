@@ -1,0 +1,110 @@
+"""The networks: shapes, budgets, and the promises of their parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from avatar.model.blocks import AdaIN, sample
+from avatar.model.checkpoint import build_networks
+from avatar.model.config import ModelConfig
+from avatar.model.discriminator import Discriminator, PersonVectors
+from avatar.model.example import example_inputs
+from avatar.model.generator import paste, soft_window
+
+CONFIG = ModelConfig()
+
+
+def generator_inputs(batch: int = 1) -> dict[str, Tensor]:
+    inputs = example_inputs(CONFIG)
+    inputs.pop("source_drawing")
+    return {name: value.repeat(batch, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
+
+
+def test_a_frame_costs_less_than_three_gflop() -> None:
+    generator, _ = build_networks(CONFIG)
+    inputs = generator_inputs()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        generator(psi=torch.zeros(1, generator.psi_size), **inputs)
+    assert counter.get_total_flops() < 3e9
+
+
+def test_an_untrained_generator_is_the_landmark_warp_outside_mouth_and_eyes() -> None:
+    torch.manual_seed(0)
+    generator, _ = build_networks(CONFIG)
+    inputs = generator_inputs()
+    with torch.no_grad():
+        face, *_ = generator.regions(
+            psi=torch.zeros(1, generator.psi_size), **{k: v for k, v in inputs.items() if not k.endswith("paste")}
+        )
+        flow = F.interpolate(inputs["face_flow"], scale_factor=4, mode="bilinear")
+        assert (face.picture - sample(inputs["source"], flow)).abs().mean() < 0.03
+
+
+def test_the_persons_parameters_change_the_picture() -> None:
+    generator, embedder = build_networks(CONFIG)
+    inputs = generator_inputs()
+    with torch.no_grad():
+        embedding, psi = embedder(inputs["source"], inputs["face_drawing"])
+        assert embedding.shape == (1, CONFIG.embedding) and psi.shape == (1, generator.psi_size)
+        one = generator(psi=psi, **inputs)
+        other = generator(psi=psi + torch.randn_like(psi), **inputs)
+    assert one.shape == (1, 3, 256, 256) and (one - other).abs().max() > 1e-3
+    assert one.min() >= 0 and one.max() <= 1
+
+
+def test_rows_of_a_batch_do_not_touch_each_other() -> None:
+    generator, _ = build_networks(CONFIG)
+    generator.eval()
+    inputs = generator_inputs(2)
+    psi = torch.randn(2, generator.psi_size) * 0.1
+    with torch.no_grad():
+        both = generator(psi=psi, **inputs)
+        second = generator(psi=psi[1:], **{name: value[1:] for name, value in inputs.items()})
+    assert torch.allclose(both[1:], second, atol=1e-5)
+
+
+def test_adain_sets_mean_and_spread() -> None:
+    x = torch.randn(2, 3, 8, 8) * 5 + 2
+    psi = torch.tensor([[1.0, 0.0, -0.5, 4.0, 5.0, 6.0]] * 2)  # scale − 1, then shift
+    y = AdaIN(3)(x, psi)
+    assert torch.allclose(y.mean((2, 3)), psi[:, 3:], atol=1e-4)
+    assert torch.allclose(y.std((2, 3), correction=0), 1 + psi[:, :3], atol=1e-3)
+
+
+def test_sampling_beyond_the_border_repeats_it() -> None:
+    picture, places = torch.rand(1, 3, 16, 24), torch.rand(1, 2, 9, 9) * 4 - 2
+    wanted = F.grid_sample(picture, places.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
+    assert torch.allclose(sample(picture, places), wanted, atol=1e-5)
+
+
+def test_pasting_leaves_no_seam_and_touches_nothing_outside() -> None:
+    picture, crop = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 16, 24)
+    to_crop = torch.tensor([[[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]]])  # the middle quarter of the picture
+    result = paste(picture, crop, to_crop)[0, 0]
+    assert result[32, 32] == 1.0
+    assert result[:20].abs().max() == 0 and result[:, :20].abs().max() == 0
+    assert result.diff(dim=0).abs().max() < 0.6
+    assert soft_window(16, 24)[0, 0, [0, -1]].max() < 0.1
+
+
+def test_the_discriminator_knows_whom_it_judges() -> None:
+    """Projection (paper, §3.1): the same picture scores differently for different people."""
+    torch.manual_seed(0)
+    judge, people = Discriminator(CONFIG), PersonVectors(3, CONFIG)
+    picture, drawing = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96)
+    scores, features = judge(
+        picture[:1].repeat(2, 1, 1, 1), drawing[:1].repeat(2, 1, 1, 1), people(torch.tensor([0, 1]))
+    )
+    assert scores.shape[0] == 2 and len(features) == len(CONFIG.discriminator_channels)
+    assert not torch.allclose(scores[0], scores[1])
+
+
+def test_the_configuration_survives_json() -> None:
+    import json
+
+    assert ModelConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG
+    assert np.isfinite(sum(p.abs().sum().item() for p in build_networks(CONFIG)[0].parameters()))
