@@ -1,0 +1,53 @@
+"""The one interface behind which every inference backend runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDescription:
+    """What runs, for the one line that is printed and for `--json`."""
+
+    backend: str  # "onnxruntime", "openvino", …
+    version: str
+    device: str  # "cpu", …
+    precision: str  # "fp32", …
+    model: str  # file name of the network
+    threads: int = 0  # CPU threads of one inference; 0 where it means nothing
+    passed_over: Mapping[str, str] = field(default_factory=dict)  # other backend -> why it does not run
+
+
+class Engine(Protocol):
+    """A loaded network. One engine belongs to one thread at a time."""
+
+    inputs: dict[str, tuple[int, ...]]  # name -> shape; -1 where any size is taken
+    outputs: dict[str, tuple[int, ...]]
+
+    def infer(self, inputs: Mapping[str, NDArray[np.generic]]) -> Tensors:
+        """Run the network once; the arrays that come back are the caller's to keep.
+
+        Raises InputMismatch when the inputs are not what the network takes, EngineFailure when the backend fails.
+        """
+        ...
+
+    def describe(self) -> EngineDescription: ...
+
+    def close(self) -> None:
+        """Free the network's memory. May be called twice; `infer` raises EngineFailure from then on."""
+        ...
+
+
+class EngineFailure(Exception):  # noqa: N818 (EngineError is the product's own, in avatar)
+    """A backend could not load or run a network. The message says which and why, in one line."""
+
+
+class InputMismatch(EngineFailure):
+    """A name, shape or dtype that the network does not take. Another backend would refuse it too."""
