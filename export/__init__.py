@@ -1,0 +1,1 @@
+"""From checkpoint to ONNX, with proof that both say the same."""
