@@ -1,0 +1,308 @@
+"""The file NAME.avatar: one zip of manifest, parameters and thumbnail. Nothing in it is ever executed or unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import struct
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from avatar.errors import InputError, UsageError, VisavisError
+from avatar.identity.avatar import Avatar
+from avatar.identity.crop import CROP_SIZE_PX
+from avatar.model_files import MODEL_ID
+from avatar.paths import home
+from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
+
+FORMAT = "visavis-avatar"
+FORMAT_VERSION = 1
+MANIFEST, PARAMETERS, THUMBNAIL = "manifest.json", "parameters.safetensors", "thumbnail.png"
+THUMBNAIL_PX = 128
+MAX_NAME_LENGTH = 64
+MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
+MAX_PORTRAITS = 32
+MAX_PSI = 4_000_000
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_FINITE_LIMIT = 1e6  # a parameter beyond this is not a parameter
+_MAX_LANDMARK = 4.0  # in sides of the crop: a turned head reaches a little over its border
+_MAX_DIRECTORY_BYTES = 1024
+_MAX_DEPTH = 12
+
+# name -> dtype and shape; "T" is the number of portraits, "n" the generator's number of AdaIN parameters
+_ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
+    "portraits": ("uint8", ("T", CROP_SIZE_PX, CROP_SIZE_PX, 3)),
+    "landmarks": ("float32", ("T", LANDMARK_COUNT, 3)),
+    "blendshapes": ("float32", ("T", len(BLENDSHAPE_NAMES))),
+    "embedding": ("float32", (512,)),
+    "psi": ("float32", ("n",)),
+}
+
+
+class _UnfitError(Exception):
+    """Why a bundle cannot be used; becomes an InputError that names the file."""
+
+
+def avatar_path(name: str) -> Path:
+    """Where the avatar `name` lies or will lie. Raises UsageError for a name that is no file name everywhere."""
+    if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name) or name.endswith((".", ".avatar")):
+        raise UsageError(
+            f"{name!r} cannot be the name of an avatar. Use up to {MAX_NAME_LENGTH} of the letters a-z and A-Z, "
+            "digits, '-', '_' and '.', starting with a letter or a digit, without the ending .avatar: `--name anna`."
+        )
+    return home() / "avatars" / f"{name}.avatar"
+
+
+def find_avatar(name_or_path: str) -> Path:
+    """The bundle for a name given to `enroll` or for a path. Raises InputError listing the avatars that there are."""
+    named = _NAME.fullmatch(name_or_path) is not None and not name_or_path.endswith((".", ".avatar"))
+    if named and len(name_or_path) <= MAX_NAME_LENGTH and avatar_path(name_or_path).is_file():
+        return avatar_path(name_or_path)
+    try:
+        if Path(name_or_path).is_file():
+            return Path(name_or_path)
+    except (OSError, ValueError):  # too long for this file system, or with a zero byte
+        pass
+    known = sorted(path.stem for path in (home() / "avatars").glob("*.avatar") if not path.name.startswith("."))
+    have = f"There are: {', '.join(known)}." if known else "None is enrolled yet."
+    example = name_or_path if named else "NAME"
+    raise InputError(
+        f"There is no avatar {name_or_path!r}. {have} To make one: `visavis enroll PHOTO.jpg --name {example}`."
+    )
+
+
+def save_avatar(avatar: Avatar, path: Path) -> None:
+    """Write the bundle, readable by its owner alone; an older file stays whole until the new one is complete.
+
+    Raises InputError if `avatar` would not load again, VisavisError if the file cannot be written.
+    """
+    arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
+    try:
+        _check_arrays(arrays)
+    except _UnfitError as error:
+        raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}. Enrol other photos.") from None
+    members = {PARAMETERS: save(arrays), THUMBNAIL: _thumbnail(avatar.portraits[0])}
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": avatar.name,
+        "model_id": avatar.model_id,
+        "arrays": _described(arrays),
+        "members": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in members.items()
+        },
+        "consent": avatar.consent,
+        "provenance": avatar.provenance,
+    }
+    manifest_bytes = json.dumps(manifest, indent=1, allow_nan=False).encode()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, data in ((MANIFEST, manifest_bytes), *members.items()):
+            if len(data) > MAX_BYTES[name]:
+                raise InputError(f"The avatar {avatar.name!r} cannot be saved: {name} has {len(data)} bytes, too many.")
+            archive.writestr(name, data)
+    _write_beside(packed.getvalue(), path)
+
+
+def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
+    """Read a bundle after checking all of it: structure, sizes before unpacking, hashes, shapes, types, finite values.
+
+    `model_id`: the generator that it must belong to; None accepts any.
+    Raises InputError, naming the file, for anything else than a whole bundle of this format.
+    """
+    try:
+        members = _unpack(_read(path))
+        manifest = _manifest(members[MANIFEST])
+        _check_hashes(manifest, members)
+        arrays = _arrays(members[PARAMETERS])
+        _check_arrays(arrays)
+        if manifest["arrays"] != _described(arrays):
+            raise _UnfitError("its arrays are not those that the manifest lists")
+        _check_thumbnail(members[THUMBNAIL])
+    except _UnfitError as error:
+        raise InputError(f"{path} cannot be used as an avatar: {error}") from None
+    if model_id is not None and manifest["model_id"] != model_id:
+        raise InputError(
+            f"{path} was made for the network {manifest['model_id']!r}, this visavis has {model_id!r}. "
+            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`."
+        )
+    return Avatar(
+        name=manifest["name"],
+        model_id=manifest["model_id"],
+        provenance=manifest["provenance"],
+        consent=manifest["consent"],
+        **arrays,
+    )
+
+
+def _read(path: Path) -> bytes:
+    """Read once, so that what was checked is what is used."""
+    limit = sum(MAX_BYTES.values())
+    try:
+        if not path.is_file():
+            raise _UnfitError("there is no such file. `visavis enroll PHOTO.jpg --name NAME` makes one")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size) if size <= limit else b""
+    except OSError as error:
+        raise _UnfitError(f"it cannot be read ({error.strerror}). Check its permissions") from None
+    if size > limit:
+        raise _UnfitError(f"it is larger than any avatar ({limit >> 20} MiB)")
+    return data
+
+
+def _unpack(data: bytes) -> dict[str, bytes]:
+    damaged = "it is damaged or cut off. Copy it again, or enrol the photos again"
+    # the end record is read here first: zipfile would build one object per entry, however many a hostile file has
+    end = data[-22:]
+    if len(end) < 22 or end[:4] != b"PK\5\6" or data[-42:-38] == b"PK\6\7":
+        raise _UnfitError(damaged if data[:2] == b"PK" else "it is no .avatar file")
+    entries, directory_bytes = struct.unpack("<HI", end[10:16])
+    if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
+        raise _UnfitError(
+            f"it has {entries} members instead of {len(MAX_BYTES)}: it is no .avatar file, or was tampered with"
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
+                raise _UnfitError(f"its members are not {', '.join(MAX_BYTES)}: it is no .avatar file")
+            for info in infos:
+                if info.file_size > MAX_BYTES[info.filename]:
+                    raise _UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
+                if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise _UnfitError(f"{info.filename} is packed in a way that avatars never are")
+            return {info.filename: archive.read(info) for info in infos}
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
+            zlib.error) as error:  # fmt: skip
+        raise _UnfitError(f"{damaged} ({error})") from None
+
+
+def _manifest(data: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        if _depth(manifest) > _MAX_DEPTH:
+            raise ValueError("nested too deeply")
+    except (ValueError, RecursionError) as error:
+        raise _UnfitError(f"its manifest is not valid JSON ({error})") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise _UnfitError("its manifest does not say that it is an avatar")
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _UnfitError("its manifest has no format version")
+    if version > FORMAT_VERSION:
+        raise _UnfitError(
+            f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION}). "
+            "Upgrade: `pip install --upgrade visavis`"
+        )
+    for key, kind in (("name", str), ("model_id", str), ("members", dict), ("arrays", dict), ("consent", dict),
+                      ("provenance", dict)):  # fmt: skip
+        if not isinstance(manifest.get(key), kind):
+            raise _UnfitError(f"its manifest lacks {key!r}")
+    if len(manifest["name"]) > MAX_NAME_LENGTH or not _NAME.fullmatch(manifest["name"]):
+        raise _UnfitError("its manifest holds a name that no avatar can have")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", manifest["model_id"]):
+        raise _UnfitError("its manifest holds a model id that no model can have")
+    return manifest
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(value: Any) -> int:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, children), default=0)
+
+
+def _check_hashes(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+    if set(manifest["members"]) != {PARAMETERS, THUMBNAIL}:
+        raise _UnfitError("its manifest does not list its members")
+    for name, stated in manifest["members"].items():
+        actual = {"bytes": len(members[name]), "sha256": hashlib.sha256(members[name]).hexdigest()}
+        if stated != actual:
+            raise _UnfitError(f"{name} is not what the manifest says (size or sha256 differ): damaged or tampered with")
+
+
+def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    try:
+        return dict(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise _UnfitError(f"{PARAMETERS} is not valid ({error})") from None
+
+
+def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
+    if set(arrays) != set(_ARRAYS):
+        raise _UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
+    portraits = arrays["portraits"].shape[0] if arrays["portraits"].ndim else 0
+    for name, (dtype, shape) in _ARRAYS.items():
+        array = arrays[name]
+        expected = tuple(
+            portraits if size == "T" else array.size if size == "n" and array.ndim == 1 else size for size in shape
+        )
+        if str(array.dtype) != dtype or array.shape != expected:
+            raise _UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
+        if dtype == "float32" and not bool(np.all(np.abs(array) <= _FINITE_LIMIT)):  # false for NaN too
+            raise _UnfitError(f"{name} holds values that are not finite numbers of a sensible size")
+    if not 1 <= portraits <= MAX_PORTRAITS:
+        raise _UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
+    if not 1 <= arrays["psi"].size <= MAX_PSI:
+        raise _UnfitError(f"psi holds {arrays['psi'].size} parameters instead of 1 to {MAX_PSI}")
+    if float(np.abs(arrays["landmarks"]).max()) > _MAX_LANDMARK:
+        raise _UnfitError("its landmarks lie far outside the portrait")
+    if float(arrays["blendshapes"].min()) < 0 or float(arrays["blendshapes"].max()) > 1:
+        raise _UnfitError("its blendshapes are not between 0 and 1")
+
+
+def _described(arrays: dict[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()}
+
+
+def _check_thumbnail(data: bytes) -> None:
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            size = image.size
+            if size == (THUMBNAIL_PX, THUMBNAIL_PX):
+                image.load()
+                return
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise _UnfitError(f"{THUMBNAIL} is damaged ({error})") from None
+    raise _UnfitError(f"{THUMBNAIL} is {size[0]} x {size[1]} instead of {THUMBNAIL_PX} x {THUMBNAIL_PX} pixels")
+
+
+def _thumbnail(portrait: NDArray[np.uint8]) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(portrait).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS).save(data, "PNG")
+    return data.getvalue()
+
+
+def _write_beside(data: bytes, path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".part", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise VisavisError(
+            f"{path} cannot be written: {error.strerror}. Free some space or set VISAVIS_HOME to a folder that you own."
+        ) from error

@@ -1,0 +1,142 @@
+"""Finding the person in a photo that may lie on its side, be large, or show more than one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.retarget.face_regions import LEFT_EYE, RIGHT_EYE
+from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.face_state import FaceState
+
+Picture = NDArray[np.uint8]
+
+_MIN_PART_PX = 48
+_MIN_FACE_PX = 16.0  # below this, patterns are found
+_MIN_INSIDE = 0.97  # share of the landmarks that must lie inside a part: the next part shows the whole face
+_SAME_FACE = 0.2  # overlap of two boxes from which on they are the same face
+_CONFIRMED = 0.6
+_UPRIGHT_DEG = 50
+_CLOSE_UP = 2.5  # side of the view that confirms a face, in sizes of the face
+_STEADY_VIEWS = (1.5, 1.9)
+_STEADY = 0.004  # shake below which no other orientation is tried
+_MAX_PARTS = 200  # a narrow strip would give thousands
+
+
+def find_faces(rgb: Picture, tracker: FaceTracker) -> tuple[int, Picture, list[FaceState]]:
+    """(clockwise turn in degrees, turned picture, faces from large to small); whole picture first, then its parts."""
+    best: tuple[float, int, Picture, FaceState] | None = None
+    for quarter in (0, 2, 1, 3):
+        picture = np.ascontiguousarray(np.rot90(rgb, -quarter))
+        face = tracker.track(picture, 0)
+        if not face.found or abs(roll_deg(face)) > _UPRIGHT_DEG:
+            continue
+        shake = _shake(picture, face, tracker)
+        if best is None or shake < best[0]:
+            best = shake, quarter, picture, face
+        if shake < _STEADY:
+            break
+    if best is None:
+        return 0, rgb, _search_parts(rgb, tracker)
+    _, quarter, picture, face = best
+    return quarter * 90, picture, [face, *_second_face(picture, face, tracker)]
+
+
+def _shake(rgb: Picture, face: FaceState, tracker: FaceTracker) -> float:
+    """How far the landmarks move, in sizes of the face, when the view gets closer: hardly, for a face that is there.
+
+    The tracker reads two of three upside-down faces as upright ones, and then the landmarks shake.
+    """
+    shake = 0.0
+    for view in _STEADY_VIEWS:
+        x, y, side = _square_about(face, view)
+        again = _face_in_part(rgb, x, y, side, tracker)
+        if again is None:
+            return 1.0
+        shake = max(shake, float(np.abs(again.landmarks - face.landmarks)[:, :2].mean()) / size_px(face))
+    return shake
+
+
+def _square_about(face: FaceState, view: float) -> tuple[int, int, int]:
+    """(x, y, side) of a square `view` times as large as the face, its corner inside the picture."""
+    low, high = box(face)
+    side = int(view * size_px(face))
+    x, y = (max(0, int(corner)) for corner in (low + high) / 2 - side / 2)
+    return x, y, side
+
+
+def _second_face(picture: Picture, face: FaceState, tracker: FaceTracker) -> list[FaceState]:
+    if face.faces < 2:
+        return []
+    rest = picture.copy()
+    low, high = box(face)
+    rest[max(int(low[1]), 0) : int(high[1]), max(int(low[0]), 0) : int(high[0])] = 128
+    second = tracker.track(rest, 0)
+    return [second] if second.found else []
+
+
+def _search_parts(rgb: Picture, tracker: FaceTracker) -> list[FaceState]:
+    """The detector sees the whole picture at 128 px and misses faces below a tenth of it: look at parts of it.
+
+    Overlapping squares, first as large as fit, then of half and of a quarter of that side.
+    """
+    height, width = rgb.shape[:2]
+    for side in (min(height, width), min(height, width) // 2, min(height, width) // 4):
+        if side < _MIN_PART_PX:
+            break
+        corners = [(x, y) for y in _starts(height, side) for x in _starts(width, side)]
+        if len(corners) > _MAX_PARTS:
+            break
+        found = (_face_in_part(rgb, x, y, side, tracker) for x, y in corners)
+        faces = sorted((face for face in found if face is not None), key=size_px, reverse=True)
+        confirmed = [face for face in faces if _seen_again(rgb, face, tracker)]
+        if confirmed:
+            return [confirmed[0], *(f for f in confirmed[1:] if _overlap(confirmed[0], f) < _SAME_FACE)]
+    return []
+
+
+def _face_in_part(rgb: Picture, x: int, y: int, side: int, tracker: FaceTracker) -> FaceState | None:
+    part = rgb[y : y + side, x : x + side]
+    face = tracker.track(part, 0)
+    if not face.found or face.confidence < _MIN_INSIDE or size_px(face) < _MIN_FACE_PX:
+        return None
+    landmarks = face.landmarks + np.array([x, y, 0], np.float32)
+    points, size = landmarks[:, :2], np.array(rgb.shape[1::-1])
+    inside = float(np.mean(np.all((points >= 0) & (points < size), axis=1)))
+    return replace(face, landmarks=landmarks, confidence=inside)  # the pose stays that of the part's camera
+
+
+def _seen_again(rgb: Picture, face: FaceState, tracker: FaceTracker) -> bool:
+    """A pattern or half a face, taken for a face in one part, is not found again when the view is centred on it."""
+    x, y, side = _square_about(face, _CLOSE_UP)
+    close_up = _face_in_part(rgb, x, y, side, tracker)
+    return close_up is not None and _overlap(face, close_up) > _CONFIRMED and abs(roll_deg(close_up)) < _UPRIGHT_DEG
+
+
+def _starts(length: int, side: int) -> list[int]:
+    steps = max(1, -(-2 * (length - side) // side))  # at least half of each square overlaps the next
+    return sorted({round(i * (length - side) / steps) for i in range(steps + 1)})
+
+
+def box(face: FaceState) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
+
+
+def size_px(face: FaceState) -> float:
+    low, high = box(face)
+    return float((high - low).max())
+
+
+def _overlap(first: FaceState, second: FaceState) -> float:
+    """Share of the smaller box that lies in the other one."""
+    (low_a, high_a), (low_b, high_b) = box(first), box(second)
+    common = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0, None)
+    return float(np.prod(common) / max(min(np.prod(high_a - low_a), np.prod(high_b - low_b)), 1e-6))
+
+
+def roll_deg(face: FaceState) -> float:
+    """Clockwise tilt of the line through the eyes: it stays true where the pose's angles are ambiguous."""
+    right, left = (face.landmarks[list(eye), :2].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE))
+    return float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))

@@ -1,0 +1,371 @@
+"""A bundle comes back as it was saved; a hostile or damaged one gives one clear error and touches nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load, save
+
+from avatar.errors import InputError, UsageError, VisavisError
+from avatar.identity import bundle
+from avatar.identity.avatar import Avatar
+from avatar.identity.bundle import MANIFEST, PARAMETERS, THUMBNAIL, avatar_path, find_avatar, load_avatar, save_avatar
+from avatar.model_files import MODEL_ID
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture(autouse=True)
+def visavis_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def avatar() -> Avatar:
+    rng = np.random.default_rng(0)
+    return Avatar(
+        name="anna",
+        model_id=MODEL_ID,
+        portraits=rng.integers(0, 255, (1, 512, 512, 3)).astype(np.uint8),
+        landmarks=rng.random((1, 478, 3), np.float32),
+        blendshapes=rng.random((1, 52), np.float32),
+        embedding=rng.standard_normal(512).astype(np.float32),
+        psi=rng.standard_normal(700).astype(np.float32),
+        provenance={"photos": [{"file": "ännä.jpg", "sha256": "0" * 64}], "made_by": "visavis 0"},
+        consent={"statement": "I agree", "given": True, "at": "2026-01-01T00:00:00+00:00"},
+    )
+
+
+@pytest.fixture
+def saved(avatar: Avatar, tmp_path: Path) -> Path:
+    path = tmp_path / "anna.avatar"
+    save_avatar(avatar, path)
+    return path
+
+
+def unpacked(path: Path) -> Members:
+    with zipfile.ZipFile(path) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist()}
+
+
+def packed(path: Path, members: Members) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def forged(path: Path, **arrays: np.ndarray) -> Path:
+    """The bundle with other arrays and a manifest that vouches for them: only the arrays themselves are wrong."""
+    members = unpacked(path)
+    tensors = {**load(members[PARAMETERS]), **arrays}
+    members[PARAMETERS] = save(tensors)
+    manifest = json.loads(members[MANIFEST])
+    manifest["members"][PARAMETERS] = {
+        "bytes": len(members[PARAMETERS]),
+        "sha256": hashlib.sha256(members[PARAMETERS]).hexdigest(),
+    }
+    manifest["arrays"] = {name: {"dtype": str(a.dtype), "shape": list(a.shape)} for name, a in tensors.items()}
+    members[MANIFEST] = json.dumps(manifest).encode()
+    return packed(path, members)
+
+
+def with_manifest(path: Path, **changes: Any) -> Path:
+    members = unpacked(path)
+    members[MANIFEST] = json.dumps({**json.loads(members[MANIFEST]), **changes}).encode()
+    return packed(path, members)
+
+
+def refused(path: Path, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        load_avatar(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_round_trip(avatar: Avatar, saved: Path) -> None:
+    back = load_avatar(saved)
+    for name in ("portraits", "landmarks", "blendshapes", "embedding", "psi"):
+        assert np.array_equal(getattr(back, name), getattr(avatar, name))
+        assert getattr(back, name).dtype == getattr(avatar, name).dtype
+    assert (back.name, back.model_id) == (avatar.name, avatar.model_id)
+    assert (back.provenance, back.consent) == (avatar.provenance, avatar.consent)
+
+
+def test_the_file_is_private_and_complete(saved: Path) -> None:
+    assert saved.stat().st_mode & 0o777 == 0o600
+    members = unpacked(saved)
+    assert list(members) == [MANIFEST, PARAMETERS, THUMBNAIL]
+    manifest = json.loads(members[MANIFEST])
+    assert manifest["format_version"] == 1
+    assert manifest["members"][THUMBNAIL]["sha256"] == hashlib.sha256(members[THUMBNAIL]).hexdigest()
+    assert Image.open(io.BytesIO(members[THUMBNAIL])).size == (128, 128)
+
+
+def test_the_folder_of_the_avatars_is_private(avatar: Avatar) -> None:
+    save_avatar(avatar, avatar_path("anna"))
+    assert avatar_path("anna").parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(
+    avatar: Avatar, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = saved.read_bytes()
+
+    def disk_full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(VisavisError, match="No space left"):
+        save_avatar(replace(avatar, name="other"), saved)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_what_would_not_load_is_not_saved(avatar: Avatar, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="psi"):
+        save_avatar(replace(avatar, psi=np.full(700, np.nan, np.float32)), tmp_path / "x.avatar")
+    assert not (tmp_path / "x.avatar").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.3, 0.9, 0.999, 0.99999])
+def test_truncated(saved: Path, share: float) -> None:
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(len(whole) * share)])
+    refused(saved, "damaged or cut off|no .avatar file")
+
+
+def test_every_flipped_byte_is_refused_or_harmless(avatar: Avatar, saved: Path) -> None:
+    whole = saved.read_bytes()
+    ends = [*range(120), *range(len(whole) - 320, len(whole))]
+    for place in [*ends, *range(120, len(whole) - 320, len(whole) // 60)]:
+        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            back = load_avatar(saved)
+        except InputError:
+            continue
+        assert np.array_equal(back.psi, avatar.psi)  # a date or an attribute of the zip, which nobody reads
+        assert np.array_equal(back.portraits, avatar.portraits)
+
+
+def test_wrong_hash(saved: Path) -> None:
+    members = unpacked(saved)
+    members[PARAMETERS] = members[PARAMETERS][:-1] + bytes([members[PARAMETERS][-1] ^ 1])
+    refused(packed(saved, members), "sha256")
+
+
+def test_extra_missing_and_renamed_members(saved: Path) -> None:
+    members = unpacked(saved)
+    refused(packed(saved, {**members, "extra.bin": b"1"}), "4 members instead of 3")
+    refused(packed(saved, {MANIFEST: members[MANIFEST], PARAMETERS: members[PARAMETERS]}), "2 members")
+    for name in ("../../evil", "/etc/evil", "a/../../evil", "C:\\evil"):
+        refused(packed(saved, {MANIFEST: members[MANIFEST], PARAMETERS: b"", name: b"x"}), "its members are not")
+    assert not (saved.parent.parent / "evil").exists()
+
+
+def test_a_member_twice(saved: Path) -> None:
+    members = unpacked(saved)
+    with zipfile.ZipFile(saved, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        for name in (MANIFEST, PARAMETERS, PARAMETERS):
+            archive.writestr(name, members[name])
+    refused(saved, "its members are not")
+
+
+class Exploit:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.marker,)
+
+
+def test_a_pickle_is_never_loaded(saved: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "was-here"
+    members = unpacked(saved)
+    members[PARAMETERS] = pickle.dumps(Exploit(marker))
+    manifest = json.loads(members[MANIFEST])
+    manifest["members"][PARAMETERS] = {
+        "bytes": len(members[PARAMETERS]),
+        "sha256": hashlib.sha256(members[PARAMETERS]).hexdigest(),
+    }
+    members[MANIFEST] = json.dumps(manifest).encode()
+    refused(packed(saved, members), "parameters.safetensors is not valid")
+    saved.write_bytes(pickle.dumps(Exploit(marker)))
+    refused(saved, "no .avatar file")
+    assert not marker.exists()
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(saved: Path) -> None:
+    members = unpacked(saved)
+    members[MANIFEST] = b" " * (300 << 20)
+    bomb = packed(saved, members)
+    members.clear()
+    tracemalloc.start()
+    try:
+        refused(bomb, "tampered")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_member_that_lies_about_its_size(saved: Path) -> None:
+    """The header says 1 KiB, the data unpack to 8 MiB."""
+    members = unpacked(saved)
+    packed(saved, {**members, MANIFEST: b" " * (8 << 20)})
+    data = saved.read_bytes()
+    true, lie = struct.pack("<I", 8 << 20), struct.pack("<I", 1024)
+    saved.write_bytes(data.replace(true, lie))
+    refused(saved, "damaged")
+
+
+def test_a_directory_of_thousands_is_not_even_read(saved: Path) -> None:
+    packed(saved, {f"{i}": b"" for i in range(5000)})
+    refused(saved, "5000 members")
+
+
+def test_an_oversized_file_is_not_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "MAX_BYTES", {MANIFEST: 1000, PARAMETERS: 1000, THUMBNAIL: 1000})
+    refused(saved, "larger than any avatar")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("name", ["landmarks", "blendshapes", "embedding", "psi"])
+def test_values_that_are_not_finite(saved: Path, name: str, bad: float) -> None:
+    array = load(unpacked(saved)[PARAMETERS])[name].copy()
+    array.flat[7] = bad
+    refused(forged(saved, **{name: array}), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("portraits", np.zeros((0, 512, 512, 3), np.uint8)),
+        ("portraits", np.zeros((1, 256, 256, 3), np.uint8)),
+        ("portraits", np.zeros((512, 512, 3), np.uint8)),
+        ("portraits", np.zeros((1, 512, 512, 3), np.float32)),
+        ("portraits", np.zeros((2, 512, 512, 3), np.uint8)),
+        ("landmarks", np.zeros((1, 468, 3), np.float32)),
+        ("landmarks", np.full((1, 478, 3), 50, np.float32)),
+        ("blendshapes", np.full((1, 52), 2, np.float32)),
+        ("embedding", np.zeros(511, np.float32)),
+        ("embedding", np.zeros(512, np.float64)),
+        ("psi", np.zeros((7, 100), np.float32)),
+        ("psi", np.zeros(0, np.float32)),
+        ("extra", np.zeros(1, np.float32)),
+    ],
+)
+def test_wrong_shapes_and_types(saved: Path, name: str, array: np.ndarray) -> None:
+    refused(forged(saved, **{name: array}), "instead of|lie far|between 0 and 1|its arrays are not")
+
+
+def test_manifest_that_vouches_for_other_shapes(saved: Path) -> None:
+    refused(with_manifest(saved, arrays={"psi": {"dtype": "float32", "shape": [1]}}), "that the manifest lists")
+
+
+def test_newer_and_nonsensical_versions(saved: Path) -> None:
+    refused(with_manifest(saved, format_version=2), "newer visavis.*pip install --upgrade")
+    for version in (0, -1, "1", True, None, 1.0):
+        refused(with_manifest(saved, format_version=version), "no format version")
+
+
+def test_another_model(saved: Path) -> None:
+    refused(with_manifest(saved, model_id="other-9"), "other-9.*Enrol the photos again")
+    assert load_avatar(saved, model_id=None).model_id == "other-9"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"", b"[]", b"{}", b"null", b"\xff\xfe", b'{"format": "visavis-avatar"', b"[" * 100_000,
+        b'{"a":' * 90 + b"1" + b"}" * 90, b'{"format": NaN}',
+    ],
+)  # fmt: skip
+def test_broken_manifests(saved: Path, manifest: bytes) -> None:
+    refused(packed(saved, {**unpacked(saved), MANIFEST: manifest}), "manifest")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "else"}, {"name": "../x"}, {"name": 3}, {"name": "a" * 65}, {"model_id": "a\nb"}, {"members": []},
+        {"members": {}}, {"consent": "yes"}, {"provenance": None}, {"provenance": {"a": [[[[[[[[[[[[[1]]]]]]]]]]]]]}},
+    ],
+)  # fmt: skip
+def test_manifests_that_say_something_else(saved: Path, change: dict[str, Any]) -> None:
+    refused(with_manifest(saved, **change), "manifest")
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n"])
+def test_a_thumbnail_that_is_no_png(saved: Path, content: bytes) -> None:
+    members = unpacked(saved)
+    manifest = json.loads(members[MANIFEST])
+    manifest["members"][THUMBNAIL] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    refused(packed(saved, {**members, THUMBNAIL: content, MANIFEST: json.dumps(manifest).encode()}), "thumbnail")
+
+
+def test_encrypted_members(saved: Path) -> None:
+    data = bytearray(saved.read_bytes())
+    for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.find(signature)
+        data[place + offset] |= 1
+    saved.write_bytes(bytes(data))
+    refused(saved, "packed in a way")
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"\0" * 100, b"PK\5\6" + b"\0" * 18])
+def test_no_bundle_at_all(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.avatar"
+    path.write_bytes(content)
+    refused(path, "no .avatar file|damaged")
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "none.avatar", "no such file.*visavis enroll")
+    refused(tmp_path, "no such file")
+
+
+@pytest.mark.parametrize("name", ["a", "Anna-2_x.y", "_x", "0", "a" * 64])
+def test_good_names(name: str, visavis_home: Path) -> None:
+    assert avatar_path(name) == visavis_home / "avatars" / f"{name}.avatar"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", ".a", "-a", "a.", "a/b", "../a", "a b", "a\n", "ä", "a\0", "a" * 65, "x.avatar", "a\\b", "C:"],
+)
+def test_bad_names(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name"):
+        avatar_path(name)
+
+
+def test_find_by_name_and_by_path(avatar: Avatar, saved: Path) -> None:
+    assert find_avatar(str(saved)) == saved
+    save_avatar(avatar, avatar_path("anna"))
+    assert find_avatar("anna") == avatar_path("anna")
+
+
+def test_an_unknown_name_lists_what_there_is(avatar: Avatar) -> None:
+    with pytest.raises(InputError, match=r"None is enrolled yet.*visavis enroll PHOTO.jpg --name bob"):
+        find_avatar("bob")
+    for name in ("zoe", "anna"):
+        save_avatar(avatar, avatar_path(name))
+    with pytest.raises(InputError, match=r"no avatar 'bob'\. There are: anna, zoe\. To make one"):
+        find_avatar("bob")
+    for odd in ("../bob", "no/such.avatar", "", "a\0b", "x" * 5000):
+        with pytest.raises(InputError, match="There is no avatar"):
+            find_avatar(odd)

@@ -1,0 +1,219 @@
+"""Photos in, avatar out: which photos were used and why not the others, and a bundle that loads again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from portraits import astronaut, blurred, darkened, enlarged, head, resized, save
+from typer import Typer
+from typer.testing import CliRunner, Result
+
+from avatar.cli.enroll import enroll as enroll_command
+from avatar.errors import InputError, UsageError, VisavisError
+from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
+from avatar.identity.enrolment import CONSENT_NOTICE, EnrolmentReport, enroll
+from avatar.model_files import MODEL_ID, model_file
+from avatar.tracking.model_asset import tracker_model
+from engines import Engine, open_engine
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[Engine]:
+    engine = open_engine(model_file("fast/embedder.onnx"))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(autouse=True)
+def visavis_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    return save(enlarged(2.0), tmp_path / "good.png")
+
+
+def make(photos: list[Path], embedder: Engine, consent: str | None = None) -> EnrolmentReport:
+    return enroll(photos, "anna", tracker_model=tracker_model(), embedder=embedder, model_id=MODEL_ID, consent=consent)
+
+
+def test_one_photo_makes_an_avatar_that_loads_again(good: Path, embedder: Engine, tmp_path: Path) -> None:
+    avatar = make([good], embedder).avatar
+    assert avatar.portraits.shape == (1, 512, 512, 3)
+    assert avatar.landmarks.shape == (1, 478, 3)
+    assert avatar.blendshapes.shape == (1, 52)
+    assert avatar.embedding.shape == (512,)
+    assert avatar.psi.ndim == 1
+    points = avatar.landmarks[0, :, :2]
+    assert points.min() > 0.15
+    assert points.max() < 0.85
+    assert np.ptp(points, axis=0).max() == pytest.approx(0.5, abs=0.01)  # half of the crop is face
+    path = tmp_path / "anna.avatar"
+    save_avatar(avatar, path)
+    back = load_avatar(path)
+    assert np.array_equal(back.psi, avatar.psi)
+    assert back.provenance == avatar.provenance
+
+
+def test_the_best_photo_becomes_the_portrait_and_all_shape_the_embedding(
+    good: Path, embedder: Engine, tmp_path: Path
+) -> None:
+    small = save(astronaut(), tmp_path / "small.png")
+    dim = save(darkened(enlarged(2.0), 0.2), tmp_path / "dim.png")
+    report = make([small, dim, good], embedder)
+    assert report.used[0].path == good
+    assert report.rejected == ()
+    alone = [make([path], embedder).avatar for path in (small, dim, good)]
+    assert np.array_equal(report.avatar.portraits, alone[2].portraits)
+    mean = np.mean([avatar.embedding for avatar in alone], axis=0)
+    np.testing.assert_allclose(report.avatar.embedding, mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["exif", "grey", "rgba", "sixteen", "sideways"])
+def test_photos_of_every_kind_give_the_same_person(good: Path, embedder: Engine, tmp_path: Path, kind: str) -> None:
+    image, path = Image.fromarray(enlarged(2.0)), tmp_path / f"{kind}.png"
+    if kind == "exif":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    elif kind == "sideways":
+        image.transpose(Image.Transpose.ROTATE_90).save(path)
+    elif kind == "sixteen":
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(path)
+    else:
+        image.convert({"grey": "L", "rgba": "RGBA"}[kind]).save(path)
+    avatar, plain = make([path], embedder).avatar, make([good], embedder).avatar
+    np.testing.assert_allclose(avatar.landmarks[..., :2], plain.landmarks[..., :2], atol=0.02)
+
+
+def test_the_unfit_are_left_out_each_with_its_reason(good: Path, embedder: Engine, tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("not a photo")
+    photos = [
+        save(blurred(enlarged(2.0), 6), tmp_path / "blurred.png"),
+        save(resized(astronaut(), 0.3), tmp_path / "tiny.png"),
+        save(np.concatenate([head(), head()], axis=1), tmp_path / "two.png"),
+        save(astronaut()[300:], tmp_path / "none.png"),
+        text,
+        tmp_path / "missing.jpg",
+        good,
+        save(enlarged(2.0), tmp_path / "again.png"),
+    ]
+    lines: list[str] = []
+    report = enroll(
+        photos,
+        "anna",
+        tracker_model=tracker_model(),
+        embedder=embedder,
+        model_id=MODEL_ID,
+        progress=lines.append,
+    )
+    assert [photo.path for photo in report.used] == [good]
+    reasons = {photo.file_name: photo.reason or "" for photo in report.rejected}
+    for name, said in {
+        "blurred.png": "blurred", "tiny.png": "at least 48", "two.png": "two faces", "none.png": "no face",
+        "text.jpg": "text file", "missing.jpg": "does not exist", "again.png": "the same picture as good.png",
+    }.items():  # fmt: skip
+        assert said in reasons[name]
+    assert lines[0] == "photo 1 of 8: blurred.png"
+    assert len(lines) == len(photos) + 1
+
+
+def test_provenance_names_files_hashes_and_reasons_but_no_folders(good: Path, embedder: Engine, tmp_path: Path) -> None:
+    report = make([good, tmp_path / "missing.jpg"], embedder)
+    provenance = report.avatar.provenance
+    assert provenance["photos"] == [{"file": "good.png", "sha256": hashlib.sha256(good.read_bytes()).hexdigest()}]
+    assert provenance["photos_used"] == 1
+    assert provenance["left_out"][0]["file"] == "missing.jpg"
+    assert "does not exist" in provenance["left_out"][0]["reason"]
+    assert provenance["made_by"].startswith("visavis ")
+    assert str(tmp_path) not in json.dumps(provenance)
+
+
+def test_consent_is_recorded_as_it_was_stated(good: Path, embedder: Engine) -> None:
+    given = make([good], embedder, consent=" Anna agreed by e-mail. ").avatar.consent
+    assert (given["statement"], given["given"]) == ("Anna agreed by e-mail.", True)
+    assert given["at"].endswith("+00:00")
+    silent = make([good], embedder).avatar.consent
+    assert (silent["statement"], silent["given"]) == (CONSENT_NOTICE, False)
+
+
+def test_none_usable_lists_every_reason_and_what_to_do(embedder: Engine, tmp_path: Path) -> None:
+    photos = [save(astronaut()[300:], tmp_path / "landscape.png"), tmp_path / "missing.jpg"]
+    with pytest.raises(InputError) as caught:
+        make(photos, embedder)
+    for said in ("landscape.png: no face", "missing.jpg: does not exist", "visavis enroll PHOTO.jpg --name anna"):
+        assert said in str(caught.value)
+
+
+def test_too_few_too_many_and_bad_words(good: Path, embedder: Engine) -> None:
+    for photos in ([], [good] * 33):
+        with pytest.raises(UsageError, match="1 to 32"):
+            make(photos, embedder)
+    with pytest.raises(UsageError, match="empty"):
+        make([good], embedder, consent="  ")
+    with pytest.raises(UsageError, match="at most 2000"):
+        make([good], embedder, consent="x" * 2001)
+
+
+def command(*arguments: object) -> Result:
+    app = Typer()
+    app.command()(enroll_command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_command_writes_the_avatar_and_says_what_comes_next(good: Path) -> None:
+    result = command(good, "--name", "anna")
+    assert result.exit_code == 0, result.output
+    assert load_avatar(avatar_path("anna")).name == "anna"
+    assert "portrait" in result.stdout
+    assert "good.png" in result.stdout
+    assert "visavis live anna" in result.stdout
+    assert CONSENT_NOTICE in result.stderr
+
+
+def test_command_reports_as_json_on_stdout_alone(good: Path, tmp_path: Path) -> None:
+    result = command(good, tmp_path / "missing.jpg", "--name", "anna", "--json", "--consent", "I am Anna")
+    report = json.loads(result.stdout)
+    assert report["portrait"] == "good.png"
+    assert [photo["used"] for photo in report["photos"]] == [True, False]
+    assert report["photos"][0]["check"]["face_px"] > 200
+    assert report["consent"]["given"] is True
+
+
+def test_command_takes_the_pictures_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("no picture")
+    save(enlarged(2.0), folder / "b.png")
+    save(astronaut(), folder / "a.JPG")
+    result = command(folder, "--name", "anna", "--json")
+    assert [photo["photo"] for photo in json.loads(result.stdout)["photos"]] == ["b.png", "a.JPG"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no picture in the folder" in str(command(empty, "--name", "bob").exception)
+
+
+def test_command_keeps_an_existing_avatar_unless_forced(good: Path) -> None:
+    assert command(good, "--name", "anna").exit_code == 0
+    before = avatar_path("anna").read_bytes()
+    refused = command(good, "--name", "anna")
+    assert isinstance(refused.exception, UsageError)
+    assert "--force" in str(refused.exception)
+    assert avatar_path("anna").read_bytes() == before
+    assert command(good, "--name", "anna", "--force", "--consent", "yes, I").exit_code == 0
+    assert load_avatar(avatar_path("anna")).consent["statement"] == "yes, I"
+
+
+def test_a_failed_command_leaves_nothing_behind(tmp_path: Path, visavis_home: Path) -> None:
+    for name, photo in (("anna", tmp_path / "missing.jpg"), ("../anna", tmp_path / "missing.jpg")):
+        assert isinstance(command(photo, "--name", name).exception, VisavisError)
+    assert not list(visavis_home.rglob("*.avatar*"))
