@@ -1,0 +1,72 @@
+"""`visavis drive`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def drive(
+    name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
+    source: Annotated[Path, typer.Option("--input", "-i", help="A video of the person who moves.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov or .mkv.")],
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Take the driver's pose and place as they are, not their changes.")
+    ] = False,
+    size: Annotated[int, typer.Option(help="Side of the written picture in pixels, even.", min=64, max=2048)] = 512,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
+    engine: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Let a video drive an avatar: every frame in is one frame out, at the same time, with the sound.
+
+    Example: visavis drive ada --input talk.mp4 --output ada-talks.mp4
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from avatar.cli.tables import latency_table
+    from avatar.errors import UsageError
+    from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.live.drive import drive_file
+    from avatar.model_files import model_file
+    from avatar.tracking.model_asset import tracker_model
+    from engines import explain, open_engine
+
+    if size % 2:
+        raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
+    avatar = load_avatar(find_avatar(name))
+    generator = open_engine(model_file("fast/generator.onnx"), engine)
+    console = Console(stderr=True, highlight=False)
+    console.print(explain(generator), soft_wrap=True)
+    try:
+        with Progress(
+            TextColumn("driving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+        ) as bar:
+            task = bar.add_task("driving")
+            report = drive_file(
+                avatar,
+                generator,
+                tracker_model(),
+                source,
+                output,
+                mode="absolute" if absolute else "relative",
+                size_px=size,
+                force=force,
+                progress=lambda done, expected: bar.update(task, completed=done, total=expected),
+            )
+            bar.update(task, total=report.frames_out)
+    finally:
+        generator.close()
+    if as_json:
+        print(json.dumps(asdict(report), indent=2, default=str))
+        return
+    for note in report.notes:
+        console.print(f"Note: {note}", style="yellow", soft_wrap=True)
+    out = Console(highlight=False)
+    out.print(latency_table(report.latency))
+    out.print(f"{report.output}: {report.frames_out} frames, {report.faceless} of them without a face", soft_wrap=True)

@@ -1,0 +1,68 @@
+"""The parts of a live run, opened in order and closed together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatar.identity.avatar import Avatar
+from avatar.live.canvas import Canvas
+from avatar.live.latency import LatencyRecorder
+from avatar.live.loop import STAGES, LiveLoop
+from avatar.live.renderer import Renderer
+from avatar.live.timed_engine import TimedEngine
+from avatar.publish.publisher import Publisher
+from avatar.retarget.retargeter import Retargeter
+from avatar.sources.camera import Camera
+from avatar.tracking.face_landmarker import FaceTracker
+from engines import EngineDescription, explain, open_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A loop that is ready to run."""
+
+    loop: LiveLoop
+    engine: EngineDescription
+    engine_line: str  # which engine runs, and why the others do not
+    start_up_ms: dict[str, float]
+
+
+@contextmanager
+def open_session(
+    avatar: Avatar,
+    generator: Path,
+    tracker_model: Path,
+    camera: Camera,
+    publishers: Sequence[Publisher],
+    *,
+    size: tuple[int, int] = (512, 512),
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Iterator[Session]:
+    """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the camera, at the end."""
+    start_up_ms: dict[str, float] = {}
+    latency = LatencyRecorder(STAGES)
+    with ExitStack() as parts:
+        parts.callback(camera.close)
+        canvas = Canvas(avatar.portraits[0], *size)
+        with _timed("tracker", start_up_ms):
+            tracker = parts.enter_context(FaceTracker(tracker_model, "video"))
+        with _timed("engine", start_up_ms):
+            engine = open_engine(generator, backend, threads)
+            parts.callback(engine.close)
+        with _timed("renderer", start_up_ms):
+            renderer = Renderer(avatar, TimedEngine(engine, latency), canvas.square_px)
+            retargeter = Retargeter(avatar)
+        loop = LiveLoop(camera, tracker, retargeter, renderer, canvas, publishers, latency)
+        yield Session(loop, engine.describe(), explain(engine), start_up_ms)
+
+
+@contextmanager
+def _timed(part: str, durations_ms: dict[str, float]) -> Iterator[None]:
+    start_ns = time.monotonic_ns()
+    yield
+    durations_ms[part] = (time.monotonic_ns() - start_ns) / 1e6

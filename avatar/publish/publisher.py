@@ -1,0 +1,28 @@
+"""Where finished pictures go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from avatar.frame import Frame
+
+
+class Publisher(ABC):
+    """A virtual camera, a file, a window. `open` once, `send` per frame, `close` once; the same thread calls all three.
+
+    `send` never blocks the loop: a publisher that cannot keep up drops frames and counts them in `dropped`.
+    """
+
+    dropped: int = 0
+
+    @abstractmethod
+    def open(self, width: int, height: int, fps: float) -> None:
+        """Get ready for frames of this size. Raises DeviceError, naming what to install or type."""
+
+    @abstractmethod
+    def send(self, frame: Frame) -> None:
+        """Show or store one frame. Raises DeviceError when the device has gone."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish. Called exactly once, also after a failure."""

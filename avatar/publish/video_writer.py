@@ -1,0 +1,182 @@
+"""H.264 in a file that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from avatar.errors import UsageError, VisavisError
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+BT709 = 1  # ITU-T H.273: primaries, transfer and matrix of HD video
+Preset = Literal["ultrafast", "veryfast", "medium"]
+
+
+class VideoWriter:
+    """Writes pictures with their own times beside `path`, and renames on `finish`: no half-written output.
+
+    `audio_from` names a file whose first audio stream is copied, packet by packet; `audio_note` says why when the
+    container cannot hold it. Raises UsageError for a name or size that cannot be, VisavisError when writing fails.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        fps: float,
+        time_base: Fraction = Fraction(1, 90_000),
+        preset: Preset = "veryfast",
+        crf: int = 18,
+        threads: int = 0,
+        audio_from: Path | None = None,
+    ) -> None:
+        check_output(path)
+        if width % 2 or height % 2:
+            raise UsageError(f"{path}: H.264 needs even sides, {width}x{height} is not.")
+        self.path, self.audio_note = path, ""
+        self._beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        self._time_base, self._last_pts, self._frames = time_base, -(1 << 62), 0
+        self._audio: _AudioCopy | None = None
+        source_audio = _audio_of(audio_from) if audio_from else None
+        try:
+            self._start(width, height, fps, preset, crf, threads, source_audio)
+        except (av.error.FFmpegError, ValueError) as error:
+            if source_audio is None:
+                self.discard()
+                raise self._failure(error) from error
+            codec = source_audio.streams.audio[0].codec_context.name
+            self.audio_note = f"The sound ({codec}) was left out: {path.suffix} cannot hold it. Name the output .mkv."
+            self._container.close()
+            self._start(width, height, fps, preset, crf, threads, None)
+
+    def _start(
+        self, width: int, height: int, fps: float, preset: str, crf: int, threads: int, audio: InputContainer | None
+    ) -> None:
+        suffix = self.path.suffix.lower()
+        # the index first, so that a browser can start before it has everything
+        options = {"movflags": "+faststart"} if CONTAINERS[suffix] in ("mp4", "mov") else {}
+        self._container: OutputContainer = av.open(
+            str(self._beside), "w", format=CONTAINERS[suffix], container_options=options
+        )
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = self._container.add_stream("libx264", rate=rate, options={"preset": preset, "crf": str(crf)})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.thread_count = threads
+        context.time_base = stream.time_base = self._time_base
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = ColorRange.MPEG
+        self._video = stream
+        if audio is not None:
+            copy = self._container.add_stream_from_template(audio.streams.audio[0])
+            self._audio = _AudioCopy(audio, copy)
+        self._container.start_encoding()
+
+    def write(self, rgb: NDArray[np.uint8], media_s: float) -> None:
+        """Append an (H, W, 3) picture that is shown from `media_s` on. Times that do not grow are nudged."""
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        pts = max(round(media_s / self._time_base), self._last_pts + 1)
+        picture.pts, picture.time_base, self._last_pts = pts, self._time_base, pts
+        try:
+            self._container.mux(self._video.encode(picture))
+            if self._audio is not None:
+                self._container.mux(list(self._audio.until(media_s)))
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        self._frames += 1
+
+    def finish(self) -> None:
+        """Write what is pending and give the file its name. Without a single picture, leave nothing behind."""
+        if self._frames == 0:
+            self.discard()
+            return
+        try:
+            self._container.mux(self._video.encode(None))
+            if self._audio is not None:
+                self._container.mux(list(self._audio.until(float("inf"))))
+            self._container.close()
+            self._beside.replace(self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            self.discard()
+            raise self._failure(error) from error
+        finally:
+            self._release_audio()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self._release_audio()
+        # it never opened, or cannot be finished: it is thrown away either way
+        with suppress(AttributeError, av.error.FFmpegError, OSError):
+            self._container.close()
+        self._beside.unlink(missing_ok=True)
+
+    def _release_audio(self) -> None:
+        if self._audio is not None:
+            self._audio.close()
+            self._audio = None
+
+    def _failure(self, error: Exception) -> VisavisError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return VisavisError(f"{self.path} cannot be written ({reason}). Check the folder's free space and permissions.")
+
+
+class _AudioCopy:
+    """The packets of one audio stream, handed out in step with the video."""
+
+    def __init__(self, source: InputContainer, target: AudioStream) -> None:
+        self._source, self._target = source, target
+        self._packets = iter(source.demux(source.streams.audio[0]))
+        self._ahead = self._next()
+
+    def until(self, media_s: float) -> Iterator[Packet[AudioStream]]:
+        while (packet := self._ahead) is not None and packet.dts is not None and packet.time_base is not None:
+            if float(packet.dts * packet.time_base) > media_s:
+                return
+            packet.stream = self._target
+            yield packet
+            self._ahead = self._next()
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _next(self) -> Packet[AudioStream] | None:
+        try:
+            packet = next(self._packets, None)
+        except av.error.FFmpegError:
+            return None  # the source is cut off here; its picture ends here too and is reported there
+        return packet if packet is not None and packet.dts is not None else None
+
+
+def check_output(path: Path) -> None:
+    """Raises UsageError, before any work is done, for an output that could not be written."""
+    if path.suffix.lower() not in CONTAINERS:
+        raise UsageError(f"{path}: name the output {', '.join(sorted(CONTAINERS))}.")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Give a file's name.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist. Create it: mkdir -p {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: you may not write in {path.parent}. Choose another folder.")
+
+
+def _audio_of(path: Path) -> InputContainer | None:
+    container = av.open(str(path), metadata_errors="replace")
+    if container.streams.audio:
+        return container
+    container.close()
+    return None

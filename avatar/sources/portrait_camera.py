@@ -1,0 +1,57 @@
+"""A camera for measuring without a person: the avatar's own portrait, swaying and coming nearer before a still view."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.frame import Frame
+from avatar.sources.pace import Pacer
+
+WIDTH, HEIGHT = 640, 480
+SWAY_PX, SWAY_PERIOD_S = 24.0, 3.1
+ZOOM, ZOOM_PERIOD_S = 0.08, 4.3
+ROLL_DEGREES, ROLL_PERIOD_S = 6.0, 5.3
+
+
+class PortraitCamera:
+    """An endless Camera at `fps`. The tracker has a real face to follow, so its cost is that of a person's picture."""
+
+    def __init__(self, portrait: NDArray[np.uint8], fps: float = 30.0) -> None:
+        """`portrait` is an (H, W, 3) RGB picture of a face."""
+        self.name = "the avatar's own portrait, moving"
+        self.fps = fps
+        self._portrait = portrait
+        self._pacer = Pacer(self._frames, gap_s=1 / fps)
+
+    @property
+    def dropped(self) -> int:
+        return self._pacer.dropped
+
+    def read(self) -> Frame | None:
+        return self._pacer.read()
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _frames(self) -> Iterator[Frame]:
+        for index in itertools.count():
+            media_s = index / self.fps
+            yield Frame(self._view(media_s), time.monotonic_ns(), index, media_s)
+
+    def _view(self, media_s: float) -> NDArray[np.uint8]:
+        def wave(period_s: float) -> float:
+            return math.sin(2 * math.pi * media_s / period_s)
+
+        height, width = self._portrait.shape[:2]
+        scale = HEIGHT / height * (1 + ZOOM * wave(ZOOM_PERIOD_S))
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), ROLL_DEGREES * wave(ROLL_PERIOD_S), scale)
+        turn[:, 2] += (WIDTH / 2 - width / 2 + SWAY_PX * wave(SWAY_PERIOD_S), HEIGHT / 2 - height / 2)
+        view = cv2.warpAffine(self._portrait, turn, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(view, np.uint8)

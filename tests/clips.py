@@ -1,0 +1,127 @@
+"""Inputs that the tests make for themselves: clips of scikit-image's astronaut, moving, and broken files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.data import astronaut
+
+from avatar.identity.avatar import Avatar
+from avatar.identity.crop import face_crop
+from avatar.identity.embedding import embed
+from avatar.model_files import MODEL_ID, model_file
+from avatar.sources.video_file import VideoFile
+from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.model_asset import tracker_model
+from engines import open_engine
+
+Picture = NDArray[np.uint8]
+GREEN = np.array([0, 255, 0], np.uint8)
+TONE_HZ = 48_000
+
+
+def moving_face(index: int, width: int = 320, height: int = 240) -> Picture:
+    """(height, width, 3): the astronaut's head, swaying, nodding and coming nearer, as frame `index` of a clip."""
+    portrait = astronaut()[0:256, 96:352]
+    turn = cv2.getRotationMatrix2D((128, 128), 6 * math.sin(index / 9), height / 256 * (1 + 0.1 * math.sin(index / 13)))
+    turn[:, 2] += (width / 2 - 128 + 14 * math.sin(index / 6), height / 2 - 128 + 6 * math.sin(index / 7))
+    return np.asarray(cv2.warpAffine(portrait, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def painted(picture: Picture) -> Picture:
+    """With a pure green frame and a green block: a pattern that no avatar has."""
+    marked = picture.copy()
+    edge = picture.shape[0] // 10
+    marked[:edge] = marked[-edge:] = GREEN
+    marked[:, :edge] = marked[:, -edge:] = GREEN
+    marked[-3 * edge :, : 3 * edge] = GREEN
+    return marked
+
+
+def green_share(picture: Picture) -> float:
+    """Share of the pixels that are clearly green."""
+    red, green, blue = (picture[..., i].astype(int) for i in range(3))
+    return float(np.mean((green - np.maximum(red, blue)) > 60))
+
+
+def write_clip(
+    path: Path,
+    pictures: Iterable[Picture],
+    fps: int = 25,
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    rotation: int = 0,
+    sound: bool = False,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Encode pictures, at `pts` in `time_base` where given; `rotation` is stored as metadata; `sound` is a tone."""
+    with av.open(str(path), "w", container_options=options or {}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "ultrafast"})
+        tone = container.add_stream("aac", rate=TONE_HZ) if sound else None
+        if time_base:
+            stream.codec_context.time_base = stream.time_base = time_base
+        count = 0
+        for index, picture in enumerate(pictures):
+            if index == 0:
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                if rotation:
+                    stream.set_display_rotation(rotation)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = pts[index] if pts else index
+            frame.time_base = time_base or Fraction(1, fps)
+            container.mux(stream.encode(frame))
+            count += 1
+        container.mux(stream.encode(None))
+        if tone is not None:
+            for frame in _tone(count / fps):
+                container.mux(tone.encode(frame))
+            container.mux(tone.encode(None))
+    return path
+
+
+def _tone(seconds: float) -> Iterator[av.AudioFrame]:
+    samples = (0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * TONE_HZ)) / TONE_HZ)).astype(np.float32)
+    for start in range(0, len(samples) - 1023, 1024):
+        frame = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = TONE_HZ, start, Fraction(1, TONE_HZ)
+        yield frame
+
+
+def face_clip(path: Path, frames: int = 30, change: Callable[[Picture], Picture] = lambda p: p, **how: object) -> Path:
+    """A clip of `moving_face`; `how` goes to `write_clip`."""
+    return write_clip(path, (change(moving_face(i)) for i in range(frames)), **how)  # type: ignore[arg-type]
+
+
+def read_times(path: Path) -> list[float]:
+    """Presentation times in seconds of all pictures of a file."""
+    return [round(frame.media_s, 4) for frame in VideoFile(path)]
+
+
+def packets(path: Path, kind: str) -> list[bytes]:
+    """The undecoded packets of the file's first stream of a kind ("audio")."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return [bytes(packet) for packet in container.demux(stream) if packet.dts is not None]
+
+
+@lru_cache(maxsize=1)
+def astronaut_avatar() -> Avatar:
+    """The astronaut, enrolled from one photo with the shipped networks."""
+    rgb = np.asarray(astronaut(), np.uint8)
+    with FaceTracker(tracker_model(), "image") as tracker:
+        state = tracker.track(rgb, 0)
+    crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
+    portraits, landmarks = crop.cut(rgb)[None], crop.normalise(state.landmarks)[None]
+    embedder = open_engine(model_file("fast/embedder.onnx"))
+    embedding, psi = embed(embedder, portraits, landmarks)
+    embedder.close()
+    return Avatar("astronaut", MODEL_ID, portraits, landmarks, state.blendshapes[None], embedding, psi)

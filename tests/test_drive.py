@@ -1,0 +1,154 @@
+"""File to file: as many frames out as in, at the same times, with the sound, and none of the driver in the picture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import astronaut_avatar, face_clip, green_share, moving_face, packets, painted, read_times, write_clip
+
+from avatar.errors import InputError, UsageError
+from avatar.identity.bundle import save_avatar
+from avatar.live.drive import STAGES, DriveReport, drive_file
+from avatar.model_files import model_file
+from avatar.sources.video_file import VideoFile
+from avatar.tracking.model_asset import tracker_model
+from engines import open_engine
+
+
+def drive(source: Path, output: Path, **how: object) -> DriveReport:
+    engine = open_engine(model_file("fast/generator.onnx"))
+    try:
+        return drive_file(astronaut_avatar(), engine, tracker_model(), source, output, **how)  # type: ignore[arg-type]
+    finally:
+        engine.close()
+
+
+def test_every_frame_in_is_a_frame_out_at_the_same_time(tmp_path: Path) -> None:
+    source, output = face_clip(tmp_path / "in.mp4", frames=24, fps=25), tmp_path / "out.mp4"
+    seen: list[tuple[int, int]] = []
+    report = drive(source, output, progress=lambda done, expected: seen.append((done, expected)))
+    assert (report.frames_in, report.frames_out, report.faceless) == (24, 24, 0)
+    assert report.media_s == pytest.approx(23 / 25)
+    assert read_times(output) == read_times(source)
+    video = VideoFile(output)
+    assert (video.width, video.height, video.fps) == (512, 512, 25.0)
+    assert seen[-1] == (24, 24)
+    assert list(report.latency) == list(STAGES)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_the_avatar_moves(tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    drive(face_clip(tmp_path / "in.mp4", frames=24), output)
+    pictures = [frame.rgb.astype(int) for frame in VideoFile(output)]
+    assert np.abs(pictures[0] - pictures[-1]).mean() > 2
+
+
+def test_a_variable_rate_stays_variable(tmp_path: Path) -> None:
+    times_ms = [0, 40, 50, 140, 141, 500, 533, 900, 1400, 1433]
+    source = face_clip(tmp_path / "vfr.mp4", frames=10, pts=times_ms, time_base=Fraction(1, 1000))
+    drive(source, tmp_path / "out.mp4")
+    assert read_times(tmp_path / "out.mp4") == read_times(source) == pytest.approx([t / 1000 for t in times_ms])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+def test_the_sound_is_kept_packet_by_packet(tmp_path: Path, container: str) -> None:
+    source, output = face_clip(tmp_path / "in.mp4", frames=25, sound=True), tmp_path / f"out.{container}"
+    report = drive(source, output)
+    assert packets(output, "audio") == packets(source, "audio")
+    assert len(packets(output, "audio")) > 40
+    assert report.notes == ()
+
+
+def test_no_pixel_of_the_driver_comes_out(tmp_path: Path) -> None:
+    source = face_clip(tmp_path / "in.mp4", frames=20, change=painted)
+    assert min(green_share(frame.rgb) for frame in VideoFile(source)) > 0.3  # the pattern is there to be found
+    report = drive(source, tmp_path / "out.mp4")
+    assert report.faceless < 20
+    assert max(green_share(frame.rgb) for frame in VideoFile(tmp_path / "out.mp4")) == 0
+
+
+def test_frames_without_a_face_are_counted_and_the_avatar_stays(tmp_path: Path) -> None:
+    empty = np.full((240, 320, 3), 90, np.uint8)
+    pictures = [moving_face(i) if i < 8 else empty for i in range(20)]
+    report = drive(write_clip(tmp_path / "in.mp4", pictures), tmp_path / "out.mp4")
+    assert (report.frames_out, report.faceless) == (20, 12)
+    last = list(VideoFile(tmp_path / "out.mp4"))[-1].rgb
+    assert last.std() > 20  # a picture, not a grey plane
+
+
+def test_the_driver_beside_the_avatar_when_asked_for(tmp_path: Path) -> None:
+    drive(
+        face_clip(tmp_path / "in.mp4", frames=4),
+        tmp_path / "out.mp4",
+        compose=lambda driver, square: np.hstack([driver.rgb, square[:240]]),
+    )
+    video = VideoFile(tmp_path / "out.mp4")
+    assert (video.width, video.height) == (320 + 512, 240)
+    assert np.abs(next(iter(video)).rgb[:, :320].astype(int) - moving_face(0)).mean() < 6
+
+
+def test_both_modes_drive(tmp_path: Path) -> None:
+    source = face_clip(tmp_path / "in.mp4", frames=4)
+    for mode in ("relative", "absolute"):
+        assert drive(source, tmp_path / f"{mode}.mp4", mode=mode).frames_out == 4
+
+
+def test_a_cut_off_video_is_driven_as_far_as_it_goes(tmp_path: Path) -> None:
+    data = face_clip(tmp_path / "whole.mp4", frames=40, options={"movflags": "faststart"}).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) // 2])
+    report = drive(cut, tmp_path / "out.mp4")
+    assert 5 < report.frames_out < 40
+    assert "cut.mp4" in report.notes[0]
+    assert len(read_times(tmp_path / "out.mp4")) == report.frames_out
+
+
+def test_bad_input_leaves_no_output(tmp_path: Path) -> None:
+    text = tmp_path / "letter.mp4"
+    text.write_text("Dear reader,\n" * 200)
+    with pytest.raises(InputError, match=r"letter\.mp4"):
+        drive(text, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == [text]
+
+
+def test_a_failure_on_the_way_leaves_no_output(tmp_path: Path) -> None:
+    def fail(done: int, expected: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    source = face_clip(tmp_path / "in.mp4", frames=8)
+    with pytest.raises(KeyboardInterrupt):
+        drive(source, tmp_path / "out.mp4", progress=fail)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_an_output_is_replaced_only_by_force(tmp_path: Path) -> None:
+    source, output = face_clip(tmp_path / "in.mp4", frames=3), tmp_path / "out.mp4"
+    output.write_text("precious")
+    with pytest.raises(UsageError, match="--force"):
+        drive(source, output)
+    assert output.read_text() == "precious"
+    assert drive(source, output, force=True).frames_out == 3
+    with pytest.raises(UsageError, match="the input itself"):
+        drive(source, source, force=True)
+
+
+@pytest.mark.e2e
+def test_the_command(tmp_path: Path) -> None:
+    save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
+    source = face_clip(tmp_path / "in.mp4", frames=6)
+    command = [sys.executable, "-m", "avatar.cli.main", "drive", str(tmp_path / "astronaut.avatar")]
+    command += ["--input", str(source), "--output", str(tmp_path / "out.mp4")]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["frames_out"] == 6
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    assert "Traceback" not in again.stderr

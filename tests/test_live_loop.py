@@ -1,0 +1,243 @@
+"""The live loop with real parts: a file that plays as a camera, the tracker, the networks, a recorder."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
+
+from avatar.errors import DeviceError, InputError, UsageError
+from avatar.frame import Frame
+from avatar.identity.bundle import save_avatar
+from avatar.live.canvas import Canvas, parse_size
+from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+from avatar.live.profile import Memory
+from avatar.live.session import open_session
+from avatar.model_files import model_file
+from avatar.publish.publisher import Publisher
+from avatar.publish.recorder import Recorder
+from avatar.sources.camera import Camera, PlayedFile, open_camera
+from avatar.sources.video_file import VideoFile
+from avatar.tracking.model_asset import tracker_model
+from engines.engine import EngineFailure
+
+
+class Album(Memory):
+    """A publisher that keeps every frame, and may take its time."""
+
+    def __init__(self, delay_s: float = 0.0, fail_at: int = -1) -> None:
+        super().__init__()
+        self.frames: list[Frame] = []
+        self.closed = 0
+        self._delay_s, self._fail_at = delay_s, fail_at
+
+    def send(self, frame: Frame) -> None:
+        if len(self.frames) == self._fail_at:
+            raise DeviceError("/dev/video10 has gone")
+        self.frames.append(frame)
+        time.sleep(self._delay_s)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def run(
+    camera: Camera, *publishers: Publisher, seconds: float | None = None, size: tuple[int, int] = (512, 512)
+) -> LiveReport:
+    with open_session(
+        astronaut_avatar(), model_file("fast/generator.onnx"), tracker_model(), camera, publishers, size=size
+    ) as session:
+        return session.loop.run(seconds)
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("visavis-")}
+
+
+def test_a_file_plays_as_a_camera_and_the_avatar_is_recorded(tmp_path: Path) -> None:
+    clip, output = face_clip(tmp_path / "in.mp4", frames=40, fps=20), tmp_path / "out.mp4"
+    report = run(PlayedFile(clip), Recorder(output))
+    lost = sum(report.drops.values())
+    assert report.published + lost == 40  # each frame is either shown or counted as dropped
+    assert report.published > 10
+    assert report.faceless == 0
+    assert report.latency[CAPTURE_TO_PUBLISHED].count == report.published
+    times = read_times(output)
+    assert len(times) == report.published
+    assert times[-1] - times[0] == pytest.approx(39 / 20, abs=0.11)  # real time: the last frame is not lost
+    assert threads() == set()
+
+
+def test_no_pixel_of_the_camera_comes_out(tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "in.mp4", frames=25, fps=12, change=painted)
+    assert min(green_share(frame.rgb) for frame in VideoFile(clip)) > 0.3  # the pattern is there to be found
+    album = Album()
+    report = run(PlayedFile(clip), album, size=(640, 360))
+    assert report.tracked > report.faceless
+    assert max(green_share(frame.rgb) for frame in album.frames) == 0
+    assert {frame.rgb.shape for frame in album.frames} == {(360, 640, 3)}
+
+
+def test_capture_times_travel_to_the_publisher_in_order(tmp_path: Path) -> None:
+    album = Album()
+    before_ns = time.monotonic_ns()
+    run(PlayedFile(face_clip(tmp_path / "in.mp4", frames=20, fps=20)), album)
+    stamps = [frame.capture_ns for frame in album.frames]
+    assert stamps == sorted(set(stamps))
+    assert before_ns < stamps[0] < stamps[-1] < time.monotonic_ns()
+    spacing = np.diff(stamps) / 1e9 * 20
+    assert spacing == pytest.approx(np.round(spacing), abs=1e-3)  # whole frames apart: stamped when due
+
+
+def test_a_slow_publisher_costs_frames_and_not_delay(tmp_path: Path) -> None:
+    album = Album(delay_s=0.25)
+    report = run(PlayedFile(face_clip(tmp_path / "in.mp4", frames=60, fps=20)), album)
+    assert 8 <= report.published <= 16
+    assert sum(report.drops.values()) == 60 - report.published
+    # one picture waits while another is being sent: never more
+    assert report.latency[CAPTURE_TO_PUBLISHED].max_ms < 1500
+
+
+def test_a_limit_in_seconds_ends_a_source_that_never_does(tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "in.mp4", frames=10, fps=20)
+    album = Album()
+    start = time.monotonic()
+    report = run(PlayedFile(clip, loop=True), album, seconds=1.5)
+    assert time.monotonic() - start < 6
+    assert report.seconds == pytest.approx(1.5, abs=0.5)  # three times round
+    stamps = np.diff([frame.capture_ns for frame in album.frames])
+    assert (stamps > 0).all()
+
+
+def test_nobody_before_the_camera_leaves_the_avatar_idling(tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "in.mp4", frames=15, fps=15, change=lambda p: np.full_like(p, 60))
+    album = Album()
+    report = run(PlayedFile(clip), album)
+    assert report.faceless == report.tracked > 3
+    assert album.frames[-1].rgb.std() > 20
+
+
+@pytest.mark.parametrize("fail_at", [0, 3])
+def test_a_publisher_that_fails_ends_the_loop_and_the_others_are_finished(tmp_path: Path, fail_at: int) -> None:
+    output, album = tmp_path / "out.mp4", Album(fail_at=fail_at)
+    with pytest.raises(DeviceError, match="has gone"):
+        run(PlayedFile(face_clip(tmp_path / "in.mp4", frames=40, fps=20)), Recorder(output), album)
+    assert album.closed == 1
+    assert len(read_times(output)) == fail_at + 1
+    assert threads() == set()
+
+
+class FailingCamera:
+    """A webcam that is unplugged after some frames."""
+
+    name, fps, dropped = "/dev/video7", 20.0, 0
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.closed = False
+
+    def read(self) -> Frame | None:
+        if self.given == 5:
+            raise DeviceError("/dev/video7 was unplugged")
+        time.sleep(0.1)
+        self.given += 1
+        return Frame(moving_face(self.given), time.monotonic_ns(), self.given)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_camera_that_vanishes_ends_the_loop_with_its_message(tmp_path: Path) -> None:
+    camera, output = FailingCamera(), tmp_path / "out.mp4"
+    with pytest.raises(DeviceError, match="was unplugged"):
+        run(camera, Recorder(output))
+    assert camera.closed
+    assert len(read_times(output)) >= 1  # what was recorded is kept
+    assert threads() == set()
+
+
+def test_a_failing_engine_ends_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    album = Album()
+    camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=30, fps=20))
+    with open_session(
+        astronaut_avatar(), model_file("fast/generator.onnx"), tracker_model(), camera, [album]
+    ) as session:
+        session.loop._renderer._person["psi"] = np.zeros((1, 3), np.float32)
+        with pytest.raises(EngineFailure):
+            session.loop.run()
+    assert album.closed == 1
+    assert threads() == set()
+
+
+def test_cameras_that_are_not_there_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"/dev/video77.*no such camera"):
+        open_camera("77")
+    with pytest.raises(DeviceError, match=r"/dev/video77"):
+        open_camera("/dev/video77")
+    with pytest.raises(InputError, match="no such file"):
+        open_camera(str(tmp_path / "missing.mp4"))
+    (tmp_path / "letter.mp4").write_text("Dear reader")
+    with pytest.raises(InputError, match=r"letter\.mp4"):
+        open_camera(str(tmp_path / "letter.mp4"))
+
+
+def test_a_late_reader_of_a_played_file_gets_the_frame_that_is_due(tmp_path: Path) -> None:
+    camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=30, fps=20))
+    first = camera.read()
+    time.sleep(0.52)
+    late = camera.read()
+    assert first is not None
+    assert late is not None
+    assert late.media_s == pytest.approx(0.5, abs=0.051)
+    assert camera.dropped == round(late.media_s * 20) - 1
+    assert time.monotonic_ns() - late.capture_ns < 100_000_000
+
+
+@pytest.mark.parametrize(("size", "square"), [((512, 512), 512), ((1280, 720), 720), ((360, 640), 360)])
+def test_the_canvas_fills_every_size(size: tuple[int, int], square: int) -> None:
+    canvas = Canvas(astronaut_avatar().portraits[0], *size)
+    assert canvas.square_px == square
+    face = np.full((square, square, 3), 200, np.uint8)
+    picture = canvas.place(face)
+    assert picture.shape == (size[1], size[0], 3)
+    assert picture[size[1] // 2, size[0] // 2] == pytest.approx([200, 200, 200])
+    assert (picture.reshape(-1, 3).max(0) <= 255).all()
+    assert canvas.place(face) is not None
+    assert not np.shares_memory(picture, canvas._background)
+
+
+def test_sizes_that_no_camera_has_are_refused() -> None:
+    for text in ("512", "axb", "-1x5", "1280x"):
+        with pytest.raises(UsageError, match="--size"):
+            parse_size(text)
+    for width, height in ((511, 512), (2, 2), (10_000, 512)):
+        with pytest.raises(UsageError, match="even"):
+            Canvas(astronaut_avatar().portraits[0], width, height)
+
+
+@pytest.mark.e2e
+def test_the_command_ends_well_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
+    clip, output = face_clip(tmp_path / "in.mp4", frames=20, fps=20), tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "avatar.cli.main", "live", str(tmp_path / "astronaut.avatar"), "--loop"]
+    command += ["--camera", str(clip), "--to", str(output)]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 40
+        while not list(tmp_path.glob(".out.*.part.mp4")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+        assert CAPTURE_TO_PUBLISHED in printed
+        assert "Traceback" not in said
+        assert len(read_times(output)) > 5
+        output.unlink()
