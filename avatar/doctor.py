@@ -1,0 +1,172 @@
+"""What this computer has and lacks of the things that visavis needs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from avatar.errors import VisavisError
+from avatar.model_files import model_file
+from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
+from avatar.sources.video_devices import VideoDevice, video_devices
+from avatar.system import install_command, missing_libraries, system_family
+
+State = Literal["ok", "note", "missing"]  # "missing" is reserved for what enroll and drive cannot do without
+SUPPORTED_PYTHON = ((3, 11), (3, 13))
+SHIPPED_FILES = ("face_model.safetensors", "fast/generator.onnx", "fast/embedder.onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    found: str
+    mend: str | None = None  # the command or sentence that brings it, for this system
+
+
+def examine() -> list[Finding]:
+    """Look at everything. Installs, fetches and changes nothing; takes a second or two, most of it importing."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _python,
+        _system_libraries,
+        _mediapipe,
+        _tracker_model,
+        _shipped_files,
+        _engines,
+        _cameras,
+        _virtual_camera,
+        _pyvirtualcam,
+        _pipewire,
+    )
+    return [check() for check in checks]
+
+
+def _python() -> Finding:
+    low, high = SUPPORTED_PYTHON
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if low <= sys.version_info[:2] <= high:
+        return Finding("Python", "ok", found)
+    versions = f"{low[0]}.{low[1]} to {high[0]}.{high[1]}"
+    return Finding("Python", "missing", found, f"Install visavis with Python {versions}: python3.13 -m venv .venv")
+
+
+def _system_libraries() -> Finding:
+    name, missing = "System libraries", missing_libraries()
+    if not missing:
+        return Finding(name, "ok", "all there")
+    found = ", ".join(f"{library.soname} (for {library.needed_by})" for library in missing) + " not found"
+    return Finding(name, "missing", found, install_command(missing, system_family()))
+
+
+def _mediapipe() -> Finding:
+    name = "Face tracker"
+    try:
+        import_module("mediapipe.tasks.python.vision")
+    except (ImportError, OSError) as error:
+        mend = f"{sys.executable} -m pip install visavis    # or the system libraries named above"
+        return Finding(name, "missing", f"MediaPipe does not import: {error}", mend)
+    return Finding(name, "ok", f"MediaPipe {version('mediapipe')}")
+
+
+def _tracker_model() -> Finding:
+    from avatar.tracking.model_asset import cached_model, tracker_model
+
+    name = "Face tracker's model"
+    try:
+        path = tracker_model() if os.environ.get("VISAVIS_TRACKER_MODEL") else cached_model()
+    except VisavisError as error:
+        return Finding(name, "missing", "VISAVIS_TRACKER_MODEL names a wrong file", str(error))
+    if path is None:
+        mend = f"{sys.executable} -m avatar.tracking.model_asset"
+        return Finding(name, "note", "not there yet; the first use fetches it (3.8 MB). To fetch it now:", mend)
+    return Finding(name, "ok", f"{path} (checked by sha256)")
+
+
+def _shipped_files() -> Finding:
+    name = "Networks"
+    try:
+        paths = [model_file(file) for file in SHIPPED_FILES]
+    except VisavisError as error:
+        return Finding(name, "missing", "this installation is not whole", str(error))
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    return Finding(name, "ok", f"{', '.join(SHIPPED_FILES)} ({megabytes:.0f} MB)")
+
+
+def _engines() -> Finding:
+    from engines import available_backends
+
+    backends = available_backends()
+    parts = [name if reason is None else f"{name} unusable ({reason})" for name, reason in backends.items()]
+    if any(reason is None for reason in backends.values()):
+        return Finding("Engines", "ok", "; ".join(parts))
+    return Finding("Engines", "missing", "; ".join(parts), f"{sys.executable} -m pip install onnxruntime")
+
+
+def _cameras() -> Finding:
+    name = "Cameras"
+    if not sys.platform.startswith("linux"):
+        return Finding(name, "note", "not listed on this system; try `visavis live NAME --camera 0 --to preview`")
+    cameras = [device for device in video_devices() if device.captures and not device.loopback]
+    if not cameras:
+        mend = "Plug one in, or let a video play the camera: visavis live NAME --camera FILE.mp4 --to preview"
+        return Finding(name, "note", "none", mend)
+    locked = any(device.locked for device in cameras)
+    return Finding(
+        name,
+        "note" if locked else "ok",
+        "; ".join(_describe(device) for device in cameras),
+        "sudo usermod -aG video $USER    # then log out and in again" if locked else None,
+    )
+
+
+def _virtual_camera() -> Finding:
+    name = "Virtual camera"
+    if not sys.platform.startswith("linux"):
+        return Finding(name, "note", "OBS Studio's, not checked on this system", virtual_camera_advice())
+    devices = [device for device in video_devices() if device.loopback]
+    usable = [device for device in devices if not device.locked]
+    if not usable:
+        found = "; ".join(_describe(device) for device in devices) or "no v4l2loopback device"
+        mend = "sudo usermod -aG video $USER    # then log out and in again" if devices else virtual_camera_advice()
+        return Finding(name, "note", found, mend)
+    found = "; ".join(_describe(device) for device in usable)
+    capabilities = Path("/sys/module/v4l2loopback/parameters/exclusive_caps")
+    if capabilities.is_file() and "Y" not in capabilities.read_text():
+        mend = "sudo modprobe -r v4l2loopback && " + "sudo modprobe v4l2loopback video_nr=10 exclusive_caps=1"
+        return Finding(name, "note", f"{found}; without exclusive_caps=1, so Chrome will not list it", mend)
+    return Finding(name, "ok", found)
+
+
+def _pyvirtualcam() -> Finding:
+    try:
+        return Finding("pyvirtualcam", "ok", version("pyvirtualcam"))
+    except PackageNotFoundError:
+        return Finding("pyvirtualcam", "note", "not installed; --to virtual-camera needs it", INSTALL_PYVIRTUALCAM)
+
+
+def _pipewire() -> Finding:
+    """Only reported: what runs here decides how a browser will reach a camera."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    running = bool(runtime) and (Path(runtime) / "pipewire-0").is_socket()
+    try:
+        ctypes.CDLL("libpipewire-0.3.so.0")
+        installed = True
+    except OSError:
+        installed = False
+    found = "running" if running else "installed, not running for this user" if installed else "not installed"
+    return Finding("PipeWire", "ok" if running else "note", f"{found} (nothing here depends on it)")
+
+
+def _describe(device: VideoDevice) -> str:
+    state = "not allowed" if device.locked else f"held by {', '.join(device.holders)}" if device.holders else "free"
+    return f"{device.path} {device.card} ({state})"

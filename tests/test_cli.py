@@ -1,0 +1,137 @@
+"""The command line as a whole: help, exit codes, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from avatar.cli import main as cli
+from avatar.errors import DeviceError, UsageError
+from engines.engine import EngineFailure
+
+COMMAND = [sys.executable, "-m", "avatar.cli.main"]
+
+
+def run(*arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"} | ({"VISAVIS_HOME": str(home)} if home else {})
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=120)
+
+
+def test_help_lists_every_command() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for name in cli.COMMANDS:
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself_with_an_example(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: visavis {name}" in done.stdout
+    assert f"visavis {name} " in done.stdout.split("Usage:")[1].split("\n", 1)[1] or name == "doctor"
+    assert "xample" in done.stdout
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"visavis {version('visavis')}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["--no-such-option"],
+        ["doctor", "--no-such-option"],
+        ["doctor", "surplus"],
+        ["enroll"],
+        ["drive"],
+        ["live"],
+    ],
+)
+def test_bad_use_is_exit_code_2(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["enroll", "no-such-photo.jpg", "--name", "x"],
+        ["drive", "nobody", "--input", "no-such-video.mp4", "--output", "out.mp4"],
+        ["live", "nobody", "--camera", "no-such-video.mp4", "--to", "out.mp4"],
+        ["profile", "nobody"],
+    ],
+)
+def test_a_missing_input_is_one_message(arguments: list[str], tmp_path: Path) -> None:
+    done = run(*arguments, home=tmp_path)
+    assert done.returncode in (1, 2)
+    assert "\nError: " in "\n" + done.stderr, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (DeviceError("/dev/video0 is busy."), 1),
+        (UsageError("--to x is not known."), 2),
+        (EngineFailure("no engine."), 1),
+        (PermissionError(13, "Permission denied", "out.mp4"), 1),
+    ],
+)
+def test_errors_become_a_message_and_an_exit_code(
+    error: Exception, exit_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.delenv("VISAVIS_DEBUG", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == exit_code
+    assert capsys.readouterr().err.startswith("Error: ")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_a_missing_extra_is_named() -> None:
+    """As in the base install, where torch is not there."""
+    code = (
+        "import sys\nfrom avatar.cli import main\nsys.argv = ['visavis', 'train', '--help']\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'avatar.cli.train':\n"
+        "            raise ModuleNotFoundError('No module named torch', name='torch')\n"
+        "sys.meta_path.insert(0, Finder())\nmain.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "pip install 'visavis[train]'" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_is_quiet() -> None:
+    code = (
+        "import os, signal\nfrom avatar.cli import main\n"
+        "@main.app.command('wait')\ndef wait() -> None:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "import sys\nsys.argv = ['visavis', 'wait']\nmain.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in done.stderr
