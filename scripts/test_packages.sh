@@ -13,6 +13,7 @@ need modprobe kmod
 need cpio cpio
 need xz xz-utils
 need make make
+need gcc gcc # the distribution's own version, which built its kernel too
 need v4l2-ctl v4l-utils
 need ffmpeg ffmpeg
 printf '%s\n' "${missing[@]}"

@@ -29,19 +29,20 @@ def drive(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.tables import latency_table
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.drive import drive_file
     from avatar.model_files import model_file
-    from avatar.tracking.model_asset import tracker_model
     from engines import explain, open_engine
 
     if size % 2:
         raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
     avatar = load_avatar(find_avatar(name))
-    generator = open_engine(model_file("fast/generator.onnx"), engine)
     console = Console(stderr=True, highlight=False)
+    tracker = tracker_model_then_offline(console)
+    generator = open_engine(model_file("fast/generator.onnx"), engine)
     console.print(explain(generator), soft_wrap=True)
     try:
         with Progress(
@@ -51,7 +52,7 @@ def drive(
             report = drive_file(
                 avatar,
                 generator,
-                tracker_model(),
+                tracker,
                 source,
                 output,
                 mode="absolute" if absolute else "relative",

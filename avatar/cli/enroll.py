@@ -13,13 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from avatar.cli.offline import tracker_model_then_offline
 from avatar.errors import InputError, UsageError
 from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.enrolment import CONSENT_NOTICE, MAX_PHOTOS, EnrolmentReport, PhotoReport, consent_record
 from avatar.identity.enrolment import enroll as make_avatar
 from avatar.model_files import MODEL_ID, model_file
 from avatar.sources.photo import SUFFIXES
-from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
 
@@ -53,7 +53,7 @@ def enroll(
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     if consent is None:
         messages.print(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
-    model, network = tracker_model(), model_file("fast/embedder.onnx")
+    model, network = tracker_model_then_offline(messages), model_file("fast/embedder.onnx")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=messages, transient=True) as bar:
         task = bar.add_task("starting", total=len(files) + 2)

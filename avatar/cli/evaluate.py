@@ -15,13 +15,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from avatar.cli.offline import tracker_model_then_offline
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation
 from avatar.evaluation.saved_run import save_run
 from avatar.evaluation.scores import METRICS, REAL, SLOW_METRIC_FRAMES, ClipScores, Judge, TotalScores, best, total
 from avatar.evaluation.self_reenactment import SIZE_PX, SYSTEMS, ClipRun, SelfReenactment, Tick
 from avatar.model_files import MODEL_ID, model_file
-from avatar.tracking.model_asset import tracker_model
 from engines import explain, open_engine
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
@@ -60,7 +60,7 @@ def evaluate(
     shot_counts = parse_shots(shots)
     failed: list[dict[str, Any]] = []
     runs: list[dict[str, Any]] = []
-    tracker = tracker_model()
+    tracker = tracker_model_then_offline(console)
     generator = open_engine(model_file("fast/generator.onnx"))
     embedder = open_engine(model_file("fast/embedder.onnx"))
     console.print(escape(explain(generator)), style="dim")

@@ -35,6 +35,7 @@ def live(
     """
     from rich.console import Console
 
+    from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.tables import drops_line, latency_table
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
@@ -44,16 +45,15 @@ def live(
     from avatar.model_files import model_file
     from avatar.publish.factory import open_publisher
     from avatar.sources.camera import PlayedFile, open_camera
-    from avatar.tracking.model_asset import tracker_model
 
     if not to:
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
     picture_size = parse_size(size)
     publishers = [open_publisher(spec) for spec in to]
     avatar = load_avatar(find_avatar(name))
-    generator, tracker = model_file("fast/generator.onnx"), tracker_model()
-    source = open_camera(camera, loop)
     console = Console(stderr=True, highlight=False)
+    generator, tracker = model_file("fast/generator.onnx"), tracker_model_then_offline(console)
+    source = open_camera(camera, loop)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # so that a recording is finished when a service manager stops us
     with open_session(
         avatar,

@@ -29,6 +29,7 @@ def profile(
     from rich.console import Console
     from rich.table import Table
 
+    from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.tables import drops_line, latency_table
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
@@ -37,13 +38,12 @@ def profile(
     from avatar.model_files import model_file
     from avatar.sources.camera import Camera, open_camera
     from avatar.sources.portrait_camera import PortraitCamera
-    from avatar.tracking.model_asset import tracker_model
 
     picture_size = parse_size(size)
     avatar = load_avatar(find_avatar(name))
-    generator, tracker = model_file("fast/generator.onnx"), tracker_model()
-    source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     console = Console(stderr=True, highlight=False)
+    generator, tracker = model_file("fast/generator.onnx"), tracker_model_then_offline(console)
+    source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     with (
         open_session(
             avatar, generator, tracker, source, [Memory()], size=picture_size, backend=engine, threads=threads

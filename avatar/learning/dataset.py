@@ -27,7 +27,7 @@ CLIP_SHARE = 0.45  # of the samples; the others come from stills
 REAL_STILL_PAIR_CHANCE = 0.5  # where a person has several stills
 BLINK_CHANCE, OPEN_CHANCE = 0.25, 0.35  # of choosing a clip's target for its shut eyes or its open mouth
 GREY_CHANCE = 0.06
-MAX_TURN_DEGREES = 50.0  # beyond, half of the landmarks are guesses
+MAX_TURN_DEGREES = 38.0  # beyond, half of the landmarks are guesses
 MAX_MOTION_TURN_DEGREES = 22.0  # pose-free expressions are trustworthy up to here
 
 

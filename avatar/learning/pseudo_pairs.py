@@ -19,7 +19,8 @@ from avatar.retarget.warp import LandmarkWarp, pixel_grid
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-TURN_DEGREES = np.array([5.0, 9.0, 4.0])  # standard deviations of pitch, yaw, roll
+TURN_DEGREES = np.array([4.0, 6.0, 3.0])  # standard deviations of pitch, yaw, roll
+MAX_DEVIATIONS = 1.7  # further turns crumple the far cheek
 SCALE_SPREAD = 0.05
 SHIFT_SPREAD = 0.02  # of the crop's side
 OPEN_MOUTH = 0.06  # inner-lip gap over mouth width from which teeth may show
@@ -48,7 +49,7 @@ def pseudo_source(
     if open_then < 0.5 * open_now and open_now > OPEN_MOUTH:
         picture = close_mouth(picture, landmarks)
 
-    turn = Rotation.from_euler("xyz", rng.normal(0, TURN_DEGREES), degrees=True).as_matrix()
+    turn = Rotation.from_euler("xyz", _bounded_normal(rng) * TURN_DEGREES, degrees=True).as_matrix()
     centre = landmarks.mean(0)
     shift = np.append(rng.normal(0, SHIFT_SPREAD, 2), 0.0)
     scale = float(np.exp(rng.normal(0, SCALE_SPREAD)))
@@ -59,6 +60,10 @@ def pseudo_source(
     )
     source_landmarks = turned.apply(moved)
     return warp_picture(picture, LandmarkWarp(landmarks, source_landmarks)), source_landmarks
+
+
+def _bounded_normal(rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.clip(rng.normal(size=3), -MAX_DEVIATIONS, MAX_DEVIATIONS)
 
 
 def close_mouth(picture: Picture, landmarks: Array) -> Picture:

@@ -96,6 +96,7 @@ class Trainer:
             num_workers=o.workers,
             prefetch_factor=3 if o.workers else None,
             worker_init_fn=_one_thread,
+            generator=torch.Generator(),  # its own: the start of a loader must not move the run's random numbers
         )
         log = (self.folder / "log.jsonl").open("a")
         sums: dict[str, float] = {}

@@ -11,10 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.face_regions import WARP_CONTROL
+from avatar.retarget.face_model import face_model
+from avatar.retarget.face_regions import (
+    FACE_OVAL,
+    LEFT_EYE,
+    LEFT_IRIS_CENTRE,
+    LIPS_INNER,
+    LIPS_OUTER,
+    RIGHT_EYE,
+    RIGHT_IRIS_CENTRE,
+    RIGID,
+    WARP_CONTROL,
+)
+from avatar.retarget.geometry import head_pose
 
-SMOOTHING = 2e-5  # keeps the spline sane where shut lids or lips bring control points together
+# Regularisation per control point: little where lids and lips must meet, more where landmarks mostly jitter
+SMOOTHING_FINE, SMOOTHING_COARSE = 2e-5, 1e-3
 BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background
+RING = 1.3  # how far outside of the face's outline hair, ears and neck are held, in sizes of the outline
+NECK_SHARE = 0.3  # of the head's motion that the lower half of the ring follows
 
 Array = NDArray[np.float32]
 
@@ -27,13 +42,15 @@ class LandmarkWarp:
     """
 
     def __init__(self, source: Array, driving: Array) -> None:
-        border = _border()
-        control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, border]).astype(np.float64)
-        target = np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, border]).astype(np.float64)
+        border, smoothing = _border(), _smoothing()
+        ring_target, ring = _rings(source, driving)
+        control = np.concatenate([driving[WARP_CONTROL, :2], ring]).astype(np.float64) * 2 - 1
+        target = np.concatenate([source[WARP_CONTROL, :2], ring_target]).astype(np.float64) * 2 - 1
+        control, target = np.concatenate([control, border]), np.concatenate([target, border])
         n = len(control)
         squared = ((control[:, None] - control[None]) ** 2).sum(-1)
         system = np.zeros((n + 3, n + 3))
-        system[:n, :n] = _kernel(squared) + SMOOTHING * np.eye(n)
+        system[:n, :n] = _kernel(squared) + np.diag(smoothing)
         system[:n, n] = system[n, :n] = 1.0
         system[:n, n + 1 :] = control
         system[n + 1 :, :n] = control.T
@@ -51,6 +68,32 @@ class LandmarkWarp:
         n = len(self._control)
         moved = flat + _kernel(squared) @ self._weights[:n] + self._weights[n] + flat @ self._weights[n + 1 :]
         return np.asarray(moved.reshape(places.shape), np.float32)
+
+
+def _rings(source: Array, driving: Array) -> tuple[Array, Array]:
+    """(18, 2) points around the head in both pictures. They follow the head as a rigid body, so that a falling jaw
+    does not drag the collar along; below the mouth they mostly stay, as a neck does."""
+    shape, lower = _ring_shape()
+    mean = face_model().mean_shape
+    before, after = (head_pose(face, mean).apply(shape)[:, :2] for face in (source, driving))
+    return before, np.where(lower, before + NECK_SHARE * (after - before), after)
+
+
+@lru_cache(maxsize=1)
+def _ring_shape() -> tuple[Array, NDArray[np.bool_]]:
+    """(18, 3) pose-free ring outside of the mean face's outline, and (18, 1): which of it belongs to the neck."""
+    mean = face_model().mean_shape
+    centre = mean[list(RIGID)].mean(0) * np.array([1, 1, 0]) + np.array([0, -0.2, 0])
+    outline = mean[list(FACE_OVAL[::2])]
+    return ((outline - centre) * RING + centre).astype(np.float32), outline[:, 1:2] > -0.3
+
+
+@lru_cache(maxsize=1)
+def _smoothing() -> Array:
+    fine = {*LIPS_OUTER, *LIPS_INNER, *RIGHT_EYE, *LEFT_EYE, RIGHT_IRIS_CENTRE, LEFT_IRIS_CENTRE}
+    points = [SMOOTHING_FINE if int(i) in fine else SMOOTHING_COARSE for i in WARP_CONTROL]
+    others = len(_ring_shape()[0]) + len(_border())
+    return np.array(points + [SMOOTHING_COARSE] * others, np.float32)
 
 
 def _kernel(squared: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -34,7 +38,7 @@ class FaceTracker:
         self._image_type: Any = mediapipe.Image
         self._srgb: Any = mediapipe.ImageFormat.SRGB
         self._video = mode == "video"
-        self._last_ms = -1
+        self._last_ms = 0
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(model)),
             running_mode=vision.RunningMode.VIDEO if self._video else vision.RunningMode.IMAGE,
@@ -42,7 +46,13 @@ class FaceTracker:
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
+        with _quiet_native_log():
+            self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
+            blank = self._image_type(image_format=self._srgb, data=np.zeros((64, 64, 3), np.uint8))
+            if self._video:
+                self._landmarker.detect_for_video(blank, 0)
+            else:
+                self._landmarker.detect(blank)
 
     def track(self, rgb: NDArray[np.uint8], capture_ns: int) -> FaceState:
         """Find the face in an (H, W, 3) uint8 picture. In video mode, times must not go back; equal ones are nudged."""
@@ -80,6 +90,27 @@ class FaceTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _quiet_native_log() -> Iterator[None]:
+    """Keep MediaPipe's start-up chatter (native code, straight to descriptor 2) off the user's terminal.
+
+    Its errors come back as exceptions. VISAVIS_NATIVE_LOG=1 lets everything through.
+    """
+    if os.environ.get("VISAVIS_NATIVE_LOG"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _to_pixels(face: Any, width: int, height: int) -> NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""What users and the people around them can rely on."""

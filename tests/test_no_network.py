@@ -1,0 +1,114 @@
+"""The tracker's library would phone home: the kernel refuses it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network
+from tests.portraits import astronaut, save
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guarantee is Linux's")
+
+
+def in_a_process(code: str, allow: bool = False) -> str:
+    environment = {"PATH": "/usr/bin:/bin"} | ({ALLOW_VARIABLE: "1"} if allow else {})
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+TRY = """
+    import socket, subprocess, sys, threading
+    from avatar.trust.no_network import refuse_network
+
+    def tried(family):
+        try:
+            socket.socket(family).close()
+            return "open"
+        except PermissionError:
+            return "refused"
+
+    early, found = threading.Event(), []
+    thread = threading.Thread(target=lambda: (early.wait(), found.append(tried(socket.AF_INET))))
+    thread.start()
+    server = socket.create_server(("127.0.0.1", 0))
+    print("reason", refuse_network())
+    print("internet", tried(socket.AF_INET), tried(socket.AF_INET6))
+    print("local", tried(socket.AF_UNIX))
+    early.set()
+    thread.join()
+    print("thread", found[0])
+    child = "import socket\\ntry: socket.socket(); print('child open')\\nexcept PermissionError: print('child refused')"
+    print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip())
+    try:
+        socket.getaddrinfo("example.org", 443)
+        print("names found")
+    except OSError:
+        print("names refused")
+"""
+
+
+def test_threads_children_and_name_lookups_lose_the_network_and_local_sockets_stay() -> None:
+    lines = in_a_process(TRY).splitlines()
+    assert lines == [
+        "reason None",
+        "internet refused refused",
+        "local open",
+        "thread refused",
+        "child refused",
+        "names refused",
+    ]
+
+
+def test_without_the_filter_the_sockets_are_there() -> None:
+    lines = in_a_process(TRY, allow=True).splitlines()
+    assert lines[1] == "internet open open"
+    assert lines[3:5] == ["thread open", "child open"]
+
+
+def test_the_tracker_works_without_network() -> None:
+    assert "found True" in in_a_process(
+        f"""
+        import os
+        os.environ["VISAVIS_TRACKER_MODEL"] = {str(_model())!r}
+        import numpy as np
+        from skimage.data import astronaut
+        from avatar.tracking.face_landmarker import FaceTracker
+        from avatar.tracking.model_asset import tracker_model
+        from avatar.trust.no_network import refuse_network
+        assert refuse_network() is None
+        with FaceTracker(tracker_model(), "image") as tracker:
+            print("found", tracker.track(np.asarray(astronaut()), 0).found)
+        """
+    )
+
+
+def test_a_command_gives_up_its_network(tmp_path: Path) -> None:
+    photo = save(astronaut(), tmp_path / "photo.png")
+    command = [sys.executable, "-m", "avatar.cli.main", "enroll", str(photo), "--name", "anna"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VISAVIS_TRACKER_MODEL": str(_model())}
+    for allowed in ({}, {ALLOW_VARIABLE: "1"}):
+        done = subprocess.run(
+            [*command, "--force"], capture_output=True, text=True, env=environment | allowed, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("The network stays reachable" in done.stderr) == bool(allowed)
+
+
+def test_another_system_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "only Linux" in str(refuse_network())
+
+
+def _model() -> object:
+    from avatar.tracking.model_asset import tracker_model
+
+    return tracker_model()
