@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,7 @@ def drive(
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
     tracker = tracker_model_then_offline(console)
-    generator = open_engine(model_file("fast/generator.onnx"), engine)
+    generator = open_engine(model_file("fast/generator.onnx"), engine, threads=os.cpu_count())  # nothing overlaps
     console.print(explain(generator), soft_wrap=True)
     try:
         with Progress(
