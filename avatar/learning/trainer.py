@@ -33,7 +33,7 @@ FACE_PAINT_SHARE = 0.3  # the face's painted layer only fills in behind the head
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Loss weights are balanced so that no term exceeds a third of the sum on an untrained net's gradients."""
+    """Weights are set so that no single term exceeds a third of the sum of losses at the start."""
 
     steps: int = 8000
     batch: int = 8

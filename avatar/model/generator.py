@@ -19,6 +19,7 @@ from avatar.model.config import ModelConfig, RegionConfig
 DRAWING_CHANNELS = 3
 FLOW_REACH = 0.12  # how far the learned flow may move a place, in the source's [-1, 1]
 SHADE_REACH = 0.3
+TEARS_FROM = 0.25  # log of the stretch in area from which the texture counts as torn
 
 
 @dataclass
@@ -60,7 +61,8 @@ class RegionNet(nn.Module):
         """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
         coarse = sample(source, upsample(flow, 2))
         x = F.pixel_unshuffle(torch.cat([coarse * 2 - 1, drawing], dim=1), 2)
-        x = F.leaky_relu(self.stem(torch.cat([x, _stretch(flow)], dim=1)), SLOPE)
+        stretch = _stretch(flow)
+        x = F.leaky_relu(self.stem(torch.cat([x, stretch], dim=1)), SLOPE)
         skips = []
         for down in self.down:
             skips.append(x)
@@ -75,8 +77,10 @@ class RegionNet(nn.Module):
 
         warped = sample(source, upsample(flow + FLOW_REACH * torch.tanh(residual), 2 * scale))
         paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
-        logit = F.pixel_shuffle(mask, 2) + self.prior_outside + self.prior_step * drawing[:, :1]
-        mask = torch.sigmoid(logit)
+        # a texture pulled to more than its size shows nothing true inside of a mouth or an eye: paint all the more
+        torn = upsample((-stretch - TEARS_FROM).clamp(0.0, 1.0), 2)
+        prior = self.prior_outside + self.prior_step * drawing[:, :1] * (1.0 + torn)
+        mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)
         painted = paint
         if scale > 1:
             mask, painted = upsample(mask, scale), upsample(paint, scale)
