@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from avatar.cli import main as cli
-from avatar.errors import DeviceError, UsageError
+from avatar.errors import DeviceError, InputError, UsageError
+from avatar.live.canvas import parse_size
+from avatar.sources.camera import open_camera
 from engines.engine import EngineFailure
 
 COMMAND = [sys.executable, "-m", "avatar.cli.main"]
@@ -78,12 +80,42 @@ def test_a_missing_input_is_one_message(arguments: list[str], tmp_path: Path) ->
     assert "Traceback" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("command", ["enroll photo.jpg --name x", "profile x", "drive x -i in.mp4 -o out.mp4"])
+def test_a_home_that_is_no_folder_names_the_mend(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", tmp_path / "file" / "below"):
+        done = run(*command.split(), home=home)
+        assert done.returncode == 1
+        assert f"Error: {home} cannot be the folder" in done.stderr
+        assert "Set VISAVIS_HOME to a folder that you own." in done.stderr
+
+
+@pytest.mark.parametrize("number", ["²", "/dev/video²", ""])
+def test_what_only_looks_like_a_cameras_number(number: str) -> None:
+    with pytest.raises(InputError, match=r"no such file\. --camera takes a webcam's number"):
+        open_camera(number)
+
+
+def test_what_only_looks_like_a_size() -> None:
+    with pytest.raises(UsageError, match="is not WIDTHxHEIGHT"):
+        parse_size("²x²")
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e999", "two", ""])
+def test_training_options_are_checked(value: str) -> None:
+    pytest.importorskip("torch")
+    done = run("train", "--data", "x", "--out", "y", "--set", f"weight_l1={value}", "--dry-run")
+    assert done.returncode == 2
+    assert f"Error: --set weight_l1={value}: " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("error", "exit_code"),
     [
         (DeviceError("/dev/video0 is busy."), 1),
         (UsageError("--to x is not known."), 2),
         (EngineFailure("no engine."), 1),
+        (EngineFailure("there is no engine 'x'"), 1),
         (PermissionError(13, "Permission denied", "out.mp4"), 1),
     ],
 )
@@ -98,7 +130,9 @@ def test_errors_become_a_message_and_an_exit_code(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == exit_code
-    assert capsys.readouterr().err.startswith("Error: ")
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert ".." not in said and said.rstrip().endswith(".")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -83,6 +85,13 @@ def test_frames_without_a_face_are_counted_and_the_avatar_stays(tmp_path: Path) 
     assert last.std() > 20  # a picture, not a grey plane
 
 
+def test_a_video_without_any_face_is_said(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "wall.mp4", [np.full((240, 320, 3), 90, np.uint8)] * 4)
+    report = drive(source, tmp_path / "out.mp4")
+    assert (report.frames_out, report.faceless) == (4, 4)
+    assert report.notes == (f"{source} shows no face in any of its 4 frames: the avatar only idles.",)
+
+
 def test_the_driver_beside_the_avatar_when_asked_for(tmp_path: Path) -> None:
     drive(
         face_clip(tmp_path / "in.mp4", frames=4),
@@ -141,6 +150,25 @@ def test_an_output_is_replaced_only_by_force(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.e2e
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_on_the_way_it_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals) -> None:
+    save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
+    clip = face_clip(tmp_path / "in.mp4", frames=400)
+    command = [sys.executable, "-m", "avatar.cli.main", "drive", str(tmp_path / "astronaut.avatar")]
+    command += ["--input", str(clip), "--output", str(tmp_path / "out.mp4")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 40
+    while not list(tmp_path.glob(".out.*.part.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.avatar", "in.mp4"]
+
+
 def test_the_command(tmp_path: Path) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
     source = face_clip(tmp_path / "in.mp4", frames=6)

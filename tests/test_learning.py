@@ -73,6 +73,24 @@ def test_a_folder_without_manifest_says_what_to_write(tmp_path: Path) -> None:
         open_pack(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ("name,who\nx.png,a", "lacks the columns file,identity"),
+        ("file,identity", "names no file"),
+        ("file,identity\ngone.png,a", r"1 files that are missing, the first is .*gone\.png"),
+        ("file,identity\ntext.jpg,a\ntext.mp4,b", r"no usable face in 2 files.*text\.jpg: unreadable"),
+    ],
+)
+def test_bad_training_data_is_named(tmp_path: Path, manifest: str, says: str) -> None:
+    for name in ("text.jpg", "text.mp4"):
+        (tmp_path / name).write_text("not a picture")
+    (tmp_path / "manifest.csv").write_text(manifest)
+    with pytest.raises(InputError, match=says):
+        build_pack(tmp_path, tmp_path / "pack", tracker_model(), workers=1)
+    assert not list(tmp_path.glob("pack/*.part"))
+
+
 def test_sample_number_i_is_always_the_same(pack: Pack) -> None:
     for index in range(6):
         one, two = PairDataset(pack, 5)[index], PairDataset(pack, 5)[index]

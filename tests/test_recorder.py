@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import moving_face, read_times
+from clips import face_clip, moving_face, read_times
 
 from avatar.errors import UsageError, VisavisError
 from avatar.frame import Frame
-from avatar.publish.factory import open_publisher
+from avatar.publish.factory import open_publisher, open_publishers
 from avatar.publish.preview import Preview, why_no_window
 from avatar.publish.recorder import Recorder
 from avatar.publish.video_writer import VideoWriter
@@ -109,6 +109,36 @@ def test_publishers_by_name(tmp_path: Path) -> None:
     assert isinstance(open_publisher("preview"), Preview)
     with pytest.raises(UsageError, match="Use virtual-camera"):
         open_publisher("zoom")
+
+
+def test_no_file_is_recorded_over_the_video_that_plays_or_twice(tmp_path: Path) -> None:
+    played, link = tmp_path / "talk.mp4", tmp_path / "link.mp4"
+    played.touch()
+    link.symlink_to(played)
+    for spec in (played, link):
+        with pytest.raises(UsageError, match=r"is the video that plays the camera\. Name another file"):
+            open_publishers([str(spec)], str(played))
+    with pytest.raises(UsageError, match="is given twice"):
+        open_publishers([str(tmp_path / "a.mp4"), "preview", f"{tmp_path}/./a.mp4"], "0")
+    assert len(open_publishers([str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), "preview"], str(played))) == 3
+
+
+def test_a_file_that_cannot_be_begun_is_said_with_and_without_sound(tmp_path: Path) -> None:
+    too_long = tmp_path / f"{'a' * 240}.mp4"  # with what is put beside it
+    for source in (None, face_clip(tmp_path / "in.mp4", frames=2, sound=True)):
+        with pytest.raises(VisavisError, match=r"a\.mp4 cannot be written \(File name too long\)"):
+            VideoWriter(too_long, 64, 64, 25.0, audio_from=source)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, Linux's always-full device")
+def test_a_full_disk_is_not_blamed_on_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = face_clip(tmp_path / "in.mp4", frames=2, sound=True)
+    beside = tmp_path / ".full.mp4"
+    beside.symlink_to("/dev/full")
+    monkeypatch.setattr(Path, "with_name", lambda self, name: beside)
+    with pytest.raises(VisavisError, match=r"out\.mp4 cannot be written \(No space left"):
+        VideoWriter(tmp_path / "out.mp4", 64, 64, 25.0, audio_from=source)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 def test_a_preview_without_a_desktop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Video files as they come: variable rate, turned, cut off, empty, no video at all."""
 
 import itertools
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,7 +76,18 @@ def test_a_matroska_file_that_was_cut_off_gives_what_is_there(tmp_path: Path) ->
     data = whole.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) // 2])
-    assert 5 < len(list(VideoFile(cut))) < 60
+    video = VideoFile(cut)
+    assert 5 < len(list(video)) < 60
+    assert video.damage is not None
+    assert re.search(r"cut\.mkv is cut off: it ends after \d\.\d of 2\.4 seconds", video.damage)
+
+
+@pytest.mark.parametrize("last_ms", [100, 400])
+def test_a_whole_matroska_file_is_not_called_cut_off(tmp_path: Path, last_ms: int) -> None:
+    path = face_clip(tmp_path / "a.mkv", frames=4, pts=[0, 40, 50, last_ms], time_base=Fraction(1, 1000), sound=True)
+    video = VideoFile(path)
+    assert len(list(video)) == 4
+    assert video.damage is None
 
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:
@@ -86,8 +98,12 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=reason) as caught:
             VideoFile(path)
         assert str(path) in str(caught.value)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"is a folder\. Name a video in it"):
         VideoFile(tmp_path)
+    picture = tmp_path / "letter.jpg"
+    picture.write_text("Dear reader,\n")
+    with pytest.raises(InputError, match=r"no picture of it can be decoded.*Give a file that"):
+        VideoFile(picture)
 
 
 def test_sound_without_pictures_is_named(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def drive(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from avatar.cli.offline import tracker_model_then_offline
+    from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import latency_table
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
@@ -45,11 +46,12 @@ def drive(
     tracker = tracker_model_then_offline(console)
     generator = open_engine(model_file("fast/generator.onnx"), engine, threads=os.cpu_count())  # nothing overlaps
     console.print(explain(generator), soft_wrap=True)
+    sigterm_as_ctrl_c()
     try:
         with Progress(
             TextColumn("driving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         ) as bar:
-            task = bar.add_task("driving")
+            task = bar.add_task("driving", visible=False)  # until there is something to show
             report = drive_file(
                 avatar,
                 generator,
@@ -59,7 +61,7 @@ def drive(
                 mode="absolute" if absolute else "relative",
                 size_px=size,
                 force=force,
-                progress=lambda done, expected: bar.update(task, completed=done, total=expected),
+                progress=lambda done, expected: bar.update(task, completed=done, total=expected, visible=True),
             )
             bar.update(task, total=report.frames_out)
     finally:

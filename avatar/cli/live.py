@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import asdict
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -36,6 +34,7 @@ def live(
     from rich.console import Console
 
     from avatar.cli.offline import tracker_model_then_offline
+    from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import drops_line, latency_table
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
@@ -43,18 +42,18 @@ def live(
     from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.session import open_session
     from avatar.model_files import model_file
-    from avatar.publish.factory import open_publisher
+    from avatar.publish.factory import open_publishers
     from avatar.sources.camera import PlayedFile, open_camera
 
     if not to:
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
     picture_size = parse_size(size)
-    publishers = [open_publisher(spec) for spec in to]
+    publishers = open_publishers(to, camera)
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
     generator, tracker = model_file("fast/generator.onnx"), tracker_model_then_offline(console)
     source = open_camera(camera, loop)
-    signal.signal(signal.SIGTERM, _as_ctrl_c)  # so that a recording is finished when a service manager stops us
+    sigterm_as_ctrl_c()
     with open_session(
         avatar,
         generator,
@@ -86,7 +85,3 @@ def live(
         f"without a face: {report.faceless}",
         soft_wrap=True,
     )
-
-
-def _as_ctrl_c(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

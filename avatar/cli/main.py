@@ -119,11 +119,11 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, VisavisError):
         return str(error), error.exit_code
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}.", 1
+        return f"{error.filename}: {error.strerror}. Check the path, its permissions and the free space.", 1
     from engines.engine import EngineFailure
 
     if isinstance(error, EngineFailure):
-        return f"{error} Run `visavis doctor` to see which engines work here.", 1
+        return f"{str(error).rstrip('.')}. Run `visavis doctor` to see which engines work here.", 1
     return None
 
 

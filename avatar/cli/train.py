@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,4 +66,6 @@ def _parse(settings: list[str], kinds: dict[str, object]) -> dict[str, Any]:
             parsed[name] = int(value) if kinds[name] == "int" else float(value)
         except ValueError:
             raise UsageError(f"--set {setting}: '{value}' is not a number.") from None
+        if not 0 <= parsed[name] < math.inf:
+            raise UsageError(f"--set {setting}: give a number that is not negative.")
     return parsed

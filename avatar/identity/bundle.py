@@ -165,11 +165,12 @@ def _read(path: Path) -> bytes:
 
 
 def _unpack(data: bytes) -> dict[str, bytes]:
+    foreign = "it is no .avatar file. `visavis enroll PHOTO.jpg --name NAME` makes one"
     damaged = "it is damaged or cut off. Copy it again, or enrol the photos again"
     # the end record is read here first: zipfile would build one object per entry, however many a hostile file has
     end = data[-22:]
     if len(end) < 22 or end[:4] != b"PK\5\6" or data[-42:-38] == b"PK\6\7":
-        raise _UnfitError(damaged if data[:2] == b"PK" else "it is no .avatar file")
+        raise _UnfitError(damaged if data[:2] == b"PK" else foreign)
     entries, directory_bytes = struct.unpack("<HI", end[10:16])
     if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
         raise _UnfitError(
@@ -179,7 +180,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
             if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
-                raise _UnfitError(f"its members are not {', '.join(MAX_BYTES)}: it is no .avatar file")
+                raise _UnfitError(f"its members are not {', '.join(MAX_BYTES)}: {foreign}")
             for info in infos:
                 if info.file_size > MAX_BYTES[info.filename]:
                     raise _UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")

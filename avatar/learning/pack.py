@@ -40,6 +40,9 @@ class Pack:
         return len(self.identity)
 
 
+_Faces = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+
+
 @dataclass(frozen=True)
 class _Entry:
     path: Path
@@ -64,10 +67,10 @@ def build_pack(data: Path, out: Path, tracker_model: Path, held_out: Sequence[st
         jobs = [(e.path, tracker_model) for e in entries]
         clip_number = 0
         for entry, result in zip(entries, pool.map(_prepare, jobs, chunksize=4), strict=True):
-            pictures, landmarks, blendshapes = result
-            if len(pictures) == 0:
-                left_out.append(f"{entry.path.name}: no face found")
+            if isinstance(result, str):
+                left_out.append(f"{entry.path.name}: {result}")
                 continue
+            pictures, landmarks, blendshapes = result
             store.write(pictures.tobytes())
             rows["landmarks"].append(landmarks)
             rows["blendshapes"].append(blendshapes)
@@ -75,6 +78,9 @@ def build_pack(data: Path, out: Path, tracker_model: Path, held_out: Sequence[st
             is_clip = entry.path.suffix.lower() in CLIP_SUFFIXES
             clip += [clip_number if is_clip else -1] * len(pictures)
             clip_number += is_clip
+    if not identity:
+        raw.unlink()
+        raise InputError(f"{data}: no usable face in {len(entries)} files. The first: {'; '.join(left_out[:3])}.")
     np.savez(
         out / "faces.npz",
         landmarks=np.concatenate(rows["landmarks"]),
@@ -109,15 +115,26 @@ def _read_manifest(data: Path) -> list[_Entry]:
     if not manifest.is_file():
         raise InputError(f"{manifest} is missing. Write one with the columns file,identity: one row per still or clip.")
     with manifest.open(newline="") as file:
-        entries = [_Entry(data / row["file"], row["identity"]) for row in csv.DictReader(file)]
-    missing = [e.path for e in entries if not e.path.is_file()]
-    if missing or not entries:
-        raise InputError(f"{manifest} names {len(missing)} missing files, the first is {missing[:1]}.")
+        reader = csv.DictReader(file)
+        if not {"file", "identity"} <= set(reader.fieldnames or ()):
+            raise InputError(f"{manifest} lacks the columns file,identity: its first line must name them.")
+        entries = [_Entry(data / row["file"], row["identity"]) for row in reader]
+    if not entries:
+        raise InputError(f"{manifest} names no file. Write one row per still or clip.")
+    if missing := [e.path for e in entries if not e.path.is_file()]:
+        raise InputError(f"{manifest} names {len(missing)} files that are missing, the first is {missing[0]}.")
     return entries
 
 
-def _prepare(job: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    path, tracker_model = job
+def _prepare(job: tuple[Path, Path]) -> _Faces | str:
+    """Crops, landmarks and blendshapes of one file, or why it gives none."""
+    try:
+        return _crop_and_track(*job)
+    except (OSError, ValueError) as error:  # Pillow's and PyAV's errors are among these
+        return f"unreadable ({error})"
+
+
+def _crop_and_track(path: Path, tracker_model: Path) -> _Faces | str:
     is_clip = path.suffix.lower() in CLIP_SUFFIXES
     pictures, landmarks, blendshapes = [], [], []
     crop: Crop | None = None
@@ -135,7 +152,7 @@ def _prepare(job: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[np.floa
             landmarks.append(points)
             blendshapes.append(state.blendshapes)
     if not pictures:
-        return np.zeros((0,), np.uint8), np.zeros((0,), np.float32), np.zeros((0,), np.float32)
+        return "no face found"
     return np.stack(pictures), np.stack(landmarks), np.stack(blendshapes)
 
 

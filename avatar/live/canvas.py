@@ -38,7 +38,7 @@ class Canvas:
 def parse_size(text: str) -> tuple[int, int]:
     """ "1280x720" to (1280, 720). Raises UsageError."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size {text!r} is not WIDTHxHEIGHT, for example 512x512 or 1280x720.")
     return int(width), int(height)
 

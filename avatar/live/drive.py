@@ -37,7 +37,7 @@ class DriveReport:
     faceless: int  # frames without a face, where the avatar idles
     media_s: float  # from the first to the last frame
     latency: dict[str, StageLatency]
-    notes: tuple[str, ...]  # a damaged input, sound that could not be kept
+    notes: tuple[str, ...]  # a damaged input, no face at all, sound that could not be kept
 
 
 def only_avatar(_driver: Frame, square: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -112,5 +112,6 @@ def drive_file(
         if writer is not None:
             writer.discard()
         raise
-    notes = tuple(note for note in (video.damage, writer.audio_note) if note)
+    idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
+    notes = tuple(note for note in (video.damage, idle, writer.audio_note) if note)
     return DriveReport(output, frames, frames, faceless, last_s - first_s, latency.table(), notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from avatar.errors import UsageError
@@ -10,6 +11,19 @@ from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.publish.video_writer import CONTAINERS
 from avatar.publish.virtual_camera import VirtualCamera
+
+
+def open_publishers(specs: Sequence[str], camera: str) -> list[Publisher]:
+    """One publisher for each --to. Raises UsageError also where a file would be written twice, or over `camera`."""
+    publishers = [open_publisher(spec) for spec in specs]
+    taken = {Path(camera).resolve(): "is the video that plays the camera"}
+    for publisher in publishers:
+        if isinstance(publisher, Recorder):
+            path = publisher.path.resolve()
+            if path in taken:
+                raise UsageError(f"--to {publisher.path} {taken[path]}. Name another file.")
+            taken[path] = "is given twice"
+    return publishers
 
 
 def open_publisher(spec: str) -> Publisher:

@@ -52,15 +52,23 @@ class VideoWriter:
         self._audio: _AudioCopy | None = None
         source_audio = _audio_of(audio_from) if audio_from else None
         try:
-            self._start(width, height, fps, preset, crf, threads, source_audio)
+            try:
+                self._start(width, height, fps, preset, crf, threads, source_audio)
+            except (av.error.FFmpegError, ValueError) as error:
+                if source_audio is None or isinstance(error, OSError):  # a full disk is not the sound's fault
+                    raise
+                codec = source_audio.streams.audio[0].codec_context.name
+                self.audio_note = (
+                    f"The sound ({codec}) was left out: {path.suffix} cannot hold it. Name the output .mkv."
+                )
+                self._container.close()
+                self._start(width, height, fps, preset, crf, threads, None)
         except (av.error.FFmpegError, ValueError) as error:
-            if source_audio is None:
-                self.discard()
-                raise self._failure(error) from error
-            codec = source_audio.streams.audio[0].codec_context.name
-            self.audio_note = f"The sound ({codec}) was left out: {path.suffix} cannot hold it. Name the output .mkv."
-            self._container.close()
-            self._start(width, height, fps, preset, crf, threads, None)
+            self.discard()
+            raise self._failure(error) from error
+        except BaseException:
+            self.discard()
+            raise
 
     def _start(
         self, width: int, height: int, fps: float, preset: str, crf: int, threads: int, audio: InputContainer | None
@@ -123,7 +131,8 @@ class VideoWriter:
         # it never opened, or cannot be finished: it is thrown away either way
         with suppress(AttributeError, av.error.FFmpegError, OSError):
             self._container.close()
-        self._beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long was never there
+            self._beside.unlink(missing_ok=True)
 
     def _release_audio(self) -> None:
         if self._audio is not None:

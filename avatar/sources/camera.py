@@ -43,14 +43,15 @@ def open_camera(spec: str, loop: bool = False) -> Camera:
 
     `loop` starts a file over at its end. Raises DeviceError or InputError, which say what to do.
     """
-    if spec.isdigit():
+    if spec.isdecimal():
         return Webcam(int(spec))
-    if spec.startswith("/dev/video") and spec.removeprefix("/dev/video").isdigit():
+    if spec.startswith("/dev/video") and spec.removeprefix("/dev/video").isdecimal():
         return Webcam(int(spec.removeprefix("/dev/video")))
     path = Path(spec)
-    if not path.exists():
+    if not path.is_file():
         raise InputError(
-            f"{spec}: no such file. --camera takes a webcam's number (0), its path (/dev/video0) or a video."
+            f"{spec or 'An empty name'}: no such file. "
+            "--camera takes a webcam's number (0), its path (/dev/video0) or a video."
         )
     return PlayedFile(path, loop)
 

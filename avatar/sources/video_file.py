@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from avatar.errors import InputError
 from avatar.frame import Frame
 
+LAST_FRAME_S = 0.5  # how long the last frame of a whole Matroska file may be shown
 NOT_A_VIDEO = "Give a file that a video player opens (mp4, mov, mkv, webm, avi)."
 
 
@@ -37,6 +39,7 @@ class VideoFile:
             self.declared_count = int(stream.frames)  # 0 where the container does not say
             self.has_audio = bool(container.streams.audio)
             self.duration_s = float(container.duration or 0) / av.time_base
+            self._declared_end_s = _seconds(stream.metadata.get("DURATION", ""))
         first = next(iter(self))
         self.width, self.height = first.width, first.height
         self.first_media_s = first.media_s
@@ -49,7 +52,7 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[Frame]:
         self.damage = None
-        index = 0
+        index, media_s = 0, 0.0
         with self._open() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -60,17 +63,23 @@ class VideoFile:
                     index += 1
             except av.error.FFmpegError as error:
                 if index == 0:
-                    raise InputError(f"{self.path}: no picture of it can be decoded ({error.strerror}).") from error
+                    raise InputError(
+                        f"{self.path}: no picture of it can be decoded ({error.strerror}). {NOT_A_VIDEO}"
+                    ) from error
                 self.damage = f"{self.path} is damaged after frame {index} ({error.strerror}); used what was readable."
         if index == 0:
             raise InputError(f"{self.path} holds no picture: it is empty or cut off. Record or copy it again.")
         # one frame of slack: some containers count a frame that only flushing would show
         if self.damage is None and index < self.declared_count - 1:
             self.damage = f"{self.path} is cut off: used the {index} frames there are of {self.declared_count}."
+        elif self.damage is None and not self.declared_count and media_s < self._declared_end_s - LAST_FRAME_S:
+            self.damage = f"{self.path} is cut off: it ends after {media_s:.1f} of {self._declared_end_s:.1f} seconds."
 
     def _open(self) -> InputContainer:
+        if self.path.is_dir():
+            raise InputError(f"{self.path} is a folder. Name a video in it.")
         if not self.path.is_file():
-            raise InputError(f"{self.path}: there is no such file.")
+            raise InputError(f"{self.path}: there is no such file. Check the path of the video.")
         if self.path.stat().st_size == 0:
             raise InputError(f"{self.path} is empty (0 bytes). Record or copy it again.")
         try:
@@ -86,6 +95,12 @@ class VideoFile:
             container.close()
             raise InputError(f"{self.path} holds no video stream. {NOT_A_VIDEO}")
         return container
+
+
+def _seconds(text: str) -> float:
+    """Matroska's tag DURATION, "00:01:02.500000000", where a stream's own length stands; 0 for anything else."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", text)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 
 
 def upright_rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
