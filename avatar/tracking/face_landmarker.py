@@ -22,9 +22,10 @@ LOYALTY = 1.6  # by how much a second face must be larger in area to take over
 class FaceTracker:
     """Tracks the largest face of each picture.
 
-    `video` mode uses the last frame's position (faster and steadier); `image` mode looks at each picture afresh. With
-    `max_faces` 1 MediaPipe takes whichever face it finds first; knowing of two costs it a tenth more time. Not
-    thread-safe: one tracker, one thread. Close it: MediaPipe's own finaliser fails at exit.
+    `video` mode is told what came before; `image` mode looks at each picture afresh. With `max_faces` 1 MediaPipe takes
+    whichever face it finds first, and smooths it with a lag of its own; knowing of two costs a tenth more time and
+    leaves all smoothing to us. Not thread-safe: one tracker, one thread. Close it: MediaPipe's own finaliser fails at
+    exit.
 
     Source: https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker
     """
