@@ -124,7 +124,7 @@ def test_no_file_is_recorded_over_the_video_that_plays_or_twice(tmp_path: Path) 
 
 
 def test_a_file_that_cannot_be_begun_is_said_with_and_without_sound(tmp_path: Path) -> None:
-    too_long = tmp_path / f"{'a' * 240}.mp4"  # with what is put beside it
+    too_long = tmp_path / f"{'a' * 250}.mp4"  # with what is put beside it
     for source in (None, face_clip(tmp_path / "in.mp4", frames=2, sound=True)):
         with pytest.raises(VisavisError, match=r"a\.mp4 cannot be written \(File name too long\)"):
             VideoWriter(too_long, 64, 64, 25.0, audio_from=source)
