@@ -44,10 +44,13 @@ def network_file(path: Path) -> Path:
 
 
 def thread_count(threads: int | None) -> int:
-    """`threads`, or by default all usable cores but one, which is the tracker's. Raises EngineFailure below 1."""
+    """`threads`, or by default all usable cores but one, which is the tracker's. Raises EngineFailure below 1.
+
+    Of two cores it takes both: the tracker needs a third of one, and a generator on one alone misses the frame rate.
+    """
     if threads is None:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, usable - 1)
+        return max(min(usable, 2), usable - 1)
     if threads < 1:
         raise EngineFailure(f"an engine needs at least one thread, not {threads}")
     return threads
