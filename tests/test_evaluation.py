@@ -25,7 +25,6 @@ from avatar.evaluation.optional import need, package_file
 from avatar.evaluation.saved_run import save_run
 from avatar.evaluation.self_reenactment import SYSTEMS, ClipRun, choose_frames
 from avatar.identity.crop import Crop
-from avatar.model_files import WEIGHTS
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import BLENDSHAPE_INDEX, FaceState, no_face
@@ -321,7 +320,6 @@ def test_importing_needs_no_torch() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(not (WEIGHTS / "fast/generator.onnx").is_file(), reason="no generator has been exported")
 def test_evaluate_end_to_end(tmp_path: Path) -> None:
     """`visavis evaluate --json --save` on a clip: figures for each system, and pictures that give them again."""
     pytest.importorskip("torch")
@@ -359,7 +357,6 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(not (WEIGHTS / "fast/generator.onnx").is_file(), reason="no generator has been exported")
 def test_a_clip_without_a_face_fails_by_name(tmp_path: Path) -> None:
     pytest.importorskip("dlib")
     write_clip(tmp_path / "wall.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 5)

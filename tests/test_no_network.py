@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from avatar.tracking.model_asset import tracker_model
 from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network
 from tests.portraits import astronaut, save
 
@@ -77,7 +78,7 @@ def test_the_tracker_works_without_network() -> None:
     assert "found True" in in_a_process(
         f"""
         import os
-        os.environ["VISAVIS_TRACKER_MODEL"] = {str(_model())!r}
+        os.environ["VISAVIS_TRACKER_MODEL"] = {str(tracker_model())!r}
         import numpy as np
         from skimage.data import astronaut
         from avatar.tracking.face_landmarker import FaceTracker
@@ -93,7 +94,7 @@ def test_the_tracker_works_without_network() -> None:
 def test_a_command_gives_up_its_network(tmp_path: Path) -> None:
     photo = save(astronaut(), tmp_path / "photo.png")
     command = [sys.executable, "-m", "avatar.cli.main", "enroll", str(photo), "--name", "anna"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VISAVIS_TRACKER_MODEL": str(_model())}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VISAVIS_TRACKER_MODEL": str(tracker_model())}
     for allowed in ({}, {ALLOW_VARIABLE: "1"}):
         done = subprocess.run(
             [*command, "--force"], capture_output=True, text=True, env=environment | allowed, timeout=120
@@ -106,9 +107,3 @@ def test_another_system_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "only Linux" in str(refuse_network())
-
-
-def _model() -> object:
-    from avatar.tracking.model_asset import tracker_model
-
-    return tracker_model()

@@ -43,7 +43,8 @@ class RegionNet(nn.Module):
         self.prior_step = prior_inside - self.prior_outside
         self.stem = nn.Conv2d(4 * (3 + DRAWING_CHANNELS) + 1, channels[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
-        self.residual = nn.ModuleList(AdaINResidual(channels[-1]) for _ in range(config.residual_blocks))
+        residual = [AdaINResidual(channels[-1]) for _ in range(config.residual_blocks)]
+        self.residual = nn.ModuleList(residual)
         steps = list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
         self.up_adain = AdaINConv(steps[0][0] + steps[0][1], steps[0][1])
         self.up = nn.ModuleList(nn.Conv2d(a + b, b, 3, padding=1) for a, b in steps[1:])
@@ -51,7 +52,7 @@ class RegionNet(nn.Module):
         nn.init.normal_(self.head.weight, std=0.01)
         if self.head.bias is not None:
             nn.init.zeros_(self.head.bias)
-        self.psi_sizes = [4 * channels[-1]] * config.residual_blocks + [2 * steps[0][1]]
+        self.psi_sizes: list[int] = [block.parameters_needed for block in residual] + [self.up_adain.parameters_needed]
 
     @property
     def psi_size(self) -> int:

@@ -30,7 +30,6 @@ SMOOTHING_FINE, SMOOTHING_COARSE = 2e-5, 1e-3
 BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background
 RING = 1.3  # how far outside of the face's outline hair, ears and neck are held, in sizes of the outline
 NECK_SHARE = 0.3  # of the head's motion that the lower half of the ring follows
-
 NECK_FROM = 0.3  # pose-free height from which the ring is neck: below the ears
 
 _BLOCK = 1024  # places at a time: what is worked on stays in the processor's cache
