@@ -6,7 +6,7 @@ from pathlib import Path
 
 from avatar.errors import VisavisError
 
-MODEL_ID = "fast-1"  # changes whenever a bundle made with the old weights could not be driven by the new ones
+MODEL_ID = "fast-2"  # changes whenever a bundle made with the old weights could not be driven by the new ones
 WEIGHTS = Path(__file__).parent / "weights"
 
 
