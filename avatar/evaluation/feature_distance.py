@@ -30,37 +30,67 @@ Pictures = NDArray[np.uint8]  # (N, H, W, 3) RGB
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What a network saw. `pooled` is empty for a network without a head."""
+
+    distances: dict[str, NDArray[np.float64]]  # by set of predictions, (N,)
+    pooled: dict[str, NDArray[np.float64]]  # by set, (N, F)
+    target_pooled: NDArray[np.float64]  # (N, F)
+
+
+@dataclass(frozen=True)
 class FeatureDistance:
-    """A network made into a metric. `layers` maps (N, 3, H, W) RGB in [0, 255] to the layers' features."""
+    """A network made into a metric.
+
+    `layers` maps (N, 3, H, W) RGB in [0, 255] to the layers' features; `head` the last of them to (N, F) for the whole
+    picture.
+    """
 
     name: str
     layers: Callable[[Tensor], list[Tensor]]
+    head: Callable[[Tensor], Tensor] | None = None
 
-    def distances(self, target: Pictures, predictions: Mapping[str, Pictures]) -> dict[str, NDArray[np.float64]]:
+    def compare(
+        self, target: Pictures, predictions: Mapping[str, Pictures], tick: Callable[[float], None] = lambda share: None
+    ) -> Compared:
         """One distance per picture for each named set of predictions; the targets' features are computed once."""
         torch = need("torch")
         found: dict[str, list[float]] = {name: [] for name in predictions}
+        pooled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*predictions, "")}
         with torch.inference_mode():
             still = {  # one picture throughout, as the unmoved source is: seen once
-                name: self._unit_features(pictures[:1])
+                name: self._see(pictures[:1])
                 for name, pictures in predictions.items()
                 if len(pictures) > 1 and bool(np.all(pictures == pictures[0]))
             }
             for start in range(0, len(target), BATCH):
                 chunk = slice(start, start + BATCH)
-                wanted = self._unit_features(target[chunk])
+                wanted, summary = self._see(target[chunk])
+                pooled[""].append(summary)
                 for name, pictures in predictions.items():
-                    per_layer = [
-                        ((a - b) ** 2).sum(1).mean((1, 2))
-                        for a, b in zip(wanted, still.get(name) or self._unit_features(pictures[chunk]), strict=True)
-                    ]
+                    layers, summary = still.get(name) or self._see(pictures[chunk])
+                    per_layer = [((a - b) ** 2).sum(1).mean((1, 2)) for a, b in zip(wanted, layers, strict=True)]
                     found[name] += torch.stack(per_layer).mean(0).tolist()
-        return {name: np.array(values) for name, values in found.items()}
+                    pooled[name].append(np.broadcast_to(summary, (len(target[chunk]), summary.shape[1])))
+                tick(min(1.0, (start + BATCH) / len(target)))
+        return Compared(
+            {name: np.array(values) for name, values in found.items()},
+            {name: np.concatenate(parts) for name, parts in pooled.items() if name},
+            np.concatenate(pooled[""]),
+        )
 
-    def _unit_features(self, pictures: Pictures) -> list[Tensor]:
+    def pool(self, pictures: Pictures) -> NDArray[np.float64]:
+        """(N, F) features of the whole pictures."""
+        with need("torch").inference_mode():
+            return np.concatenate([self._see(pictures[i : i + BATCH])[1] for i in range(0, len(pictures), BATCH)])
+
+    def _see(self, pictures: Pictures) -> tuple[list[Tensor], NDArray[np.float64]]:
+        """Unit features by layer, and the head's."""
         torch = need("torch")
         tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float()
-        return [torch.nn.functional.normalize(layer, dim=1, eps=1e-8) for layer in self.layers(tensor)]
+        layers = self.layers(tensor)
+        summary = np.zeros((len(pictures), 0)) if self.head is None else self.head(layers[-1]).double().numpy()
+        return [torch.nn.functional.normalize(layer, dim=1, eps=1e-8) for layer in layers], summary
 
 
 def efficientnet_lite0() -> FeatureDistance:
@@ -80,7 +110,12 @@ def efficientnet_lite0() -> FeatureDistance:
                 taps.append(x)
         return taps
 
-    return FeatureDistance("EfficientNet-Lite0", layers)
+    def head(last: Tensor) -> Tensor:
+        """The 1280 features that ImageNet's classifier reads."""
+        pooled: Tensor = network._swish(network._bn1(network._conv_head(last))).mean((2, 3))
+        return pooled
+
+    return FeatureDistance("EfficientNet-Lite0", layers, head)
 
 
 def vgg16_hed() -> FeatureDistance:

@@ -3,41 +3,107 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from avatar.errors import UsageError
-from avatar.evaluation.self_reenactment import SIZE_PX, SYSTEMS, ClipRun
+from avatar.evaluation.clip import SIZE_PX, Clip, Pictures
+from avatar.evaluation.contact_sheet import Sheet
+from avatar.evaluation.cross_reenactment import CrossRun
+from avatar.evaluation.person import BASELINES
 
-SHEET_COLUMNS = 8
 FRAMES_FILE = "frames.json"
 
 
-def save_run(run: ClipRun, folder: Path) -> Path:
-    """Write `folder`/CLIP: frame_%05d.png (the prediction for that frame of the clip), frames.json and sheet.png.
+def check_folder(folder: Path, names: list[str]) -> None:
+    """Can results of these names be written there? Asked before the work. Raises UsageError."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file. Give a folder to --save.")
+    for name in names:
+        _check_replaceable(folder / name)
+    _check_writable(folder, "--save")
+
+
+def check_file(path: Path, option: str) -> None:
+    """Can this file be written? Asked before the work. Raises UsageError."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Give a file to {option}.")
+    _check_writable(path.absolute().parent, option)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Written beside and renamed."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_run(
+    folder: Path, clip: Clip, drawn: Mapping[int, Mapping[str, Pictures]], sheets: Mapping[int, Sheet]
+) -> Path:
+    """Write `folder`/CLIP: frames.json, and for each number of shots its sheet and SYSTEM/frame_%05d.png of ours.
 
     Written beside and renamed at the end. An earlier run of the same name is replaced; any other folder is left alone.
     """
-    final = folder / run.clip
-    if final.exists() and not (final / FRAMES_FILE).is_file():
-        raise UsageError(f"{final} exists and is not an earlier evaluation. Give another folder to --save.")
-    part = folder / f".{run.clip}.part"
+    about = {
+        "clip": clip.path.name,
+        "size_px": SIZE_PX,
+        "source_frames": {str(shots): clip.sources[shots] for shots in drawn},
+        "target_frames": clip.target_frames,
+        "crop": asdict(clip.crop),
+    }
+
+    def fill(part: Path) -> None:
+        for shots, by_system in drawn.items():
+            _save_pictures(part / f"shots_{shots}", by_system, clip.target_frames, sheets[shots])
+
+    return _write(folder / clip.name, about, fill)
+
+
+def save_cross(folder: Path, runs: Mapping[int, CrossRun], sheets: Mapping[int, Sheet]) -> Path:
+    """As `save_run`, for one person driven by another, by number of shots."""
+    run = next(iter(runs.values()))
+    about = {
+        "clip": run.person.clip.path.name,
+        "driver": run.driver.path.name,
+        "size_px": SIZE_PX,
+        "source_frames": {str(shots): one.person.clip.sources[shots] for shots, one in runs.items()},
+        "target_frames": run.driver.target_frames,
+        "crop": asdict(run.person.clip.crop),
+    }
+
+    def fill(part: Path) -> None:
+        for shots, one in runs.items():
+            _save_pictures(part / f"shots_{shots}", one.pictures, run.driver.target_frames, sheets[shots])
+
+    return _write(folder / run.name, about, fill)
+
+
+def _save_pictures(folder: Path, drawn: Mapping[str, Pictures], frames: tuple[int, ...], sheet: Sheet) -> None:
+    for system, pictures in drawn.items():
+        if system in BASELINES:  # they follow from clip, crop and frame numbers
+            continue
+        (folder / system).mkdir(parents=True)
+        for number, picture in zip(frames, pictures, strict=True):
+            Image.fromarray(picture).save(folder / system / f"frame_{number:05d}.png")
+    Image.fromarray(sheet.picture).save(folder / "sheet.png")
+
+
+def _write(final: Path, about: dict[str, Any], fill: Callable[[Path], None]) -> Path:
+    _check_replaceable(final)
+    part = final.with_name(f".{final.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for number, picture in zip(run.target_frames, run.predictions["visavis"], strict=True):
-        Image.fromarray(picture).save(part / f"frame_{number:05d}.png")
-    Image.fromarray(contact_sheet(run)).save(part / "sheet.png")
-    about = {
-        "clip": run.path.name,
-        "size_px": SIZE_PX,
-        "source_frames": run.source_frames,
-        "target_frames": run.target_frames,
-        "crop": asdict(run.crop),
-    }
+    fill(part)
     (part / FRAMES_FILE).write_text(json.dumps(about, indent=2) + "\n")
     if final.exists():
         shutil.rmtree(final)
@@ -45,9 +111,15 @@ def save_run(run: ClipRun, folder: Path) -> Path:
     return final
 
 
-def contact_sheet(run: ClipRun) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """One column a frame; rows from the top: source, driver (the real picture), unmoved, landmark warp, visavis."""
-    columns = np.unique(np.linspace(0, len(run.targets) - 1, SHEET_COLUMNS).round().astype(int))
-    rows = [np.stack([run.source] * len(columns)), run.targets[columns]]
-    rows += [run.predictions[system][columns] for system in SYSTEMS]
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+def _check_replaceable(final: Path) -> None:
+    if final.exists() and not (final / FRAMES_FILE).is_file():
+        raise UsageError(f"{final} exists and is not an earlier evaluation. Give another folder to --save.")
+
+
+def _check_writable(folder: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}. Give another place to {option}.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be written to. Give another place to {option}.")

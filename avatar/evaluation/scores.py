@@ -2,67 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import VisavisError
-from avatar.evaluation import identity_similarity, pixels
+from avatar.evaluation import pixels
+from avatar.evaluation.bootstrap import Interval, paired_interval
+from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
+from avatar.evaluation.cross_reenactment import CrossRun
+from avatar.evaluation.face_crops import eye_crops, mouth_crop
 from avatar.evaluation.feature_distance import FeatureDistance, efficientnet_lite0, vgg16_hed
-from avatar.evaluation.identity_similarity import IdentityNetwork
+from avatar.evaluation.frechet import frechet_distance
 from avatar.evaluation.landmark_distance import landmark_distance
+from avatar.evaluation.metrics import PSNR_CAP_DB, SLOW_METRIC_FRAMES, Better, Metric
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation, correlate, correlate_pooled, signals
-from avatar.evaluation.self_reenactment import SYSTEMS, ClipRun, Tick
+from avatar.evaluation.person import FF, FT, UNMOVED, WARP
+from avatar.identity.face_identity import cosine, distance, open_face_identity
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState
 
-SLOW_METRIC_FRAMES = 16  # frames a clip for the networks that take 0.1 s and more a picture
-PSNR_CAP_DB = 100.0  # equal pictures have none; this stands for it in means
 REAL = "real"  # the real target put through the same re-tracking: what the tracker itself loses
+CROSS_ASIDE = (REAL, UNMOVED)  # in cross-reenactment the unmoved portrait is itself a source: alike, and no competitor
+COMPARISONS = ((FF, WARP), (FT, WARP), (FT, FF))  # whose differences get an interval
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One line of the table."""
-
-    key: str
-    label: str
-    unit: str
-    better: Literal["lower", "higher"]
-    network: str | None = None
-    frames: int | None = None  # at most so many a clip, evenly spread; None for all
-
-
-METRICS = (
-    Metric("l1", "L1", "of 1", "lower"),
-    Metric("psnr", "PSNR", "dB", "higher"),
-    Metric("ssim", "SSIM", "of 1", "higher"),
-    Metric("feature_efficientnet_lite0", "Features EffNet-Lite0", "of 4", "lower", "EfficientNet-Lite0"),
-    Metric("feature_vgg16_hed", "Features VGG16-HED", "of 4", "lower", "VGG16-HED", SLOW_METRIC_FRAMES),
-    Metric("csim", "CSIM dlib ResNet", "cosine", "higher", identity_similarity.NETWORK, SLOW_METRIC_FRAMES),
-    Metric("identity_distance", "Identity dlib ResNet", "L2", "lower", identity_similarity.NETWORK, SLOW_METRIC_FRAMES),
-    Metric("akd", "AKD", "px at 256", "lower", "MediaPipe FaceLandmarker"),
-)
-
+PerFrame = NDArray[np.float64]  # (N,), NaN where not measured
 Values = dict[str, dict[str, float | None]]  # system -> metric -> mean over the frames; None where there is none
 Correlations = dict[str, dict[str, Correlation]]  # system -> signal
 
 
 @dataclass(frozen=True)
-class ClipScores:
-    """What one clip got. `lost` counts the frames of each system in which no face was found again."""
+class Scores:
+    """What one clip got by one number of shots."""
 
-    clip: str
-    values: Values
-    lost: dict[str, int]
-    correlations: Correlations
+    name: str
+    frames: dict[str, dict[str, PerFrame]]  # system -> metric
+    lost: dict[str, int]  # frames of each system in which no face was found again
     driver_signals: NDArray[np.float64]  # (N, len(SIGNALS))
     output_signals: dict[str, NDArray[np.float64]]  # by system, (N, len(SIGNALS)), NaN where the face was lost
+    pooled: dict[str, NDArray[np.float64]]  # by system, (N, F) EfficientNet-Lite0 features
+    real_pooled: NDArray[np.float64]  # (M, F) of the person's real frames
+
+    @property
+    def values(self) -> Values:
+        return {system: {key: _mean(a) for key, a in found.items()} for system, found in self.frames.items()}
+
+    @property
+    def correlations(self) -> Correlations:
+        return {
+            system: {
+                name: correlate(self.driver_signals[:, k], output[:, k], FLOORS[name]) for k, name in enumerate(SIGNALS)
+            }
+            for system, output in self.output_signals.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,9 @@ class TotalScores:
     lost: dict[str, int]
     pooled: Correlations
     clip_means: dict[str, dict[str, float | None]]  # system -> signal -> mean r of the clips that have one
+    frechet: dict[str, float | None]  # by system, all frames of all clips
+    samples: tuple[int, int]  # of the Fréchet distance: drawn, real
+    differences: dict[str, dict[str, Interval | None]]  # "ff - landmark_warp" -> metric
 
 
 class Judge:
@@ -80,20 +80,23 @@ class Judge:
 
     def __init__(self, tracker_model: Path) -> None:
         self.skipped: dict[str, str] = {}  # metric -> why it cannot be had here
-        self._networks: dict[str, FeatureDistance] = {"feature_efficientnet_lite0": efficientnet_lite0()}
-        self._add_network("feature_vgg16_hed", vgg16_hed)
-        self._identity = IdentityNetwork()
+        self._lite0 = efficientnet_lite0()
+        self._vgg = self._optional("feature_vgg16_hed", vgg16_hed)
+        self._identity = open_face_identity()
         self._tracker = FaceTracker(tracker_model, mode="image")
+        self._known: dict[Path, tuple[NDArray[np.float64], list[NDArray[np.float32]]]] = {}  # pooled and descriptors
 
-    def _add_network(self, metric: str, make: Callable[[], FeatureDistance]) -> None:
-        """For a network whose package `visavis[train]` does not bring."""
+    def _optional(self, metric: str, make: Callable[[], FeatureDistance]) -> FeatureDistance | None:
+        """A network whose package `visavis[train]` does not bring."""
         try:
-            self._networks[metric] = make()
+            return make()
         except VisavisError as error:
-            self.skipped[metric] = str(error)
+            self.skipped |= {metric: str(error), f"mouth_{metric}": str(error)}
+            return None
 
     def close(self) -> None:
         self._tracker.close()
+        self._identity.close()
 
     def __enter__(self) -> Self:
         return self
@@ -103,110 +106,235 @@ class Judge:
     ) -> None:
         self.close()
 
-    def score(self, run: ClipRun, tick: Tick = lambda share: None) -> ClipScores:
-        """Measure every system's pictures of one clip."""
-        pictures = {REAL: run.targets, **run.predictions}
-        tracks = {system: self._retrack(shown) for system, shown in pictures.items()}
+    def score(
+        self, clip: Clip, drawn: Mapping[int, Mapping[str, Pictures]], tick: Tick = lambda share: None
+    ) -> dict[int, Scores]:
+        """Self-reenactment: every system's pictures (by number of shots, then system) against the clip's targets."""
+        sets, alias = _distinct(drawn)
+        goals = np.stack([clip.landmarks(i) for i in clip.target_frames]) * SIZE_PX
+        real = self._retrack(clip.targets)
+        tracks = {name: self._retrack(pictures) for name, pictures in sets.items()}
+        tick(0.15)
+        frames: dict[str, dict[str, PerFrame]] = {
+            name: _pixel_scores(clip.targets, pictures, goals) for name, pictures in sets.items()
+        }
         tick(0.3)
-        values: Values = {system: {} for system in pictures}
-        for system, shown in run.predictions.items():
-            values[system] |= _pixel_scores(run.targets, shown)
-        few = np.unique(np.linspace(0, len(run.targets) - 1, SLOW_METRIC_FRAMES).round().astype(int))
-        for metric in METRICS:
-            if metric.key in self._networks:
-                use = few if metric.frames else np.arange(len(run.targets))
-                shown_few = {system: shown[use] for system, shown in run.predictions.items()}
-                for system, found in self._networks[metric.key].distances(run.targets[use], shown_few).items():
-                    values[system][metric.key] = float(found.mean())
-            tick(0.3 + 0.6 * (METRICS.index(metric) + 1) / len(METRICS))
-        self._score_identity(run, tracks, few, values)
-        driver = np.stack([signals(state) for state in run.driver])
-        outputs = {system: np.stack([signals(state) for state in track]) for system, track in tracks.items()}
-        for system, track in tracks.items():
-            values[system]["akd"] = _mean(
-                [landmark_distance(run.driver_landmarks(i), s.landmarks) for i, s in enumerate(track) if s.found]
-            )
+        pooled, real_pooled = self._score_features(clip.targets, sets, goals, frames, tick)
+        wanted = self._descriptors(clip.targets, real)
+        self._known[clip.path] = (real_pooled, [d for d in wanted if d is not None])
+        for name, pictures in sets.items():
+            frames[name] |= _identity_scores(wanted, self._descriptors(pictures, tracks[name]))
+            frames[name]["akd"] = _akd(goals, tracks[name])
+        driver = np.stack([signals(clip.states[i]) for i in clip.target_frames])
+        moved = {name: np.stack([signals(state) for state in track]) for name, track in tracks.items()}
+        real_moved = np.stack([signals(state) for state in real])
         tick(1.0)
-        return ClipScores(
-            clip=run.clip,
-            values=values,
-            lost={system: sum(not state.found for state in track) for system, track in tracks.items()},
-            correlations={
-                system: {name: correlate(driver[:, k], output[:, k], FLOORS[name]) for k, name in enumerate(SIGNALS)}
-                for system, output in outputs.items()
-            },
-            driver_signals=driver,
-            output_signals=outputs,
+        return {
+            shots: Scores(
+                name=clip.name,
+                frames={s: frames[names[s]] for s in names} | {REAL: {"akd": _akd(goals, real)}},
+                lost={s: _lost(tracks[names[s]]) for s in names} | {REAL: _lost(real)},
+                driver_signals=driver,
+                output_signals={s: moved[names[s]] for s in names} | {REAL: real_moved},
+                pooled={s: pooled[names[s]] for s in names},
+                real_pooled=real_pooled,
+            )
+            for shots, names in alias.items()
+        }
+
+    def score_cross(self, run: CrossRun, tick: Tick = lambda share: None) -> Scores:
+        """Cross-reenactment. The person's clip was scored before: its real frames are what the outputs must be like."""
+        real_pooled, real = self._known[run.person.clip.path]
+        sets, alias = _distinct({run.person.shots: run.pictures})
+        names = alias[run.person.shots]
+        tracks = {name: self._retrack(pictures) for name, pictures in sets.items()}
+        tick(0.5)
+        source = np.mean(self._described(run.person.portraits, run.person.landmarks * SIZE_PX), axis=0)
+        frames = {
+            name: _identity_scores([source] * len(pictures), self._descriptors(pictures, tracks[name]))
+            | {"akd": _akd(run.goals * SIZE_PX, tracks[name])}
+            for name, pictures in sets.items()
+        }
+        pooled = {name: self._lite0.pool(pictures) for name, pictures in sets.items()}
+        moved = {name: np.stack([signals(state) for state in track]) for name, track in tracks.items()}
+        tick(1.0)
+        return Scores(
+            name=run.name,
+            frames={s: frames[names[s]] for s in names} | {REAL: _identity_scores([source] * len(real), real)},
+            lost={s: _lost(tracks[names[s]]) for s in names},
+            driver_signals=np.stack([signals(run.driver.states[i]) for i in run.driver.target_frames]),
+            output_signals={s: moved[names[s]] for s in names},
+            pooled={s: pooled[names[s]] for s in names},
+            real_pooled=real_pooled,
         )
 
-    def _retrack(self, pictures: NDArray[np.uint8]) -> list[FaceState]:
-        states: list[FaceState] = []
+    def _score_features(
+        self,
+        targets: Pictures,
+        sets: Mapping[str, Pictures],
+        goals: NDArray[np.float32],
+        frames: dict[str, dict[str, PerFrame]],
+        tick: Tick,
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """Fills `frames`; gives the pooled features of the sets and of the targets."""
+        mouths = _mouths(targets, goals)
+        drawn_mouths = {name: _mouths(pictures, goals) for name, pictures in sets.items()}
+        whole = self._lite0.compare(targets, sets, lambda share: tick(0.3 + 0.2 * share))
+        found = {
+            "feature_efficientnet_lite0": whole.distances,
+            "mouth_feature_efficientnet_lite0": self._lite0.compare(mouths, drawn_mouths).distances,
+        }
+        if self._vgg is not None:
+            few = np.unique(np.linspace(0, len(targets) - 1, SLOW_METRIC_FRAMES).round().astype(int))
+            some = {name: pictures[few] for name, pictures in sets.items()}
+            seen = self._vgg.compare(targets[few], some, lambda share: tick(0.5 + 0.3 * share)).distances
+            found["feature_vgg16_hed"] = {name: _at(few, values, len(targets)) for name, values in seen.items()}
+            found["mouth_feature_vgg16_hed"] = self._vgg.compare(
+                mouths, drawn_mouths, lambda share: tick(0.8 + 0.1 * share)
+            ).distances
+        for metric, by_set in found.items():
+            for name, values in by_set.items():
+                frames[name][metric] = values
+        return whole.pooled, whole.target_pooled
+
+    def _retrack(self, pictures: Pictures) -> list[FaceState]:
+        seen: dict[bytes, FaceState] = {}  # portraits that do not move come often
+        states = []
         for i, picture in enumerate(pictures):
-            still = i > 0 and np.array_equal(picture, pictures[i - 1])
-            states.append(states[-1] if still else self._tracker.track(picture, i))
+            key = picture.tobytes()
+            if key not in seen:
+                seen[key] = self._tracker.track(picture, i)
+            states.append(seen[key])
         return states
 
-    def _score_identity(
-        self, run: ClipRun, tracks: dict[str, list[FaceState]], few: NDArray[np.int_], values: Values
-    ) -> None:
-        similarity: dict[str, list[float]] = {system: [] for system in run.predictions}
-        distance: dict[str, list[float]] = {system: [] for system in run.predictions}
-        for i in few:
-            if not tracks[REAL][i].found:
-                continue
-            wanted = self._identity.descriptor(run.targets[i], tracks[REAL][i].landmarks)
-            for system, shown in run.predictions.items():
-                if tracks[system][i].found:
-                    got = self._identity.descriptor(shown[i], tracks[system][i].landmarks)
-                    similarity[system].append(identity_similarity.cosine(wanted, got))
-                    distance[system].append(identity_similarity.distance(wanted, got))
-        for system in run.predictions:
-            values[system]["csim"] = _mean(similarity[system])
-            values[system]["identity_distance"] = _mean(distance[system])
+    def _descriptors(self, pictures: Pictures, track: Sequence[FaceState]) -> list[NDArray[np.float32] | None]:
+        return [
+            self._identity.descriptor(picture, state.landmarks) if state.found else None
+            for picture, state in zip(pictures, track, strict=True)
+        ]
+
+    def _described(self, pictures: Pictures, landmarks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [self._identity.descriptor(p, points) for p, points in zip(pictures, landmarks, strict=True)]
 
 
-def total(clips: Sequence[ClipScores]) -> TotalScores:
+def total(scores: Sequence[Scores], metrics: Sequence[Metric]) -> TotalScores:
     """Put at least one clip's scores together."""
-    systems = tuple(clips[0].values)
+    systems = tuple(scores[0].frames)
+    values = [one.values for one in scores]
+    correlations = [one.correlations for one in scores]
+    drawn = {system: np.concatenate([one.pooled[system] for one in scores]) for system in scores[0].pooled}
+    distinct = {id(one.real_pooled): one.real_pooled for one in scores}  # in cross-reenactment a person comes often
+    real = np.concatenate(list(distinct.values()))
     return TotalScores(
         values={
-            system: {metric.key: _mean([clip.values[system].get(metric.key) for clip in clips]) for metric in METRICS}
+            system: {metric.key: mean_of([found[system].get(metric.key) for found in values]) for metric in metrics}
             for system in systems
         },
-        lost={system: sum(clip.lost[system] for clip in clips) for system in systems},
+        lost={system: sum(one.lost[system] for one in scores) for system in scores[0].lost},
         pooled={
             system: {
                 name: correlate_pooled(
-                    [(clip.driver_signals[:, k], clip.output_signals[system][:, k]) for clip in clips], FLOORS[name]
+                    [(one.driver_signals[:, k], one.output_signals[system][:, k]) for one in scores], FLOORS[name]
                 )
                 for k, name in enumerate(SIGNALS)
             }
-            for system in systems
+            for system in scores[0].output_signals
         },
         clip_means={
-            system: {name: _mean([clip.correlations[system][name].r for clip in clips]) for name in SIGNALS}
-            for system in systems
+            system: {name: mean_of([found[system][name].r for found in correlations]) for name in SIGNALS}
+            for system in scores[0].output_signals
+        },
+        frechet={system: frechet_distance(pooled, real) for system, pooled in drawn.items()},
+        samples=(len(next(iter(drawn.values()))), len(real)),
+        differences={
+            f"{one} - {other}": {
+                metric.key: paired_interval(
+                    [
+                        s.frames[one][metric.key] - s.frames[other][metric.key]
+                        for s in scores
+                        if metric.key in s.frames[one]
+                    ]
+                )
+                for metric in metrics
+            }
+            for one, other in COMPARISONS
+            if one in systems and other in systems
         },
     )
 
 
-def best(values: dict[str, float | None], better: Literal["lower", "higher"]) -> str | None:
-    """Which of SYSTEMS has the best value; None where no system has one."""
-    known = {system: value for system in SYSTEMS if (value := values.get(system)) is not None}
+def best(values: Mapping[str, float | None], better: Better, aside: Sequence[str] = (REAL,)) -> str | None:
+    """Which system has the best value, those of `aside` aside; None where no system has one."""
+    known = {system: value for system, value in values.items() if value is not None and system not in aside}
     if not known:
         return None
     return (min if better == "lower" else max)(known, key=lambda system: known[system])
 
 
-def _pixel_scores(targets: NDArray[np.uint8], shown: NDArray[np.uint8]) -> dict[str, float | None]:
-    pairs = list(zip(targets, shown, strict=True))
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of what is known."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _mean(values: PerFrame) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _distinct(drawn: Mapping[int, Mapping[str, Pictures]]) -> tuple[dict[str, Pictures], dict[int, dict[str, str]]]:
+    """(pictures by the name of the set, names by shots and system); what is the same array is scored once."""
+    names: dict[int, str] = {}
+    sets: dict[str, Pictures] = {}
+    alias: dict[int, dict[str, str]] = {}
+    for shots, by_system in drawn.items():
+        alias[shots] = {}
+        for system, pictures in by_system.items():
+            name = names.setdefault(id(pictures), f"{shots}/{system}")
+            sets[name] = pictures
+            alias[shots][system] = name
+    return sets, alias
+
+
+def _pixel_scores(targets: Pictures, drawn: Pictures, goals: NDArray[np.float32]) -> dict[str, PerFrame]:
+    pairs = list(zip(targets, drawn, strict=True))
+    mouths = list(zip(_mouths(targets, goals), _mouths(drawn, goals), strict=True))
+    eyes = [(eye_crops(a, points), eye_crops(b, points)) for (a, b), points in zip(pairs, goals, strict=True)]
     return {
-        "l1": _mean([pixels.l1(a, b) for a, b in pairs]),
-        "psnr": _mean([min(pixels.psnr(a, b), PSNR_CAP_DB) for a, b in pairs]),
-        "ssim": _mean([pixels.ssim(a, b) for a, b in pairs]),
+        "l1": np.array([pixels.l1(a, b) for a, b in pairs]),
+        "psnr": np.array([min(pixels.psnr(a, b), PSNR_CAP_DB) for a, b in pairs]),
+        "ssim": np.array([pixels.ssim(a, b) for a, b in pairs]),
+        "mouth_l1": np.array([pixels.l1(a, b) for a, b in mouths]),
+        "mouth_ssim": np.array([pixels.ssim(a, b) for a, b in mouths]),
+        "eyes_l1": np.array([pixels.l1(a, b) for a, b in eyes]),
     }
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _identity_scores(
+    wanted: Sequence[NDArray[np.float32] | None], got: Sequence[NDArray[np.float32] | None]
+) -> dict[str, PerFrame]:
+    pairs = list(zip(wanted, got, strict=True))
+    return {
+        "csim": np.array([np.nan if a is None or b is None else cosine(a, b) for a, b in pairs]),
+        "identity_distance": np.array([np.nan if a is None or b is None else distance(a, b) for a, b in pairs]),
+    }
+
+
+def _akd(goals: NDArray[np.float32], track: Sequence[FaceState]) -> PerFrame:
+    return np.array(
+        [landmark_distance(goal, s.landmarks) if s.found else np.nan for goal, s in zip(goals, track, strict=True)]
+    )
+
+
+def _mouths(pictures: Pictures, landmarks: NDArray[np.float32]) -> Pictures:
+    return np.stack([mouth_crop(picture, points) for picture, points in zip(pictures, landmarks, strict=True)])
+
+
+def _at(places: NDArray[np.int_], values: PerFrame, count: int) -> PerFrame:
+    spread = np.full(count, np.nan)
+    spread[places] = values
+    return spread
+
+
+def _lost(track: Sequence[FaceState]) -> int:
+    return sum(not state.found for state in track)

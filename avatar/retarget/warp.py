@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,8 @@ BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it th
 RING = 1.3  # how far outside of the face's outline hair, ears and neck are held, in sizes of the outline
 NECK_SHARE = 0.3  # of the head's motion that the lower half of the ring follows
 NECK_FROM = 0.3  # pose-free height from which the ring is neck: below the ears
+
+FLOW_GRID = 128  # of `landmark_warp`
 
 _BLOCK = 1024  # places at a time: what is worked on stays in the processor's cache
 
@@ -132,3 +135,14 @@ def _border() -> Array:
 def landmark_flow(source: Array, driving: Array, size: int) -> Array:
     """(size, size, 2) backward flow from a driving pose to the source picture, in [-1, 1]."""
     return LandmarkWarp(source, driving).at(pixel_grid(size, size))
+
+
+def landmark_warp(portrait: NDArray[np.uint8], source: Array, driving: Array) -> NDArray[np.uint8]:
+    """The (S, S, 3) portrait pulled from its landmarks onto the driver's, both (478, 3) in [0, 1] of the crop."""
+    size = len(portrait)
+    # the spline is smooth: a finer grid gives the same picture, slower
+    displacement = landmark_flow(source, driving, FLOW_GRID) - pixel_grid(FLOW_GRID, FLOW_GRID)
+    flow = cv2.resize(displacement, (size, size), interpolation=cv2.INTER_LINEAR) + pixel_grid(size, size)
+    places = ((flow + 1) * size / 2 - 0.5).astype(np.float32)  # pixel centres: align_corners=False
+    warped = cv2.remap(portrait, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)

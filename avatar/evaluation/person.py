@@ -1,0 +1,114 @@
+"""A person enrolled from T frames of a clip, and the pictures that each system draws of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
+from avatar.identity.avatar import Avatar
+from avatar.identity.embedding import embed
+from avatar.identity.generator import open_generator
+from avatar.identity.same_person import match_light
+from avatar.live.renderer import Renderer
+from avatar.retarget.driving import Driving
+from avatar.retarget.warp import landmark_warp
+from engines.engine import Engine
+
+UNMOVED, WARP, FF, FT = "unmoved", "landmark_warp", "ff", "ft"
+BASELINES = (UNMOVED, WARP)
+WARM_UP_NS = 200_000_000  # before a wanted frame, the frames that lead to it are drawn too: portraits fade in
+
+Array = NDArray[np.float32]
+Tell = Callable[[float, str], None]  # share done in [0, 1], one line
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What became of fine-tuning."""
+
+    kept: bool  # False: it was not better on what it held out, and the feed-forward avatar stays
+    reason: str
+    steps: int
+    seconds: float
+
+
+FineTune = Callable[[Avatar, Tell], tuple[Avatar, Tuning]]
+
+
+@dataclass(frozen=True)
+class Person:
+    """One clip's person by T shots. The avatars of a tuning that was not kept are the same object."""
+
+    clip: Clip
+    shots: int
+    avatars: dict[str, Avatar]  # FF, and FT where it was asked for
+    tuning: Tuning | None
+    portraits: Pictures  # (T, SIZE_PX, SIZE_PX, 3), as they are in the clip
+    landmarks: Array  # (T, 478, 3) in [0, 1]
+
+    def nearest(self, goal: Array) -> int:
+        """The portrait whose landmarks lie nearest to `goal` (478, 3): mean distance in the crop."""
+        return int(np.linalg.norm(self.landmarks[..., :2] - goal[:, :2], axis=2).mean(1).argmin())
+
+
+def enrol(clip: Clip, shots: int, embedder: Engine, model_id: str, tune: FineTune | None, tell: Tell) -> Person:
+    """Make the avatars from the clip's sources. All portraits are cut by one crop."""
+    frames = clip.sources[shots]
+    portraits = np.stack([clip.portraits[i] for i in frames])
+    landmarks = np.stack([clip.landmarks(i) for i in frames])
+    blendshapes = np.stack([clip.states[i].blendshapes for i in frames])
+    embedding, psi = embed(embedder, portraits, landmarks)
+    lit = match_light(portraits, landmarks)  # as enrolment does
+    avatars = {FF: Avatar(clip.name, model_id, lit, landmarks, blendshapes, embedding, psi)}
+    tuning = None
+    if tune is not None:
+        avatars[FT], tuning = tune(avatars[FF], tell)
+    small = np.stack([clip.small[i] for i in frames])
+    return Person(clip, shots, avatars, tuning, small, landmarks)
+
+
+def draw_all(
+    person: Person, drivings: Sequence[Driving], goals: Array, wanted: Sequence[int], tick: Tick
+) -> dict[str, Pictures]:
+    """Every system's pictures of the `wanted` drivings; `goals` (N, 478, 3) is where the baselines shall go.
+
+    A fine-tuning that was not kept gives the very array of feed-forward.
+    """
+    nearest = [person.nearest(goal) for goal in goals]
+    warped = [
+        landmark_warp(person.portraits[i], person.landmarks[i], goal) for i, goal in zip(nearest, goals, strict=True)
+    ]
+    drawn: dict[str, Pictures] = {UNMOVED: person.portraits[nearest], WARP: np.stack(warped)}
+    for number, (system, avatar) in enumerate(person.avatars.items()):
+        if system == FT and avatar is person.avatars[FF]:
+            drawn[FT] = drawn[FF]
+        else:
+            drawn[system] = _draw(avatar, drivings, wanted)
+        tick((number + 1) / len(person.avatars))
+    return drawn
+
+
+def _draw(avatar: Avatar, drivings: Sequence[Driving], wanted: Sequence[int]) -> Pictures:
+    engine = open_generator(avatar)
+    try:
+        renderer = Renderer(avatar, engine, size_px=SIZE_PX)
+        needed = set(wanted) if len(avatar.portraits) == 1 else warm_up([d.capture_ns for d in drivings], wanted)
+        drawn = {i: renderer.render(drivings[i]) for i in sorted(needed)}
+    finally:
+        engine.close()
+    return np.stack([drawn[i] for i in wanted])
+
+
+def warm_up(times_ns: Sequence[int], wanted: Sequence[int]) -> set[int]:
+    """The wanted frames, and those up to WARM_UP_NS before each."""
+    needed = set(wanted)
+    for last in wanted:
+        i = last - 1
+        while i >= 0 and times_ns[last] - times_ns[i] <= WARM_UP_NS:
+            needed.add(i)
+            i -= 1
+    return needed
