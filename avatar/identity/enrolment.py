@@ -1,9 +1,10 @@
-"""From photos to an avatar: check each, crop the face, embed, keep the best as the portrait."""
+"""From photos or a selfie clip to an avatar: check each picture, crop the face, embed, keep the best in front."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,16 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import InputError, UsageError
+from avatar.frame import Frame
 from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import avatar_path
 from avatar.identity.embedding import embed
+from avatar.identity.face_identity import open_face_identity
 from avatar.identity.photo_check import PhotoCheck, check_photo
+from avatar.identity.same_person import describe, match_light, strangers
+from avatar.identity.selfie import Coverage, SelfieFrame, SelfieReader
 from avatar.sources.photo import load_photo
 from avatar.tracking.face_landmarker import FaceTracker
 from engines.engine import Engine
 
 MAX_PHOTOS = 32
 MAX_STATEMENT_LENGTH = 2000
+MAX_CLIP_S = 120.0  # more of a selfie clip tells nothing new
+SECOND_PERSON_SHARE = 0.5  # with so many frames of another person it is unclear who is meant
 MAX_FACES = 4  # enough to notice that a photo shows more than one
 CONSENT_NOTICE = "Enrol only yourself, or a person who has agreed to be shown by an avatar."
 
@@ -53,6 +60,20 @@ class EnrolmentReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipReport:
+    """The avatar, what the clip held, and the frames that became portraits, the reference first."""
+
+    avatar: Avatar
+    coverage: Coverage
+    frames: tuple[SelfieFrame, ...]
+    start_ns: int  # the clip's first frame, on the clock of `SelfieFrame.capture_ns`
+
+    def at_s(self, frame: SelfieFrame) -> float:
+        """When in the clip the frame is shown."""
+        return round((frame.capture_ns - self.start_ns) / 1e9, 2)
+
+
+@dataclass(frozen=True, slots=True)
 class _Shot:
     """A usable photo, reduced to what the networks need: the whole pictures of 32 photos would take gigabytes."""
 
@@ -75,13 +96,15 @@ def enroll(
     embedder: Engine,
     model_id: str,
     consent: str | None = None,
+    same_person: bool = False,
     progress: Callable[[str], None] = _silent,
 ) -> EnrolmentReport:
     """Make an avatar from 1 to 32 photos of one person. Nothing is written: see `bundle.save_avatar`.
 
     `consent` is the shown person's statement, or what was agreed with them; without it the bundle records that none
-    was given. `progress` is called with one line before each photo and before the embedding.
-    Raises UsageError for a bad name or number of photos, InputError with every photo's reason when none can be used.
+    was given. `same_person` skips the comparison of the faces. `progress` is called with one line before each step.
+    Raises UsageError for a bad name or number of photos, InputError with every photo's reason when none can be used,
+    and when photos show different people.
     """
     avatar_path(name)
     if not 1 <= len(photos) <= MAX_PHOTOS:
@@ -104,25 +127,144 @@ def enroll(
             f"None of the photos can be used, so {name!r} was not made:\n{reasons}\n"
             f"Try again with other photos: `visavis enroll PHOTO.jpg --name {name}`."
         )
-    progress("computing the person's parameters")
     shots.sort(key=lambda shot: shot.score, reverse=True)
-    embedding, psi = embed(
-        embedder, np.stack([shot.portrait for shot in shots]), np.stack([shot.landmarks for shot in shots])
-    )
-    best = shots[0]
+    if len(shots) > 1 and not same_person:
+        progress("comparing the faces")
+        _refuse_strangers(shots)
+    progress("computing the person's parameters")
     used = tuple(shot.report for shot in shots)
-    avatar = Avatar(
+    portraits, landmarks = _stacked(shots)
+    blendshapes = np.stack([shot.blendshapes for shot in shots])
+    provenance = _provenance(used, rejected)
+    avatar = _avatar(name, portraits, landmarks, blendshapes, embedder, model_id, provenance, record)
+    return EnrolmentReport(avatar, used, tuple(rejected))
+
+
+def enroll_clip(
+    frames: Iterable[Frame],
+    clip_name: str,
+    name: str,
+    *,
+    tracker_model: Path,
+    embedder: Engine,
+    model_id: str,
+    seconds: float = MAX_CLIP_S,
+    consent: str | None = None,
+    same_person: bool = False,
+    progress: Callable[[float, SelfieReader], None] = lambda done_s, reader: None,
+) -> ClipReport:
+    """Make an avatar from the first `seconds` of a selfie clip: up to 32 of its frames. Nothing is written.
+
+    The clip is that of the person who is seen most; `same_person` skips the comparison of the faces. `progress` gets
+    the seconds seen so far and the reader, which knows what is missing. Raises InputError when no frame can be used,
+    and when two people are seen about equally long.
+    """
+    avatar_path(name)
+    record = consent_record(consent)
+    start_ns: int | None = None
+    with (
+        nullcontext() if same_person else open_face_identity() as identity,
+        FaceTracker(tracker_model, "video") as tracker,
+    ):
+        reader = SelfieReader(identity)
+        for frame in frames:
+            stamp_ns = round(frame.media_s * 1e9)
+            start_ns = stamp_ns if start_ns is None else start_ns
+            done_s = (stamp_ns - start_ns) / 1e9
+            if done_s > seconds:
+                break
+            if reader.due(stamp_ns):
+                reader.take(frame.rgb, tracker.track(frame.rgb, stamp_ns))
+                progress(done_s, reader)
+    chosen, coverage = reader.choose(), reader.coverage()
+    if not chosen or start_ns is None:
+        raise InputError(
+            f"{clip_name}: none of its frames can be used ({_faults(coverage)}). Film your face from the front for "
+            "20 seconds, in good light, at arm's length, with nobody else in the picture."
+        )
+    if reader.second_person > SECOND_PERSON_SHARE:
+        raise InputError(
+            f"{clip_name}: two people are seen about equally long, so it is unclear who is meant. Cut the clip to one "
+            "of them, or add --same-person if it is the same person after all."
+        )
+    portraits, landmarks = np.stack([f.portrait for f in chosen]), np.stack([f.landmarks for f in chosen])
+    return ClipReport(
+        _avatar(
+            name,
+            portraits,
+            landmarks,
+            np.stack([f.blendshapes for f in chosen]),
+            embedder,
+            model_id,
+            _clip_provenance(clip_name, chosen, coverage, start_ns),
+            record,
+        ),
+        coverage,
+        tuple(chosen),
+        start_ns,
+    )
+
+
+def _faults(coverage: Coverage) -> str:
+    faults = {"without a face": coverage.without_face, **coverage.refused}
+    told = [f"{fault}: {count}" for fault, count in faults.items() if count]
+    return f"of {coverage.frames} frames looked at, {', '.join(told)}" if told else "it is empty"
+
+
+def _clip_provenance(
+    clip_name: str, chosen: Sequence[SelfieFrame], coverage: Coverage, start_ns: int
+) -> dict[str, Any]:
+    return _made() | {
+        "clip": Path(clip_name).name.encode(errors="replace").decode(),
+        "frames_looked_at": coverage.frames,
+        "frames_used": len(chosen),
+        "used_at_s": [round((frame.capture_ns - start_ns) / 1e9, 2) for frame in chosen],
+        "missing": list(coverage.missing),
+    }
+
+
+def _refuse_strangers(shots: Sequence[_Shot]) -> None:
+    """Raises InputError that names the photos of somebody else."""
+    if len(shots) < 2:
+        return
+    with open_face_identity() as identity:
+        found = strangers(describe(identity, *_stacked(shots)))
+    if found:
+        names = ", ".join(shots[i].report.file_name for i in found)
+        others = "the other photo" if len(shots) == 2 else "the other photos"
+        raise InputError(
+            f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}. An avatar is one "
+            "person: leave out what is not, or add --same-person if it is the same person after all."
+        )
+
+
+def _stacked(shots: Sequence[_Shot]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    return np.stack([shot.portrait for shot in shots]), np.stack([shot.landmarks for shot in shots])
+
+
+def _avatar(
+    name: str,
+    portraits: NDArray[np.uint8],
+    landmarks: NDArray[np.float32],
+    blendshapes: NDArray[np.float32],
+    embedder: Engine,
+    model_id: str,
+    provenance: dict[str, Any],
+    consent: dict[str, Any],
+) -> Avatar:
+    """The first portrait is the reference; the others are lit as it is, once the embedder has seen them."""
+    embedding, psi = embed(embedder, portraits, landmarks)
+    return Avatar(
         name=name,
         model_id=model_id,
-        portraits=best.portrait[None],
-        landmarks=best.landmarks[None],
-        blendshapes=best.blendshapes[None],
+        portraits=match_light(portraits, landmarks),
+        landmarks=landmarks,
+        blendshapes=blendshapes,
         embedding=embedding,
         psi=psi,
-        provenance=_provenance(used, rejected),
-        consent=record,
+        provenance=provenance,
+        consent=consent,
     )
-    return EnrolmentReport(avatar, used, tuple(rejected))
 
 
 def consent_record(statement: str | None) -> dict[str, Any]:
@@ -159,14 +301,16 @@ def _take(path: Path, tracker: FaceTracker, seen: dict[str, str]) -> _Shot | Pho
     )
 
 
-def _provenance(used: Sequence[PhotoReport], rejected: Sequence[PhotoReport]) -> dict[str, Any]:
+def _made() -> dict[str, Any]:
     try:
         made_by = f"visavis {version('visavis')}"
     except PackageNotFoundError:  # run from a source tree that is not installed
         made_by = "visavis (not installed)"
-    return {
-        "made_by": made_by,
-        "at": _now(),
+    return {"made_by": made_by, "at": _now()}
+
+
+def _provenance(used: Sequence[PhotoReport], rejected: Sequence[PhotoReport]) -> dict[str, Any]:
+    return _made() | {
         "photos_used": len(used),
         "portrait": used[0].file_name,
         "photos": [{"file": photo.file_name, "sha256": photo.sha256} for photo in used],

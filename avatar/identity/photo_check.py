@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.identity.crop import FACE_SHARE, Crop, face_crop
+from avatar.identity.face_cover import eyes_light, mouth_edge
 from avatar.identity.face_search import find_faces, roll_deg, size_px
 from avatar.retarget.face_model import face_model
 from avatar.retarget.face_regions import FACE_OVAL
@@ -18,7 +19,7 @@ from avatar.tracking.face_state import FaceState, no_face
 
 Picture = NDArray[np.uint8]
 
-# Limits set on 250 real photos (one is refused, for its turn of 47°) and on spoilt copies: tests/test_photo_check.py
+# Limits set on 500 real portraits (two are refused, for turns of 45° and 46°) and on spoilt copies.
 MIN_FACE_PX, GOOD_FACE_PX = 48, 128  # longer side of the landmarks' box
 MIN_SHARPNESS, GOOD_SHARPNESS = 0.006, 0.04
 MAX_YAW_DEG, GOOD_YAW_DEG = 45.0, 20.0
@@ -27,8 +28,9 @@ GOOD_ROLL_DEG = 25.0
 MIN_LUMA, GOOD_LUMA, GLARE_LUMA = 18.0, 45.0, 215.0  # mean over the face, 0 to 255
 GOOD_IMBALANCE = 0.30  # |left − right| / (left + right)
 GOOD_CLIPPED = 0.25  # share of the face that is pure black or white
-CLOSED_BLINK, OPEN_JAW = 0.55, 0.12  # blendshape scores
+CLOSED_BLINK, OPEN_JAW = 0.6, 0.2  # blendshape scores; smiles that show teeth reach 0.15
 MIN_INSIDE, GOOD_INSIDE = 0.97, 1.0  # share of the landmarks inside the picture
+DARK_EYES, NO_MOUTH = 0.6, 0.035  # see face_cover; the portraits' least were 0.70 and 0.056
 SECOND_FACE_SHARE = 0.7  # a second face from this share of the first one's size up makes it unclear who is meant
 GOOD_ROOM = 0.75  # of the crop's ideal side that the picture must hold
 
@@ -41,6 +43,7 @@ class PhotoCheck:
     """What was measured on one photo. `refusal` says why it cannot be used and what to do; None: it can be."""
 
     refusal: str | None
+    fault: str | None = None  # the refusal in a word or two, the same for all photos: "blurred", "turned", …
     warnings: tuple[str, ...] = ()
     score: float = 0.0  # in [0, 1]; the highest makes the portrait
     face_px: float = 0.0
@@ -55,7 +58,18 @@ class PhotoCheck:
     jaw_open: float = 0.0
     inside: float = 0.0  # share of the landmarks inside the picture
     room: float = 0.0  # side of the crop over the side it should have
+    eyes_light: float = 1.0  # see face_cover
+    mouth_edge: float = 0.0
     turned_deg: int = 0  # the photo lay on its side and was turned clockwise by this
+
+    @property
+    def mouth_hidden(self) -> bool:
+        return self.mouth_edge < NO_MOUTH
+
+    @property
+    def eyes_hidden(self) -> bool:
+        """Never where the mouth is: a white mask makes every eye look dark."""
+        return self.eyes_light < DARK_EYES and not self.mouth_hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +91,19 @@ def check_photo(rgb: Picture, tracker: FaceTracker) -> CheckedPhoto:
     if not faces:
         refusal = (
             "no face was found. Use a photo that shows one whole face from the front; if the face is small in the "
-            "picture, crop the picture around it or take one from nearer"
+            "picture, crop the picture around it or take one from nearer; of a drawing, use one with human proportions"
         )
-        return CheckedPhoto(PhotoCheck(refusal), rgb, no_face(0), None)
+        return CheckedPhoto(PhotoCheck(refusal, "no face"), rgb, no_face(0), None)
     face = faces[0]
     height, width = turned_rgb.shape[:2]
     crop = face_crop(face.landmarks, width, height)
     second = size_px(faces[1]) / size_px(face) if len(faces) > 1 else 0.0
     return CheckedPhoto(_judge(turned_rgb, face, crop, second, turned), turned_rgb, face, crop)
+
+
+def check_face(rgb: Picture, face: FaceState, crop: Crop) -> PhotoCheck:
+    """Measure a face that is tracked already, in an upright (H, W, 3) picture."""
+    return _judge(rgb, face, crop, 0.0, 0)
 
 
 def _yaw_pitch_deg(face: FaceState) -> tuple[float, float]:
@@ -144,6 +163,8 @@ def _measure(rgb: Picture, face: FaceState, crop: Crop, turned_deg: int) -> Phot
         jaw_open=round(face.blendshape("jawOpen"), 3),
         inside=round(face.confidence, 3),
         room=round(min(1.0, crop.side / max(size / FACE_SHARE, 1.0)), 3),
+        eyes_light=round(eyes_light(luma, points), 3),
+        mouth_edge=round(mouth_edge(luma, points), 3),
         turned_deg=turned_deg,
     )
 
@@ -157,35 +178,40 @@ def _filled(polygon: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _judge(rgb: Picture, face: FaceState, crop: Crop, second: float, turned_deg: int) -> PhotoCheck:
     """`second`: size of the second face over the size of this one, 0.0 without a second."""
     check = _measure(rgb, face, crop, turned_deg)
-    if refusal := _refusal(check, second):
-        return replace(check, refusal=refusal)
+    if refused := _refusal(check, second):
+        fault, refusal = refused
+        return replace(check, fault=fault, refusal=refusal)
     return replace(check, warnings=tuple(_warnings(check, second)), score=_score(check))
 
 
-def _refusal(check: PhotoCheck, second: float) -> str | None:
+def _refusal(check: PhotoCheck, second: float) -> tuple[str, str] | None:
+    """The fault, and what is wrong with what to do."""
+    yaw, pitch = abs(check.yaw_deg), abs(check.pitch_deg)
     if second >= SECOND_FACE_SHARE:
-        return "two faces are about equally large. Crop the picture so that only the person to enrol is in it"
+        return "two faces", (
+            "two faces are about equally large. Crop the picture so that only the person to enrol is in it"
+        )
     if check.face_px < MIN_FACE_PX:
-        return (
+        return "small", (
             f"the face is only {check.face_px:.0f} px large, at least {MIN_FACE_PX} are needed ({GOOD_FACE_PX} or more "
             "look good). Take the photo from nearer, or use the original instead of a thumbnail"
         )
     if check.inside < MIN_INSIDE:
-        return "the face is cut off by the picture's border. Use a photo that shows the whole head"
-    if abs(check.yaw_deg) > MAX_YAW_DEG:
-        return (
-            f"the head is turned {abs(check.yaw_deg):.0f}° to the side, at most {MAX_YAW_DEG:.0f}° will do. "
+        return "cut off", "the face is cut off by the picture's border. Use a photo that shows the whole head"
+    if yaw > MAX_YAW_DEG:
+        return "turned", (
+            f"the head is turned {yaw:.0f}° to the side, at most {MAX_YAW_DEG:.0f}° will do. "
             "Use a photo that looks towards the camera"
         )
-    if abs(check.pitch_deg) > MAX_PITCH_DEG:
-        return (
-            f"the head is bent {abs(check.pitch_deg):.0f}° {'up' if check.pitch_deg > 0 else 'down'}, at most "
-            f"{MAX_PITCH_DEG:.0f}° will do. Use a photo that looks towards the camera"
+    if pitch > MAX_PITCH_DEG:
+        return "bent", (
+            f"the head is bent {pitch:.0f}° {'up' if check.pitch_deg > 0 else 'down'}, at most {MAX_PITCH_DEG:.0f}° "
+            "will do. Use a photo that looks towards the camera"
         )
     if check.luma < MIN_LUMA:
-        return "the face is almost black. Use a photo with light on the face"
+        return "dark", "the face is almost black. Use a photo with light on the face"
     if check.sharpness < MIN_SHARPNESS:
-        return "the face is blurred. Use a sharp photo: hold still, in good light, and wipe the lens"
+        return "blurred", "the face is blurred. Use a sharp photo: hold still, in good light, and wipe the lens"
     return None
 
 
@@ -202,8 +228,10 @@ def _warnings(check: PhotoCheck, second: float) -> list[str]:
         (check.luma > GLARE_LUMA, "the face is overexposed"),
         (check.clipped > GOOD_CLIPPED, f"{check.clipped:.0%} of the face is pure black or white"),
         (abs(check.imbalance) > GOOD_IMBALANCE, "the light comes from one side"),
-        (check.blink > CLOSED_BLINK, "the eyes are closed"),
-        (check.jaw_open > OPEN_JAW, "the mouth is open"),
+        (check.eyes_hidden, "dark glasses or a deep shadow hide the eyes, so the avatar's eyes are made up"),
+        (check.mouth_hidden, "the mouth seems to be hidden, by a mask or a hand, so the avatar's mouth is made up"),
+        (check.blink > CLOSED_BLINK, "the eyes are closed, so their look is made up"),
+        (check.jaw_open > OPEN_JAW, "the mouth is open: it cannot close well"),
         (check.inside < GOOD_INSIDE or check.room < GOOD_ROOM, "there is little room about the head"),
     ]  # fmt: skip
     return [text for doubtful, text in doubts if doubtful]
@@ -212,21 +240,23 @@ def _warnings(check: PhotoCheck, second: float) -> list[str]:
 def _score(check: PhotoCheck) -> float:
     """Product of one factor in [0.05, 1] per figure, each 1 where it is good and low where it would be refused."""
     factors = (
-        _rise(check.face_px, MIN_FACE_PX / 2, 2 * GOOD_FACE_PX),
-        _rise(check.sharpness, 0.0, GOOD_SHARPNESS),
-        _rise(-abs(check.yaw_deg), -MAX_YAW_DEG, -5.0),
-        _rise(-abs(check.pitch_deg), -MAX_PITCH_DEG, -10.0),
-        _rise(-abs(check.roll_deg), -45.0, -10.0),
-        _rise(check.luma, 0.0, 65.0),
-        _rise(-check.luma, -250.0, -GLARE_LUMA),
-        _rise(-abs(check.imbalance), -0.6, -0.1),
-        _rise(-check.clipped, -0.6, -0.1),
-        _rise(-check.blink, -0.8, -0.35),
-        _rise(-check.jaw_open, -0.6, -0.08),
-        _rise(check.room, 0.5, 1.0),
+        ramp(check.face_px, MIN_FACE_PX / 2, 2 * GOOD_FACE_PX),
+        ramp(check.sharpness, 0.0, GOOD_SHARPNESS),
+        ramp(-abs(check.yaw_deg), -MAX_YAW_DEG, -5.0),
+        ramp(-abs(check.pitch_deg), -MAX_PITCH_DEG, -10.0),
+        ramp(-abs(check.roll_deg), -45.0, -10.0),
+        ramp(check.luma, 0.0, 65.0),
+        ramp(-check.luma, -250.0, -GLARE_LUMA),
+        ramp(-abs(check.imbalance), -0.6, -0.1),
+        ramp(-check.clipped, -0.6, -0.1),
+        ramp(-check.blink, -0.8, -0.35),
+        ramp(-check.jaw_open, -0.6, -0.08),
+        ramp(check.room, 0.5, 1.0),
+        0.1 if check.eyes_hidden or check.mouth_hidden else 1.0,
     )
     return round(float(np.prod(factors)), 4)
 
 
-def _rise(value: float, low: float, high: float) -> float:
+def ramp(value: float, low: float, high: float) -> float:
+    """0.05 up to `low`, then rising evenly to 1 at `high`."""
     return float(np.clip((value - low) / (high - low), 0.05, 1.0))

@@ -1,0 +1,88 @@
+"""Do the photos under one name show one person? And are they lit alike?"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, distance
+from avatar.retarget import face_regions as at
+
+Array = NDArray[np.float32]
+Pictures = NDArray[np.uint8]
+
+FROM_THE_OTHERS = 0.6  # L2 distance to the mean of the others' descriptors, from three photos up
+MAX_GAIN, MAX_SHIFT = 1.25, 20.0  # how far a photo's light is changed, per channel of Lab (8 bits each)
+SAME_LIGHT = 3.0  # means that differ by less are left alone
+FACE_AND_HAIR, FEATHER = 1.2, 0.1  # what is changed: the face's oval times this, with an edge so soft, in faces
+
+
+def strangers(descriptors: Array) -> list[int]:
+    """Which of the (N, 128) descriptors do not belong with the majority, the worst first.
+
+    Of two that differ, the second. The limits: `avatar/weights/identity/MODEL_CARD.md`.
+    """
+    if len(descriptors) == 2:
+        return [1] if distance(descriptors[0], descriptors[1]) > DIFFERENT_PEOPLE else []
+    left, out = list(range(len(descriptors))), []
+    while len(left) > 2:
+        apart = {i: distance(descriptors[i], descriptors[[j for j in left if j != i]].mean(0)) for i in left}
+        worst = max(apart, key=apart.__getitem__)
+        if apart[worst] <= FROM_THE_OTHERS:
+            break
+        left.remove(worst)
+        out.append(worst)
+    return out
+
+
+def describe(identity: FaceIdentity, portraits: Pictures, landmarks: Array) -> Array:
+    """(K, 128) descriptors of (K, S, S, 3) portraits with (K, 478, 3) landmarks in [0, 1]."""
+    size = portraits.shape[1]
+    return np.stack([identity.descriptor(p, points * size) for p, points in zip(portraits, landmarks, strict=True)])
+
+
+def match_light(portraits: Pictures, landmarks: Array) -> Pictures:
+    """(K, S, S, 3) portraits whose skin has the brightness and colour of the first one's, within limits.
+
+    So the avatar does not flicker when another portrait lends its pixels. Mean and spread per channel of Lab, over the
+    face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001). What
+    lies well away from the face stays as it is, and so do portraits that differ no more than turning the head explains.
+    """
+    wanted = _statistics(portraits[0], landmarks[0])
+    result = portraits.copy()
+    for i in range(1, len(portraits)):
+        mean, spread = _statistics(portraits[i], landmarks[i])
+        gain = np.clip(wanted[1] / np.maximum(spread, 1.0), 1 / MAX_GAIN, MAX_GAIN)
+        shift = wanted[0] - mean
+        shift = np.clip(np.sign(shift) * np.maximum(np.abs(shift) - SAME_LIGHT, 0.0), -MAX_SHIFT, MAX_SHIFT)
+        if not shift.any():
+            continue
+        lab = cv2.cvtColor(portraits[i], cv2.COLOR_RGB2LAB).astype(np.float32)
+        lit = (lab - mean) * gain + mean + shift
+        near = _near_face(portraits[i].shape[0], landmarks[i])[..., None]
+        lab += near * (lit - lab)
+        result[i] = cv2.cvtColor(np.clip(lab + 0.5, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    return result
+
+
+def _near_face(size: int, landmarks: Array) -> Array:
+    """(size, size): 1 on the face, falling softly to 0 over hair and neck."""
+    oval = landmarks[list(at.FACE_OVAL), :2] * size
+    centre = oval.mean(0)
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [np.rint(centre + FACE_AND_HAIR * (oval - centre)).astype(np.int32)], 1.0)
+    blur_px = max(FEATHER * float(np.ptp(oval[:, 1])), 0.5)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur_px), np.float32)
+
+
+def _statistics(portrait: Pictures, landmarks: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation (3,) of the skin in Lab."""
+    size = portrait.shape[0]
+    mask = np.zeros((size, size), np.uint8)
+    for region, inside in ((at.FACE_OVAL, 1), (at.LIPS_OUTER, 0), (at.RIGHT_EYE, 0), (at.LEFT_EYE, 0)):
+        cv2.fillPoly(mask, [np.rint(landmarks[list(region), :2] * size).astype(np.int32)], inside)
+    face = cv2.cvtColor(portrait, cv2.COLOR_RGB2LAB)[mask.astype(bool)].astype(np.float32)
+    if len(face) == 0:
+        return np.zeros(3, np.float32), np.ones(3, np.float32)
+    return face.mean(0), face.std(0)
