@@ -19,6 +19,7 @@ COMMANDS = {
     "drive": (USE, "Let a video drive an avatar, into a video file."),
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
     "profile": (USE, "Measure the live loop on this computer."),
+    "finetune": (MAKE, "Make the network a person's own (needs the train extra)."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
     "train": (MAKE, "Train the networks (needs the train extra)."),
     "export": (MAKE, "Turn a checkpoint into ONNX (needs the train extra)."),
@@ -69,6 +70,8 @@ def _command_app(name: str) -> typer.Typer:
         raise VisavisError(
             f"`visavis {name}` cannot start: {error}. Run `visavis doctor`, which names what is missing."
         ) from error
+    if isinstance(function, typer.Typer):  # a group of commands
+        return function
     command = typer.Typer(
         add_completion=False,
         context_settings={"help_option_names": ["--help", "-h"]},

@@ -1,0 +1,72 @@
+"""`visavis finetune`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+
+def finetune(
+    name: Annotated[str, typer.Argument(help="An enrolled avatar, or the path of an .avatar file.")],
+    minutes: Annotated[float, typer.Option(help="Stop after so many minutes at the latest.", min=0.1, max=600.0)] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Make the network the person's own, by adversarial steps on the enrolled photos; keep it only if it is better.
+
+    The more photos or frames were enrolled, the more there is to learn: `visavis enroll --video SELFIE.mp4`.
+
+    Example: visavis finetune ada --minutes 5
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from avatar.errors import UsageError, VisavisError
+    from avatar.identity.bundle import find_avatar, load_avatar, save_avatar
+    from avatar.trust.no_network import refuse_network
+
+    try:
+        import torch
+
+        from avatar.learning.finetune import finetune as tune
+    except ImportError as error:
+        raise VisavisError(
+            f"Fine-tuning needs torch ({error.name} is missing): pip install 'visavis[train]'"
+        ) from error
+    path = find_avatar(name)
+    avatar = load_avatar(path)
+    if avatar.fine_tuned:
+        raise UsageError(f"{path} is fine-tuned already. Enrol the photos again first: `visavis enroll … --force`.")
+    refuse_network()
+    torch.set_num_threads(os.cpu_count() or 1)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=1.0)
+        report = tune(
+            avatar,
+            minutes=minutes,
+            progress=lambda share, line: bar.update(task, completed=share, description=line),
+        )
+    if report.kept:
+        save_avatar(report.avatar, path)
+    figures = {key: value for key, value in asdict(report).items() if key != "avatar"}
+    if as_json:
+        print(json.dumps({"avatar": str(path), **figures}, indent=2))
+        return
+    examined = f"{report.held_out_photos} photos held out" if report.held_out_photos else "pseudo-pairs"
+    print(f"{report.steps} steps in {report.seconds:.0f} s; examined on {examined} (feed-forward → fine-tuned):")
+    for label, before, after in zip(
+        ("feature distance", "identity distance", "sharpness, of the real picture's"),
+        asdict(report.feed_forward).values(),
+        asdict(report.fine_tuned).values(),
+        strict=True,
+    ):
+        print(f"  {label}: {before:.4f} → {after:.4f}")
+    if report.kept:
+        print(f"Kept: {report.reason}. Wrote {path}\nNext: visavis live {path.stem} --camera 0 --to preview")
+    else:
+        print(f"Not kept: {report.reason}. {path} stays as it was. More photos, or a selfie clip, give more to learn.")

@@ -1,0 +1,101 @@
+"""Training pairs from one person's K portraits: real ones among the photos, and pseudo-pairs of each photo."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avatar.identity.avatar import Avatar
+from avatar.learning.pseudo_pairs import pseudo_source
+from avatar.retarget.conditioning import conditioning, draw_face
+from avatar.retarget.face_model import face_model
+from avatar.retarget.portrait_choice import face_codes
+from avatar.tracking.face_state import BLENDSHAPE_INDEX
+
+Array = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+Face = tuple[Picture, Array]
+
+SIZE_PX = 256
+REAL_CHANCE = 0.6  # of a pair of two photos rather than a pseudo-pair
+CHOICE_OF = 6  # photos among which the source of a real pair is chosen, as the renderer chooses
+MOTIONS = (
+    "jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthPucker", "eyeBlinkLeft", "eyeBlinkRight", "browInnerUp",
+    "mouthFunnel", "mouthUpperUpLeft", "mouthUpperUpRight",
+)  # fmt: skip
+
+
+class PersonPairs:
+    """Batches for fine-tuning. Photos in `held_out` are neither sources nor targets of them."""
+
+    def __init__(self, avatar: Avatar, held_out: tuple[int, ...], seed: int) -> None:
+        resized = (cv2.resize(p, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for p in avatar.portraits)
+        self.faces: list[Face] = [
+            (np.asarray(p, np.uint8), points) for p, points in zip(resized, avatar.landmarks, strict=True)
+        ]
+        self.held_out, self.seed = held_out, seed
+        self.kept = np.array([i for i in range(len(self.faces)) if i not in held_out])
+        self.codes = face_codes(avatar.landmarks)
+
+    def batch(self, number: int, size: int) -> dict[str, Tensor]:
+        """Batch `number`: the same in every run with the same seed."""
+        rng = np.random.default_rng([self.seed, number])
+        return _collate([self._random_pair(rng) for _ in range(size)])
+
+    def examination(self, rows: int = 4) -> dict[str, Tensor]:
+        """What fine-tuning is judged on: the held-out photos, each from its best sources; without any, pseudo-pairs."""
+        if self.held_out:
+            return _collate([self._real_pair(target, self.kept) for target in self.held_out])
+        rng = np.random.default_rng([self.seed, 1 << 30])
+        return _collate([self._pseudo_pair(int(rng.choice(self.kept)), rng) for _ in range(rows)])
+
+    def _random_pair(self, rng: np.random.Generator) -> dict[str, Face]:
+        target = int(rng.choice(self.kept))
+        others = self.kept[self.kept != target]
+        if len(others) and rng.random() < REAL_CHANCE:
+            return self._real_pair(target, rng.permutation(others)[:CHOICE_OF])
+        return self._pseudo_pair(target, rng)
+
+    def _real_pair(self, target: int, among: NDArray[np.int_]) -> dict[str, Face]:
+        now, codes = self.codes.rows(np.array([target])), self.codes.rows(among)
+        pair = {"target": self.faces[target]}
+        for name, region in (("source", "face"), ("mouth_source", "mouth"), ("eyes_source", "eyes")):
+            pair[name] = self.faces[int(among[codes.distances(now, region).argmin()])]
+        return pair
+
+    def _pseudo_pair(self, target: int, rng: np.random.Generator) -> dict[str, Face]:
+        picture, landmarks = self.faces[target]
+        if len(self.kept) > 1 and rng.random() < 0.5:
+            before, after = (self.faces[int(i)][1] for i in rng.choice(self.kept, 2, replace=False))
+        else:
+            before, after = _expressions(rng)
+        source = pseudo_source(picture, landmarks, (before, after), rng)
+        return {"target": (picture, landmarks), "source": source, "mouth_source": source, "eyes_source": source}
+
+
+def _expressions(rng: np.random.Generator) -> tuple[Array, Array]:
+    """The mean face at rest, and with a random expression."""
+    model = face_model()
+    scores = np.zeros(len(model.expression_basis), np.float32)
+    for name in rng.choice(MOTIONS, 3, replace=False):
+        value = rng.uniform(0, 0.7)
+        scores[BLENDSHAPE_INDEX[name]] = value
+        if "Blink" in name:  # people shut both eyes
+            scores[BLENDSHAPE_INDEX["eyeBlinkLeft"]] = scores[BLENDSHAPE_INDEX["eyeBlinkRight"]] = value
+    return model.mean_shape, np.asarray(model.mean_shape + model.expression(scores), np.float32)
+
+
+def _collate(pairs: list[dict[str, Face]]) -> dict[str, Tensor]:
+    samples: list[dict[str, Array]] = []
+    for pair in pairs:
+        source, target = pair["source"], pair["target"]
+        sample = conditioning(source[1], target[1], pair["mouth_source"][1], pair["eyes_source"][1])
+        sample["source_drawing"] = draw_face(source[1])
+        sample["landmarks"] = target[1]
+        for name, (picture, _) in pair.items():
+            sample[name] = picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        samples.append(sample)
+    return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
