@@ -11,22 +11,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from avatar.learning.degrade import degrade
 from avatar.learning.pack import Pack
 from avatar.learning.pseudo_pairs import pseudo_source
 from avatar.retarget.apertures import gaps
 from avatar.retarget.conditioning import conditioning, draw_face
 from avatar.retarget.face_model import face_model
 from avatar.retarget.face_regions import INNER_LIP_PAIRS
-from avatar.retarget.geometry import head_pose
+from avatar.retarget.portrait_choice import FaceCodes, face_codes
 from avatar.tracking.face_state import BLENDSHAPE_INDEX
 
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]
+Face = tuple[Picture, Array]  # (H, H, 3) and its (478, 3) landmarks in [0, 1]
+Faces = dict[str, Face]
 
 CLIP_SHARE = 0.45  # of the samples; the others come from stills
 REAL_STILL_PAIR_CHANCE = 0.5  # where a person has several stills
 BLINK_CHANCE, OPEN_CHANCE = 0.25, 0.35  # of choosing a clip's target for its shut eyes or its open mouth
 GREY_CHANCE = 0.06
+DEGRADE_CHANCE = 0.3  # of making a still look like a scan, a painting or a bad recording
+CHOICE_CHANCE = 0.5  # of giving mouth and eyes the portraits that fit them best, as a person with several photos has
+CHOICE_OF = 8
 MAX_TURN_DEGREES = 38.0  # beyond, half of the landmarks are guesses
 MAX_MOTION_TURN_DEGREES = 22.0  # pose-free expressions are trustworthy up to here
 
@@ -37,7 +43,8 @@ class PairDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, pack: Pack, seed: int = 0) -> None:
         self.pack, self.seed = pack, seed
         self.stills = np.flatnonzero(pack.clip < 0)
-        turn = _turn_degrees(pack.landmarks)
+        self.codes = face_codes(pack.landmarks)
+        turn = _turn_degrees(self.codes)
         rows = np.flatnonzero((pack.clip >= 0) & (turn < MAX_TURN_DEGREES))
         self.clips = [clip for clip in np.split(rows, np.flatnonzero(np.diff(pack.clip[rows])) + 1) if len(clip) > 1]
         if not self.clips or not len(self.stills):
@@ -66,22 +73,25 @@ class PairDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
         if rng.random() < CLIP_SHARE:
-            source, target, row = self._clip_pair(rng)
+            faces, row = self._clip_faces(rng)
         else:
-            source, target, row = self._still_pair(rng)
-        (source_picture, source_landmarks), (target_picture, target_landmarks) = _augment(source, target, rng)
-        fed = conditioning(source_landmarks, target_landmarks)
-        fed["source_drawing"] = draw_face(source_landmarks)
+            faces, row = self._still_faces(rng)
+        faces = _augment(faces, rng)
+        source, target, mouth, eyes = (
+            faces.get(name, faces["source"]) for name in ("source", "target", "mouth", "eyes")
+        )
+        fed = conditioning(source[1], target[1], mouth[1], eyes[1])
+        fed["source_drawing"] = draw_face(source[1])
         sample = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in fed.items()}
-        sample["source"] = _to_tensor(source_picture)
-        sample["target"] = _to_tensor(target_picture)
+        pictures = {"source": source, "mouth_source": mouth, "eyes_source": eyes, "target": target}
+        sample |= {name: _to_tensor(face[0]) for name, face in pictures.items()}
         sample["identity"] = torch.tensor(int(self.pack.identity[row]))
         return sample
 
-    def _face(self, row: int) -> tuple[Picture, Array]:
+    def _face(self, row: int) -> Face:
         return np.asarray(self.pack.pictures[row]), self.pack.landmarks[row]
 
-    def _clip_pair(self, rng: np.random.Generator) -> tuple[tuple[Picture, Array], tuple[Picture, Array], int]:
+    def _clip_faces(self, rng: np.random.Generator) -> tuple[Faces, int]:
         clip = self.clips[rng.choice(len(self.clips), p=self.clip_weights)]
         kind = rng.random()
         weights = None
@@ -90,18 +100,27 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         elif kind < BLINK_CHANCE + OPEN_CHANCE:
             weights = self.open[clip]
         target = int(rng.choice(clip, p=None if weights is None else weights / weights.sum()))
-        source = int(rng.choice(clip))
-        return self._face(source), self._face(target), target
+        rows = {"source": int(rng.choice(clip)), "target": target}
+        others = clip[clip != target]
+        if len(others) >= CHOICE_OF and rng.random() < CHOICE_CHANCE:
+            several = rng.choice(others, CHOICE_OF, replace=False)
+            codes, now = self.codes.rows(several), self.codes.rows(np.array([target]))
+            for name, region in (("source", "face"), ("mouth", "mouth"), ("eyes", "eyes")):
+                rows[name] = int(several[codes.distances(now, region).argmin()])
+        return {name: self._face(row) for name, row in rows.items()}, target
 
-    def _still_pair(self, rng: np.random.Generator) -> tuple[tuple[Picture, Array], tuple[Picture, Array], int]:
+    def _still_faces(self, rng: np.random.Generator) -> tuple[Faces, int]:
         target = int(rng.choice(self.stills))
         others = [row for row in self.same_person[int(self.pack.identity[target])] if row != target]
         if others and rng.random() < REAL_STILL_PAIR_CHANCE:
-            return self._face(int(rng.choice(others))), self._face(target), target
+            return {"source": self._face(int(rng.choice(others))), "target": self._face(target)}, target
         clip = self.motions[rng.integers(len(self.motions))]
         before, after = (self.pack.landmarks[row] for row in rng.choice(clip, 2))
         picture, landmarks = self._face(target)
-        return pseudo_source(picture, landmarks, (before, after), rng), (picture, landmarks), target
+        if rng.random() < DEGRADE_CHANCE:
+            picture = degrade(picture, rng)
+        source = pseudo_source(picture, landmarks, (before, after), rng)
+        return {"source": source, "target": (picture, landmarks)}, target
 
 
 class FromStep(Sampler[int]):
@@ -117,28 +136,24 @@ class FromStep(Sampler[int]):
         return self.last - self.first
 
 
-def _augment(
-    source: tuple[Picture, Array], target: tuple[Picture, Array], rng: np.random.Generator
-) -> tuple[tuple[Picture, Array], tuple[Picture, Array]]:
-    """The same mirror, light and colour for both pictures."""
+def _augment(faces: Faces, rng: np.random.Generator) -> Faces:
+    """The same mirror, light and colour for all pictures of a sample."""
     table, grey = _colour_table(rng), rng.random() < GREY_CHANCE
     mirrored = rng.random() < 0.5
-    result = []
-    for picture, landmarks in (source, target):
+    result = {}
+    for name, (picture, landmarks) in faces.items():
         picture = np.asarray(cv2.LUT(np.ascontiguousarray(picture), table), np.uint8)
         if grey:
             picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
         if mirrored:
             picture, landmarks = picture[:, ::-1], mirror(landmarks)
-        result.append((picture, landmarks))
-    return result[0], result[1]
+        result[name] = (picture, landmarks)
+    return result
 
 
-def _turn_degrees(landmarks: Array) -> Array:
-    """(N,) angles between the viewing direction and each of the (N, 478, 3) faces."""
-    mean = face_model().mean_shape
-    facing = np.array([head_pose(face, mean).rotation[2, 2] for face in landmarks])
-    return np.asarray(np.degrees(np.arccos(np.clip(facing, -1, 1))), np.float32)
+def _turn_degrees(codes: FaceCodes) -> Array:
+    """(N,) angles between the viewing direction and each face."""
+    return np.asarray(np.degrees(np.arccos(np.clip(codes.facing[:, 2], -1, 1))), np.float32)
 
 
 def mirror(landmarks: Array) -> Array:

@@ -12,21 +12,26 @@ from torch import Tensor
 from avatar.model.blocks import sample, upsample
 from avatar.model.embedder import Embedder
 from avatar.model.generator import Generator
+from avatar.retarget.compose import compose, to_bytes
 
 GENERATOR_INPUTS = (
-    "face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "mouth_paste", "eyes_flow", "eyes_drawing",
-    "eyes_paste",
+    "source", "mouth_source", "eyes_source", "face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow",
+    "eyes_drawing",
 )  # fmt: skip
 
 
 @torch.no_grad()
 def save_sheet(path: Path, generator: Generator, embedder: Embedder, batch: dict[str, Tensor], rows: int = 8) -> None:
-    """One row per sample: source, landmark warp, output, target, and the mouth twice as large: warp, output, target."""
+    """One row per sample: source, the mouth's source, landmark warp, output, target."""
     batch = {name: value[:rows] for name, value in batch.items()}
     psi = embedder.psi(embedder.embed(batch["source"], batch["source_drawing"]))
-    output = generator(batch["source"], psi, **{name: batch[name] for name in GENERATOR_INPUTS})
+    face, mouth, eyes = generator(psi=psi, **{name: batch[name] for name in GENERATOR_INPUTS})
     warped = sample(batch["source"], upsample(batch["face_flow"], 4))
-    columns = [batch["source"], warped, output, batch["target"]]
-    sheet = torch.cat(columns, dim=3)  # (B, 3, 256, 4·256)
-    picture = torch.cat(list(sheet), dim=1).permute(1, 2, 0).clamp(0, 1)
-    Image.fromarray((picture.numpy() * 255).round().astype(np.uint8)).save(path)
+    lines = []
+    for i in range(len(psi)):
+        drawn = {"face": face[i].numpy(), "mouth": mouth[i].numpy(), "eyes": eyes[i].numpy()}
+        output = compose(drawn, {name: batch[name][i].numpy() for name in ("mouth_paste", "eyes_paste")})
+        pictures = [batch["source"][i], batch["mouth_source"][i], warped[i], batch["target"][i]]
+        columns = [to_bytes(picture.clamp(0, 1).numpy()) for picture in pictures]
+        lines.append(np.concatenate([*columns[:3], output, columns[3]], axis=1))
+    Image.fromarray(np.concatenate(lines, axis=0)).save(path)

@@ -22,12 +22,13 @@ from avatar.learning.losses import ContentNet, feature_matching, hinge_discrimin
 from avatar.learning.pack import Pack
 from avatar.learning.sheet import save_sheet
 from avatar.model.blocks import sample
-from avatar.model.checkpoint import build_networks, save_weights
+from avatar.model.checkpoint import build_networks, save_judges, save_weights
 from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator, PersonVectors
 from avatar.model.generator import Region
 
 FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
+SOURCES = ("source", "mouth_source", "eyes_source")
 FACE_PAINT_SHARE = 0.3  # the face's painted layer only fills in behind the head
 
 
@@ -55,6 +56,7 @@ class TrainingOptions:
     log_every: int = 20
     save_every: int = 250
     workers: int = 1
+    first: int = 0
 
 
 class Trainer:
@@ -127,8 +129,9 @@ class Trainer:
         self._set_rates()
         adversarial = self.step >= o.adversarial_from_step
         embedding = self.embedder.embed(batch["source"], batch["source_drawing"])
+        sources = {name: _as_stored(batch[name]) for name in SOURCES}
         regions = self.generator.regions(
-            batch["source"], self.embedder.psi(embedding), **{name: batch[name] for name in FED}
+            psi=self.embedder.psi(embedding), **sources, **{name: batch[name] for name in FED}
         )
         targets = self._targets(batch)
         losses = self._picture_losses(regions, targets, batch)
@@ -212,9 +215,9 @@ class Trainer:
 
     def _set_rates(self) -> None:
         o = self.options
-        progress = min(self.step / max(o.steps, 1), 1.0)
+        progress = min((self.step - o.first) / max(o.steps - o.first, 1), 1.0)
         share = o.rate_final + (1 - o.rate_final) * 0.5 * (1 + math.cos(math.pi * progress))
-        share *= min(1.0, (self.step + 1) / o.warm_up_steps)
+        share *= min(1.0, (self.step - o.first + 1) / o.warm_up_steps)
         for optimiser, rate in ((self.optimiser, o.rate_generator), (self.judge_optimiser, o.rate_discriminator)):
             for group in optimiser.param_groups:
                 group["lr"] = rate * share
@@ -230,6 +233,7 @@ class Trainer:
         generator, embedder = self.averaged_generator, self.averaged_embedder
         about = {"step": self.step, "options": asdict(self.options), "people": len(self.pack.identities)}
         save_weights(self.folder / "fast.safetensors", generator, embedder, about)
+        save_judges(self.folder / "judges.safetensors", self.face_judge, self.mouth_judge)
         save_sheet(self.folder / f"sheet_{self.step:06d}.png", generator, embedder, batch)
         state: dict[str, Any] = {"step": self.step, "makers": self.makers.state_dict()}
         state |= {"judges": self.judges.state_dict(), "averaged": self.averaged.state_dict()}
@@ -246,6 +250,11 @@ class Trainer:
         torch.set_rng_state(state["random"])
         self.step = state["step"]
         self.say(f"going on from step {self.step} in {self.folder}")
+
+
+def _as_stored(picture: Tensor) -> Tensor:
+    """Twice as large, as portraits are kept: sampled there, a texture loses less of its sharpness."""
+    return F.interpolate(picture, scale_factor=2.0, mode="bicubic", align_corners=False).clamp(0.0, 1.0)
 
 
 def _crop_places(to_crop: Tensor, drawing: Tensor) -> Tensor:

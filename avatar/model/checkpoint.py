@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from avatar.errors import InputError
 from avatar.model.config import ModelConfig
+from avatar.model.discriminator import Discriminator
 from avatar.model.embedder import Embedder
 from avatar.model.generator import Generator
 
@@ -28,6 +29,29 @@ def save_weights(path: Path, generator: Generator, embedder: Embedder, about: di
     beside = path.with_name(path.name + ".part")
     save_file(tensors, beside, metadata=header)
     beside.replace(path)
+
+
+def save_judges(path: Path, face: Discriminator, mouth: Discriminator) -> None:
+    """Write both discriminators, which fine-tuning starts from."""
+    tensors = {f"face.{k}": v.half().contiguous() for k, v in face.state_dict().items()}
+    tensors |= {f"mouth.{k}": v.half().contiguous() for k, v in mouth.state_dict().items()}
+    beside = path.with_name(path.name + ".part")
+    save_file(tensors, beside, metadata={"config": json.dumps(face.config.to_dict())})
+    beside.replace(path)
+
+
+def load_judges(path: Path) -> tuple[Discriminator, Discriminator]:
+    """Read what `save_judges` wrote: the face's and the mouth's. Raises InputError naming the file."""
+    try:
+        with safe_open(path, "pt") as file:
+            config = ModelConfig.from_dict(json.loads((file.metadata() or {})["config"]))
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        face, mouth = Discriminator(config), Discriminator(config)
+        for prefix, network in (("face.", face), ("mouth.", mouth)):
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} holds no discriminators ({error}). Train them with `visavis train`.") from error
+    return face, mouth
 
 
 def load_weights(path: Path) -> tuple[Generator, Embedder, dict[str, Any]]:

@@ -16,6 +16,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.config = config
         layers: list[nn.Module] = []
         channels_in = 6
         for channels in config.discriminator_channels:
