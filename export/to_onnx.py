@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-from avatar.errors import VisavisError
+from avatar.errors import UsageError, VisavisError
 from avatar.model.checkpoint import load_weights
+from avatar.model.config import ModelConfig
+from avatar.model.embedder import Embedder
 from avatar.model.example import example_inputs
+from avatar.model.generator import Generator
 from engines import open_engine
 
 OPSET = 20
+OUTPUT_PX = 512  # of the shipped generator
+FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
 MAX_DIFFERENCE = 1e-3  # of a picture in [0, 1], between torch and the exported graph
 
 
@@ -30,22 +37,56 @@ class Exported:
     mean_difference: float
 
 
-def export(weights: Path, out: Path) -> list[Exported]:
+def export(weights: Path, out: Path, output_px: int = OUTPUT_PX) -> list[Exported]:
     """Write `generator.onnx` and `embedder.onnx` into `out` from a checkpoint, each checked by a forward pass.
+
+    The generator takes portraits of `output_px` and warps them at that size: a multiple of the size of training.
 
     Raises VisavisError when a graph holds an operator outside the ONNX standard or differs from torch.
     """
     generator, embedder, _ = load_weights(weights)
     out.mkdir(parents=True, exist_ok=True)
-    fed = example_inputs(generator.config)
-    person = {name: fed.pop(name) for name in ("source", "source_drawing")}
-    with torch.no_grad():
-        _, psi = embedder(person["source"], person["source_drawing"])
     return [
-        _write(embedder, {"picture": person["source"], "drawing": person["source_drawing"]},
-               ["embedding", "psi"], out / "embedder.onnx"),
-        _write(generator, {"source": person["source"], "psi": psi, **fed}, ["face"], out / "generator.onnx"),
-    ]  # fmt: skip
+        export_generator(generator, out / "generator.onnx", output_px),
+        _export_embedder(embedder, generator.config, out),
+    ]
+
+
+def export_generator(generator: Generator, path: Path, output_px: int = OUTPUT_PX) -> Exported:
+    """Write one generator. Raises as `export` does."""
+    if output_px % generator.config.picture_size_px:
+        raise UsageError(
+            f"The output's size must be a multiple of {generator.config.picture_size_px}, not {output_px}."
+        )
+    generator.output_px = output_px
+    fed = example_inputs(generator.config, output_px)
+    given = {name: fed[name] for name in ("source", "mouth_source", "eyes_source")}
+    given["psi"] = torch.from_numpy(np.random.default_rng(3).normal(0, 0.1, (1, generator.psi_size)).astype(np.float32))
+    given |= {name: fed[name] for name in FED}
+    return _write(generator, given, ["face", "mouth", "eyes"], path)
+
+
+def _export_embedder(embedder: Embedder, config: ModelConfig, out: Path) -> Exported:
+    fed = example_inputs(config)
+    given = {"picture": fed["source"], "drawing": fed["source_drawing"]}
+    return _write(embedder, given, ["embedding", "psi"], out / "embedder.onnx")
+
+
+def weight_layout(graph: onnx.ModelProto, data: bytes) -> list[list[Any]]:
+    """Where the file holds each learned tensor: [name, offset in bytes, number of float32 values].
+
+    With it, a person's own weights are put into a copy of the file by overwriting bytes (`avatar.identity.generator`):
+    the live product needs no torch for that, and a bundle can change numbers but never the graph.
+    """
+    layout: list[list[Any]] = []
+    end = 0  # the file holds the tensors in the graph's order
+    for tensor in graph.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or not tensor.name.endswith((".weight", ".bias")):
+            continue
+        offset = data.index(tensor.raw_data, end)
+        end = offset + len(tensor.raw_data)
+        layout.append([tensor.name, offset, len(tensor.raw_data) // 4])
+    return layout
 
 
 def _write(network: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> Exported:
@@ -87,6 +128,7 @@ def _write(network: nn.Module, inputs: dict[str, Tensor], outputs: list[str], pa
             f"{path.name} differs from torch by {worst:.2g}, more than {MAX_DIFFERENCE:.0e}: not written."
         )
     beside.replace(path)
+    path.with_suffix(".layout.json").write_text(json.dumps(weight_layout(graph, path.read_bytes()), indent=1))
     operators: dict[str, int] = {}
     for node in graph.graph.node:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1

@@ -20,6 +20,7 @@ from avatar.errors import VisavisError
 from avatar.frame import Frame
 from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
+from avatar.identity.generator import open_generator
 from avatar.live.drive import drive_file
 from avatar.model_files import MODEL_ID, model_file
 from avatar.paths import cache
@@ -60,7 +61,7 @@ def demo(photo: Path, video: Path, output: Path) -> None:
         bundle = Path(folder) / "demo.avatar"
         save_avatar(report.avatar, bundle)
         step(f"Enrolled: a bundle of {bundle.stat().st_size / 1e6:.1f} MB")
-    generator = open_engine(model_file("fast/generator.onnx"))
+    generator = open_generator(report.avatar)
     step(f"Driving it with {video}; {explain(generator)}")
     page = Page(report.avatar.portraits[0])
     try:

@@ -23,7 +23,16 @@ from safetensors.numpy import load, save
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.identity import bundle
 from avatar.identity.avatar import Avatar
-from avatar.identity.bundle import MANIFEST, PARAMETERS, THUMBNAIL, avatar_path, find_avatar, load_avatar, save_avatar
+from avatar.identity.bundle import (
+    FORMAT_VERSION,
+    MANIFEST,
+    PARAMETERS,
+    THUMBNAIL,
+    avatar_path,
+    find_avatar,
+    load_avatar,
+    save_avatar,
+)
 from avatar.model_files import MODEL_ID
 
 Members = dict[str, bytes]
@@ -112,7 +121,7 @@ def test_the_file_is_private_and_complete(saved: Path) -> None:
     members = unpacked(saved)
     assert list(members) == [MANIFEST, PARAMETERS, THUMBNAIL]
     manifest = json.loads(members[MANIFEST])
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == FORMAT_VERSION
     assert manifest["members"][THUMBNAIL]["sha256"] == hashlib.sha256(members[THUMBNAIL]).hexdigest()
     assert Image.open(io.BytesIO(members[THUMBNAIL])).size == (128, 128)
 
@@ -278,7 +287,8 @@ def test_manifest_that_vouches_for_other_shapes(saved: Path) -> None:
 
 
 def test_newer_and_nonsensical_versions(saved: Path) -> None:
-    refused(with_manifest(saved, format_version=2), "newer visavis.*pip install --upgrade")
+    refused(with_manifest(saved, format_version=FORMAT_VERSION - 1), "older visavis.*Enrol the photos again")
+    refused(with_manifest(saved, format_version=FORMAT_VERSION + 1), "newer visavis.*pip install --upgrade")
     for version in (0, -1, "1", True, None, 1.0):
         refused(with_manifest(saved, format_version=version), "no format version")
 

@@ -9,21 +9,28 @@ import pytest
 import torch
 
 from avatar.errors import InputError
+from avatar.identity.generator import weight_names, with_weights
 from avatar.model.checkpoint import build_networks, load_weights, save_weights
 from avatar.model.config import ModelConfig
 from avatar.model.example import example_inputs
 from avatar.model_files import model_file
 from engines import open_engine
-from export.to_onnx import MAX_DIFFERENCE, OPSET, export
+from export.to_onnx import FED, MAX_DIFFERENCE, OPSET, OUTPUT_PX, export
+
+INPUTS = ("source", "mouth_source", "eyes_source", *FED)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     folder = tmp_path_factory.mktemp("export")
-    save_weights(folder / "any.safetensors", *build_networks(ModelConfig()), {"step": 7})
+    generator, embedder = build_networks(ModelConfig())
+    with torch.no_grad():  # equal biases, such as new ones, would be stored once
+        for parameter in generator.parameters():
+            parameter.add_(torch.randn_like(parameter) * 1e-3)
+    save_weights(folder / "any.safetensors", generator, embedder, {"step": 7})
     report = export(folder / "any.safetensors", folder)
-    assert [r.path.name for r in report] == ["embedder.onnx", "generator.onnx"]
+    assert [r.path.name for r in report] == ["generator.onnx", "embedder.onnx"]
     assert all(r.max_difference <= MAX_DIFFERENCE for r in report)
     return folder
 
@@ -45,16 +52,37 @@ def test_graphs_are_plain_onnx(exported: Path, name: str) -> None:
 def test_the_shipped_graphs_are_the_shipped_weights() -> None:
     generator, embedder, _ = load_weights(model_file("fast/fast.safetensors"))
     fed = example_inputs(generator.config)
-    drawing = fed.pop("source_drawing")
+    picture, drawing = fed["source"], fed["source_drawing"]
     with torch.no_grad():
-        embedding, psi = embedder(fed["source"], drawing)
-        face = generator(psi=psi, **fed)
+        embedding, psi = embedder(picture, drawing)
     engine = open_engine(model_file("fast/embedder.onnx"))
-    got = engine.infer({"picture": fed["source"].numpy(), "drawing": drawing.numpy()})
+    got = engine.infer({"picture": picture.numpy(), "drawing": drawing.numpy()})
     assert abs(got["embedding"] - embedding.numpy()).max() < 1e-4
+    generator.output_px = OUTPUT_PX
+    given = {"psi": psi} | {k: v for k, v in example_inputs(generator.config, OUTPUT_PX).items() if k in INPUTS}
+    with torch.no_grad():
+        drawn = generator(**given)
     engine = open_engine(model_file("fast/generator.onnx"))
-    got = engine.infer({"psi": psi.numpy(), **{name: value.numpy() for name, value in fed.items()}})
-    assert abs(got["face"] - face.numpy()).max() <= MAX_DIFFERENCE
+    got = engine.infer({name: value.numpy() for name, value in given.items()})
+    for name, wanted in zip(("face", "mouth", "eyes"), drawn, strict=True):
+        assert abs(got[name] - wanted.numpy()).max() <= MAX_DIFFERENCE
+
+
+def test_a_persons_weights_replace_the_shared_ones(exported: Path, tmp_path: Path) -> None:
+    """The patched file is the export of a network with those weights."""
+    network = exported / "generator.onnx"
+    torch.manual_seed(4)
+    other, _ = build_networks(ModelConfig())
+    state = other.state_dict()
+    assert sorted(weight_names(network)) == sorted(state)
+    weights = torch.cat([state[name].flatten() for name in weight_names(network)]).numpy()
+    patched = tmp_path / "own.onnx"
+    patched.write_bytes(with_weights(network, weights))
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(patched).graph.initializer}
+    for name, value in state.items():
+        assert (tensors[name] == value.numpy()).all()
+    with pytest.raises(InputError, match="Enrol the photos again"):
+        with_weights(network, weights[:-1])
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

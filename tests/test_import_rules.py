@@ -25,8 +25,19 @@ FORBIDDEN = [
 # and who may all the same, with the commands importing inside their functions
 ALLOWED = {
     ("avatar", "export"): ("avatar.cli.export",),
-    ("avatar", "avatar.learning"): ("avatar.learning", "avatar.cli.train"),
-    ("avatar", "torch"): ("avatar.learning", "avatar.model", "avatar.evaluation", "avatar.cli.train"),
+    ("avatar", "avatar.learning"): (
+        "avatar.learning",
+        "avatar.cli.train",
+        "avatar.cli.finetune",
+        "avatar.cli.evaluate",
+    ),
+    ("avatar", "torch"): (
+        "avatar.learning",
+        "avatar.model",
+        "avatar.evaluation",
+        "avatar.cli.train",
+        "avatar.cli.finetune",
+    ),
 }
 # avatar.retarget makes what the networks are fed: an export is checked on real input
 EXPORT_MAY_USE = ("avatar.model", "avatar.retarget", "avatar.errors", "avatar.model_files")
@@ -41,6 +52,8 @@ WITHOUT_TORCH = [
     "avatar.doctor",
     "avatar.identity.bundle",
     "avatar.identity.enrolment",
+    "avatar.identity.face_identity",
+    "avatar.identity.generator",
     "avatar.live.drive",
     "avatar.live.loop",
     "avatar.live.renderer",

@@ -20,7 +20,6 @@ from avatar.live.canvas import Canvas, parse_size
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.profile import Memory
 from avatar.live.session import open_session
-from avatar.model_files import model_file
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.sources.camera import Camera, PlayedFile, open_camera
@@ -51,9 +50,7 @@ class Album(Memory):
 def run(
     camera: Camera, *publishers: Publisher, seconds: float | None = None, size: tuple[int, int] = (512, 512)
 ) -> LiveReport:
-    with open_session(
-        astronaut_avatar(), model_file("fast/generator.onnx"), tracker_model(), camera, publishers, size=size
-    ) as session:
+    with open_session(astronaut_avatar(), tracker_model(), camera, publishers, size=size) as session:
         return session.loop.run(seconds)
 
 
@@ -166,10 +163,8 @@ def test_a_camera_that_vanishes_ends_the_loop_with_its_message(tmp_path: Path) -
 def test_a_failing_engine_ends_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     album = Album()
     camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=30, fps=20))
-    with open_session(
-        astronaut_avatar(), model_file("fast/generator.onnx"), tracker_model(), camera, [album]
-    ) as session:
-        session.loop._renderer._person["psi"] = np.zeros((1, 3), np.float32)
+    with open_session(astronaut_avatar(), tracker_model(), camera, [album]) as session:
+        session.loop._renderer._psi = np.zeros((1, 3), np.float32)
         with pytest.raises(EngineFailure):
             session.loop.run()
     assert album.closed == 1

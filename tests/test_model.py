@@ -13,14 +13,13 @@ from avatar.model.checkpoint import build_networks
 from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator, PersonVectors
 from avatar.model.example import example_inputs
-from avatar.model.generator import paste, soft_window
+from avatar.retarget.compose import paste
 
 CONFIG = ModelConfig()
 
 
 def generator_inputs(batch: int = 1) -> dict[str, Tensor]:
-    inputs = example_inputs(CONFIG)
-    inputs.pop("source_drawing")
+    inputs = {k: v for k, v in example_inputs(CONFIG).items() if k != "source_drawing" and not k.endswith("paste")}
     return {name: value.repeat(batch, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
 
 
@@ -37,9 +36,7 @@ def test_an_untrained_generator_is_the_landmark_warp_outside_mouth_and_eyes() ->
     generator, _ = build_networks(CONFIG)
     inputs = generator_inputs()
     with torch.no_grad():
-        face, *_ = generator.regions(
-            psi=torch.zeros(1, generator.psi_size), **{k: v for k, v in inputs.items() if not k.endswith("paste")}
-        )
+        face, *_ = generator.regions(psi=torch.zeros(1, generator.psi_size), **inputs)
         flow = F.interpolate(inputs["face_flow"], scale_factor=4, mode="bilinear")
         assert (face.picture - sample(inputs["source"], flow)).abs().mean() < 0.03
 
@@ -52,8 +49,33 @@ def test_the_persons_parameters_change_the_picture() -> None:
         assert embedding.shape == (1, CONFIG.embedding) and psi.shape == (1, generator.psi_size)
         one = generator(psi=psi, **inputs)
         other = generator(psi=psi + torch.randn_like(psi), **inputs)
-    assert one.shape == (1, 3, 256, 256) and (one - other).abs().max() > 1e-3
-    assert one.min() >= 0 and one.max() <= 1
+    assert [tuple(part.shape[1:]) for part in one] == [(3, 256, 256), (3, 64, 96), (2, 3, 32, 48)]
+    for part, changed in zip(one, other, strict=True):
+        assert (part - changed).abs().max() > 1e-3 and part.min() >= 0 and part.max() <= 1
+
+
+def test_twice_the_output_is_the_same_picture_at_twice_the_size() -> None:
+    torch.manual_seed(0)
+    generator, _ = build_networks(CONFIG)
+    inputs, psi = generator_inputs(), torch.zeros(1, generator.psi_size)
+    with torch.no_grad():
+        small = generator(psi=psi, **inputs)
+        generator.output_px = 512
+        large = generator(psi=psi, **inputs)
+    for one, other in zip(small, large, strict=True):
+        assert other.shape[-1] == 2 * one.shape[-1]
+        halved = F.avg_pool2d(other.flatten(0, -4), 2).view_as(one)
+        assert (halved - one).abs().mean() < 0.01
+
+
+def test_mouth_and_eyes_come_from_their_own_portraits() -> None:
+    generator, _ = build_networks(CONFIG)
+    inputs, psi = generator_inputs(), torch.zeros(1, generator.psi_size)
+    with torch.no_grad():
+        before = generator(psi=psi, **inputs)
+        after = generator(psi=psi, **(inputs | {"mouth_source": 1 - inputs["mouth_source"]}))
+    changed = [float((a - b).abs().max()) for a, b in zip(before, after, strict=True)]
+    assert changed[0] == 0 and changed[1] > 0.1 and changed[2] == 0
 
 
 def test_rows_of_a_batch_do_not_touch_each_other() -> None:
@@ -64,7 +86,7 @@ def test_rows_of_a_batch_do_not_touch_each_other() -> None:
     with torch.no_grad():
         both = generator(psi=psi, **inputs)
         second = generator(psi=psi[1:], **{name: value[1:] for name, value in inputs.items()})
-    assert torch.allclose(both[1:], second, atol=1e-5)
+    assert all(torch.allclose(a[1:], b, atol=1e-5) for a, b in zip(both, second, strict=True))
 
 
 def test_adain_sets_mean_and_spread() -> None:
@@ -82,13 +104,20 @@ def test_sampling_beyond_the_border_repeats_it() -> None:
 
 
 def test_pasting_leaves_no_seam_and_touches_nothing_outside() -> None:
-    picture, crop = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 16, 24)
-    to_crop = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]])  # the middle half of the picture
-    result = paste(picture, crop, to_crop)[0, 0]
-    assert result[32, 32] == 1.0
-    assert result[:15].abs().max() == 0 and result[:, :15].abs().max() == 0
-    assert result.diff(dim=0).abs().max() < 0.4
-    assert soft_window(16, 24)[0, 0, [0, -1]].max() < 0.1
+    picture, crop = np.zeros((64, 64, 3), np.uint8), np.full((16, 24, 3), 255, np.uint8)
+    to_crop = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]], np.float32)  # the middle half of the picture
+    paste(picture, crop, to_crop)
+    result = picture[..., 0].astype(int)
+    assert result[32, 32] == 255
+    assert max(np.abs(result - result[::-1]).max(), np.abs(result - result[:, ::-1]).max()) <= 12  # centred
+    assert result[:15].max() == 0 and result[:, :15].max() == 0
+    assert np.abs(np.diff(result, axis=0)).max() < 100
+
+
+def test_a_crop_outside_of_the_picture_changes_nothing() -> None:
+    picture = np.zeros((32, 32, 3), np.uint8)
+    paste(picture, np.full((8, 8, 3), 255, np.uint8), np.array([[2.0, 0.0, 9.0], [0.0, 2.0, 0.0]], np.float32))
+    assert picture.max() == 0
 
 
 def test_the_discriminator_knows_whom_it_judges() -> None:

@@ -35,16 +35,16 @@ def drive(
     from avatar.cli.tables import latency_table
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.identity.generator import open_generator
     from avatar.live.drive import drive_file
-    from avatar.model_files import model_file
-    from engines import explain, open_engine
+    from engines import explain
 
     if size % 2:
         raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
     tracker = tracker_model_then_offline(console)
-    generator = open_engine(model_file("fast/generator.onnx"), engine, threads=os.cpu_count())  # nothing overlaps
+    generator = open_generator(avatar, engine, threads=os.cpu_count())  # nothing overlaps
     console.print(explain(generator), soft_wrap=True)
     sigterm_as_ctrl_c()
     try:

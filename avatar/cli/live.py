@@ -41,7 +41,6 @@ def live(
     from avatar.live.canvas import parse_size
     from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.session import open_session
-    from avatar.model_files import model_file
     from avatar.publish.factory import open_publishers
     from avatar.sources.camera import PlayedFile, open_camera
 
@@ -51,12 +50,11 @@ def live(
     publishers = open_publishers(to, camera)
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
-    generator, tracker = model_file("fast/generator.onnx"), tracker_model_then_offline(console)
+    tracker = tracker_model_then_offline(console)
     source = open_camera(camera, loop)
     sigterm_as_ctrl_c()
     with open_session(
         avatar,
-        generator,
         tracker,
         source,
         publishers,

@@ -35,18 +35,17 @@ def profile(
     from avatar.live.canvas import parse_size
     from avatar.live.profile import Memory, profile_session
     from avatar.live.session import open_session
-    from avatar.model_files import model_file
     from avatar.sources.camera import Camera, open_camera
     from avatar.sources.portrait_camera import PortraitCamera
 
     picture_size = parse_size(size)
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
-    generator, tracker = model_file("fast/generator.onnx"), tracker_model_then_offline(console)
+    tracker = tracker_model_then_offline(console)
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     with (
         open_session(
-            avatar, generator, tracker, source, [Memory()], size=picture_size, backend=engine, threads=threads
+            avatar, tracker, source, [Memory()], size=picture_size, backend=engine, threads=threads
         ) as session,
         console.status(f"measuring for {seconds:.0f} s") as status,
     ):

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def _none() -> NDArray[np.float32]:
+    return np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True)
 class Avatar:
     """Everything that the live loop needs of one person. See `avatar.identity.bundle` for the file.
 
-    The first of the T portraits is the one that is animated; all K photos shaped the embedding.
+    The first of the T portraits is the reference; the others lend their pixels where they fit a moment better.
     """
 
     name: str
@@ -22,6 +26,11 @@ class Avatar:
     landmarks: NDArray[np.float32]  # (T, 478, 3) in [0, 1] of the crop
     blendshapes: NDArray[np.float32]  # (T, 52)
     embedding: NDArray[np.float32]  # (512,) mean of E over the K photos
-    psi: NDArray[np.float32]  # (generator's parameter count,) AdaIN parameters, P · embedding
+    psi: NDArray[np.float32]  # (generator's parameter count,) AdaIN parameters: P · embedding, or fine-tuned
     provenance: dict[str, Any] = field(default_factory=dict)  # photos used and left out, date, version
     consent: dict[str, Any] = field(default_factory=dict)  # who said yes to what, and when
+    weights: NDArray[np.float32] = field(default_factory=_none)  # (n,) the person's own generator; (0,): the shared one
+
+    @property
+    def fine_tuned(self) -> bool:
+        return self.weights.size > 0

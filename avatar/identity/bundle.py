@@ -28,13 +28,14 @@ from avatar.paths import home
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 
 FORMAT = "visavis-avatar"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST, PARAMETERS, THUMBNAIL = "manifest.json", "parameters.safetensors", "thumbnail.png"
 THUMBNAIL_PX = 128
 MAX_NAME_LENGTH = 64
 MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
 MAX_PORTRAITS = 32
 MAX_PSI = 4_000_000
+MAX_WEIGHTS = 6_000_000
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FINITE_LIMIT = 1e6  # a parameter beyond this is not a parameter
@@ -42,13 +43,14 @@ _MAX_LANDMARK = 4.0  # in sides of the crop: a turned head reaches a little over
 _MAX_DIRECTORY_BYTES = 1024
 _MAX_DEPTH = 12
 
-# name -> dtype and shape; "T" is the number of portraits, "n" the generator's number of AdaIN parameters
+# name -> dtype and shape; "T" is the number of portraits, "n" stands for any length
 _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "portraits": ("uint8", ("T", CROP_SIZE_PX, CROP_SIZE_PX, 3)),
     "landmarks": ("float32", ("T", LANDMARK_COUNT, 3)),
     "blendshapes": ("float32", ("T", len(BLENDSHAPE_NAMES))),
     "embedding": ("float32", (512,)),
     "psi": ("float32", ("n",)),
+    "weights": ("float32", ("n",)),  # of a fine-tuned generator, else none
 }
 
 
@@ -204,6 +206,11 @@ def _manifest(data: bytes) -> dict[str, Any]:
     version = manifest.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise _UnfitError("its manifest has no format version")
+    if version < FORMAT_VERSION:
+        raise _UnfitError(
+            f"it was made by an older visavis (format {version}, this one reads {FORMAT_VERSION}). "
+            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`"
+        )
     if version > FORMAT_VERSION:
         raise _UnfitError(
             f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION}). "
@@ -262,6 +269,8 @@ def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
         raise _UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
     if not 1 <= arrays["psi"].size <= MAX_PSI:
         raise _UnfitError(f"psi holds {arrays['psi'].size} parameters instead of 1 to {MAX_PSI}")
+    if arrays["weights"].size > MAX_WEIGHTS:
+        raise _UnfitError(f"it holds {arrays['weights'].size} weights, more than {MAX_WEIGHTS}")
     if float(np.abs(arrays["landmarks"]).max()) > _MAX_LANDMARK:
         raise _UnfitError("its landmarks lie far outside the portrait")
     if float(arrays["blendshapes"].min()) < 0 or float(arrays["blendshapes"].max()) > 1:

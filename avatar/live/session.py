@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.identity.avatar import Avatar
+from avatar.identity.generator import open_generator
 from avatar.live.canvas import Canvas
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES, LiveLoop
@@ -18,7 +19,7 @@ from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Camera
 from avatar.tracking.face_landmarker import FaceTracker
-from engines import EngineDescription, explain, open_engine
+from engines import EngineDescription, explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,6 @@ class Session:
 @contextmanager
 def open_session(
     avatar: Avatar,
-    generator: Path,
     tracker_model: Path,
     camera: Camera,
     publishers: Sequence[Publisher],
@@ -52,7 +52,7 @@ def open_session(
         with _timed("tracker", start_up_ms):
             tracker = parts.enter_context(FaceTracker(tracker_model, "video"))
         with _timed("engine", start_up_ms):
-            engine = open_engine(generator, backend, threads)
+            engine = open_generator(avatar, backend, threads)
             parts.callback(engine.close)
         with _timed("renderer", start_up_ms):
             renderer = Renderer(avatar, TimedEngine(engine, latency), canvas.square_px)

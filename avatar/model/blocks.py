@@ -71,8 +71,3 @@ def sample(picture: Tensor, places: Tensor) -> Tensor:
     reach = torch.tensor([1 - 1 / width, 1 - 1 / height], dtype=picture.dtype, device=picture.device)[:, None, None]
     places = torch.minimum(torch.maximum(places, -reach), reach)
     return F.grid_sample(picture, places.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)
-
-
-def sample_or_nothing(picture: Tensor, places: Tensor) -> Tensor:
-    """Like `sample`, with zeros beyond the border."""
-    return F.grid_sample(picture, places.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)

@@ -13,7 +13,7 @@ from avatar.retarget.face_model import face_model
 from avatar.retarget.geometry import HeadPose
 
 
-def example_inputs(config: ModelConfig) -> dict[str, Tensor]:
+def example_inputs(config: ModelConfig, source_px: int | None = None) -> dict[str, Tensor]:
     """Inputs as the live loop makes them: a random picture, the mean face turned and with its mouth open."""
     rng = np.random.default_rng(7)
     model = face_model()
@@ -24,8 +24,8 @@ def example_inputs(config: ModelConfig) -> dict[str, Tensor]:
     scores[25] = 0.6  # jawOpen
     fed = conditioning(source, turned.apply(model.mean_shape + model.expression(scores)))
     fed["source_drawing"] = draw_face(source)
-    size = config.picture_size_px
-    fed["source"] = _smooth_noise(rng, size)
+    for name in ("source", "mouth_source", "eyes_source"):
+        fed[name] = _smooth_noise(rng, source_px or config.picture_size_px)
     shapes = {"face_drawing": FACE_SIZE, "mouth_drawing": MOUTH_SIZE, "eyes_drawing": EYE_SIZE}
     assert all(fed[name].shape[-2:] == shape for name, shape in shapes.items())
     return {name: torch.from_numpy(np.ascontiguousarray(value))[None] for name, value in fed.items()}

@@ -1,4 +1,4 @@
-"""G, size `fast`: the person's picture is warped by the landmarks' flow; small nets correct it and paint what is new.
+"""G, size `fast`: the person's pictures are warped by the landmarks' flow; small nets correct it and paint what is new.
 
 After Zakharov et al., "Fast Bi-layer Neural Synthesis of One-Shot Realistic Head Avatars", ECCV 2020, with the coarse
 flow given by the landmarks, and own nets for mouth and eyes, where people look.
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.model.blocks import SLOPE, AdaINConv, AdaINResidual, sample, sample_or_nothing, upsample
+from avatar.model.blocks import SLOPE, AdaINConv, AdaINResidual, sample, upsample
 from avatar.model.config import ModelConfig, RegionConfig
 
 DRAWING_CHANNELS = 3
 FLOW_REACH = 0.12  # how far the learned flow may move a place, in the source's [-1, 1]
 SHADE_REACH = 0.3
+TRUST = 0.5  # share of the painting prior that is left where the texture fits as it is
 TEARS_FROM = 0.25  # log of the stretch in area from which the texture counts as torn
 
 
@@ -80,7 +81,7 @@ class RegionNet(nn.Module):
         paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
         # a texture pulled to more than its size shows nothing true inside of a mouth or an eye: paint all the more
         torn = upsample((-stretch - TEARS_FROM).clamp(0.0, 1.0), 2)
-        prior = self.prior_outside + self.prior_step * drawing[:, :1] * (1.0 + torn)
+        prior = self.prior_outside + self.prior_step * drawing[:, :1] * (TRUST + (2.0 - TRUST) * torn)
         mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)
         painted = paint
         if scale > 1:
@@ -95,6 +96,7 @@ class Generator(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.output_px = config.picture_size_px  # may be set to a multiple: the texture is warped at that size
         self.face = RegionNet(config.face, paint_prior=(-4.0, -4.0))
         self.mouth = RegionNet(config.mouth, paint_prior=(-3.0, 2.0))
         self.eye = RegionNet(config.eye, paint_prior=(-2.0, 0.5))
@@ -107,6 +109,8 @@ class Generator(nn.Module):
     def regions(
         self,
         source: Tensor,
+        mouth_source: Tensor,
+        eyes_source: Tensor,
         psi: Tensor,
         face_flow: Tensor,
         face_drawing: Tensor,
@@ -117,63 +121,37 @@ class Generator(nn.Module):
     ) -> tuple[Region, Region, Region]:
         """Face, mouth and eyes ((2·B) rows, right and left of each picture in turn), not yet put together."""
         face_psi, mouth_psi, eye_psi = psi.split(self.psi_sizes, dim=1)
-        face_scale = self.config.picture_size_px // face_drawing.shape[-1]
-        face = self.face(source, face_flow, face_drawing, face_psi, face_scale)
-        mouth = self.mouth(source, mouth_flow, mouth_drawing, mouth_psi, 1)
-        both = source.repeat_interleave(2, dim=0), eye_psi.repeat_interleave(2, dim=0)
-        eyes = self.eye(both[0], eyes_flow.flatten(0, 1), eyes_drawing.flatten(0, 1), both[1], 1)
+        face = self.face(source, face_flow, face_drawing, face_psi, self.output_px // face_drawing.shape[-1])
+        scale = max(self.output_px // self.config.picture_size_px, 1)
+        mouth = self.mouth(mouth_source, mouth_flow, mouth_drawing, mouth_psi, scale)
+        both = eyes_source.repeat_interleave(2, dim=0), eye_psi.repeat_interleave(2, dim=0)
+        eyes = self.eye(both[0], eyes_flow.flatten(0, 1), eyes_drawing.flatten(0, 1), both[1], scale)
         return face, mouth, eyes
 
     def forward(
         self,
         source: Tensor,
+        mouth_source: Tensor,
+        eyes_source: Tensor,
         psi: Tensor,
         face_flow: Tensor,
         face_drawing: Tensor,
         mouth_flow: Tensor,
         mouth_drawing: Tensor,
-        mouth_paste: Tensor,
         eyes_flow: Tensor,
         eyes_drawing: Tensor,
-        eyes_paste: Tensor,
-    ) -> Tensor:
-        """The finished face (B, 3, 256, 256) in [0, 1]."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Face (B, 3, H, H), mouth (B, 3, h, w) and eyes (B, 2, 3, h, w) in [0, 1]; `compose` puts them together.
+
+        The sources (B, 3, S, S) are portraits of any size, one each for face, mouth and eyes: of K photos, those that
+        fit the moment best.
+        """
         face, mouth, eyes = self.regions(
-            source, psi, face_flow, face_drawing, mouth_flow, mouth_drawing, eyes_flow, eyes_drawing
-        )
-        picture = paste(face.picture, mouth.picture, mouth_paste)
-        eye_pictures = eyes.picture.unflatten(0, (-1, 2))
-        for side in range(2):
-            picture = paste(picture, eye_pictures[:, side], eyes_paste[:, side])
-        return picture.clamp(0.0, 1.0)
-
-
-def paste(picture: Tensor, crop: Tensor, to_crop: Tensor) -> Tensor:
-    """Blend a crop (B, 3, h, w) into a picture (B, 3, H, W); `to_crop` (B, 2, 3) maps picture to crop in [-1, 1]."""
-    height, width = picture.shape[-2:]
-    grid = _pixel_grid(height, width).to(picture)  # (3, H·W)
-    places = torch.matmul(to_crop, grid).unflatten(2, (height, width))
-    window = soft_window(*crop.shape[-2:]).to(picture).expand(crop.shape[0], 1, -1, -1)
-    layer = sample_or_nothing(torch.cat([crop, window], dim=1), places)
-    return picture + layer[:, 3:] * (layer[:, :3] - picture)
-
-
-def soft_window(height: int, width: int) -> Tensor:
-    """(1, 1, height, width): 1 in the middle, falling to 0 over the outer quarter, so that a crop leaves no seam."""
-
-    def ramp(n: int) -> Tensor:
-        edge = 1 - ((torch.arange(n) + 0.5) * 2 / n - 1).abs()
-        return (edge / 0.25 - 0.12).clamp(0, 1)
-
-    flat = ramp(height)[:, None] * ramp(width)[None]
-    return (flat * flat * (3 - 2 * flat))[None, None]
-
-
-def _pixel_grid(height: int, width: int) -> Tensor:
-    xs = (torch.arange(width) + 0.5) * 2 / width - 1
-    ys = (torch.arange(height) + 0.5) * 2 / height - 1
-    grid = torch.stack([xs[None].expand(height, -1), ys[:, None].expand(-1, width), torch.ones(height, width)])
-    return grid.flatten(1)
+            source, mouth_source, eyes_source, psi, face_flow, face_drawing, mouth_flow, mouth_drawing, eyes_flow,
+            eyes_drawing,
+        )  # fmt: skip
+        pictures = [region.picture.clamp(0.0, 1.0) for region in (face, mouth, eyes)]
+        return pictures[0], pictures[1], pictures[2].unflatten(0, (-1, 2))
 
 
 def _stretch(flow: Tensor) -> Tensor:

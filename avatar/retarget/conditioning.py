@@ -65,19 +65,22 @@ def eye_frames(landmarks: Array, pose: HeadPose) -> tuple[RegionFrame, RegionFra
     return region_frame(right, pose, EYE_EXTENT), region_frame(left, pose, EYE_EXTENT, mirrored=True)
 
 
-def conditioning(source: Array, driving: Array) -> dict[str, Array]:
+def conditioning(
+    source: Array, driving: Array, mouth_source: Array | None = None, eyes_source: Array | None = None
+) -> dict[str, Array]:
     """Generator inputs for one frame from (478, 3) landmarks of the source portrait and of the driving pose, in [0, 1].
 
+    Mouth and eyes may have portraits of their own, with landmarks `mouth_source` and `eyes_source`.
     face_flow (2, 64, 64), mouth_flow (2, 32, 48), eyes_flow (2, 2, 16, 24): backward flows, (x, y) in [-1, 1].
     face_drawing (3, 128, 128), mouth_drawing (3, 64, 96), eyes_drawing (2, 3, 32, 48): in [0, 1].
     mouth_paste (2, 3), eyes_paste (2, 2, 3): picture to crop, both in [-1, 1].
     """
-    warp = LandmarkWarp(source, driving)
     pose = head_pose(driving, face_model().mean_shape)
     mouth, (right, left) = mouth_frame(driving, pose), eye_frames(driving, pose)
     face_grid, mouth_grid, eye_grid = (_half_grid(size) for size in (FACE_SIZE, MOUTH_SIZE, EYE_SIZE))
     places = [face_grid, mouth.to_picture(mouth_grid), right.to_picture(eye_grid), left.to_picture(eye_grid)]
-    flows = _split(warp.at(np.concatenate([p.reshape(-1, 2) for p in places])), [p.shape for p in places])
+    eyes_of = source if eyes_source is None else eyes_source
+    flows = _flows([source, source if mouth_source is None else mouth_source, eyes_of, eyes_of], driving, places)
     return {
         "face_flow": flows[0],
         "face_drawing": draw_face(driving),
@@ -155,8 +158,13 @@ def _half_grid(size: tuple[int, int]) -> Array:
     return pixel_grid(size[0] // 2, size[1] // 2)
 
 
-def _split(flat: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
-    """(N, 2) places to one (2, h, w) flow per shape (h, w, 2)."""
-    ends = np.cumsum([np.prod(shape[:-1]) for shape in shapes])
-    parts = np.split(flat, ends[:-1])
-    return [np.ascontiguousarray(p.reshape(s).transpose(2, 0, 1)) for p, s in zip(parts, shapes, strict=True)]
+def _flows(sources: list[Array], driving: Array, places: list[Array]) -> list[Array]:
+    """One (2, h, w) flow per (h, w, 2) places, each into its own source. Equal sources share one spline."""
+    flows: list[Array] = [np.empty(0, np.float32)] * len(places)
+    for first in {id(source): source for source in sources}.values():
+        which = [i for i, source in enumerate(sources) if source is first]
+        found = LandmarkWarp(first, driving).at(np.concatenate([places[i].reshape(-1, 2) for i in which]))
+        parts = np.split(found, np.cumsum([places[i].size // 2 for i in which])[:-1])
+        for i, part in zip(which, parts, strict=True):
+            flows[i] = np.ascontiguousarray(part.reshape(places[i].shape).transpose(2, 0, 1))
+    return flows
