@@ -1,0 +1,64 @@
+"""Trained `full` networks as one safetensors file with the configuration in its header. No pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from avatar.errors import InputError, UsageError
+from avatar.model.full.config import FullConfig
+from avatar.model.full.discriminator import FullDiscriminator
+from avatar.model.full.embedder import FullEmbedder
+from avatar.model.full.generator import FullGenerator
+
+
+@dataclass
+class FullNetworks:
+    """What meta-learning leaves behind: all that a person's own stage starts from."""
+
+    embedder: FullEmbedder
+    generator: FullGenerator
+    discriminator: FullDiscriminator
+
+    @staticmethod
+    def build(config: FullConfig) -> FullNetworks:
+        return FullNetworks(FullEmbedder(config), FullGenerator(config), FullDiscriminator(config))
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"embedder": self.embedder, "generator": self.generator, "discriminator": self.discriminator}
+
+
+def save_full(path: Path, networks: FullNetworks, about: dict[str, Any]) -> None:
+    """Write E, G and D in half precision, with the vectors of spectral normalisation: training can go on from it."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, network in networks.parts().items():
+        tensors |= {f"{name}.{k}": v.detach().half().contiguous() for k, v in network.state_dict().items()}
+    header = {"config": json.dumps(networks.generator.config.to_dict()), "about": json.dumps(about)}
+    beside = path.with_name(path.name + ".part")
+    save_file(tensors, beside, metadata=header)
+    beside.replace(path)
+
+
+def load_full(path: Path) -> tuple[FullNetworks, dict[str, Any]]:
+    """Read what `save_full` wrote, in evaluation mode. Raises InputError naming the file."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            networks = FullNetworks.build(FullConfig.from_dict(json.loads(header["config"])))
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        for name, network in networks.parts().items():
+            own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            network.load_state_dict(own)
+            network.eval()
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
+        raise InputError(
+            f"{path} holds no `full` networks ({error}). Train them with `visavis train --size full`."
+        ) from error
+    return networks, json.loads(header.get("about", "{}"))
