@@ -16,8 +16,9 @@ from avatar.errors import InputError, UsageError
 from avatar.identity.crop import face_crop
 from avatar.learning.content_losses import FullContent
 from avatar.learning.few_shot_dataset import FewShotDataset
-from avatar.learning.full_objective import RECIPES, Batch, FullObjective, FullOptions, draw
+from avatar.learning.full_objective import RECIPES, FullObjective, FullOptions, draw
 from avatar.learning.full_personalise import feed_forward, personalise, photo_batch
+from avatar.learning.objective import Batch
 from avatar.learning.pack import Pack
 from avatar.model.full.config import FullConfig
 from avatar.tracking.face_landmarker import FaceTracker
@@ -25,7 +26,7 @@ from avatar.tracking.model_asset import tracker_model
 from tests.portraits import astronaut
 
 SMALL = FullConfig.at(32, channels_min=8, channels_max=24, embedding=24, down_blocks=2, residual_blocks=1)
-QUICK = FullOptions(k=3, batch=2, rate_makers=2e-3, rate_judges=2e-3)
+QUICK = FullOptions(k=3, rate_makers=2e-3, rate_judges=2e-3)
 STILL, MOVING, SEVERAL = 0, 1, 2  # people of the pack
 
 
@@ -155,7 +156,7 @@ def test_a_step_trains_every_network_and_no_frozen_one(pack: Pack) -> None:
     objective = FullObjective(SMALL, QUICK, 3)
     parts = {**objective.networks.parts(), "people": objective.people, "content": objective.content}
     before = {name: deepcopy(network.state_dict()) for name, network in parts.items()}
-    figures = objective.step(batch_of(FewShotDataset(pack, 32, 3), 0, 2), 0)
+    figures = objective.step([batch_of(FewShotDataset(pack, 32, 3), 0, 2)], 0)
     wanted = {"imagenet", "pixels", "identity", "feature_matching", "adversarial", "match", "discriminator"}
     assert set(figures) == wanted and all(np.isfinite(value) for value in figures.values())
     for name, network in parts.items():
@@ -171,7 +172,7 @@ def test_training_makes_the_picture_of_the_right_person(pack: Pack) -> None:
     together = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     with torch.no_grad():
         before = (draw(objective.networks, together)[1] - together["target"]).abs().mean()
-    figures = [objective.step(together, number) for number in range(45)]
+    figures = [objective.step([together], number) for number in range(45)]
     assert figures[-1]["imagenet"] < 0.8 * figures[0]["imagenet"]
     with torch.no_grad():
         pictures = draw(objective.networks, together)[1]
@@ -182,13 +183,13 @@ def test_training_makes_the_picture_of_the_right_person(pack: Pack) -> None:
 def test_a_resumed_run_goes_on_with_the_same_losses(pack: Pack) -> None:
     batches = [batch_of(FewShotDataset(pack, 32, 3), 2 * i, 2) for i in range(3)]
     whole = FullObjective(SMALL, QUICK, 3)
-    whole.step(batches[0], 0)
+    whole.step(batches[:1], 0)
     kept = deepcopy(whole.state_dict())
     resumed = FullObjective(SMALL, QUICK, 3)
     resumed.load_state_dict(kept)
     for number in (1, 2):
-        wanted = whole.step(batches[number], number)
-        assert resumed.step(batches[number], number) == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+        wanted = whole.step([batches[number]], number)
+        assert resumed.step([batches[number]], number) == pytest.approx(wanted, rel=1e-3, abs=1e-5)
 
 
 def test_averaged_networks_stay_normalised(pack: Pack) -> None:
@@ -196,7 +197,7 @@ def test_averaged_networks_stay_normalised(pack: Pack) -> None:
     objective = FullObjective(SMALL, replace(QUICK, ema=0.5), 3)
     batch = batch_of(FewShotDataset(pack, 32, 3), 0, 2)
     for number in range(12):
-        objective.step(batch, number)
+        objective.step([batch], number)
     pictures = []
     for networks in (objective.networks, objective.averaged):
         for network in networks.parts().values():

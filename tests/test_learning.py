@@ -1,34 +1,23 @@
-"""Training: data, pseudo-pairs, and a loop that goes on exactly where it was stopped."""
+"""Training data and pseudo-pairs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from avatar.errors import InputError, VisavisError
+from avatar.errors import InputError
 from avatar.learning.dataset import PairDataset, mirror
 from avatar.learning.pack import Pack, build_pack, is_held_out, open_pack
 from avatar.learning.pseudo_pairs import close_mouth, pseudo_source
-from avatar.learning.trainer import Trainer, TrainingOptions
-from avatar.model.checkpoint import load_weights
-from avatar.model.config import ModelConfig, RegionConfig
 from avatar.retarget.face_model import face_model
 from avatar.retarget.geometry import head_pose
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip
 from tests.portraits import astronaut, save
-
-SMALL = ModelConfig(
-    embedder_channels=(8, 8, 16), face=RegionConfig((8, 12, 16), 1), mouth=RegionConfig((8, 12, 16), 1),
-    eye=RegionConfig((8, 12, 16), 1), discriminator_channels=(8, 8, 12),
-)  # fmt: skip
-OPTIONS = TrainingOptions(steps=4, batch=2, adversarial_from_step=1, save_every=2, log_every=1, workers=0)
 
 
 @pytest.fixture(autouse=True)
@@ -124,51 +113,3 @@ def test_closing_the_mouth_takes_the_teeth_away() -> None:
 def test_mirroring_twice_is_nothing() -> None:
     landmarks = astronaut_avatar().landmarks[0]
     assert np.allclose(mirror(mirror(landmarks)), landmarks, atol=1e-6)
-
-
-def losses(folder: Path) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    for line in lines:
-        del line["seconds_per_step"]
-    return lines
-
-
-def test_a_stopped_run_goes_on_with_the_same_losses(pack: Pack, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Trainer(pack, whole, SMALL, OPTIONS, say=lambda _: None).run()
-
-    class KilledError(Exception):
-        pass
-
-    def kill_at_three(line: str) -> None:
-        if line.startswith("step 3/"):
-            raise KilledError  # after step 2 was saved, before step 4
-
-    with pytest.raises(KilledError):
-        Trainer(pack, parts, SMALL, OPTIONS, say=kill_at_three).run()
-    lines = (parts / "log.jsonl").read_text().splitlines()
-    (parts / "log.jsonl").write_text("\n".join(lines[:2]) + "\n")
-    Trainer(pack, parts, SMALL, OPTIONS, say=lambda _: None).run()
-    for resumed, unbroken in zip(losses(parts), losses(whole), strict=True):
-        assert resumed == pytest.approx(unbroken, rel=1e-3, abs=5e-5)  # sums of floats depend on memory alignment
-    assert (parts / "sheet_000004.png").exists() and (parts / "fast.safetensors").exists()
-    weights = [load_weights(folder / "fast.safetensors")[0].state_dict() for folder in (parts, whole)]
-    assert all(torch.allclose(weights[0][name], weights[1][name], atol=2e-3) for name in weights[0])
-
-
-def test_adversarial_losses_come_in_when_they_are_due(pack: Pack, tmp_path: Path) -> None:
-    Trainer(pack, tmp_path, SMALL, replace(OPTIONS, steps=2), say=lambda _: None).run()
-    first, second = losses(tmp_path)
-    assert "adversarial" not in first
-    assert {"adversarial", "feature_matching", "match", "discriminator"} <= set(second)
-
-
-def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(pack: Pack, tmp_path: Path) -> None:
-    Trainer(pack, tmp_path, SMALL, replace(OPTIONS, steps=2), say=lambda _: None).run()
-    kept = (tmp_path / "state.pt").read_bytes()
-    trainer = Trainer(pack, tmp_path, SMALL, OPTIONS, say=lambda _: None)
-    with torch.no_grad():
-        next(trainer.generator.parameters()).fill_(float("nan"))
-    with pytest.raises(VisavisError, match=r"Step 3: a loss is no number.*last good checkpoint"):
-        trainer.run()
-    assert (tmp_path / "state.pt").read_bytes() == kept

@@ -1,71 +1,174 @@
-"""`visavis train`: meta-learning from a folder of stills and clips."""
+"""`visavis train`: meta-learning from training data."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from avatar.errors import UsageError, VisavisError
 
+if TYPE_CHECKING:
+    from avatar.learning.parallel import Parallel
+
 
 def train(
-    data: Annotated[Path, typer.Option(help="Folder with manifest.csv (columns file,identity), stills and clips.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log.jsonl, sample sheets.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Shards of `visavis dataset build`, or a folder with manifest.csv (columns file,identity)."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run: checkpoints, log.jsonl, TensorBoard files, sample sheets.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="fast: for live use on any machine. full: the paper's, for GPUs.")] = "fast",
+    resolution: Annotated[int, typer.Option(help="Side of the pictures of `full`, in pixels.")] = 256,
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identity kept for validation (repeatable; a final * is a prefix).")
     ] = None,
     set_option: Annotated[
-        list[str] | None, typer.Option("--set", help="A training option, such as steps=8000 (repeatable).")
+        list[str] | None,
+        typer.Option("--set", help="An option of the run, such as steps=8000 (repeatable; --dry-run lists all)."),
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch (0: its own choice).")] = 0,
     dry_run: Annotated[bool, typer.Option(help="Print the whole configuration and stop.")] = False,
+    summary: Annotated[bool, typer.Option(help="Print parameters and FLOPs of every size and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --summary: as JSON.")] = False,
 ) -> None:
-    """Meta-train the `fast` networks. Run the same command again to go on from the last checkpoint.
+    """Meta-train the networks. Run the same command again to go on from the last checkpoint.
 
-    Example: visavis train --data faces --out runs/1 --hold-out 'val_*' --set steps=8000
+    Example: visavis train --data shards --out runs/1 --set steps=8000
+
+    On several GPUs: torchrun --nproc-per-node 8 -m avatar.cli.main train --data shards --out runs/1 --set bf16=1
     """
     try:
         import torch
 
-        from avatar.learning.pack import build_pack, open_pack
-        from avatar.learning.trainer import Trainer, TrainingOptions
+        from avatar.learning.parallel import parallel
     except ImportError as error:
         raise VisavisError(f"Training needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
-    from avatar.model.config import ModelConfig
-    from avatar.tracking.model_asset import tracker_model
+    if summary:
+        from avatar.model.summary import print_summary
 
-    changes: dict[str, Any] = _parse(set_option or [], {f.name: f.type for f in fields(TrainingOptions)})
-    options = replace(TrainingOptions(), **changes)
-    config = ModelConfig()
-    if dry_run:
-        print(json.dumps({"options": options.__dict__, "model": config.to_dict()}, indent=2))
+        print_summary(Console(), as_json)
         return
+    if size not in ("fast", "full"):
+        raise UsageError(f"There is no size '{size}'. Choose fast or full.")
+    if not dry_run and (data is None or out is None):
+        raise UsageError("Say what to learn from and where to write: --data FOLDER --out FOLDER.")
     if threads:
         torch.set_num_threads(threads)
-    pack_folder = out / "pack"
-    if not (pack_folder / "pictures.raw").exists():
-        print(f"cropping and tracking {data} into {pack_folder} (once)")
-        for line in build_pack(data, pack_folder, tracker_model(), hold_out or []):
-            print(f"left out: {line}")
-    Trainer(open_pack(pack_folder), out, config, options).run()
-    print(f"weights: {out / 'fast.safetensors'}. Next: visavis export {out / 'fast.safetensors'} --out {out}")
+    with parallel() as group:
+        _train(data, out, size, resolution, hold_out or [], set_option or [], dry_run, group)
 
 
-def _parse(settings: list[str], kinds: dict[str, object]) -> dict[str, Any]:
-    parsed: dict[str, Any] = {}
+def _train(
+    data: Path | None,
+    out: Path | None,
+    size: str,
+    resolution: int,
+    hold_out: list[str],
+    settings: list[str],
+    dry_run: bool,
+    group: Parallel,
+) -> None:
+    import torch
+
+    from avatar.learning.fast_objective import FastObjective, FastOptions
+    from avatar.learning.full_objective import FullObjective, FullOptions
+    from avatar.learning.objective import Objective
+    from avatar.learning.trainer import RunOptions, Trainer
+    from avatar.model.config import ModelConfig
+    from avatar.model.full.config import FullConfig
+
+    fast = size == "fast"
+    defaults = RunOptions() if fast else RunOptions(batch=4, rate_final=1.0)  # the paper keeps its rates
+    run: RunOptions
+    run, options = apply_settings(settings, [defaults, FastOptions() if fast else FullOptions()])
+    config = ModelConfig() if fast else FullConfig.at(resolution)
+    if dry_run:
+        shown = {"run": asdict(run), "options": asdict(options), "model": config.to_dict()}
+        print(json.dumps(shown, indent=2))
+        return
+    assert data is not None and out is not None
+    training, validation = _packs(data, out, hold_out, group)
+    torch.manual_seed(run.seed)  # all processes start with the same networks
+    people = len(training.identities)
+    objective: Objective
+    if isinstance(config, ModelConfig):
+        objective = FastObjective(config, options, people, group, run.bf16)
+    else:
+        objective = FullObjective(config, options, people, group, run.bf16)
+    Trainer(objective, training, validation, out, run, group).run()
+    if group.first:
+        weights = out / f"{size}.safetensors"
+        print(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {out}" if fast else ""))
+
+
+def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Any, Any]:
+    """The training people's data and that of those held out, or None. The first process makes it ready."""
+    from avatar.learning.pack import build_pack, open_pack
+    from avatar.tracking.model_asset import tracker_model
+
+    folders = [out / "pack"] + ([out / "pack" / "validation"] if hold_out else [])
+    if group.first:
+        for folder in folders:
+            if (folder / "pictures.raw").exists():
+                continue
+            print(f"cropping and tracking {data} into {folder} (once)")
+            for line in build_pack(data, folder, tracker_model(), hold_out, validation=folder != folders[0]):
+                print(f"left out: {line}")
+    group.wait()
+    return open_pack(folders[0]), open_pack(folders[1]) if hold_out else None
+
+
+def apply_settings(settings: Sequence[str], options: Sequence[Any]) -> list[Any]:
+    """Apply name=value to the dataclass that has the name; `weights` of one are named weight_NAME. UsageError."""
+    changes: list[dict[str, Any]] = [{} for _ in options]
+    weights: list[dict[str, float]] = [{} for _ in options]
+    places: dict[str, tuple[int, str, Any]] = {}
+    for i, one in enumerate(options):
+        for f in fields(one):
+            value = getattr(one, f.name)
+            if is_dataclass(value) and not isinstance(value, type):
+                places |= {f"weight_{w.name}": (i, w.name, getattr(value, w.name)) for w in fields(value)}
+            else:
+                places[f.name] = (i, f.name, value)
     for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in kinds:
-            raise UsageError(f"There is no training option '{name}'. Choose from: {', '.join(kinds)}.")
-        try:
-            parsed[name] = int(value) if kinds[name] == "int" else float(value)
-        except ValueError:
-            raise UsageError(f"--set {setting}: '{value}' is not a number.") from None
-        if not 0 <= parsed[name] < math.inf:
-            raise UsageError(f"--set {setting}: give a number that is not negative.")
-    return parsed
+        key, _, text = setting.partition("=")
+        if key not in places:
+            raise UsageError(f"There is no training option '{key}'. Choose from: {', '.join(places)}.")
+        i, name, default = places[key]
+        (weights if key.startswith("weight_") else changes)[i][name] = _parsed(setting, text, default)
+    result = []
+    for one, change, weight in zip(options, changes, weights, strict=True):
+        nested = {"weights": replace(one.weights, **weight)} if weight else {}
+        result.append(replace(one, **change, **nested))
+    return result
+
+
+def _parsed(setting: str, text: str, default: Any) -> Any:
+    """The value as the default's kind: word, yes or no (1, 0), whole number from 1 (where 0 has no meaning), number."""
+    if isinstance(default, str):
+        return text
+    try:
+        value = float(text)
+        if isinstance(default, (bool, int)) and value != int(value):
+            raise ValueError
+    except (ValueError, OverflowError):
+        kind = "a whole number" if isinstance(default, (bool, int)) else "a number"
+        raise UsageError(f"--set {setting}: '{text}' is not {kind}.") from None
+    if not 0 <= value < math.inf:
+        raise UsageError(f"--set {setting}: give a number that is not negative.")
+    if isinstance(default, bool):
+        return bool(value)
+    if isinstance(default, int):
+        if value == 0 and setting.split("=")[0] in ("batch", "steps", "accumulate", "k", "log_every", "save_every"):
+            raise UsageError(f"--set {setting}: give at least 1.")
+        return int(value)
+    return value

@@ -47,8 +47,9 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         turn = _turn_degrees(self.codes)
         rows = np.flatnonzero((pack.clip >= 0) & (turn < MAX_TURN_DEGREES))
         self.clips = [clip for clip in np.split(rows, np.flatnonzero(np.diff(pack.clip[rows])) + 1) if len(clip) > 1]
-        if not self.clips or not len(self.stills):
-            raise ValueError("training needs both stills and clips")
+        if not self.clips:
+            raise ValueError("no clip shows a face that moves, and all motion is learned from clips")
+        self.clip_share = CLIP_SHARE if len(self.stills) else 1.0
         by_person: dict[int, float] = {}
         for clip in self.clips:
             by_person[pack.identity[clip[0]]] = by_person.get(pack.identity[clip[0]], 0.0) + len(clip)
@@ -72,7 +73,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        if rng.random() < CLIP_SHARE:
+        if rng.random() < self.clip_share:
             faces, row = self._clip_faces(rng)
         else:
             faces, row = self._still_faces(rng)
@@ -123,14 +124,16 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         return {"source": source, "target": (picture, landmarks)}, target
 
 
-class FromStep(Sampler[int]):
-    """Sample numbers in order from the step at which training stands."""
+class Batches(Sampler[list[int]]):
+    """The sample numbers of each of this process's batches, in order from the one at which training stands."""
 
-    def __init__(self, first_step: int, steps: int, batch: int) -> None:
-        self.first, self.last = first_step * batch, steps * batch
+    def __init__(self, first: int, last: int, size: int, rank: int = 0, world: int = 1) -> None:
+        self.first, self.last, self.size, self.rank, self.world = first, last, size, rank, world
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.last))
+    def __iter__(self) -> Iterator[list[int]]:
+        for number in range(self.first, self.last):
+            start = (number * self.world + self.rank) * self.size
+            yield list(range(start, start + self.size))
 
     def __len__(self) -> int:
         return self.last - self.first

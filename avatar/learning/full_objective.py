@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatar.errors import UsageError
 from avatar.learning.content_losses import FullContent
+from avatar.learning.few_shot_dataset import FewShotDataset
 from avatar.learning.losses import hinge_discriminator
-from avatar.model.full.checkpoint import FullNetworks
+from avatar.learning.objective import Batch, average, mean_of, update
+from avatar.learning.pack import Pack
+from avatar.learning.parallel import Parallel, accumulating, frozen
+from avatar.model.full.checkpoint import FullNetworks, save_full
 from avatar.model.full.config import FullConfig
-from avatar.model.full.discriminator import FullPersonVectors
-
-Batch = dict[str, Tensor]
+from avatar.model.full.discriminator import FullDiscriminator, FullPersonVectors
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,10 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class FullOptions:
-    """How `full` is trained (paper, §4, but batch, betas and ema, of which it says nothing)."""
+    """How `full` is trained (paper, §4, but betas and ema, of which it says nothing)."""
 
     recipe: str = "paper_v2"
     k: int = 8
-    batch: int = 4
     rate_makers: float = 5e-5  # of E and G
     rate_judges: float = 2e-4  # of D
     judge_steps: int = 2  # of D for one of E and G
@@ -63,73 +67,143 @@ class FullOptions:
         return RECIPES[self.recipe]
 
 
-class FullObjective:
-    """The networks of one run with their optimisers, and what a step does with a batch of `FewShotDataset`."""
+class _Makers(nn.Module):
+    """E and G in one pass, so that their gradients are averaged together. Judges are held, not owned."""
 
-    def __init__(self, config: FullConfig, options: FullOptions, people: int) -> None:
-        self.config, self.options, self.weights = config, options, options.weights
-        self.networks = FullNetworks.build(config)
-        self.averaged = deepcopy(self.networks)
-        self.people = FullPersonVectors(people, config)
-        self.content = FullContent()
-        makers = nn.ModuleList([self.networks.embedder, self.networks.generator])
-        judges = nn.ModuleList([self.networks.discriminator, self.people])
-        self.makers, self.judges = makers, judges
-        betas = (options.beta1, options.beta2)
-        self.makers_optimiser = torch.optim.Adam(makers.parameters(), options.rate_makers, betas=betas)
-        self.judges_optimiser = torch.optim.Adam(judges.parameters(), options.rate_judges, betas=betas)
+    def __init__(self, objective: FullObjective) -> None:
+        super().__init__()
+        self.embedder, self.generator = objective.networks.embedder, objective.networks.generator
+        self._of = (objective,)
 
-    def step(self, batch: Batch, number: int) -> dict[str, float]:
-        """One update of E and G and `judge_steps` of D, on the same fakes. Returns each loss, weighted."""
-        embedding, picture = draw(self.networks, batch)
-        self.people.meet(batch["identity"], embedding)
+    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        of = self._of[0]
+        embedding, picture = draw(of.networks, batch)
+        of.people.meet(of.group.gather(batch["identity"]), of.group.gather(embedding))
+        person = of.people(batch["identity"]).detach()
+        w = person + of.networks.discriminator.w0.detach()
+        losses = maker_losses(of.networks, of.content, of.weights, batch, picture, w)
+        losses["match"] = of.weights.match * F.l1_loss(embedding, person)
+        return losses, picture, embedding
+
+
+class _Judges(nn.Module):
+    """D and the people's vectors in one pass."""
+
+    def __init__(self, discriminator: FullDiscriminator, people: FullPersonVectors, match: float) -> None:
+        super().__init__()
+        self.discriminator, self.people, self.match = discriminator, people, match
+
+    def forward(self, batch: Batch, picture: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         person = self.people(batch["identity"])
-        losses = maker_losses(self.networks, self.content, self.weights, batch, picture, person.detach() + self._w0())
-        losses["match"] = self.weights.match * F.l1_loss(embedding, person.detach())
+        loss = judge_loss(self.discriminator, batch, picture, person + self.discriminator.w0)
+        # the match loss draws both ways: E towards Wᵢ, and here Wᵢ towards E
+        return loss, loss + self.match * F.l1_loss(person, embedding)
+
+
+class FullObjective:
+    """The networks of one run with their optimisers. See `avatar.learning.objective.Objective`."""
+
+    size = "full"
+
+    def __init__(
+        self, config: FullConfig, options: FullOptions, people: int, group: Parallel | None = None, bf16: bool = False
+    ) -> None:
+        self.config, self.options, self.weights = config, options, options.weights
+        self.group, self.bf16 = group or Parallel(), bf16
+        device = self.group.device
+        self.networks = FullNetworks.build(config)
+        for network in self.networks.parts().values():
+            network.to(device)
+        self.averaged = deepcopy(self.networks)
+        for network in self.averaged.parts().values():
+            network.requires_grad_(False)
+        self.people = FullPersonVectors(people, config).to(device)
+        self.content = FullContent().to(device)
+        self.makers = nn.ModuleList([self.networks.embedder, self.networks.generator])
+        self.judges = nn.ModuleList([self.networks.discriminator, self.people])
+        betas = (options.beta1, options.beta2)
+        self.makers_optimiser = torch.optim.Adam(self.makers.parameters(), options.rate_makers, betas=betas)
+        self.judges_optimiser = torch.optim.Adam(self.judges.parameters(), options.rate_judges, betas=betas)
+        self._makers_pass = self.group.wrap(_Makers(self))
+        self._judges_pass = self.group.wrap(_Judges(self.networks.discriminator, self.people, self.weights.match))
+
+    def dataset(self, pack: Pack, seed: int) -> FewShotDataset:
+        return FewShotDataset(pack, self.config.picture_size_px, self.options.k, seed)
+
+    def step(self, batches: Sequence[Batch], number: int, share: float = 1.0) -> dict[str, float]:
+        """One update of E and G and `judge_steps` of D, on the same fakes."""
+        made: list[tuple[Batch, Tensor, Tensor]] = []
+        sums = []
         self.makers_optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        self.makers_optimiser.step()
-        figures = {name: float(value.detach()) for name, value in losses.items()}
-        fixed = picture.detach(), embedding.detach()
-        judged = [self._judge_step(batch, *fixed) for _ in range(self.options.judge_steps)]
+        with frozen(self.judges):
+            for i, batch in enumerate(batches):
+                with accumulating(self._makers_pass, i == len(batches) - 1):
+                    with self._precision():
+                        losses, picture, embedding = self._makers_pass(batch)
+                    (torch.stack(list(losses.values())).sum() / len(batches)).backward()
+                made.append((batch, picture.detach(), embedding.detach()))
+                sums.append(losses)
+        figures = self.group.mean(mean_of(sums))
+        update(self.makers_optimiser, figures, share * self.options.rate_makers)
+        judged = [self._judge_step(made, share) for _ in range(self.options.judge_steps)]
         figures["discriminator"] = sum(judged) / max(len(judged), 1)
-        self._average(number)
+        for kept, new in zip(self.averaged.parts().values(), self.networks.parts().values(), strict=True):
+            # the buffers are singular vectors, which follow the weights: an average of them would not
+            average(kept, new, self.options.ema, number)
         return figures
 
-    def _w0(self) -> Tensor:
-        return self.networks.discriminator.w0.detach()
-
-    def _judge_step(self, batch: Batch, picture: Tensor, embedding: Tensor) -> float:
-        person = self.people(batch["identity"])
-        loss = judge_loss(self.networks, batch, picture, person + self.networks.discriminator.w0)
-        # the match loss draws both ways: E towards Wᵢ, and here Wᵢ towards E
-        total = loss + self.weights.match * F.l1_loss(person, embedding)
+    def _judge_step(self, made: Sequence[tuple[Batch, Tensor, Tensor]], share: float) -> float:
+        losses = []
         self.judges_optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        self.judges_optimiser.step()
-        return float(loss.detach())
+        for i, (batch, picture, embedding) in enumerate(made):
+            with accumulating(self._judges_pass, i == len(made) - 1):
+                with self._precision():
+                    loss, total = self._judges_pass(batch, picture, embedding)
+                (total / len(made)).backward()
+            losses.append({"discriminator": loss})
+        figures = self.group.mean(mean_of(losses))
+        update(self.judges_optimiser, figures, share * self.options.rate_judges)
+        return figures["discriminator"]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.bf16)
 
     @torch.no_grad()
-    def _average(self, number: int) -> None:
-        decay = min(self.options.ema, number / (number + 10))
-        for kept, new in zip(self.averaged.parts().values(), self.networks.parts().values(), strict=True):
-            for mine, theirs in zip(kept.parameters(), new.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - decay)
-            for copied, latest in zip(kept.buffers(), new.buffers(), strict=True):
-                copied.copy_(latest)  # singular vectors: they follow the weights, which an average of them would not
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        _, picture = self._draw_averaged(batch)
+        distances = self.content(picture, batch["target"], batch["landmarks"])
+        return {"l1": F.l1_loss(picture, batch["target"]), **distances}
+
+    def save(self, folder: Path, about: dict[str, Any]) -> Path:
+        save_full(folder / "full.safetensors", self.averaged, about)
+        return folder / "full.safetensors"
+
+    @torch.no_grad()
+    def save_sheet(self, path: Path, batch: Batch) -> None:
+        """One row per sample: a photo, the target's landmark image, output, target."""
+        _, picture = self._draw_averaged(batch)
+        columns = [batch["photos"][:, 0], batch["drawing"], picture, batch["target"]]
+        lines = [torch.cat([column[i] for column in columns], dim=2) for i in range(len(picture))]
+        sheet = (torch.cat(lines, dim=1) * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+        Image.fromarray(sheet.cpu().numpy()).save(path)
+
+    def _draw_averaged(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        for network in self.averaged.parts().values():
+            network.eval()
+        return draw(self.averaged, batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that an exact resume needs, but torch's random state."""
-        state: dict[str, Any] = {"options": asdict(self.options)}
-        for name in ("makers", "judges", "makers_optimiser", "judges_optimiser"):
-            state[name] = getattr(self, name).state_dict()
+        state = {name: getattr(self, name).state_dict() for name in _STATE}
         return state | {"averaged": {k: v.state_dict() for k, v in self.averaged.parts().items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("makers", "judges", "makers_optimiser", "judges_optimiser"):
+        for name in _STATE:
             getattr(self, name).load_state_dict(state[name])
         for name, network in self.averaged.parts().items():
             network.load_state_dict(state["averaged"][name])
+
+
+_STATE = ("makers", "judges", "makers_optimiser", "judges_optimiser")
 
 
 def draw(networks: FullNetworks, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -153,8 +227,8 @@ def maker_losses(
     return losses
 
 
-def judge_loss(networks: FullNetworks, batch: Batch, picture: Tensor, w: Tensor) -> Tensor:
+def judge_loss(discriminator: FullDiscriminator, batch: Batch, picture: Tensor, w: Tensor) -> Tensor:
     """L_DSC of the paper, the hinge loss."""
     pictures = torch.cat([batch["target"], picture])
-    scores, _ = networks.discriminator.judge(pictures, torch.cat([batch["drawing"]] * 2), torch.cat([w] * 2))
+    scores, _ = discriminator.judge(pictures, torch.cat([batch["drawing"]] * 2), torch.cat([w] * 2))
     return hinge_discriminator(*scores.chunk(2))

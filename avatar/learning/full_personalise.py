@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from avatar.errors import InputError, VisavisError
 from avatar.learning.content_losses import FullContent
 from avatar.learning.few_shot_dataset import resized
-from avatar.learning.full_objective import Batch, FullOptions, judge_loss, maker_losses
+from avatar.learning.full_objective import FullOptions, judge_loss, maker_losses
+from avatar.learning.objective import Batch
 from avatar.model.full.checkpoint import FullNetworks
 from avatar.retarget.landmark_image import draw_landmarks
 
 EPOCHS = 40  # paper, §4
+BATCH = 4
 
 
 @dataclass
@@ -86,7 +88,7 @@ def personalise(
     rows = torch.Generator().manual_seed(1)
     for epoch in range(epochs):
         sums: dict[str, float] = {}
-        for part in torch.randperm(len(pictures), generator=rows).split(o.batch):
+        for part in torch.randperm(len(pictures), generator=rows).split(BATCH):
             batch = {name: value[part] for name, value in photos.items()}
             picture = own.generator(batch["drawing"], psi.expand(len(part), -1))
             theirs = w.expand(len(part), -1)
@@ -96,7 +98,7 @@ def personalise(
             makers.step()
             for _ in range(o.judge_steps):
                 judges.zero_grad(set_to_none=True)
-                loss = judge_loss(own, batch, picture.detach(), w.expand(len(part), -1))
+                loss = judge_loss(own.discriminator, batch, picture.detach(), w.expand(len(part), -1))
                 loss.backward()
                 judges.step()
                 losses["discriminator"] = loss

@@ -49,12 +49,24 @@ class _Entry:
     identity: str
 
 
-def build_pack(data: Path, out: Path, tracker_model: Path, held_out: Sequence[str] = (), workers: int = 2) -> list[str]:
-    """Crop and track everything in `data` but the held-out identities. Returns a line for each file left out.
+def build_pack(
+    data: Path,
+    out: Path,
+    tracker_model: Path,
+    held_out: Sequence[str] = (),
+    workers: int = 2,
+    validation: bool = False,
+) -> list[str]:
+    """Crop and track everything in `data` but the held-out identities, or only these. Returns a line for each file
+    left out.
 
     `held_out` holds identity names; a name ending in `*` stands for a prefix.
     """
-    entries = [e for e in _read_manifest(data) if not is_held_out(e.identity, held_out)]
+    entries = [e for e in _read_manifest(data) if is_held_out(e.identity, held_out) == validation]
+    if not entries:
+        raise InputError(
+            f"Of the people in {data}, --hold-out {' '.join(held_out)} leaves none to train on or to test."
+        )
     out.mkdir(parents=True, exist_ok=True)
     identities = sorted({e.identity for e in entries})
     number = {name: i for i, name in enumerate(identities)}

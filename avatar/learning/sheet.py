@@ -26,7 +26,9 @@ def save_sheet(path: Path, generator: Generator, embedder: Embedder, batch: dict
     batch = {name: value[:rows] for name, value in batch.items()}
     psi = embedder.psi(embedder.embed(batch["source"], batch["source_drawing"]))
     face, mouth, eyes = generator(psi=psi, **{name: batch[name] for name in GENERATOR_INPUTS})
-    warped = sample(batch["source"], upsample(batch["face_flow"], 4))
+    warped = sample(batch["source"], upsample(batch["face_flow"], 4)).cpu()
+    face, mouth, eyes = (region.cpu() for region in (face, mouth, eyes))
+    batch = {name: value.cpu() for name, value in batch.items()}
     lines = []
     for i in range(len(psi)):
         drawn = {"face": face[i].numpy(), "mouth": mouth[i].numpy(), "eyes": eyes[i].numpy()}

@@ -34,7 +34,7 @@ class FullDiscriminator(nn.Module):
             x = layer(x)
             if not isinstance(layer, SelfAttention):
                 features.append(x)
-        score: Tensor = (F.relu(x.sum(dim=(2, 3))) * w).sum(1) + self.bias
+        score: Tensor = (F.relu(x.float().sum(dim=(2, 3))) * w).sum(1) + self.bias
         return score, features
 
 

@@ -21,7 +21,7 @@ class FullEmbedder(nn.Module):
     def forward(self, picture: Tensor, drawing: Tensor) -> Tensor:
         """picture (B, 3, S, S) in [0, 1] and drawing (B, 3, S, S) in [0, 1] to (B, 512), not negative."""
         x = self.layers(torch.cat([picture, drawing], dim=1) * 2 - 1)
-        return F.relu(x.sum(dim=(2, 3)))
+        return F.relu(x.float().sum(dim=(2, 3)))  # in bf16, sums lose digits
 
     def embed(self, pictures: Tensor, drawings: Tensor) -> Tensor:
         """K photos of each person, (B, K, 3, S, S), and their landmark images to the mean ê (B, 512)."""
