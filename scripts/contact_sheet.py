@@ -1,0 +1,136 @@
+"""Photos driven by clips, as one picture to look at: each row a photo, then driver and avatar at the telling moments.
+
+    python scripts/contact_sheet.py --photos a.jpg b.jpg --grey c.jpg --painting d.jpg --drivers one.mp4 two.mp4
+
+Every photo goes the way of a user's: enrolled, driven with relative motion from the clip's first frame on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from avatar.errors import InputError, VisavisError
+from avatar.identity.avatar import Avatar
+from avatar.identity.crop import face_crop
+from avatar.identity.enrolment import enroll
+from avatar.identity.generator import open_generator
+from avatar.learning.degrade import black_and_white, painting
+from avatar.live.renderer import Renderer
+from avatar.model_files import MODEL_ID, model_file
+from avatar.retarget.face_model import face_model
+from avatar.retarget.geometry import head_pose
+from avatar.retarget.retargeter import Retargeter
+from avatar.sources.video_file import VideoFile
+from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.face_state import FaceState
+from avatar.tracking.model_asset import tracker_model
+from engines import open_engine
+
+CELL_PX = 224
+SETTLED_S = 1.5  # moments before it belong to calibration
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A tracked clip, and the frames to be shown."""
+
+    states: list[FaceState]
+    frame_px: tuple[int, int]  # width, height
+    shown: dict[int, Picture]  # frame number to the driver's face
+
+
+def read_driver(path: Path, model: Path) -> Driver:
+    """Track a clip, and choose the widest open mouth, shut eyes, smile, and the furthest turns to both sides."""
+    video = VideoFile(path)
+    states, pictures = [], []
+    with FaceTracker(model, "video") as tracker:
+        for frame in video:
+            states.append(tracker.track(frame.rgb, round((frame.media_s - video.first_media_s) * 1e9)))
+            pictures.append(frame.rgb)
+    usable = [i for i, state in enumerate(states) if state.found and state.capture_ns > SETTLED_S * 1e9]
+    if not usable:
+        raise InputError(f"{path} shows no face after its first {SETTLED_S} seconds.")
+    mean = face_model().mean_shape
+    yaw = {i: head_pose(states[i].landmarks, mean).rotation[0, 2] for i in usable}
+    signals: list[Callable[[int], float]] = [
+        lambda i: states[i].blendshape("jawOpen"),
+        lambda i: states[i].blendshape("eyeBlinkLeft") + states[i].blendshape("eyeBlinkRight"),
+        lambda i: states[i].blendshape("mouthSmileLeft") + states[i].blendshape("mouthSmileRight"),
+        lambda i: yaw[i],
+        lambda i: -yaw[i],
+    ]
+    chosen = sorted({max(usable, key=signal) for signal in signals})
+    shown = {}
+    for i in chosen:
+        crop = face_crop(states[i].landmarks, pictures[i].shape[1], pictures[i].shape[0])
+        shown[i] = crop.cut(pictures[i], CELL_PX)
+    height, width = pictures[0].shape[:2]
+    return Driver(states, (width, height), shown)
+
+
+def drive(avatar: Avatar, driver: Driver) -> list[Picture]:
+    """Portrait, then driver and avatar side by side for each chosen frame."""
+    engine = open_generator(avatar)
+    try:
+        retargeter, renderer = Retargeter(avatar, "relative"), Renderer(avatar, engine)
+        cells = [cv2.resize(avatar.portraits[0], (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)]
+        for i, state in enumerate(driver.states):
+            if retargeter.frame_crop is None and state.found:
+                retargeter.frame_crop = face_crop(state.landmarks, *driver.frame_px)
+            driving = retargeter.drive(state)
+            if i in driver.shown:
+                drawn = cv2.resize(renderer.render(driving), (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)
+                cells += [driver.shown[i], drawn]
+    finally:
+        engine.close()
+    return [np.asarray(cell, np.uint8) for cell in cells]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, nargs="*", default=[], help="as they are")
+    parser.add_argument("--grey", type=Path, nargs="*", default=[], help="to be made black-and-white, with grain")
+    parser.add_argument("--painting", type=Path, nargs="*", default=[], help="to be made paintings on canvas")
+    parser.add_argument("--drivers", type=Path, nargs="+", required=True)
+    parser.add_argument("--output", type=Path, default=Path("contact_sheet.png"))
+    arguments = parser.parse_args()
+    kinds = [(path, None) for path in arguments.photos]
+    kinds += [(path, black_and_white) for path in arguments.grey] + [(path, painting) for path in arguments.painting]
+    try:
+        model = tracker_model()
+        drivers = [read_driver(path, model) for path in arguments.drivers]
+        rows = []
+        embedder = open_engine(model_file("fast/embedder.onnx"))
+        with tempfile.TemporaryDirectory() as folder:
+            for number, (path, treatment) in enumerate(kinds):
+                photo = path
+                if treatment is not None:
+                    rgb = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+                    photo = Path(folder) / f"{number}.png"
+                    Image.fromarray(treatment(rgb, np.random.default_rng(number))).save(photo)
+                report = enroll([photo], "sheet", tracker_model=model, embedder=embedder, model_id=MODEL_ID)
+                rows += [drive(report.avatar, driver) for driver in drivers]
+                print(f"{number + 1} of {len(kinds)}: {path.name}", flush=True)
+        most = max(len(row) for row in rows)
+        blank = np.full((CELL_PX, CELL_PX, 3), 255, np.uint8)
+        lines = [np.concatenate(row + [blank] * (most - len(row)), axis=1) for row in rows]
+        Image.fromarray(np.concatenate(lines)).save(arguments.output)
+        print(f"wrote {arguments.output}")
+    except VisavisError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
