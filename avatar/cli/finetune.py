@@ -57,15 +57,15 @@ def finetune(
     if as_json:
         print(json.dumps({"avatar": str(path), **figures}, indent=2))
         return
-    examined = f"{report.held_out_photos} photos held out" if report.held_out_photos else "pseudo-pairs"
-    print(f"{report.steps} steps in {report.seconds:.0f} s; examined on {examined} (feed-forward → fine-tuned):")
-    for label, before, after in zip(
-        ("feature distance", "identity distance", "sharpness, of the real picture's"),
-        asdict(report.feed_forward).values(),
-        asdict(report.fine_tuned).values(),
-        strict=True,
-    ):
-        print(f"  {label}: {before:.4f} → {after:.4f}")
+    if report.feed_forward and report.fine_tuned:
+        print(f"{report.steps} steps in {report.seconds:.0f} s; examined on {report.held_out_photos} photos held out")
+        for label, before, after in zip(
+            ("feature distance", "identity distance", "sharpness, of the real picture's"),
+            asdict(report.feed_forward).values(),
+            asdict(report.fine_tuned).values(),
+            strict=True,
+        ):
+            print(f"  {label}: {before:.4f} feed-forward, {after:.4f} fine-tuned")
     if report.kept:
         print(f"Kept: {report.reason}. Wrote {path}\nNext: visavis live {path.stem} --camera 0 --to preview")
     else:

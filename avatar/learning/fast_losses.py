@@ -39,8 +39,12 @@ class LossWeights:
 
 
 def draw_regions(generator: Generator, batch: Batch, psi: Tensor) -> tuple[Region, Region, Region]:
-    """G on a batch of `PairDataset`, textures enlarged to the size of stored portraits, where they stay sharp."""
-    sources = {name: as_stored(batch[name]) for name in SOURCES}
+    """G on a batch of `PairDataset`, textures enlarged to the size of stored portraits, where they stay sharp.
+
+    Those of `PersonPairs` have that size already.
+    """
+    small = batch["target"].shape[-1]
+    sources = {n: as_stored(batch[n]) if batch[n].shape[-1] == small else batch[n] for n in SOURCES}
     return generator.regions(psi=psi, **sources, **{name: batch[name] for name in FED})
 
 

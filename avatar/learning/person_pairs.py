@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 Face = tuple[Picture, Array]
 
-SIZE_PX = 256
+SIZE_PX = 256  # of targets; sources are textures at the portraits' own size
 REAL_CHANCE = 0.6  # of a pair of two photos rather than a pseudo-pair
 CHOICE_OF = 6  # photos among which the source of a real pair is chosen, as the renderer chooses
 MOTIONS = (
@@ -32,10 +32,7 @@ class PersonPairs:
     """Batches for fine-tuning. Photos in `held_out` are neither sources nor targets of them."""
 
     def __init__(self, avatar: Avatar, held_out: tuple[int, ...], seed: int) -> None:
-        resized = (cv2.resize(p, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for p in avatar.portraits)
-        self.faces: list[Face] = [
-            (np.asarray(p, np.uint8), points) for p, points in zip(resized, avatar.landmarks, strict=True)
-        ]
+        self.faces: list[Face] = list(zip(avatar.portraits, avatar.landmarks, strict=True))
         self.held_out, self.seed = held_out, seed
         self.kept = np.array([i for i in range(len(self.faces)) if i not in held_out])
         self.codes = face_codes(avatar.landmarks)
@@ -45,12 +42,9 @@ class PersonPairs:
         rng = np.random.default_rng([self.seed, number])
         return _collate([self._random_pair(rng) for _ in range(size)])
 
-    def examination(self, rows: int = 4) -> dict[str, Tensor]:
-        """What fine-tuning is judged on: the held-out photos, each from its best sources; without any, pseudo-pairs."""
-        if self.held_out:
-            return _collate([self._real_pair(target, self.kept) for target in self.held_out])
-        rng = np.random.default_rng([self.seed, 1 << 30])
-        return _collate([self._pseudo_pair(int(rng.choice(self.kept)), rng) for _ in range(rows)])
+    def examination(self) -> dict[str, Tensor]:
+        """What fine-tuning is judged on: the held-out photos, each from its best sources."""
+        return _collate([self._real_pair(target, self.kept) for target in self.held_out])
 
     def _random_pair(self, rng: np.random.Generator) -> dict[str, Face]:
         target = int(rng.choice(self.kept))
@@ -95,7 +89,9 @@ def _collate(pairs: list[dict[str, Face]]) -> dict[str, Tensor]:
         sample = conditioning(source[1], target[1], pair["mouth_source"][1], pair["eyes_source"][1])
         sample["source_drawing"] = draw_face(source[1])
         sample["landmarks"] = target[1]
-        for name, (picture, _) in pair.items():
+        pictures = {name: picture for name, (picture, _) in pair.items()}
+        pictures["target"] = np.asarray(cv2.resize(target[0], (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA))
+        for name, picture in pictures.items():
             sample[name] = picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         samples.append(sample)
     return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}

@@ -1,0 +1,189 @@
+"""Fine-tuning one person: what it learns from, when it is kept, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from avatar.errors import VisavisError
+from avatar.identity.avatar import Avatar
+from avatar.identity.bundle import load_avatar, save_avatar
+from avatar.identity.generator import open_generator
+from avatar.learning import finetune as module
+from avatar.learning.fast_losses import draw_regions, region_targets
+from avatar.learning.finetune import Examination, finetune, held_out_photos, verdict
+from avatar.learning.losses import ContentNet
+from avatar.learning.person_pairs import PersonPairs
+from avatar.learning.sheet import GENERATOR_INPUTS
+from avatar.live.renderer import Renderer
+from avatar.model.checkpoint import load_weights
+from avatar.model_files import model_file
+from avatar.retarget.driving import Driving
+from tests.clips import astronaut_avatar
+
+PHOTOS = 8
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def several() -> Avatar:
+    """The astronaut's portrait, rolled and enlarged step by step."""
+    avatar = astronaut_avatar()
+    portraits, landmarks = [], []
+    size = avatar.portraits.shape[1]
+    for i in range(PHOTOS):
+        turn = cv2.getRotationMatrix2D((size / 2, size / 2), 2.0 * i - 7, 1 + 0.01 * i)
+        moved = avatar.landmarks[0].copy()
+        moved[:, :2] = ((moved[:, :2] * size - 0.5) @ turn[:, :2].T + turn[:, 2] + 0.5) / size
+        portraits.append(cv2.warpAffine(avatar.portraits[0], turn, (size, size), borderMode=cv2.BORDER_REPLICATE))
+        landmarks.append(moved.astype(np.float32))
+    return replace(
+        avatar,
+        portraits=np.stack(portraits),
+        landmarks=np.stack(landmarks),
+        blendshapes=np.repeat(avatar.blendshapes[:1], PHOTOS, axis=0),
+    )
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(5, 1), (8, 2), (12, 3), (32, 6)])
+def test_a_quarter_is_held_out_and_never_the_first(count: int, wanted: int) -> None:
+    held_out = held_out_photos(count)
+    assert len(set(held_out)) == len(held_out) == wanted
+    assert min(held_out) > 0 and max(held_out) < count
+
+
+def test_held_out_photos_are_not_learned() -> None:
+    pairs = PersonPairs(several(), (2, 5), seed=1)
+    shown = {name: pairs.faces[i][0] for name, i in (("a", 2), ("b", 5))}
+    small = [cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA).transpose(2, 0, 1) / 255 for p in shown.values()]
+    for number in range(6):
+        batch = pairs.batch(number, 3)
+        assert batch["target"].shape == (3, 3, 256, 256) and batch["source"].shape == (3, 3, 512, 512)
+        for target in batch["target"].numpy():
+            assert all(np.abs(target - held_out).max() > 0.05 for held_out in small)
+    examined = pairs.examination()["target"].numpy()
+    assert len(examined) == 2 and all(np.abs(a - b).max() < 1e-3 for a, b in zip(examined, small, strict=True))
+
+
+def test_batch_number_i_is_always_the_same() -> None:
+    one, two = (PersonPairs(several(), (2,), seed=3).batch(4, 2) for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+GOOD = Examination(content=0.20, identity=0.30, sharpness=0.90)
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        (replace(GOOD, content=0.19), None),
+        (replace(GOOD, content=0.1999), "did not fall"),
+        (replace(GOOD, content=0.21), "did not fall"),
+        (replace(GOOD, content=0.19, identity=0.32), "likeness fell"),
+        (replace(GOOD, content=0.19, sharpness=0.75), "lost sharpness"),
+        (replace(GOOD, content=float("nan")), "did not fall"),
+    ],
+)
+def test_it_is_kept_only_if_better(after: Examination, says: str | None) -> None:
+    found = verdict(GOOD, after)
+    assert found is None if says is None else found is not None and says in found
+
+
+def test_few_photos_are_left_alone() -> None:
+    report = finetune(astronaut_avatar())
+    assert not report.kept and report.steps == 0 and "fewer than 5 photos" in report.reason
+    assert report.avatar is astronaut_avatar() and report.feed_forward is None
+
+
+@pytest.mark.timeout(240)
+def test_it_learns_and_the_avatar_carries_what_was_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECK_EVERY", 4)
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "PATIENCE", 3)
+    lines: list[str] = []
+    report = finetune(several(), minutes=0.5, progress=lambda share, line: lines.append(line))
+    assert report.held_out_photos == 2 and report.steps >= 4 and lines[0].startswith("step 4: distance on held-out")
+    assert report.feed_forward and report.fine_tuned
+    assert report.fine_tuned.content <= report.feed_forward.content
+    assert report.kept, report.reason
+    tuned = report.avatar
+    assert tuned.fine_tuned and not np.array_equal(tuned.psi, several().psi)
+    assert tuned.provenance["fine_tuned"]["steps"] == report.steps
+
+    save_avatar(tuned, tmp_path / "ada.avatar")
+    loaded = load_avatar(tmp_path / "ada.avatar")
+    pictures = []
+    for avatar in (several(), tuned, loaded):
+        engine = open_generator(avatar, threads=1)
+        pictures.append(Renderer(avatar, engine).render(Driving(several().landmarks[2], 0)).astype(int))
+        engine.close()
+    assert np.array_equal(pictures[1], pictures[2])
+    assert 0.02 < np.abs(pictures[0] - pictures[1]).mean() < 8  # another network, the same person
+
+
+def test_the_exported_weights_draw_what_torch_draws() -> None:
+    """`_Tuning.weights` and the byte layout of the ONNX file agree, tensor by tensor."""
+    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
+    pairs = PersonPairs(several(), (2, 5), seed=1)
+    tuning = module._Tuning(several(), generator, pairs)
+    with torch.no_grad():
+        for parameter in tuning.averaged.parameters():
+            parameter.mul_(1.02)
+    tuning.averaged.output_px = 512  # as exported
+    avatar = replace(several(), weights=tuning.weights())
+    batch = {name: value[:1] for name, value in pairs.examination().items()}
+    with torch.no_grad():
+        drawn = tuning.averaged(psi=tuning.averaged_psi, **{n: batch[n] for n in GENERATOR_INPUTS})
+    engine = open_generator(avatar, threads=1)
+    found = engine.infer({"psi": avatar.psi[None], **{name: batch[name].numpy() for name in GENERATOR_INPUTS}})
+    engine.close()
+    for name, wanted in zip(("face", "mouth", "eyes"), drawn, strict=True):
+        assert np.abs(found[name] - wanted.numpy()).max() < 2e-3
+
+
+def test_a_loss_that_is_no_number_says_that_the_avatar_is_unchanged() -> None:
+    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
+    pairs = PersonPairs(several(), (2, 5), seed=1)
+    tuning = module._Tuning(several(), generator, pairs)
+    with torch.no_grad():
+        tuning.psi.fill_(float("inf"))
+    with pytest.raises(VisavisError, match=r"step 1: a loss is no number.*unchanged"):
+        tuning.step(pairs.batch(0, 1), 0)
+
+
+def test_the_examination_sees_what_content_sees() -> None:
+    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
+    pairs = PersonPairs(several(), (2, 5), seed=1)
+    tuning = module._Tuning(several(), generator, pairs)
+    batch, content = pairs.examination(), ContentNet()
+    with torch.no_grad():
+        regions = draw_regions(generator, batch, torch.from_numpy(several().psi)[None].expand(2, -1))
+        wanted = [float(content(r.picture, t)) for r, t in zip(regions, region_targets(batch), strict=True)]
+    assert tuning.content_distance() == pytest.approx(np.mean(wanted), rel=1e-5)
+
+
+def test_the_command_says_what_it_found(tmp_path: Path) -> None:
+    from avatar.cli.main import app
+
+    path = tmp_path / "ada.avatar"
+    save_avatar(astronaut_avatar(), path)
+    before = path.read_bytes()
+    done = CliRunner().invoke(app, ["finetune", str(path), "--json"])
+    assert done.exit_code == 0, done.output
+    assert '"kept": false' in done.output and '"feed_forward": null' in done.output
+    assert path.read_bytes() == before
