@@ -17,7 +17,13 @@ from skimage.data import astronaut
 from avatar.identity.avatar import Avatar
 from avatar.identity.crop import face_crop
 from avatar.identity.embedding import embed
+from avatar.live.renderer import Renderer
 from avatar.model_files import MODEL_ID, model_file
+from avatar.retarget.apertures import mouth_width, set_mouth_gaps
+from avatar.retarget.driving import Driving
+from avatar.retarget.face_model import face_model
+from avatar.retarget.face_regions import INNER_LIP_PAIRS
+from avatar.retarget.geometry import HeadPose, head_pose
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
@@ -125,3 +131,22 @@ def astronaut_avatar() -> Avatar:
     embedding, psi = embed(embedder, portraits, landmarks)
     embedder.close()
     return Avatar("astronaut", MODEL_ID, portraits, landmarks, state.blendshapes[None], embedding, psi)
+
+
+@lru_cache(maxsize=32)
+def acted_face(yaw_deg: float = 0.0, pitch_deg: float = 0.0, mouth: float = 0.0) -> Picture:
+    """(512, 512, 3): the astronaut's avatar, turned to the picture's right, looking up, its lips `mouth` of the mouth's
+    width apart.
+    """
+    avatar = astronaut_avatar()
+    pose = head_pose(avatar.landmarks[0], face_model().mean_shape)
+    shape = pose.remove(avatar.landmarks[0])
+    arch = np.sin(np.linspace(0.1, np.pi - 0.1, len(INNER_LIP_PAIRS)))
+    shape = set_mouth_gaps(shape, np.asarray(mouth * mouth_width(shape) * arch, np.float32))
+    (c, s), (d, t) = ((math.cos(math.radians(a)), math.sin(math.radians(a))) for a in (yaw_deg, pitch_deg))
+    turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) @ np.array([[1, 0, 0], [0, d, t], [0, -t, d]])
+    posed = HeadPose((turn @ pose.rotation).astype(np.float32), pose.scale, pose.translation)
+    engine = open_engine(model_file("fast/generator.onnx"))
+    picture = Renderer(avatar, engine).render(Driving(posed.apply(shape), 0))
+    engine.close()
+    return picture

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from portraits import astronaut, blurred, darkened, enlarged, head, resized, save
+from portraits import (
+    Picture,
+    astronaut,
+    blurred,
+    darkened,
+    enlarged,
+    head,
+    in_dark_glasses,
+    masked,
+    resized,
+    save,
+    somebody_else,
+)
+from skimage.data import camera
 from typer import Typer
 from typer.testing import CliRunner, Result
 
@@ -41,8 +54,11 @@ def good(tmp_path: Path) -> Path:
     return save(enlarged(2.0), tmp_path / "good.png")
 
 
-def make(photos: list[Path], embedder: Engine, consent: str | None = None) -> EnrolmentReport:
-    return enroll(photos, "anna", tracker_model=tracker_model(), embedder=embedder, model_id=MODEL_ID, consent=consent)
+def make(
+    photos: list[Path], embedder: Engine, consent: str | None = None, same_person: bool = False
+) -> EnrolmentReport:
+    how = {"tracker_model": tracker_model(), "embedder": embedder, "model_id": MODEL_ID}
+    return enroll(photos, "anna", **how, consent=consent, same_person=same_person)  # type: ignore[arg-type]
 
 
 def test_one_photo_makes_an_avatar_that_loads_again(good: Path, embedder: Engine, tmp_path: Path) -> None:
@@ -165,6 +181,41 @@ def test_too_few_too_many_and_bad_words(good: Path, embedder: Engine) -> None:
         make([good], embedder, consent="x" * 2001)
 
 
+def test_another_person_is_named_with_the_distance(good: Path, embedder: Engine, tmp_path: Path) -> None:
+    other = save(somebody_else(enlarged(2.0)), tmp_path / "other.png")
+    with pytest.raises(InputError, match=r"\.png \(distance 0\.7\d\) seems to show somebody else") as caught:
+        make([good, other], embedder)
+    for said in ("at most 0.7 apart", "good.png", "other.png", "--same-person"):
+        assert said in str(caught.value)
+    assert len(make([good, other], embedder, same_person=True).used) == 2
+
+
+def test_among_three_the_odd_one_is_named(good: Path, embedder: Engine, tmp_path: Path) -> None:
+    other = save(somebody_else(enlarged(2.0)), tmp_path / "other.png")
+    with pytest.raises(InputError, match=r"^other\.png \(distance 0\.\d\d\) seems .* than the other photos"):
+        make([good, other, save(astronaut(), tmp_path / "small.png")], embedder)
+    used = make([good, save(astronaut(), tmp_path / "small.png")], embedder).used
+    assert len(used) == 2
+
+
+@pytest.mark.parametrize(("spoil", "said"), [(in_dark_glasses, "dark glasses"), (masked, "a mask or a hand")])
+def test_hidden_eyes_or_mouth_in_the_only_photo_are_refused_beside_others_not(
+    spoil: Callable[[Picture], Picture], said: str, good: Path, embedder: Engine, tmp_path: Path
+) -> None:
+    hidden = save(spoil(enlarged(2.0)), tmp_path / "hidden.png")
+    with pytest.raises(InputError, match=f"hidden.png: {said}.*hide the") as caught:
+        make([hidden], embedder)
+    assert "visavis enroll PHOTO.jpg --name anna" in str(caught.value)
+    used = make([hidden, good], embedder, same_person=True).used
+    assert [photo.file_name for photo in used] == ["good.png", "hidden.png"]
+
+
+def test_a_profile_alone_makes_no_avatar(embedder: Engine, tmp_path: Path) -> None:
+    profile = save(np.repeat(camera()[..., None], 3, axis=2), tmp_path / "profile.png")
+    with pytest.raises(InputError, match=r"profile\.png: the head is turned \d\d° to the side"):
+        make([profile], embedder)
+
+
 def command(*arguments: object) -> Result:
     app = Typer()
     app.command()(enroll_command)
@@ -218,3 +269,30 @@ def test_a_failed_command_leaves_nothing_behind(tmp_path: Path, visavis_home: Pa
     for name, photo in (("anna", tmp_path / "missing.jpg"), ("../anna", tmp_path / "missing.jpg")):
         assert isinstance(command(photo, "--name", name).exception, VisavisError)
     assert not list(visavis_home.rglob("*.avatar*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Say what to make the avatar of"),
+        (["a.png", "--video", "b.mp4"], "one of them only"),
+        (["--camera", "0", "--video", "b.mp4"], "one of them only"),
+        (["a.png", "--seconds", "3"], "--seconds belongs to"),
+        (["a.png", "--minutes", "3"], "--minutes is how long to fine-tune"),
+        (["a.png", "--finetune", "--json"], "visavis finetune NAME --json"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments: list[str], said: str) -> None:
+    error = command(*arguments, "--name", "anna").exception
+    assert isinstance(error, UsageError)
+    assert said in str(error)
+
+
+def test_finetune_without_torch_stops_before_anything_is_done(
+    good: Path, visavis_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatar.cli.enroll.find_spec", lambda name: None)
+    error = command(good, "--name", "anna", "--finetune").exception
+    assert isinstance(error, VisavisError)
+    assert "pip install 'visavis[train]'" in str(error)
+    assert not visavis_home.exists()

@@ -6,7 +6,23 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from portraits import FACE_PX, Picture, astronaut, blurred, darkened, enlarged, head, resized
+from clips import acted_face
+from portraits import (
+    FACE_PX,
+    Picture,
+    astronaut,
+    blurred,
+    childs_drawing,
+    darkened,
+    enlarged,
+    half_in_shadow,
+    head,
+    in_dark_glasses,
+    masked,
+    resized,
+    with_shut_eyes,
+)
+from skimage.data import camera
 
 from avatar.identity.photo_check import PhotoCheck, check_photo
 from avatar.tracking.face_landmarker import FaceTracker
@@ -165,3 +181,39 @@ def test_the_better_photo_scores_higher(tracker: FaceTracker) -> None:
         enlarged(2.0)[120:380, 320:560],
     ):
         assert check_photo(np.ascontiguousarray(worse), tracker).check.score <= best
+
+
+def test_a_profile_is_refused(tracker: FaceTracker) -> None:
+    """The cameraman of scikit-image, who looks into his camera."""
+    photo = check_photo(np.repeat(camera()[..., None], 3, axis=2), tracker)
+    assert photo.check.fault == "turned"
+    assert photo.check.yaw_deg > 45
+
+
+def test_dark_glasses_and_masks_are_noticed_and_make_no_portrait(tracker: FaceTracker) -> None:
+    good = usable(enlarged(2.0), tracker)
+    assert not good.eyes_hidden and not good.mouth_hidden
+    glasses, mask = usable(in_dark_glasses(enlarged(2.0)), tracker), usable(masked(enlarged(2.0)), tracker)
+    assert glasses.eyes_hidden and not glasses.mouth_hidden
+    assert mask.mouth_hidden and not mask.eyes_hidden
+    assert "dark glasses" in "; ".join(glasses.warnings)
+    assert "mask or a hand" in "; ".join(mask.warnings)
+    assert max(glasses.score, mask.score) < 0.2 * good.score
+
+
+def test_shut_eyes_and_an_open_mouth_are_mentioned_and_score_lower(tracker: FaceTracker) -> None:
+    good = usable(enlarged(2.0), tracker)
+    shut, talking = usable(with_shut_eyes(enlarged(2.0)), tracker), usable(acted_face(mouth=0.5), tracker)
+    assert "eyes are closed" in "; ".join(shut.warnings)
+    assert "mouth is open" in "; ".join(talking.warnings)
+    assert max(shut.score, talking.score) < 0.8 * good.score
+
+
+def test_half_a_face_in_shadow_is_mentioned(tracker: FaceTracker) -> None:
+    check = usable(half_in_shadow(enlarged(2.0)), tracker)
+    assert check.imbalance > 0.3
+    assert "from one side" in "; ".join(check.warnings)
+
+
+def test_a_drawing_without_a_face_says_what_kind_would_do(tracker: FaceTracker) -> None:
+    assert "of a drawing, use one with human proportions" in refusal(childs_drawing(), tracker)

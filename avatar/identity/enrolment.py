@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,10 +19,10 @@ from avatar.frame import Frame
 from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import avatar_path
 from avatar.identity.embedding import embed
-from avatar.identity.face_identity import open_face_identity
-from avatar.identity.photo_check import PhotoCheck, check_photo
-from avatar.identity.same_person import describe, match_light, strangers
-from avatar.identity.selfie import Coverage, SelfieFrame, SelfieReader
+from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
+from avatar.identity.photo_check import TWO_FACES, PhotoCheck, check_photo
+from avatar.identity.same_person import FROM_THE_OTHERS, describe, match_light, strangers
+from avatar.identity.selfie import EVERY_NS, WANTED, Coverage, SelfieFrame, SelfieReader
 from avatar.sources.photo import load_photo
 from avatar.tracking.face_landmarker import FaceTracker
 from engines.engine import Engine
@@ -30,6 +30,8 @@ from engines.engine import Engine
 MAX_PHOTOS = 32
 MAX_STATEMENT_LENGTH = 2000
 MAX_CLIP_S = 120.0  # more of a selfie clip tells nothing new
+MIN_CLIP_FRAMES = 5  # usable ones; with fewer, a few photos are the better way
+CROWD_SHARE = 0.5  # of the frames: from here on a second face is no passer-by
 SECOND_PERSON_SHARE = 0.5  # with so many frames of another person it is unclear who is meant
 MAX_FACES = 4  # enough to notice that a photo shows more than one
 CONSENT_NOTICE = "Enrol only yourself, or a person who has agreed to be shown by an avatar."
@@ -61,7 +63,10 @@ class EnrolmentReport:
 
 @dataclass(frozen=True, slots=True)
 class ClipReport:
-    """The avatar, what the clip held, and the frames that became portraits, the reference first."""
+    """The avatar, what the clip held, and the frames that became portraits, the reference first.
+
+    `coverage.missing` is what none of these frames shows, also where the clip held a blurred one.
+    """
 
     avatar: Avatar
     coverage: Coverage
@@ -104,7 +109,7 @@ def enroll(
     `consent` is the shown person's statement, or what was agreed with them; without it the bundle records that none
     was given. `same_person` skips the comparison of the faces. `progress` is called with one line before each step.
     Raises UsageError for a bad name or number of photos, InputError with every photo's reason when none can be used,
-    and when photos show different people.
+    when photos show different people, and when eyes or mouth are hidden on each.
     """
     avatar_path(name)
     if not 1 <= len(photos) <= MAX_PHOTOS:
@@ -128,6 +133,8 @@ def enroll(
             f"Try again with other photos: `visavis enroll PHOTO.jpg --name {name}`."
         )
     shots.sort(key=lambda shot: shot.score, reverse=True)
+    which = shots[0].report.file_name if len(shots) == 1 else f"All {len(shots)} photos"
+    _refuse_covered([shot.report.check for shot in shots if shot.report.check], which, name)
     if len(shots) > 1 and not same_person:
         progress("comparing the faces")
         _refuse_strangers(shots)
@@ -137,6 +144,8 @@ def enroll(
     blendshapes = np.stack([shot.blendshapes for shot in shots])
     provenance = _provenance(used, rejected)
     avatar = _avatar(name, portraits, landmarks, blendshapes, embedder, model_id, provenance, record)
+    # once the embedder has seen them as they are
+    avatar = replace(avatar, portraits=match_light(portraits, landmarks))
     return EnrolmentReport(avatar, used, tuple(rejected))
 
 
@@ -148,6 +157,7 @@ def enroll_clip(
     tracker_model: Path,
     embedder: Engine,
     model_id: str,
+    live: bool = False,
     seconds: float = MAX_CLIP_S,
     consent: str | None = None,
     same_person: bool = False,
@@ -155,38 +165,54 @@ def enroll_clip(
 ) -> ClipReport:
     """Make an avatar from the first `seconds` of a selfie clip: up to 32 of its frames. Nothing is written.
 
-    The clip is that of the person who is seen most; `same_person` skips the comparison of the faces. `progress` gets
-    the seconds seen so far and the reader, which knows what is missing. Raises InputError when no frame can be used,
-    and when two people are seen about equally long.
+    `live`: the frames come from a camera, so their `capture_ns` tells the time (else `media_s`), and it ends as soon as
+    nothing is missing. The clip is that of the person who is seen most; `same_person` skips the comparison of the
+    faces. `progress` gets the seconds seen so far and the reader, which knows what is missing. Raises InputError when
+    too few frames can be used, and when it is unclear which of two people is meant.
     """
     avatar_path(name)
     record = consent_record(consent)
     start_ns: int | None = None
+    crowd: NDArray[np.uint8] | None = None  # the last frame with more than one face
     with (
         nullcontext() if same_person else open_face_identity() as identity,
         FaceTracker(tracker_model, "video") as tracker,
     ):
         reader = SelfieReader(identity)
         for frame in frames:
-            stamp_ns = round(frame.media_s * 1e9)
+            stamp_ns = frame.capture_ns if live else round(frame.media_s * 1e9)
             start_ns = stamp_ns if start_ns is None else start_ns
             done_s = (stamp_ns - start_ns) / 1e9
             if done_s > seconds:
                 break
             if reader.due(stamp_ns):
-                reader.take(frame.rgb, tracker.track(frame.rgb, stamp_ns))
+                face = tracker.track(frame.rgb, stamp_ns)
+                crowd = frame.rgb if face.faces > 1 else crowd
+                reader.take(frame.rgb, face)
                 progress(done_s, reader)
-    chosen, coverage = reader.choose(), reader.coverage()
-    if not chosen or start_ns is None:
+                if live and reader.complete and reader.useful >= MIN_CLIP_FRAMES:
+                    break
+    coverage = reader.coverage()
+    if start_ns is None or reader.useful < MIN_CLIP_FRAMES:
         raise InputError(
-            f"{clip_name}: none of its frames can be used ({_faults(coverage)}). Film your face from the front for "
-            "20 seconds, in good light, at arm's length, with nobody else in the picture."
+            f"{clip_name}: {reader.useful or 'none'} of its frames can be used, at least {MIN_CLIP_FRAMES} are needed "
+            f"({_faults(coverage)}). Film your face from the front for 20 seconds, in good light, at arm's length, "
+            "with nobody else in the picture; or give photos."
         )
     if reader.second_person > SECOND_PERSON_SHARE:
         raise InputError(
             f"{clip_name}: two people are seen about equally long, so it is unclear who is meant. Cut the clip to one "
             "of them, or add --same-person if it is the same person after all."
         )
+    if crowd is not None and reader.several_faces > CROWD_SHARE and _two_alike(crowd, tracker_model):
+        raise InputError(
+            f"{clip_name}: two faces are about equally large in {reader.several_faces:.0%} of the frames, so it is "
+            "unclear who is meant. Film one person alone, or crop the clip to one of them."
+        )
+    chosen = reader.choose()
+    _refuse_covered([frame.check for frame in chosen], clip_name, name)
+    shown = frozenset[str]().union(*(frame.shows for frame in chosen))
+    coverage = replace(coverage, missing=tuple(advice for what, advice in WANTED.items() if what not in shown))
     portraits, landmarks = np.stack([f.portrait for f in chosen]), np.stack([f.landmarks for f in chosen])
     return ClipReport(
         _avatar(
@@ -205,10 +231,16 @@ def enroll_clip(
     )
 
 
+def _two_alike(rgb: NDArray[np.uint8], tracker_model: Path) -> bool:
+    with FaceTracker(tracker_model, "image", MAX_FACES) as tracker:
+        return check_photo(rgb, tracker).check.fault == TWO_FACES
+
+
 def _faults(coverage: Coverage) -> str:
     faults = {"without a face": coverage.without_face, **coverage.refused}
     told = [f"{fault}: {count}" for fault, count in faults.items() if count]
-    return f"of {coverage.frames} frames looked at, {', '.join(told)}" if told else "it is empty"
+    looked_at = f"{coverage.frames} looked at, {EVERY_NS / 1e6:.0f} ms apart"
+    return f"{looked_at}; {', '.join(told)}" if told else looked_at
 
 
 def _clip_provenance(
@@ -230,12 +262,26 @@ def _refuse_strangers(shots: Sequence[_Shot]) -> None:
     with open_face_identity() as identity:
         found = strangers(describe(identity, *_stacked(shots)))
     if found:
-        names = ", ".join(shots[i].report.file_name for i in found)
-        others = "the other photo" if len(shots) == 2 else "the other photos"
+        names = ", ".join(f"{shots[i].report.file_name} (distance {apart:.2f})" for i, apart in found.items())
+        pair = len(shots) == 2
+        others, limit = (shots[0].report.file_name, DIFFERENT_PEOPLE) if pair else ("the other photos", FROM_THE_OTHERS)
         raise InputError(
-            f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}. An avatar is one "
-            "person: leave out what is not, or add --same-person if it is the same person after all."
+            f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}: photos of one "
+            f"person are at most {limit} apart. Leave out what is not the same person, or add --same-person if it is."
         )
+
+
+def _refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:
+    """Raises InputError where no picture shows the eyes, or none the mouth: all of them would have to be made up."""
+    for part, by, hidden in (
+        ("eyes", "dark glasses or a deep shadow", [check.eyes_hidden for check in checks]),
+        ("mouth", "a mask or a hand", [check.mouth_hidden for check in checks]),
+    ):
+        if all(hidden):
+            raise InputError(
+                f"{which}: {by} seems to hide the {part}, and an avatar needs to know them. Take another that shows "
+                f"the {part}, and try again: `visavis enroll PHOTO.jpg --name {name}`."
+            )
 
 
 def _stacked(shots: Sequence[_Shot]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -252,12 +298,12 @@ def _avatar(
     provenance: dict[str, Any],
     consent: dict[str, Any],
 ) -> Avatar:
-    """The first portrait is the reference; the others are lit as it is, once the embedder has seen them."""
+    """The first portrait is the reference."""
     embedding, psi = embed(embedder, portraits, landmarks)
     return Avatar(
         name=name,
         model_id=model_id,
-        portraits=match_light(portraits, landmarks),
+        portraits=portraits,
         landmarks=landmarks,
         blendshapes=blendshapes,
         embedding=embedding,

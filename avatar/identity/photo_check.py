@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from avatar.identity.crop import FACE_SHARE, Crop, face_crop
 from avatar.identity.face_cover import eyes_light, mouth_edge
 from avatar.identity.face_search import find_faces, roll_deg, size_px
+from avatar.retarget.apertures import gaps, mouth_width
 from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import FACE_OVAL
+from avatar.retarget.face_regions import FACE_OVAL, INNER_LIP_PAIRS
 from avatar.retarget.geometry import head_pose
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState, no_face
@@ -28,11 +29,14 @@ GOOD_ROLL_DEG = 25.0
 MIN_LUMA, GOOD_LUMA, GLARE_LUMA = 18.0, 45.0, 215.0  # mean over the face, 0 to 255
 GOOD_IMBALANCE = 0.30  # |left − right| / (left + right)
 GOOD_CLIPPED = 0.25  # share of the face that is pure black or white
-CLOSED_BLINK, OPEN_JAW = 0.6, 0.2  # blendshape scores; smiles that show teeth reach 0.15
+CLOSED_BLINK, OPEN_JAW = 0.45, 0.2  # blendshape scores; smiles that show teeth reach 0.15
+OPEN_LIPS = 0.3  # 130 portraits reach 0.295, laughing
 MIN_INSIDE, GOOD_INSIDE = 0.97, 1.0  # share of the landmarks inside the picture
 DARK_EYES, NO_MOUTH = 0.6, 0.035  # see face_cover; the portraits' least were 0.70 and 0.056
 SECOND_FACE_SHARE = 0.7  # a second face from this share of the first one's size up makes it unclear who is meant
 GOOD_ROOM = 0.75  # of the crop's ideal side that the picture must hold
+
+NO_FACE, TWO_FACES = "no face", "two faces"  # faults
 
 _CHIP_PX = 128  # the face is measured at the size at which the networks see it
 _MIDLINE = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 0, 17, 152)
@@ -56,6 +60,7 @@ class PhotoCheck:
     clipped: float = 0.0  # share of the face's pixels that are pure black or white
     blink: float = 0.0  # the more closed eye, in [0, 1]
     jaw_open: float = 0.0
+    lips_apart: float = 0.0  # in widths of the mouth: also between clenched teeth, where the jaw is shut
     inside: float = 0.0  # share of the landmarks inside the picture
     room: float = 0.0  # side of the crop over the side it should have
     eyes_light: float = 1.0  # see face_cover
@@ -93,7 +98,7 @@ def check_photo(rgb: Picture, tracker: FaceTracker) -> CheckedPhoto:
             "no face was found. Use a photo that shows one whole face from the front; if the face is small in the "
             "picture, crop the picture around it or take one from nearer; of a drawing, use one with human proportions"
         )
-        return CheckedPhoto(PhotoCheck(refusal, "no face"), rgb, no_face(0), None)
+        return CheckedPhoto(PhotoCheck(refusal, NO_FACE), rgb, no_face(0), None)
     face = faces[0]
     height, width = turned_rgb.shape[:2]
     crop = face_crop(face.landmarks, width, height)
@@ -115,6 +120,12 @@ def _yaw_pitch_deg(face: FaceState) -> tuple[float, float]:
     forward = -head_pose(face.landmarks, face_model().mean_shape).rotation[:, 2]  # out of the face; x right, y down
     yaw, pitch = np.arctan2(forward[0], -forward[2]), np.arctan2(-forward[1], -forward[2])
     return float(np.degrees(yaw)), float(np.degrees(pitch))
+
+
+def lips_apart(face: FaceState) -> float:
+    """The widest gap between the inner lips, in widths of the mouth."""
+    shape = head_pose(face.landmarks, face_model().mean_shape).remove(face.landmarks)
+    return float(gaps(shape, INNER_LIP_PAIRS).max()) / mouth_width(shape)
 
 
 def _face_chip(rgb: Picture, face: FaceState) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -161,6 +172,7 @@ def _measure(rgb: Picture, face: FaceState, crop: Crop, turned_deg: int) -> Phot
         clipped=round(float(np.mean((values <= 3) | (values >= 252))), 3),
         blink=round(max(face.blendshape("eyeBlinkLeft"), face.blendshape("eyeBlinkRight")), 3),
         jaw_open=round(face.blendshape("jawOpen"), 3),
+        lips_apart=round(lips_apart(face), 3),
         inside=round(face.confidence, 3),
         room=round(min(1.0, crop.side / max(size / FACE_SHARE, 1.0)), 3),
         eyes_light=round(eyes_light(luma, points), 3),
@@ -188,7 +200,7 @@ def _refusal(check: PhotoCheck, second: float) -> tuple[str, str] | None:
     """The fault, and what is wrong with what to do."""
     yaw, pitch = abs(check.yaw_deg), abs(check.pitch_deg)
     if second >= SECOND_FACE_SHARE:
-        return "two faces", (
+        return TWO_FACES, (
             "two faces are about equally large. Crop the picture so that only the person to enrol is in it"
         )
     if check.face_px < MIN_FACE_PX:
@@ -231,7 +243,7 @@ def _warnings(check: PhotoCheck, second: float) -> list[str]:
         (check.eyes_hidden, "dark glasses or a deep shadow hide the eyes, so the avatar's eyes are made up"),
         (check.mouth_hidden, "the mouth seems to be hidden, by a mask or a hand, so the avatar's mouth is made up"),
         (check.blink > CLOSED_BLINK, "the eyes are closed, so their look is made up"),
-        (check.jaw_open > OPEN_JAW, "the mouth is open: it cannot close well"),
+        (check.jaw_open > OPEN_JAW or check.lips_apart > OPEN_LIPS, "the mouth is open: it cannot close well"),
         (check.inside < GOOD_INSIDE or check.room < GOOD_ROOM, "there is little room about the head"),
     ]  # fmt: skip
     return [text for doubtful, text in doubts if doubtful]
@@ -250,7 +262,7 @@ def _score(check: PhotoCheck) -> float:
         ramp(-abs(check.imbalance), -0.6, -0.1),
         ramp(-check.clipped, -0.6, -0.1),
         ramp(-check.blink, -0.8, -0.35),
-        ramp(-check.jaw_open, -0.6, -0.08),
+        min(ramp(-check.jaw_open, -0.6, -0.08), ramp(-check.lips_apart, -0.8, -0.2)),
         ramp(check.room, 0.5, 1.0),
         0.1 if check.eyes_hidden or check.mouth_hidden else 1.0,
     )

@@ -14,25 +14,26 @@ Pictures = NDArray[np.uint8]
 
 FROM_THE_OTHERS = 0.6  # L2 distance to the mean of the others' descriptors, from three photos up
 MAX_GAIN, MAX_SHIFT = 1.25, 20.0  # how far a photo's light is changed, per channel of Lab (8 bits each)
-SAME_LIGHT = 3.0  # means that differ by less are left alone
+OTHER_LIGHT = 12.0  # difference of the means in a channel, below which a photo is left alone
 FACE_AND_HAIR, FEATHER = 1.2, 0.1  # what is changed: the face's oval times this, with an edge so soft, in faces
 
 
-def strangers(descriptors: Array) -> list[int]:
-    """Which of the (N, 128) descriptors do not belong with the majority, the worst first.
+def strangers(descriptors: Array) -> dict[int, float]:
+    """Which of the (N, 128) descriptors do not belong with the majority, the worst first, and how far they are from it.
 
     Of two that differ, the second. The limits: `avatar/weights/identity/MODEL_CARD.md`.
     """
     if len(descriptors) == 2:
-        return [1] if distance(descriptors[0], descriptors[1]) > DIFFERENT_PEOPLE else []
-    left, out = list(range(len(descriptors))), []
+        apart_by = distance(descriptors[0], descriptors[1])
+        return {1: apart_by} if apart_by > DIFFERENT_PEOPLE else {}
+    left, out = list(range(len(descriptors))), {}
     while len(left) > 2:
         apart = {i: distance(descriptors[i], descriptors[[j for j in left if j != i]].mean(0)) for i in left}
         worst = max(apart, key=apart.__getitem__)
         if apart[worst] <= FROM_THE_OTHERS:
             break
         left.remove(worst)
-        out.append(worst)
+        out[worst] = apart[worst]
     return out
 
 
@@ -47,17 +48,17 @@ def match_light(portraits: Pictures, landmarks: Array) -> Pictures:
 
     So the avatar does not flicker when another portrait lends its pixels. Mean and spread per channel of Lab, over the
     face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001). What
-    lies well away from the face stays as it is, and so do portraits that differ no more than turning the head explains.
+    lies well away from the face stays as it is, and so do portraits in nearly the same light: among frames of one clip,
+    changing the light did more harm than good.
     """
     wanted = _statistics(portraits[0], landmarks[0])
     result = portraits.copy()
     for i in range(1, len(portraits)):
         mean, spread = _statistics(portraits[i], landmarks[i])
-        gain = np.clip(wanted[1] / np.maximum(spread, 1.0), 1 / MAX_GAIN, MAX_GAIN)
-        shift = wanted[0] - mean
-        shift = np.clip(np.sign(shift) * np.maximum(np.abs(shift) - SAME_LIGHT, 0.0), -MAX_SHIFT, MAX_SHIFT)
-        if not shift.any():
+        if np.abs(wanted[0] - mean).max() < OTHER_LIGHT:
             continue
+        gain = np.clip(wanted[1] / np.maximum(spread, 1.0), 1 / MAX_GAIN, MAX_GAIN)
+        shift = np.clip(wanted[0] - mean, -MAX_SHIFT, MAX_SHIFT)
         lab = cv2.cvtColor(portraits[i], cv2.COLOR_RGB2LAB).astype(np.float32)
         lit = (lab - mean) * gain + mean + shift
         near = _near_face(portraits[i].shape[0], landmarks[i])[..., None]

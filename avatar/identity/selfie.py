@@ -14,9 +14,9 @@ from avatar.identity.crop import CROP_SIZE_PX, Crop, face_crop
 from avatar.identity.face_identity import FaceIdentity, distance
 from avatar.identity.photo_check import PhotoCheck, check_face, ramp
 from avatar.identity.same_person import FROM_THE_OTHERS
-from avatar.retarget.apertures import eye_width, gaps, mouth_width
+from avatar.retarget.apertures import eye_width, gaps
 from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, LIPS_INNER, RIGHT_LID_PAIRS
+from avatar.retarget.face_regions import LEFT_LID_PAIRS, LIPS_INNER, RIGHT_LID_PAIRS
 from avatar.retarget.geometry import head_pose
 from avatar.retarget.portrait_choice import FaceCodes, face_codes
 from avatar.tracking.face_state import FaceState
@@ -27,7 +27,7 @@ Picture = NDArray[np.uint8]
 MAX_FRAMES = 32
 MAX_CANDIDATES = 96  # kept while the clip is read: 190 MB at most
 EVERY_NS = 80_000_000  # frames nearer to each other than this tell the same
-MIN_SHARPNESS_SHARE = 0.5  # of the clip's median; below, a frame is blurred by motion
+MIN_SHARPNESS_SHARE = 0.7  # of the clip's median; below, a frame is blurred by motion or by the encoder's start
 MAX_LUMA_CHANGE = 0.35  # against the clip's median; a camera finding its exposure, a lamp going on
 MIN_NOVELTY = 0.35  # a further frame must differ by this much from each chosen one
 # What differs by 1: distances of portrait_choice, by which the renderer picks a portrait, and teeth that show
@@ -50,6 +50,7 @@ WANTED = {
     "shut": "close your eyes for a moment",
     "aside": "look to the side with your eyes alone",
 }
+ON_ITS_SIDE, MAX_ROLL_DEG = "on its side", 50.0  # a clip that says nothing of being turned
 # What to do about a frame that cannot be used, by PhotoCheck.fault
 MENDS = {
     "small": "come nearer to the camera",
@@ -58,6 +59,7 @@ MENDS = {
     "bent": "hold your head upright",
     "dark": "turn towards a lamp or a window: your face is too dark",
     "blurred": "hold still: the picture is blurred",
+    ON_ITS_SIDE: "turn the camera: the picture lies on its side",
 }
 NO_FACE = "move in front of the camera: it sees no face"
 OTHER_PERSON = "clear your face, and be alone: it looks like somebody else"
@@ -83,7 +85,7 @@ class Coverage:
     without_face: int
     with_several_faces: int
     of_others: int  # of somebody else, or with the face covered
-    refused: dict[str, int]  # by PhotoCheck.fault
+    refused: dict[str, int]  # by PhotoCheck.fault, or ON_ITS_SIDE
     shown: dict[str, int]  # frames that show each thing of WANTED
     yaw_deg: tuple[float, float]  # the least and the most
     pitch_deg: tuple[float, float]
@@ -180,9 +182,10 @@ class SelfieReader:
         self._several += face.faces > 1
         height, width = rgb.shape[:2]
         check = check_face(rgb, face, face_crop(face.landmarks, width, height))
-        if check.fault is not None:
-            self._refused[check.fault] += 1
-            self._trouble = MENDS.get(check.fault)
+        fault = check.fault or (ON_ITS_SIDE if abs(check.roll_deg) > MAX_ROLL_DEG else None)
+        if fault is not None:
+            self._refused[fault] += 1
+            self._trouble = MENDS.get(fault)
             return
         person = self._whose(rgb, face)
         self._trouble = None if person is self._main() else OTHER_PERSON
@@ -200,6 +203,16 @@ class SelfieReader:
         """What the person should do now, as part of a sentence: mend the last frame's trouble, else what is missing."""
         missing = self.coverage().missing
         return self._trouble or (missing[0] if missing else "nothing is missing any more")
+
+    @property
+    def complete(self) -> bool:
+        """Has everything in WANTED been seen?"""
+        return bool(self._people) and all(self._main().all_shown().values())
+
+    @property
+    def several_faces(self) -> float:
+        """Share of the frames looked at that show more than one face."""
+        return self._several / max(self._frames, 1)
 
     @property
     def useful(self) -> int:
@@ -301,7 +314,6 @@ def _candidate(rgb: Picture, face: FaceState, check: PhotoCheck) -> _Candidate:
     if scale < 1:
         view = np.asarray(cv2.resize(view, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     shape = head_pose(face.landmarks, face_model().mean_shape).remove(face.landmarks)
-    opening = float(gaps(shape, INNER_LIP_PAIRS).max()) / mouth_width(shape)
     teeth = teeth_share(rgb, face.landmarks)
     lids = (RIGHT_LID_PAIRS, LEFT_LID_PAIRS)
     return _Candidate(
@@ -311,23 +323,22 @@ def _candidate(rgb: Picture, face: FaceState, check: PhotoCheck) -> _Candidate:
         frame_size=(width, height),
         face=face,
         check=check,
-        shows=_shows(face, check, opening, teeth),
+        shows=_shows(face, check, teeth),
         teeth=teeth,
-        closed_mouth=ramp(-opening, -0.2, -0.03),
+        closed_mouth=ramp(-check.lips_apart, -0.2, -0.03),
         eye_gap=min(float(gaps(shape, pairs).max()) / eye_width(shape, pairs) for pairs in lids),
         several_faces=face.faces > 1,
     )
 
 
-def _shows(face: FaceState, check: PhotoCheck, opening: float, teeth: float) -> frozenset[str]:
-    """`opening`: of the lips, in widths of the mouth."""
+def _shows(face: FaceState, check: PhotoCheck, teeth: float) -> frozenset[str]:
     smile = (face.blendshape("mouthSmileLeft") + face.blendshape("mouthSmileRight")) / 2
     round_lips = max(face.blendshape("mouthPucker"), face.blendshape("mouthFunnel"))
     glance = max(face.blendshape(f"eyeLook{way}{side}") for way in ("In", "Out") for side in ("Left", "Right"))
     frontal = abs(check.yaw_deg) < 12
     signs = {
-        "neutral": frontal and opening < 0.05 and check.blink < 0.35 and smile < 0.4,
-        "open": opening > 0.3, "teeth": teeth > 0.25, "smile": smile > 0.4, "round": round_lips > 0.45,
+        "neutral": frontal and check.lips_apart < 0.05 and check.blink < 0.35 and smile < 0.4,
+        "open": check.lips_apart > 0.3, "teeth": teeth > 0.25, "smile": smile > 0.4, "round": round_lips > 0.45,
         "shut": check.blink > 0.55, "aside": frontal and glance > 0.45,
     }  # fmt: skip
     return frozenset(name for name, true in signs.items() if true)
@@ -408,15 +419,18 @@ def _neutrality(candidates: list[_Candidate]) -> Array:
 
 
 def _thinned(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Without a quarter of them: of the two most alike always the worse one."""
+    """Without a quarter of them: of the two most alike always the worse one, unless nothing else shows what it does."""
     codes, worth = _Codes(candidates), _quality(candidates) * (0.5 + _neutrality(candidates))
     apart = np.stack([np.linalg.norm(codes.apart(i), axis=0) for i in range(len(candidates))])
     rows, columns = np.triu_indices(len(candidates), 1)
+    owners = Counter(name for one in candidates for name in one.shows)
     gone: set[int] = set()
     for pair in np.argsort(apart[rows, columns]):  # a quarter at once: comparing all at each frame is slow
         i, j = int(rows[pair]), int(columns[pair])
-        if i not in gone and j not in gone:
-            gone.add(i if worth[i] < worth[j] else j)
+        worse = i if worth[i] < worth[j] else j
+        if i not in gone and j not in gone and all(owners[name] > 1 for name in candidates[worse].shows):
+            gone.add(worse)
+            owners.subtract(candidates[worse].shows)
         if len(gone) >= len(candidates) // 4:
             break
     return [one for i, one in enumerate(candidates) if i not in gone]
