@@ -1,0 +1,218 @@
+"""`visavis dataset build`, `check` and `summary`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from avatar.errors import UsageError, VisavisError
+
+dataset = typer.Typer(
+    help="Make training data of videos and photos, or look at it.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@dataset.command()
+def build(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of videos and photos.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the shards: a new or empty one, or one to go on with.")],
+    shard_mb: Annotated[float, typer.Option(min=0.1, max=10_000.0, help="A shard of this size is full.")] = 256.0,
+    fps: Annotated[float, typer.Option(min=1.0, max=60.0, help="Frames taken per second of video.")] = 12.5,
+    min_face: Annotated[int, typer.Option(min=16, help="Smallest face that is used, in pixels of its source.")] = 48,
+    min_frames: Annotated[int, typer.Option(min=2, help="Shortest track of a video that is used.")] = 6,
+    max_turn: Annotated[
+        float, typer.Option(min=5.0, max=90.0, help="Farthest turn of a head, to the side, up or down, in degrees.")
+    ] = 45.0,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="Person kept for validation (repeatable; a final * is a prefix).")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes on this machine (0: one per core).")] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Work on a Ray cluster: its address, auto (a running one) or local."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Crop, track, filter and label faces, and write them as WebDataset shards.
+
+    SRC holds a manifest.csv (columns file,identity and any others), or VoxCeleb2's folders, or one folder per person,
+    or files side by side, each then a person of its own. Stop it at any moment: the same command goes on, and ends in
+    the same bytes, whatever the number of workers. SHARDS/report.json and files.jsonl say what was left out, and why.
+
+    Example: visavis dataset build faces --out shards --hold-out 'val_*'
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from avatar.cli.offline import tracker_model_then_offline
+    from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.learning.build_dataset import BuildOptions, build_dataset
+    from avatar.learning.build_dataset import Progress as State
+    from avatar.learning.build_workers import on_ray, on_this_machine
+    from avatar.learning.face_tracks import TrackRules
+    from avatar.tracking.model_asset import tracker_model
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if ray is not None and workers:
+        raise UsageError("--workers is for this machine, --ray for a cluster, which knows its own size. Give one.")
+    rules = TrackRules(fps=fps, min_face_px=min_face, min_frames=min_frames, max_turn_deg=max_turn)
+    options = BuildOptions(rules, shard_mb, tuple(sorted(set(hold_out or []))))
+    if ray is not None:
+        model, run = tracker_model(), on_ray(ray)
+        console.print("This process keeps its network, which Ray needs; the trackers' own have none.", style="dim")
+    else:
+        model, run = tracker_model_then_offline(console), on_this_machine(workers or os.cpu_count() or 1)
+    sigterm_as_ctrl_c()
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    try:
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("looking through the files", total=None, rate="")
+            first: State | None = None
+
+            def show(state: State) -> None:
+                nonlocal first
+                first = first or state  # after a resume, what was there before is no speed
+                rate = (state.frames - first.frames) / max(bar.tasks[0].elapsed or 0.0, 1e-3)
+                said = f"{state.frames:,} frames, {rate:.1f}/s, {state.refused} files left out"
+                bar.update(task, completed=state.done, total=state.total, description="faces", rate=said)
+
+            report = build_dataset(
+                source, out, options, model, run, show, lambda line: console.print(line, style="dim", markup=False)
+            )
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from here.")
+        raise
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        to_terminal = Console(highlight=False, soft_wrap=True)
+        _print_report(to_terminal, report)
+        to_terminal.print(
+            f"Every file: {out / 'files.jsonl'}\nNext: visavis train --data {out} --out runs/1", markup=False
+        )
+
+
+@dataset.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="SHARDS", help="A built data set.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the faults as JSON.")] = False,
+) -> None:
+    """Read every shard and compare it with the sha256 that was written when it was made.
+
+    Example: visavis dataset check shards
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from avatar.learning.shards import check_shards, read_dataset
+
+    shards = read_dataset(folder)["shards"]
+    total = sum(shard.bytes for shard in shards)
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        faults = check_shards(folder, lambda count: bar.advance(task, count))
+    if as_json:
+        print(json.dumps({"shards": len(shards), "bytes": total, "faults": faults}, indent=2))
+    elif not faults:
+        print(f"{len(shards)} shards, {total / 1e6:,.1f} MB: all as they were written.")
+    if faults:
+        raise VisavisError(
+            f"{len(faults)} of {len(shards)} shards are not as they were written:\n  "
+            + "\n  ".join(faults)
+            + "\nDelete "
+            "these files and run the same `visavis dataset build` again: it makes them anew, and what comes after them."
+        )
+
+
+@dataset.command()
+def summary(
+    folder: Annotated[Path, typer.Argument(metavar="SHARDS", help="A built data set.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """What a data set holds and what was left out, and how heads turn, mouths open and eyes shut in it.
+
+    Example: visavis dataset summary shards
+    """
+    from avatar.learning.shards import read_dataset, read_report
+
+    read_dataset(folder)
+    report = read_report(folder)
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    _print_report(console, report)
+    for title, histogram in report["histograms"].items():
+        console.print(f"\n{title}", style="bold", markup=False)
+        most = max(*histogram["frames"], 1)
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for justify in ("right", "right", "left"):
+            table.add_column(justify=justify)
+        edges = histogram["edges"]
+        for low, high, count in zip(edges[:-1], edges[1:], histogram["frames"], strict=True):
+            blocks = "█" * round(40 * count / most) or ("▏" if count else "")
+            table.add_row(f"{low:g} to {high:g}", f"{count:,}", blocks)
+        console.print(table)
+    table = Table("licence", box=None, pad_edge=False)
+    for heading in ("tracks", "frames"):
+        table.add_column(heading, justify="right")
+    for licence, counts in report["licences"].items():
+        table.add_row(escape(licence), f"{counts['tracks']:,}", f"{counts['frames']:,}")
+    console.print()
+    console.print(table)
+
+
+def _print_report(console: Console, report: dict[str, Any]) -> None:
+    table = Table("split", box=None, pad_edge=False)
+    figures = ("people", "clips", "hours", "stills", "frames", "shards", "MB")
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    for name, split in report["splits"].items():
+        values = split | {"MB": split["bytes"] / 1e6}
+        cells = (f"{values[f]:,.2f}" if f in ("hours", "MB") else f"{values[f]:,}" for f in figures)
+        table.add_row(name, *cells)
+    console.print(table)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("left out", no_wrap=True)
+    for heading, justify in (("files", "right"), ("frames", "right"), ("for example", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for title, kind in (
+        ("file: ", "dropped_files"),
+        ("used in part: ", "files_used_in_part"),
+        ("frames: ", "dropped_frames"),
+    ):
+        for reason, entry in sorted(report[kind].items(), key=lambda item: -item[1]["files"]):
+            example = entry["examples"][0]
+            said = f": {example['detail']}" if "detail" in example else ""
+            frames = f"{entry['frames']:,}" if entry["frames"] else ""
+            table.add_row(title + reason, f"{entry['files']:,}", frames, escape(example["file"] + said))
+    for suffix, count in report["ignored"].items():
+        table.add_row(f"neither photo nor video: {escape(suffix)}", f"{count:,}", "", "")
+    seen = f"{report['files']:,} files, {report['frames_seen']:,} frames looked at, {report['shot_cuts']:,} cuts"
+    console.print(f"\n{seen}", markup=False)
+    console.print(table if table.row_count else "Nothing was left out.")
+    if names := report["people_without_data"]:
+        console.print(
+            f"{len(names)} people gave nothing: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}", markup=False
+        )
