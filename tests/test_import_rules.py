@@ -30,6 +30,7 @@ ALLOWED = {
         "avatar.cli.train",
         "avatar.cli.finetune",
         "avatar.cli.evaluate",
+        "avatar.cli.dataset",
     ),
     ("avatar", "torch"): (
         "avatar.learning",
@@ -44,6 +45,7 @@ EXPORT_MAY_USE = ("avatar.model", "avatar.retarget", "avatar.errors", "avatar.mo
 
 WITHOUT_TORCH = [
     "avatar.cli.main",
+    "avatar.cli.dataset",
     "avatar.cli.doctor",
     "avatar.cli.drive",
     "avatar.cli.enroll",

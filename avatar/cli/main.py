@@ -15,12 +15,13 @@ USE = "Use"
 MAKE = "Make and measure networks"
 # Only the command that is called is imported, so that `visavis --help` is quick and the base install needs no torch.
 COMMANDS = {
-    "enroll": (USE, "Make an avatar from one to 32 photos."),
+    "enroll": (USE, "Make an avatar from one to 32 photos, or from a selfie clip."),
+    "finetune": (USE, "Make the network a person's own (needs the train extra)."),
     "drive": (USE, "Let a video drive an avatar, into a video file."),
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
     "profile": (USE, "Measure the live loop on this computer."),
-    "finetune": (MAKE, "Make the network a person's own (needs the train extra)."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
+    "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
     "train": (MAKE, "Train the networks (needs the train extra)."),
     "export": (MAKE, "Turn a checkpoint into ONNX (needs the train extra)."),
     "evaluate": (MAKE, "Measure quality on clips (needs the train extra)."),

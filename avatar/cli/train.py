@@ -15,6 +15,7 @@ from rich.console import Console
 from avatar.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
+    from avatar.learning.pack import Pack
     from avatar.learning.parallel import Parallel
 
 
@@ -110,21 +111,33 @@ def _train(
         print(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {out}" if fast else ""))
 
 
-def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Any, Any]:
+def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Pack, Pack | None]:
     """The training people's data and that of those held out, or None. The first process makes it ready."""
     from avatar.learning.pack import build_pack, open_pack
+    from avatar.learning.shards import DATASET_FILE, has_split, open_shards
     from avatar.tracking.model_asset import tracker_model
 
-    folders = [out / "pack"] + ([out / "pack" / "validation"] if hold_out else [])
+    folder = out / "pack"
+    if (data / DATASET_FILE).is_file():
+        if hold_out:
+            raise UsageError("Shards have their people held out when they are built: leave --hold-out out.")
+        splits = [split for split in ("train", "val") if has_split(data, split)]
+        if group.first:
+            for split in splits:
+                open_shards(data, folder, split)
+        group.wait()
+        packs = [open_shards(data, folder, split) for split in splits]
+        return packs[0], packs[1] if len(packs) > 1 else None
+    folders = [folder] + ([folder / "validation"] if hold_out else [])
     if group.first:
-        for folder in folders:
-            if (folder / "pictures.raw").exists():
+        for one in folders:
+            if (one / "pictures.raw").exists():
                 continue
-            print(f"cropping and tracking {data} into {folder} (once)")
-            for line in build_pack(data, folder, tracker_model(), hold_out, validation=folder != folders[0]):
+            print(f"cropping and tracking {data} into {one} (once)")
+            for line in build_pack(data, one, tracker_model(), hold_out, validation=one != folder):
                 print(f"left out: {line}")
     group.wait()
-    return open_pack(folders[0]), open_pack(folders[1]) if hold_out else None
+    return open_pack(folder), open_pack(folders[1]) if hold_out else None
 
 
 def apply_settings(settings: Sequence[str], options: Sequence[Any]) -> list[Any]:

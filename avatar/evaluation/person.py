@@ -12,7 +12,6 @@ from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
 from avatar.identity.avatar import Avatar
 from avatar.identity.embedding import embed
 from avatar.identity.generator import open_generator
-from avatar.identity.same_person import match_light
 from avatar.live.renderer import Renderer
 from avatar.retarget.driving import Driving
 from avatar.retarget.warp import landmark_warp
@@ -62,8 +61,7 @@ def enrol(clip: Clip, shots: int, embedder: Engine, model_id: str, tune: FineTun
     landmarks = np.stack([clip.landmarks(i) for i in frames])
     blendshapes = np.stack([clip.states[i].blendshapes for i in frames])
     embedding, psi = embed(embedder, portraits, landmarks)
-    lit = match_light(portraits, landmarks)  # as enrolment does
-    avatars = {FF: Avatar(clip.name, model_id, lit, landmarks, blendshapes, embedding, psi)}
+    avatars = {FF: Avatar(clip.name, model_id, portraits, landmarks, blendshapes, embedding, psi)}
     tuning = None
     if tune is not None:
         avatars[FT], tuning = tune(avatars[FF], tell)

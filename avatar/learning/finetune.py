@@ -109,16 +109,16 @@ def finetune(
                 progress(min(spent / (60 * minutes), 1.0), f"{line}, feed-forward {before.content:.4f}")
     tuning.restore(best)
     after = tuning.examine()
-    reason = verdict(before, after)
-    kept = reason is None
+    objection = verdict(before, after)
+    kept = objection is None
     result = avatar
     if kept:
         tuned = {"steps": step, "seconds": round(time.monotonic() - started), "feed_forward": asdict(before)}
         provenance = avatar.provenance | {"fine_tuned": tuned | {"fine_tuned": asdict(after)}}
         result = replace(avatar, psi=tuning.person_psi(), weights=tuning.weights(), provenance=provenance)
-    text = reason or "better than feed-forward on what was held out"
+    reason = objection or "better than feed-forward on what was held out"
     seconds = time.monotonic() - started
-    return FineTuneReport(result, kept, text, step, seconds, len(tuning.pairs.held_out), before, after)
+    return FineTuneReport(result, kept, reason, step, seconds, len(tuning.pairs.held_out), before, after)
 
 
 def held_out_photos(count: int) -> tuple[int, ...]:
