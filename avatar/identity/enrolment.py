@@ -144,8 +144,6 @@ def enroll(
     blendshapes = np.stack([shot.blendshapes for shot in shots])
     provenance = _provenance(used, rejected)
     avatar = _avatar(name, portraits, landmarks, blendshapes, embedder, model_id, provenance, record)
-    # once the embedder has seen them as they are
-    avatar = replace(avatar, portraits=match_light(portraits, landmarks))
     return EnrolmentReport(avatar, used, tuple(rejected))
 
 
@@ -298,12 +296,12 @@ def _avatar(
     provenance: dict[str, Any],
     consent: dict[str, Any],
 ) -> Avatar:
-    """The first portrait is the reference."""
+    """The first portrait is the reference, also for the light, once the embedder has seen all as they are."""
     embedding, psi = embed(embedder, portraits, landmarks)
     return Avatar(
         name=name,
         model_id=model_id,
-        portraits=portraits,
+        portraits=match_light(portraits, landmarks),
         landmarks=landmarks,
         blendshapes=blendshapes,
         embedding=embedding,

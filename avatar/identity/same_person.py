@@ -14,7 +14,7 @@ Pictures = NDArray[np.uint8]
 
 FROM_THE_OTHERS = 0.6  # L2 distance to the mean of the others' descriptors, from three photos up
 MAX_GAIN, MAX_SHIFT = 1.25, 20.0  # how far a photo's light is changed, per channel of Lab (8 bits each)
-OTHER_LIGHT = 12.0  # difference of the means in a channel, below which a photo is left alone
+OTHER_LIGHT = 8.0  # of 255, in a channel of Lab: less is hardly seen, and matching costs more than it brings
 FACE_AND_HAIR, FEATHER = 1.2, 0.1  # what is changed: the face's oval times this, with an edge so soft, in faces
 
 
@@ -48,8 +48,7 @@ def match_light(portraits: Pictures, landmarks: Array) -> Pictures:
 
     So the avatar does not flicker when another portrait lends its pixels. Mean and spread per channel of Lab, over the
     face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001). What
-    lies well away from the face stays as it is, and so do portraits in nearly the same light: among frames of one clip,
-    changing the light did more harm than good.
+    lies well away from the face stays as it is, and so do portraits in nearly the same light.
     """
     wanted = _statistics(portraits[0], landmarks[0])
     result = portraits.copy()

@@ -12,7 +12,8 @@ from avatar.identity.avatar import Avatar
 from avatar.learning.pseudo_pairs import pseudo_source
 from avatar.retarget.conditioning import conditioning, draw_face
 from avatar.retarget.face_model import face_model
-from avatar.retarget.portrait_choice import face_codes
+from avatar.retarget.portrait_choice import REGIONS, face_codes
+from avatar.retarget.skin_tone import gain, skin_tones
 from avatar.tracking.face_state import BLENDSHAPE_INDEX
 
 Array = NDArray[np.float32]
@@ -36,6 +37,7 @@ class PersonPairs:
         self.held_out, self.seed = held_out, seed
         self.kept = np.array([i for i in range(len(self.faces)) if i not in held_out])
         self.codes = face_codes(avatar.landmarks)
+        self.tones = [skin_tones(*face) for face in self.faces]
 
     def batch(self, number: int, size: int) -> dict[str, Tensor]:
         """Batch `number`: the same in every run with the same seed."""
@@ -55,10 +57,21 @@ class PersonPairs:
 
     def _real_pair(self, target: int, among: NDArray[np.int_]) -> dict[str, Face]:
         now, codes = self.codes.rows(np.array([target])), self.codes.rows(among)
-        pair = {"target": self.faces[target]}
-        for name, region in (("source", "face"), ("mouth_source", "mouth"), ("eyes_source", "eyes")):
-            pair[name] = self.faces[int(among[codes.distances(now, region).argmin()])]
-        return pair
+        best = {region: int(among[codes.distances(now, region).argmin()]) for region in REGIONS}
+        return {
+            "target": self.faces[target],
+            "source": self.faces[best["face"]],
+            "mouth_source": self._matched("mouth", best["mouth"], best["face"]),
+            "eyes_source": self._matched("eyes", best["eyes"], best["face"]),
+        }
+
+    def _matched(self, region: str, number: int, face: int) -> Face:
+        """A region's photo in the skin tone of the face's, as the renderer does it."""
+        picture, landmarks = self.faces[number]
+        if number == face:
+            return picture, landmarks
+        factors = gain(self.tones[number][region], self.tones[face][region])
+        return np.asarray(np.clip(picture * factors, 0, 255), np.uint8), landmarks
 
     def _pseudo_pair(self, target: int, rng: np.random.Generator) -> dict[str, Face]:
         picture, landmarks = self.faces[target]

@@ -11,6 +11,7 @@ from avatar.retarget.compose import compose
 from avatar.retarget.conditioning import conditioning
 from avatar.retarget.driving import Driving
 from avatar.retarget.portrait_choice import PortraitChoice
+from avatar.retarget.skin_tone import gain, skin_tones
 from avatar.retarget.warp import landmark_warp
 from engines.engine import Engine
 
@@ -35,6 +36,9 @@ class Renderer:
         self._textures: list[Texture | None] = [None] * len(self._portraits)
         self._psi = avatar.psi[None].astype(np.float32)
         self._choice = PortraitChoice(avatar.landmarks)
+        pairs = zip(self._portraits, self._landmarks, strict=True)
+        self._tones = [skin_tones(portrait, points) for portrait, points in pairs]
+        self._matched: dict[str, tuple[int, int, Texture]] = {}  # by region: its portrait, the face's, what came of it
         self._face: int | None = None
         self._fading: Picture | None = None  # the former portrait, warped onto the present one
         self._fade_start_ns = 0
@@ -47,7 +51,7 @@ class Renderer:
         pastes = {name: fed.pop(name) for name in ("mouth_paste", "eyes_paste")}
         given = {name: value[None] for name, value in fed.items()}
         given |= {"source": self._faded(source, driving.capture_ns), "psi": self._psi}
-        given |= {"mouth_source": self._texture(mouth), "eyes_source": self._texture(eyes)}
+        given |= {"mouth_source": self._match("mouth", mouth, source), "eyes_source": self._match("eyes", eyes, source)}
         drawn = {name: value[0] for name, value in self._engine.infer(given).items()}
         return _resized(compose(drawn, pastes), self._size_px)
 
@@ -56,6 +60,17 @@ class Renderer:
         if texture is None:
             texture = self._textures[number] = _as_texture(self._portraits[number])
         return texture
+
+    def _match(self, region: str, number: int, face: int) -> Texture:
+        """A region's texture in the skin tone of the face's portrait."""
+        if number == face:
+            return self._texture(number)
+        kept = self._matched.get(region)
+        if kept is None or kept[:2] != (number, face):
+            factors = gain(self._tones[number][region], self._tones[face][region])
+            kept = number, face, np.minimum(self._texture(number) * factors[:, None, None], np.float32(1))
+            self._matched[region] = kept
+        return kept[2]
 
     def _faded(self, number: int, now_ns: int) -> Texture:
         """The face's texture. After a change, the former portrait shines through for a moment."""
