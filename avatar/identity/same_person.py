@@ -15,7 +15,6 @@ Pictures = NDArray[np.uint8]
 FROM_THE_OTHERS = 0.6  # L2 distance to the mean of the others' descriptors, from three photos up
 MAX_GAIN, MAX_SHIFT = 1.25, 20.0  # how far a photo's light is changed, per channel of Lab (8 bits each)
 OTHER_LIGHT = 8.0  # of 255, in a channel of Lab: less is hardly seen, and matching costs more than it brings
-FACE_AND_HAIR, FEATHER = 1.2, 0.1  # what is changed: the face's oval times this, with an edge so soft, in faces
 
 
 def strangers(descriptors: Array) -> dict[int, float]:
@@ -47,8 +46,9 @@ def match_light(portraits: Pictures, landmarks: Array) -> Pictures:
     """(K, S, S, 3) portraits whose skin has the brightness and colour of the first one's, within limits.
 
     So the avatar does not flicker when another portrait lends its pixels. Mean and spread per channel of Lab, over the
-    face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001). What
-    lies well away from the face stays as it is, and so do portraits in nearly the same light.
+    face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001), applied to
+    the whole picture: a camera's exposure changes all of it, and a change of the face alone leaves a halo. Portraits in
+    nearly the same light stay as they are.
     """
     wanted = _statistics(portraits[0], landmarks[0])
     result = portraits.copy()
@@ -59,21 +59,9 @@ def match_light(portraits: Pictures, landmarks: Array) -> Pictures:
         gain = np.clip(wanted[1] / np.maximum(spread, 1.0), 1 / MAX_GAIN, MAX_GAIN)
         shift = np.clip(wanted[0] - mean, -MAX_SHIFT, MAX_SHIFT)
         lab = cv2.cvtColor(portraits[i], cv2.COLOR_RGB2LAB).astype(np.float32)
-        lit = (lab - mean) * gain + mean + shift
-        near = _near_face(portraits[i].shape[0], landmarks[i])[..., None]
-        lab += near * (lit - lab)
+        lab = (lab - mean) * gain + mean + shift
         result[i] = cv2.cvtColor(np.clip(lab + 0.5, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
     return result
-
-
-def _near_face(size: int, landmarks: Array) -> Array:
-    """(size, size): 1 on the face, falling softly to 0 over hair and neck."""
-    oval = landmarks[list(at.FACE_OVAL), :2] * size
-    centre = oval.mean(0)
-    mask = np.zeros((size, size), np.float32)
-    cv2.fillPoly(mask, [np.rint(centre + FACE_AND_HAIR * (oval - centre)).astype(np.int32)], 1.0)
-    blur_px = max(FEATHER * float(np.ptp(oval[:, 1])), 0.5)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur_px), np.float32)
 
 
 def _statistics(portrait: Pictures, landmarks: Array) -> tuple[Array, Array]:
