@@ -370,3 +370,10 @@ def test_train_says_what_it_needs(tmp_path: Path) -> None:
 def test_a_pack_that_is_not_whole_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no complete training pack"):
         open_pack(tmp_path)
+
+
+def test_settings_of_the_network_are_checked_by_it() -> None:
+    (config,) = apply_settings(["channels_min=32", "channels_max=256"], [FullConfig.at(128)])
+    assert config == FullConfig.at(128, channels_min=32, channels_max=256)
+    with pytest.raises(UsageError, match="do not fit"):
+        apply_settings(["picture_size_px=100"], [FullConfig.at(128)])

@@ -90,8 +90,12 @@ def _train(
     fast = size == "fast"
     defaults = RunOptions() if fast else RunOptions(batch=4, rate_final=1.0)  # the paper keeps its rates
     run: RunOptions
-    run, options = apply_settings(settings, [defaults, FastOptions() if fast else FullOptions()])
-    config = ModelConfig() if fast else FullConfig.at(resolution)
+    config: ModelConfig | FullConfig
+    if fast:
+        run, options = apply_settings(settings, [defaults, FastOptions()])
+        config = ModelConfig()
+    else:
+        run, options, config = apply_settings(settings, [defaults, FullOptions(), FullConfig.at(resolution)])
     if dry_run:
         shown = {"run": asdict(run), "options": asdict(options), "model": config.to_dict()}
         print(json.dumps(shown, indent=2))
