@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -225,13 +226,20 @@ def test_the_command_ends_well_when_it_is_told_to_stop(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "avatar.cli.main", "live", str(tmp_path / "astronaut.avatar"), "--loop"]
     command += ["--camera", str(clip), "--to", str(output)]
     for number in (signal.SIGTERM, signal.SIGINT):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 40
-        while not list(tmp_path.glob(".out.*.part.mp4")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(2)
-        process.send_signal(number)
-        printed, said = process.communicate(timeout=30)
+        # in the background, shells have their programs ignore Ctrl-C, and programs' children inherit that
+        listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+        )
+        try:
+            deadline = time.monotonic() + 40
+            while not list(tmp_path.glob(".out.*.part.mp4")) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            time.sleep(2)
+            process.send_signal(number)
+            printed, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
         assert process.returncode == 0, said
         assert CAPTURE_TO_PUBLISHED in printed
         assert "Traceback" not in said
