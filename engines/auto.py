@@ -25,12 +25,16 @@ class Backend:
     library: str
     engine: str  # "module:class"
     install: str
+    device: str | None = None  # "module:function" that says why there is no device to run on
 
     def missing(self) -> str | None:
-        """Why the library cannot be there, without the cost of importing it. None: it is installed."""
+        """Why the library or its device is not there, without the cost of importing the library. None: both are."""
         if importlib.util.find_spec(self.library) is None:
             return f"not installed ({self.install})"
-        return None
+        if self.device is None:
+            return None
+        module, name = self.device.split(":")
+        return cast(str | None, getattr(importlib.import_module(module), name)())
 
     def loader(self) -> _Loader:
         """The engine's class. Raises EngineFailure when the library is missing or does not start."""
@@ -50,6 +54,14 @@ BACKENDS = {
         "ONNX Runtime", "onnxruntime", "engines.onnxruntime:OnnxRuntimeEngine", "pip install onnxruntime"
     ),
     "openvino": Backend("OpenVINO", "openvino", "engines.openvino:OpenVinoEngine", "pip install 'visavis[openvino]'"),
+    "tensorrt": Backend(
+        "TensorRT",
+        # either package will do
+        "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx",
+        "engines.tensorrt:TensorRtEngine",
+        "pip install 'visavis[tensorrt]'",
+        "engines.tensorrt_cuda:no_gpu",
+    ),
 }
 
 

@@ -418,14 +418,14 @@ def test_auto_runs_onnx_runtime_and_says_why_not_the_other(network: Path) -> Non
     assert re.match(r"tiny\.onnx runs on ONNX Runtime \d+\.\d+\S* \(cpu, fp32, \d+ threads?\)\. OpenVINO: ", line)
     why = "usable, but ONNX Runtime comes first" if HAS_OPENVINO else "not installed"
     assert why in line
-    assert asdict(about)["passed_over"] == {"openvino": about.passed_over["openvino"]}
+    assert asdict(about)["passed_over"].keys() == {"openvino", "tensorrt"}
 
 
 @needs_openvino
 def test_the_backend_that_is_asked_for_runs(network: Path) -> None:
     engine = open_engine(network, "openvino")
     assert engine.describe().backend == "openvino"
-    assert explain(engine).endswith("ONNX Runtime: not used, because OpenVINO was asked for")
+    assert "ONNX Runtime: not used, because OpenVINO was asked for" in explain(engine)
 
 
 @needs_openvino
@@ -445,7 +445,7 @@ def test_an_unknown_backend_is_refused_with_the_choice(network: Path) -> None:
 
 def test_available_backends_lists_each_with_a_reason_or_none() -> None:
     found = available_backends()
-    assert list(found) == ["onnxruntime", "openvino"]
+    assert list(found) == ["onnxruntime", "openvino", "tensorrt"]
     assert found["onnxruntime"] is None
     assert (found["openvino"] is None) == HAS_OPENVINO
 
@@ -536,7 +536,7 @@ def test_without_openvino_everything_else_works_and_the_line_says_how_to_get_it(
             print(explain(open_engine(path)), "|", available_backends(), "|", error)
         """
     line, found, error = in_python(code, str(network)).split(" | ")
-    assert line.endswith("OpenVINO: not installed (pip install 'visavis[openvino]')")
+    assert "OpenVINO: not installed (pip install 'visavis[openvino]')" in line
     assert "'onnxruntime': None" in found
     assert error == "OpenVINO: not installed (pip install 'visavis[openvino]')"
 
@@ -552,7 +552,7 @@ def test_without_onnx_runtime_auto_takes_openvino(network: Path) -> None:
         """
     line = in_python(code, str(network))
     assert line.startswith("tiny.onnx runs on OpenVINO ")
-    assert line.endswith("ONNX Runtime: not installed (pip install onnxruntime)")
+    assert "ONNX Runtime: not installed (pip install onnxruntime)" in line
 
 
 def test_without_any_engine_the_message_lists_them_all(network: Path) -> None:
