@@ -15,7 +15,7 @@ from rich.table import Table
 from avatar.errors import UsageError, VisavisError
 
 dataset = typer.Typer(
-    help="Make training data of videos and photos, or look at it.\n\nExample: visavis dataset build videos --out shards",
+    help="Make training data of videos and photos, or look at it.\n\nExample: visavis dataset build SRC --out shards",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},

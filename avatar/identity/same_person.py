@@ -46,7 +46,7 @@ def match_light(portraits: Pictures, landmarks: Array) -> Pictures:
     """(K, S, S, 3) portraits whose skin has the brightness and colour of the first one's, within limits.
 
     So the avatar does not flicker when another portrait lends its pixels. Mean and spread per channel of Lab, over the
-    face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001), applied to
+    face without mouth and eyes, which open and shut (Reinhard et al., "Color Transfer between Images", 2001), put onto
     the whole picture: a camera's exposure changes all of it, and a change of the face alone leaves a halo. Portraits in
     nearly the same light stay as they are.
     """
