@@ -59,7 +59,8 @@ def compare(clip: Path, minutes: float, networks: list[FeatureDistance], output:
         f"{clip.name}: {len(many.portraits)} frames enrolled; missing: {', '.join(report.coverage.missing) or 'none'}"
     )
     tuned = finetune(many, minutes=minutes)
-    print(f"  fine-tuned: {tuned.steps} steps in {tuned.seconds:.0f} s, {'kept' if tuned.kept else 'not kept'}")
+    kept = "kept" if tuned.kept else f"not kept: {tuned.reason}"
+    print(f"  fine-tuned: {tuned.steps} steps in {tuned.seconds:.0f} s, {kept}")
 
     with FaceTracker(model, "video") as tracker:
         states = [tracker.track(frame.rgb, round(frame.media_s * 1e9)) for frame in frames]

@@ -92,8 +92,10 @@ def finetune(
     torch.manual_seed(seed)
     generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
     tuning = _Tuning(avatar, generator, PersonPairs(avatar, held_out_photos(len(avatar.portraits)), seed))
-    before = tuning.examine()
-    best, best_content, since_best, step = tuning.snapshot(), before.content, 0, 0
+    before = after = tuning.examine()
+    best: tuple[dict[str, Tensor], Tensor] | None = None
+    objection: str | None = "there was no time for as many steps as show anything"
+    since_best = step = 0
     with ThreadPoolExecutor(1) as pool:  # the next batch is made while the present one is learned
         coming = pool.submit(tuning.pairs.batch, 0, BATCH)
         while (spent := time.monotonic() - started) < 60 * minutes * 0.97 and since_best < PATIENCE:
@@ -101,21 +103,22 @@ def finetune(
             tuning.step(batch, step)
             step += 1
             if step % CHECK_EVERY == 0:
-                content = tuning.content_distance()
+                found = tuning.examine()
                 since_best += 1
-                if content < best_content * (1 - PROGRESS):
-                    best, best_content, since_best = tuning.snapshot(), content, 0
-                line = f"step {step}: distance on held-out {content:.4f}, best {best_content:.4f}"
-                progress(min(spent / (60 * minutes), 1.0), f"{line}, feed-forward {before.content:.4f}")
-    tuning.restore(best)
-    after = tuning.examine()
-    objection = verdict(before, after)
-    kept = objection is None
+                said = verdict(before, found)
+                if best is None:
+                    after, objection = found, said
+                if said is None and (best is None or found.content < after.content * (1 - PROGRESS)):
+                    best, after, since_best = tuning.snapshot(), found, 0
+                line = f"step {step}: distance on held-out {found.content:.4f}, feed-forward {before.content:.4f}"
+                progress(min(spent / (60 * minutes), 1.0), f"{line}; {said or 'better'}")
     result = avatar
-    if kept:
+    if best is not None:
+        tuning.restore(best)
         tuned = {"steps": step, "seconds": round(time.monotonic() - started), "feed_forward": asdict(before)}
         provenance = avatar.provenance | {"fine_tuned": tuned | {"fine_tuned": asdict(after)}}
         result = replace(avatar, psi=tuning.person_psi(), weights=tuning.weights(), provenance=provenance)
+    kept = best is not None
     reason = objection or "better than feed-forward on what was held out"
     seconds = time.monotonic() - started
     return FineTuneReport(result, kept, reason, step, seconds, len(tuning.pairs.held_out), before, after)
