@@ -95,7 +95,7 @@ def on_ray(address: str) -> Run:
         crashes = _Crashes()
         try:
             task = ray.remote(num_cpus=1, max_retries=5)(_crash_proof)  # retried where a node goes away
-            cores = ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+            cores = ray.cluster_resources().get("CPU", 1)
             most = WAITING_PER_WORKER * max(1, int(cores))
             waiting: deque[Any] = deque()
             for job in _with_end(jobs):
