@@ -16,12 +16,11 @@ from avatar.errors import UsageError, VisavisError
 from avatar.model.checkpoint import load_weights
 from avatar.model.config import ModelConfig
 from avatar.model.embedder import Embedder
-from avatar.model.example import example_inputs
-from avatar.model.generator import Generator
+from avatar.model.example import example_inputs, layer_inputs
+from avatar.model.generator import LAYERS, Generator, LayerGenerator
 from engines import open_engine
 
 OPSET = 20
-OUTPUT_PX = 512  # of the shipped generator
 FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
 MAX_DIFFERENCE = 1e-3  # of a picture in [0, 1], between torch and the exported graph
 
@@ -37,23 +36,31 @@ class Exported:
     mean_difference: float
 
 
-def export(weights: Path, out: Path, output_px: int = OUTPUT_PX) -> list[Exported]:
+def export(weights: Path, out: Path) -> list[Exported]:
     """Write `generator.onnx` and `embedder.onnx` into `out` from a checkpoint, each checked by a forward pass.
-
-    The generator takes portraits of `output_px` and warps them at that size: a multiple of the size of training.
 
     Raises VisavisError when a graph holds an operator outside the ONNX standard or differs from torch.
     """
     generator, embedder, _ = load_weights(weights)
     out.mkdir(parents=True, exist_ok=True)
     return [
-        export_generator(generator, out / "generator.onnx", output_px),
+        export_generator(generator, out / "generator.onnx"),
         _export_embedder(embedder, generator.config, out),
     ]
 
 
-def export_generator(generator: Generator, path: Path, output_px: int = OUTPUT_PX) -> Exported:
-    """Write one generator. Raises as `export` does."""
+def export_generator(generator: Generator, path: Path) -> Exported:
+    """Write one generator as it runs live: it gives layers, for an output of any size. Raises as `export` does."""
+    live = LayerGenerator(generator.config)
+    live.load_state_dict(generator.state_dict())
+    return _write(live.eval(), layer_inputs(generator), list(LAYERS), path)
+
+
+def export_picture(generator: Generator, path: Path, output_px: int = 512) -> Exported:
+    """Write one generator with its warps inside of the graph: portraits of `output_px` in, pictures of that size out.
+
+    `output_px` is a multiple of the size of training. Raises as `export` does.
+    """
     if output_px % generator.config.picture_size_px:
         raise UsageError(
             f"The output's size must be a multiple of {generator.config.picture_size_px}, not {output_px}."

@@ -12,12 +12,12 @@ from avatar.errors import InputError
 from avatar.identity.generator import weight_names, with_weights
 from avatar.model.checkpoint import build_networks, load_weights, save_weights
 from avatar.model.config import ModelConfig
-from avatar.model.example import example_inputs
+from avatar.model.example import example_inputs, layer_inputs
+from avatar.model.generator import LAYERS, LayerGenerator
 from avatar.model_files import model_file
 from engines import open_engine
-from export.to_onnx import FED, MAX_DIFFERENCE, OPSET, OUTPUT_PX, export
-
-INPUTS = ("source", "mouth_source", "eyes_source", *FED)
+from export.graphs import input_ranks
+from export.to_onnx import MAX_DIFFERENCE, OPSET, export, export_picture
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,7 @@ def test_graphs_are_plain_onnx(exported: Path, name: str) -> None:
         assert not graph.functions and not any(node.domain for node in graph.graph.node)
         shapes = [[d.dim_value for d in value.type.tensor_type.shape.dim] for value in graph.graph.input]
         assert all(all(shape) for shape in shapes)
-        grids = [n for n in graph.graph.node if n.op_type == "GridSample"]
-        assert bool(grids) == (name == "generator.onnx")
+        assert not any(node.op_type == "GridSample" for node in graph.graph.node)  # portraits are warped outside
         text = path.read_bytes()
         assert str(Path(__file__).parents[1]).encode() not in text  # no path of the exporting machine
 
@@ -58,14 +57,27 @@ def test_the_shipped_graphs_are_the_shipped_weights() -> None:
     engine = open_engine(model_file("fast/embedder.onnx"))
     got = engine.infer({"picture": picture.numpy(), "drawing": drawing.numpy()})
     assert abs(got["embedding"] - embedding.numpy()).max() < 1e-4
-    generator.output_px = OUTPUT_PX
-    given = {"psi": psi} | {k: v for k, v in example_inputs(generator.config, OUTPUT_PX).items() if k in INPUTS}
+    live = LayerGenerator(generator.config)
+    live.load_state_dict(generator.state_dict())
+    given = layer_inputs(generator) | {"psi": psi}
     with torch.no_grad():
-        drawn = generator(**given)
+        layers = live(**given)
     engine = open_engine(model_file("fast/generator.onnx"))
     got = engine.infer({name: value.numpy() for name, value in given.items()})
-    for name, wanted in zip(("face", "mouth", "eyes"), drawn, strict=True):
+    for name, wanted in zip(LAYERS, layers, strict=True):
         assert abs(got[name] - wanted.numpy()).max() <= MAX_DIFFERENCE
+
+
+@pytest.mark.parametrize("output_px", [256, 512])
+def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(output_px: int, tmp_path: Path) -> None:
+    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
+    report = export_picture(generator, tmp_path / "picture.onnx", output_px)
+    assert report.max_difference <= MAX_DIFFERENCE
+    graph = onnx.load(tmp_path / "picture.onnx")
+    assert input_ranks(graph, "GridSample")
+    assert all(rank == 4 for ranks in input_ranks(graph, "GridSample") for rank in ranks)
+    face = next(output for output in graph.graph.output if output.name == "face")
+    assert [size.dim_value for size in face.type.tensor_type.shape.dim] == [1, 3, output_px, output_px]
 
 
 def test_a_persons_weights_replace_the_shared_ones(exported: Path, tmp_path: Path) -> None:

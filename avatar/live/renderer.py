@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.identity.avatar import Avatar
-from avatar.retarget.compose import compose
+from avatar.retarget.assemble import Assembler, texture_at
 from avatar.retarget.conditioning import conditioning
 from avatar.retarget.driving import Driving
 from avatar.retarget.portrait_choice import PortraitChoice
@@ -15,30 +15,31 @@ from avatar.retarget.skin_tone import gain, skin_tones
 from avatar.retarget.warp import landmark_warp
 from engines.engine import Engine
 
+TEXTURE_PX = 256  # of the portraits that the generator was trained with
 FADE_NS = 160_000_000  # how long another portrait of the face takes to come through
 
 Picture = NDArray[np.uint8]
-Texture = NDArray[np.float32]
+Pair = tuple[Picture, Picture]
 
 
 class Renderer:
     """Draws one avatar. All that it is given of the driver is Driving, so no camera pixel can come out.
 
     Of several portraits, each frame takes those that fit it best: one for the face, one for the mouth, one for the
-    eyes. The face's fades in, since it brings hair and shoulders along.
+    eyes. The face's fades in, since it brings hair and shoulders along. They are warped at the size of the output,
+    which is free; what the generator sees of them is warped at the size of its training.
     """
 
     def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512) -> None:
-        self._engine, self._size_px = engine, size_px
+        self._engine, self._assembler = engine, Assembler(size_px)
         self._landmarks = avatar.landmarks
-        self._source_px = engine.inputs["source"][-1]
-        self._portraits = [_resized(portrait, self._source_px) for portrait in avatar.portraits]
-        self._textures: list[Texture | None] = [None] * len(self._portraits)
+        self._portraits = [_resized(portrait, size_px) for portrait in avatar.portraits]
         self._psi = avatar.psi[None].astype(np.float32)
         self._choice = PortraitChoice(avatar.landmarks)
         pairs = zip(self._portraits, self._landmarks, strict=True)
         self._tones = [skin_tones(portrait, points) for portrait, points in pairs]
-        self._matched: dict[str, tuple[int, int, Texture]] = {}  # by region: its portrait, the face's, what came of it
+        self._small: dict[int, Picture] = {}  # by portrait: at the generator's size
+        self._matched: dict[str, tuple[tuple[int, int], Pair]] = {}  # by region: its portrait and the face's, result
         self._face: int | None = None
         self._fading: Picture | None = None  # the former portrait, warped onto the present one
         self._fade_start_ns = 0
@@ -49,31 +50,38 @@ class Renderer:
         source, mouth, eyes = chosen["face"], chosen["mouth"], chosen["eyes"]
         fed = conditioning(self._landmarks[source], driving.landmarks, self._landmarks[mouth], self._landmarks[eyes])
         pastes = {name: fed.pop(name) for name in ("mouth_paste", "eyes_paste")}
-        given = {name: value[None] for name, value in fed.items()}
-        given |= {"source": self._faded(source, driving.capture_ns), "psi": self._psi}
-        given |= {"mouth_source": self._match("mouth", mouth, source), "eyes_source": self._match("eyes", eyes, source)}
-        drawn = {name: value[0] for name, value in self._engine.infer(given).items()}
-        return _resized(compose(drawn, pastes), self._size_px)
+        large, small = {}, {}
+        large["face"], small["face"] = self._faded(source, driving.capture_ns)
+        large["mouth"], small["mouth"] = self._match("mouth", mouth, source)
+        large["eyes"], small["eyes"] = self._match("eyes", eyes, source)
+        fed["face_texture"] = texture_at(small["face"], fed["face_flow"])
+        fed["mouth_texture"] = texture_at(small["mouth"], fed["mouth_flow"])
+        fed["eyes_texture"] = np.stack([texture_at(small["eyes"], flow) for flow in fed["eyes_flow"]])
+        layers = self._engine.infer({"psi": self._psi, **{name: value[None] for name, value in fed.items()}})
+        return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, pastes)
 
-    def _texture(self, number: int) -> Texture:
-        texture = self._textures[number]
-        if texture is None:
-            texture = self._textures[number] = _as_texture(self._portraits[number])
-        return texture
+    def _pair(self, number: int) -> Pair:
+        """A portrait at the output's size and at the generator's."""
+        if number not in self._small:
+            self._small[number] = _resized(self._portraits[number], TEXTURE_PX)
+        return self._portraits[number], self._small[number]
 
-    def _match(self, region: str, number: int, face: int) -> Texture:
-        """A region's texture in the skin tone of the face's portrait."""
+    def _match(self, region: str, number: int, face: int) -> Pair:
+        """A region's portrait in the skin tone of the face's."""
         if number == face:
-            return self._texture(number)
+            return self._pair(number)
         kept = self._matched.get(region)
-        if kept is None or kept[:2] != (number, face):
+        if kept is None or kept[0] != (number, face):
             factors = gain(self._tones[number][region], self._tones[face][region])
-            kept = number, face, np.minimum(self._texture(number) * factors[:, None, None], np.float32(1))
+            large, small = (
+                np.rint(np.minimum(part * factors, np.float32(255))).astype(np.uint8) for part in self._pair(number)
+            )
+            kept = (number, face), (large, small)
             self._matched[region] = kept
-        return kept[2]
+        return kept[1]
 
-    def _faded(self, number: int, now_ns: int) -> Texture:
-        """The face's texture. After a change, the former portrait shines through for a moment."""
+    def _faded(self, number: int, now_ns: int) -> Pair:
+        """The face's portrait. After a change, the former one shines through for a moment."""
         if self._face is not None and number != self._face:
             former = self._portraits[self._face]
             self._fading = landmark_warp(former, self._landmarks[self._face], self._landmarks[number])
@@ -82,14 +90,10 @@ class Renderer:
         share = (now_ns - self._fade_start_ns) / FADE_NS
         if self._fading is None or not 0 <= share < 1:
             self._fading = None
-            return self._texture(number)
+            return self._pair(number)
         share = max(share, 0.2)  # the first frame shows something of the new one already
-        blend = cv2.addWeighted(self._portraits[number], share, self._fading, 1 - share, 0)
-        return _as_texture(np.asarray(blend, np.uint8))
-
-
-def _as_texture(picture: Picture) -> Texture:
-    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+        blend = np.asarray(cv2.addWeighted(self._portraits[number], share, self._fading, 1 - share, 0), np.uint8)
+        return blend, _resized(blend, TEXTURE_PX)
 
 
 def _resized(picture: Picture, size_px: int) -> Picture:

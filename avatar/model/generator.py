@@ -24,13 +24,25 @@ TEARS_FROM = 0.25  # log of the stretch in area from which the texture counts as
 
 
 @dataclass
+class Layers:
+    """What one region net gives, at the drawing's resolution (h, w) or half of it: small, whatever the output's size.
+
+    A picture of any size is keep · (source at flow) + added, with each layer upsampled bilinearly.
+    """
+
+    flow: Tensor  # (B, 2, h/2, w/2) backward flow, (x, y) in [-1, 1] of the source
+    keep: Tensor  # (B, 1, h, w) share of the warped source
+    added: Tensor  # (B, 3, h, w) shading and paint
+    paint: Tensor  # (B, 3, h, w) the painted layer alone
+
+
+@dataclass
 class Region:
-    """What one region net gives. All at the output's resolution but `paint`, which is at the drawing's."""
+    """A region's layers put together. All at the output's resolution but `paint`, which is at the drawing's."""
 
     picture: Tensor  # (B, 3, H, W) the warped source with shading, with the painted layer over it
     warped: Tensor  # (B, 3, H, W) the warped source alone
     paint: Tensor  # (B, 3, h, w)
-    mask: Tensor  # (B, 1, H, W) share of the painted layer
 
 
 class RegionNet(nn.Module):
@@ -59,10 +71,9 @@ class RegionNet(nn.Module):
     def psi_size(self) -> int:
         return sum(self.psi_sizes)
 
-    def forward(self, source: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor, scale: int) -> Region:
-        """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
-        coarse = sample(source, upsample(flow, 2))
-        x = F.pixel_unshuffle(torch.cat([coarse * 2 - 1, drawing], dim=1), 2)
+    def layers(self, texture: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor) -> Layers:
+        """texture (B, 3, h, w), the source at the coarse `flow` (B, 2, h/2, w/2); drawing (B, 3, h, w), psi (B, …)."""
+        x = F.pixel_unshuffle(torch.cat([texture * 2 - 1, drawing], dim=1), 2)
         stretch = _stretch(flow)
         x = F.leaky_relu(self.stem(torch.cat([x, stretch], dim=1)), SLOPE)
         skips = []
@@ -76,18 +87,23 @@ class RegionNet(nn.Module):
         for up in self.up:
             x = F.leaky_relu(up(torch.cat([upsample(x, 2), skips.pop()], dim=1)), SLOPE)
         residual, shade, mask, paint = self.head(x).split([2, 3, 4, 12], dim=1)
-
-        warped = sample(source, upsample(flow + FLOW_REACH * torch.tanh(residual), 2 * scale))
         paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
         # a texture pulled to more than its size shows nothing true inside of a mouth or an eye: paint all the more
         torn = upsample((-stretch - TEARS_FROM).clamp(0.0, 1.0), 2)
         prior = self.prior_outside + self.prior_step * drawing[:, :1] * (TRUST + (2.0 - TRUST) * torn)
-        mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)
-        painted = paint
+        mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)  # share of the painted layer
+        keep = 1.0 - mask
+        added = keep * (SHADE_REACH * upsample(torch.tanh(shade), 2)) + mask * paint
+        return Layers(flow + FLOW_REACH * torch.tanh(residual), keep, added, paint)
+
+    def forward(self, source: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor, scale: int) -> Region:
+        """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
+        layers = self.layers(sample(source, upsample(flow, 2)), flow, drawing, psi)
+        warped = sample(source, upsample(layers.flow, 2 * scale))
+        keep, added = layers.keep, layers.added
         if scale > 1:
-            mask, painted = upsample(mask, scale), upsample(paint, scale)
-        shaded = warped + SHADE_REACH * upsample(torch.tanh(shade), 2 * scale)
-        return Region(shaded + mask * (painted - shaded), warped, paint, mask)
+            keep, added = upsample(keep, scale), upsample(added, scale)
+        return Region(keep * warped + added, warped, layers.paint)
 
 
 class Generator(nn.Module):
@@ -152,6 +168,39 @@ class Generator(nn.Module):
         )  # fmt: skip
         pictures = [region.picture.clamp(0.0, 1.0) for region in (face, mouth, eyes)]
         return pictures[0], pictures[1], pictures[2].unflatten(0, (-1, 2))
+
+
+# what a LayerGenerator gives: of face, mouth and eyes, in this order
+LAYERS = tuple(f"{region}_{layer}" for region in ("face", "mouth", "eyes") for layer in ("warp", "keep", "added"))
+
+
+class LayerGenerator(Generator):
+    """The generator as it runs live: it gives the layers, and `avatar.retarget.assemble` warps the portraits.
+
+    No picture of the output's size enters or leaves the network, so one exported graph serves every size of output.
+    """
+
+    def forward(  # type: ignore[override]
+        self,
+        psi: Tensor,
+        face_texture: Tensor,
+        face_flow: Tensor,
+        face_drawing: Tensor,
+        mouth_texture: Tensor,
+        mouth_flow: Tensor,
+        mouth_drawing: Tensor,
+        eyes_texture: Tensor,
+        eyes_flow: Tensor,
+        eyes_drawing: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Warp (B, 2, h/2, w/2), keep (B, 1, h, w) and added (B, 3, h, w) of face and mouth, (B, 2, …) of the eyes."""
+        face_psi, mouth_psi, eye_psi = psi.split(self.psi_sizes, dim=1)
+        face = self.face.layers(face_texture, face_flow, face_drawing, face_psi)
+        mouth = self.mouth.layers(mouth_texture, mouth_flow, mouth_drawing, mouth_psi)
+        texture, flow, drawing = (layer.flatten(0, 1) for layer in (eyes_texture, eyes_flow, eyes_drawing))
+        eyes = self.eye.layers(texture, flow, drawing, eye_psi.repeat_interleave(2, dim=0))
+        both = (layer.unflatten(0, (-1, 2)) for layer in (eyes.flow, eyes.keep, eyes.added))
+        return face.flow, face.keep, face.added, mouth.flow, mouth.keep, mouth.added, *both
 
 
 def _stretch(flow: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
-"""Puts the generator's crops of mouth and eyes into its face."""
+"""Puts whole pictures of face, mouth and eyes together, as they are in training. Live, `assemble` does more in less."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from avatar.retarget.assemble import window
 
 Picture = NDArray[np.uint8]
 
@@ -40,7 +41,7 @@ def paste(picture: Picture, crop: Picture, to_crop: NDArray[np.float32]) -> None
     box = (int(high[0] - low[0]), int(high[1] - low[1]))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     layer = cv2.warpAffine(crop, shifted, box, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(_window(height, width), shifted, box, flags=flags)[..., None]
+    alpha = cv2.warpAffine(window(height, width), shifted, box, flags=flags)[..., None]
     part = picture[low[1] : high[1], low[0] : high[0]]
     part[:] = np.rint(part + alpha * (layer.astype(np.float32) - part))
 
@@ -48,15 +49,3 @@ def paste(picture: Picture, crop: Picture, to_crop: NDArray[np.float32]) -> None
 def to_bytes(picture: NDArray[Any]) -> Picture:
     """(3, H, W) in [0, 1] to (H, W, 3)."""
     return np.ascontiguousarray((picture * 255.0 + 0.5).astype(np.uint8).transpose(1, 2, 0))
-
-
-@lru_cache(maxsize=8)
-def _window(height: int, width: int) -> NDArray[np.float32]:
-    """1 in the middle, falling to 0 over the outer quarter, so that a crop leaves no seam."""
-
-    def ramp(n: int) -> NDArray[np.float64]:
-        edge = 1 - np.abs((np.arange(n) + 0.5) * 2 / n - 1)
-        return np.asarray((edge / 0.25 - 0.12).clip(0, 1))
-
-    flat = ramp(height)[:, None] * ramp(width)[None]
-    return np.asarray(flat * flat * (3 - 2 * flat), np.float32)

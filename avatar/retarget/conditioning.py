@@ -77,17 +77,23 @@ def conditioning(
     """
     pose = head_pose(driving, face_model().mean_shape)
     mouth, (right, left) = mouth_frame(driving, pose), eye_frames(driving, pose)
-    face_grid, mouth_grid, eye_grid = (_half_grid(size) for size in (FACE_SIZE, MOUTH_SIZE, EYE_SIZE))
-    places = [face_grid, mouth.to_picture(mouth_grid), right.to_picture(eye_grid), left.to_picture(eye_grid)]
-    eyes_of = source if eyes_source is None else eyes_source
-    flows = _flows([source, source if mouth_source is None else mouth_source, eyes_of, eyes_of], driving, places)
+    quarter, half = (pixel_grid(FACE_SIZE[0] // part, FACE_SIZE[1] // part) for part in (4, 2))
+    mouth_grid, eye_grid = (pixel_grid(size[0] // 2, size[1] // 2) for size in (MOUTH_SIZE, EYE_SIZE))
+    sources = [source, source if mouth_source is None else mouth_source, source if eyes_source is None else eyes_source]
+    different = list({id(landmarks): landmarks for landmarks in sources}.values())
+    warp = LandmarkWarp(different, driving)
+    places = [quarter, mouth.to_picture(mouth_grid), np.stack([eye.to_picture(eye_grid) for eye in (right, left)])]
+    face_flow, mouth_flow, eyes_flow = (
+        warp.at(at_places, next(i for i, other in enumerate(different) if other is landmarks))
+        for at_places, landmarks in zip(places, sources, strict=True)
+    )
     return {
-        "face_flow": flows[0],
+        "face_flow": _channels_first(_enlarged(face_flow, quarter, half)),
         "face_drawing": draw_face(driving),
-        "mouth_flow": flows[1],
+        "mouth_flow": _channels_first(mouth_flow),
         "mouth_drawing": draw_mouth(driving, mouth),
         "mouth_paste": mouth.inverse(),
-        "eyes_flow": np.stack(flows[2:]),
+        "eyes_flow": _channels_first(eyes_flow),
         "eyes_drawing": np.stack(
             [draw_eye(driving, right, at.RIGHT_EYE, at.RIGHT_IRIS, at.RIGHT_BROW),
              draw_eye(driving, left, at.LEFT_EYE, at.LEFT_IRIS, at.LEFT_BROW)]
@@ -154,17 +160,11 @@ def _fill(canvas: NDArray[np.uint8], points: Array, index: tuple[int, ...]) -> N
     cv2.fillPoly(canvas, [_fixed_point(points, index)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def _half_grid(size: tuple[int, int]) -> Array:
-    return pixel_grid(size[0] // 2, size[1] // 2)
+def _enlarged(flow: Array, coarse: Array, fine: Array) -> Array:
+    """A flow at the places `coarse` (h, w, 2), at the places `fine`. Splines are smooth: nothing is lost that shows."""
+    height, width = fine.shape[:2]
+    return np.asarray(cv2.resize(flow - coarse, (width, height), interpolation=cv2.INTER_LINEAR) + fine, np.float32)
 
 
-def _flows(sources: list[Array], driving: Array, places: list[Array]) -> list[Array]:
-    """One (2, h, w) flow per (h, w, 2) places, each into its own source. Equal sources share one spline."""
-    flows: list[Array] = [np.empty(0, np.float32)] * len(places)
-    for first in {id(source): source for source in sources}.values():
-        which = [i for i, source in enumerate(sources) if source is first]
-        found = LandmarkWarp(first, driving).at(np.concatenate([places[i].reshape(-1, 2) for i in which]))
-        parts = np.split(found, np.cumsum([places[i].size // 2 for i in which])[:-1])
-        for i, part in zip(which, parts, strict=True):
-            flows[i] = np.ascontiguousarray(part.reshape(places[i].shape).transpose(2, 0, 1))
-    return flows
+def _channels_first(flow: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(flow, -1, -3))

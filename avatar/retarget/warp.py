@@ -5,6 +5,7 @@ Source: F. L. Bookstein, "Principal Warps: Thin-Plate Splines and the Decomposit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -43,32 +44,41 @@ Array = NDArray[np.float32]
 class LandmarkWarp:
     """Backward warp: for a place in the driving picture, where to look in the source picture.
 
-    `source` and `driving` are (478, 2+) landmarks in [0, 1] of their crops. Places and results are (x, y) in [-1, 1],
-    the convention of grid_sample with align_corners=False.
+    `sources` is one face or several (T faces share the work), `driving` is one; each is (478, 2+) landmarks in [0, 1]
+    of its crop. Places and results are (x, y) in [-1, 1], the convention of grid_sample with align_corners=False.
     """
 
-    def __init__(self, source: Array, driving: Array) -> None:
-        border, smoothing = _border(), _smoothing()
-        ring_target, ring = _rings(source, driving)
-        control = np.concatenate([driving[WARP_CONTROL, :2], ring]).astype(np.float64) * 2 - 1
-        target = np.concatenate([source[WARP_CONTROL, :2], ring_target]).astype(np.float64) * 2 - 1
-        control, target = np.concatenate([control, border]), np.concatenate([target, border])
+    def __init__(self, sources: Array | Sequence[Array], driving: Array) -> None:
+        faces = [sources] if isinstance(sources, np.ndarray) else sources
+        border = _border()
+        control: NDArray[np.float64] = np.empty(0)
+        targets: list[NDArray[np.float64]] = []
+        for source in faces:
+            ring_target, ring = _rings(source, driving)
+            if not targets:  # the neck, which alone depends on the source, is the first one's
+                control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, ring * 2 - 1, border]).astype(np.float64)
+            targets.append(np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, ring_target * 2 - 1, border]))
         n = len(control)
-        squared = ((control[:, None] - control[None]) ** 2).sum(-1)
+        from_origin = (control * control).sum(1)
+        squared = from_origin[:, None] + from_origin - 2 * (control @ control.T)
         system = np.zeros((n + 3, n + 3))
-        system[:n, :n] = _kernel(squared) + np.diag(smoothing)
+        system[:n, :n] = _kernel(squared)
+        system[np.arange(n), np.arange(n)] = _smoothing()
         system[:n, n] = system[n, :n] = 1.0
         system[:n, n + 1 :] = control
         system[n + 1 :, :n] = control.T
-        right = np.zeros((n + 3, 2))
-        right[:n] = target - control  # displacement, so that smoothing pulls towards standing still
-        self._weights = np.linalg.solve(system, right).astype(np.float32)
+        right = np.zeros((n + 3, 2 * len(targets)))
+        # displacement, so that smoothing pulls towards standing still
+        right[:n] = np.concatenate([target - control for target in targets], axis=1)
+        weights = np.linalg.solve(system, right).astype(np.float32)
+        self._weights = np.split(weights, len(targets), axis=1)
         self._control = control.astype(np.float32)
 
-    def at(self, places: Array) -> Array:
-        """(..., 2) places in the driving picture to (..., 2) places in the source picture."""
+    def at(self, places: Array, source: int = 0) -> Array:
+        """(..., 2) places in the driving picture to (..., 2) places in the picture of the `source`-th source."""
+        weights = self._weights[source]
         flat = places.reshape(-1, 2).astype(np.float32)
-        moved = flat + self._weights[-3] + flat @ self._weights[-2:]
+        moved = flat + weights[-3] + flat @ weights[-2:]
         from_origin = (self._control * self._control).sum(1)
         for start in range(0, len(flat), _BLOCK):
             part = flat[start : start + _BLOCK]
@@ -76,7 +86,7 @@ class LandmarkWarp:
             squared = part @ (-2.0 * self._control.T)
             squared += from_origin
             squared += (part * part).sum(1)[:, None]
-            moved[start : start + _BLOCK] += _kernel(squared) @ self._weights[:-3]
+            moved[start : start + _BLOCK] += _kernel(squared) @ weights[:-3]
         return np.asarray(moved.reshape(places.shape), np.float32)
 
 
