@@ -1,132 +1,174 @@
-"""Choosing the backend: the order of preference, what is installed, and saying why."""
+"""Opening a network with the engine that suits this computer, and saying which runs and why."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
 
-from engines.engine import Engine, EngineDescription, EngineFailure
+from engines.backends import (
+    BACKENDS,
+    FP16_ON_CPU,
+    LABELS,
+    OWN_FILES,
+    Candidate,
+    Devices,
+    Say,
+    asked_for,
+    check_precision,
+    short_reason,
+)
+from engines.choice import Choice, choose
+from engines.engine import Engine, EngineDescription, EngineFailure, Unavailable
+from engines.measure import find_devices
 from engines.network import REMAKE, network_file, thread_count
+from engines.resilient import ResilientEngine, Rung
+
+LoadedFile = Callable[[], AbstractContextManager[Path]]
 
 
-class _Loader(Protocol):
-    def __call__(self, path: Path, threads: int | None, passed_over: Mapping[str, str] | None) -> Engine: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where a backend's engine is found, and how to bring the library that it needs."""
-
-    label: str
-    library: str
-    engine: str  # "module:class"
-    install: str
-    device: str | None = None  # "module:function" that says why there is no device to run on
-
-    def missing(self) -> str | None:
-        """Why the library or its device is not there, without the cost of importing the library. None: both are."""
-        if importlib.util.find_spec(self.library) is None:
-            return f"not installed ({self.install})"
-        if self.device is None:
-            return None
-        module, name = self.device.split(":")
-        return cast(str | None, getattr(importlib.import_module(module), name)())
-
-    def loader(self) -> _Loader:
-        """The engine's class. Raises EngineFailure when the library is missing or does not start."""
-        if reason := self.missing():
-            raise EngineFailure(f"{self.label}: {reason}")
-        module, name = self.engine.split(":")
-        try:
-            return cast(_Loader, getattr(importlib.import_module(module), name))
-        except (ImportError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise EngineFailure(f"{self.label}: installed, but does not start: {reason}") from error
-
-
-# In the order in which "auto" tries them.
-BACKENDS = {
-    "onnxruntime": Backend(
-        "ONNX Runtime", "onnxruntime", "engines.onnxruntime:OnnxRuntimeEngine", "pip install onnxruntime"
-    ),
-    "openvino": Backend("OpenVINO", "openvino", "engines.openvino:OpenVinoEngine", "pip install 'visavis[openvino]'"),
-    "tensorrt": Backend(
-        "TensorRT",
-        # either package will do
-        "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx",
-        "engines.tensorrt:TensorRtEngine",
-        "pip install 'visavis[tensorrt]'",
-        "engines.tensorrt_cuda:no_gpu",
-    ),
-}
+def on_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def available_backends() -> dict[str, str | None]:
-    """Every backend, with None where it is usable here, or else the reason why it is not. Imports each library."""
-    found: dict[str, str | None] = {}
-    for name, backend in BACKENDS.items():
-        try:
-            backend.loader()
-            found[name] = None
-        except EngineFailure as error:
-            found[name] = str(error).removeprefix(f"{backend.label}: ")
-    return found
+    """Every backend, with None where it is usable here, or else the reason why it is not.
+
+    Imports no library into this process: one that crashes is "not usable" like any other.
+    """
+    return {name: None if isinstance(found, Devices) else found for name, found in find_devices().items()}
 
 
-def open_engine(path: Path, backend: str = "auto", threads: int | None = None) -> Engine:
+def open_engine(
+    path: Path,
+    backend: str = "auto",
+    threads: int | None = None,
+    *,
+    precision: str = "auto",
+    folder: Path | None = None,
+    say: Say = on_stderr,
+    loaded: LoadedFile | None = None,
+) -> Engine:
     """Load the ONNX file at `path`.
 
-    backend: "auto" (the first of BACKENDS that loads it) or a name of BACKENDS, which then runs or fails.
+    backend: "auto", which goes on to the next when one fails, also while running; or a name of BACKENDS, with a device
+        where it is not the usual one ("onnxruntime:cuda"), which then runs or fails.
     threads: CPU threads of one inference; None leaves one core to the tracker.
-    Prints nothing; `explain(engine)` has the line. Raises EngineFailure.
+    precision: "auto", or one of PRECISIONS. Without a measurement, "auto" is "fp32".
+    folder: with "auto", all that could run the network is measured once, and remembered here. None measures nothing
+        and takes the first of BACKENDS that loads, as is right for a network that runs a few times.
+    say: gets one line when something is measured, and when an engine fails while running and another takes its place.
+    loaded: makes the file that is loaded in place of `path`, while it is being loaded: the same graph with a person's
+        own weights. What was measured for `path` holds for it. It has no variants, and nothing of it is kept.
+
+    `explain(engine)` says in one line what runs, and why. Raises EngineFailure.
     """
-    if backend != "auto" and backend not in BACKENDS:
-        raise EngineFailure(f"there is no engine '{backend}': choose auto, {', '.join(BACKENDS)}")
     path = network_file(path)
-    threads = thread_count(threads)
-    unusable: dict[str, str] = {}  # the library is missing or broken
-    failures: dict[str, str] = {}  # the library would not take the network
-    for name in BACKENDS if backend == "auto" else [backend]:
-        try:
-            load = BACKENDS[name].loader()
-        except EngineFailure as error:
-            if backend != "auto":
-                raise
-            unusable[name] = str(error).removeprefix(f"{BACKENDS[name].label}: ")
-            continue
-        tried = unusable | {other: f"could not load the network ({why})" for other, why in failures.items()}
-        passed_over = {
-            other: tried.get(other) or BACKENDS[other].missing() or _not_chosen(name, asked=backend)
-            for other in BACKENDS
-            if other != name
-        }
-        try:
-            return load(path, threads, passed_over)
-        except EngineFailure as error:
-            failures[name] = str(error).removeprefix(f"{path} could not be loaded by {BACKENDS[name].label}: ")
-    if not failures:
-        raise EngineFailure("no engine is usable: " + _listed(unusable))
-    raise EngineFailure(f"{path} could not be loaded by {_listed(failures)}{REMAKE}")
+    thread_count(threads)
+    check_precision(precision)
+    if loaded is not None and precision in OWN_FILES:
+        raise EngineFailure(f"{path.name} with own weights runs in fp32 or bf16 only, not in {precision}")
+    opened = partial(_opened, path=path, threads=threads, folder=folder, loaded=loaded)
+    if backend != "auto":
+        way = asked_for(backend, precision)
+        label = BACKENDS[way.backend].label
+        rungs = [Rung(way.backend, label, partial(opened, way), "")]
+        asked = f"not used, because {label} was asked for"
+        unusable = {name: one.missing() or asked for name, one in BACKENDS.items() if name != way.backend}
+    elif folder is None:
+        rungs, unusable = _in_order(precision, opened)
+    else:
+        choice = choose(path, threads, folder, say)
+        rungs, unusable = _by_speed(choice, precision, loaded is not None, opened)
+    named = path.name if loaded is None else f"{path.name} with own weights"
+    if not rungs and precision == "fp16":
+        raise EngineFailure(f"{path.name} cannot run in fp16 here: {FP16_ON_CPU}, and none is usable")
+    if not rungs and precision != "auto" and any(reason is None for reason in available_backends().values()):
+        raise EngineFailure(f"{path.name} cannot run in {precision} here: `visavis engines` says in what it can")
+    return ResilientEngine(named, rungs, unusable, say, partial(_refusal, path, unusable))
 
 
 def explain(engine: Engine) -> str:
-    """One line: which engine runs, and why the others do not."""
+    """One line: which engine runs, why, and why the others do not."""
     about: EngineDescription = engine.describe()
-    label = BACKENDS[about.backend].label if about.backend in BACKENDS else about.backend
     threads = f", {about.threads} thread{'s' if about.threads > 1 else ''}" if about.threads else ""
-    line = f"{about.model} runs on {label} {about.version} ({about.device}, {about.precision}{threads})"
+    where = f"{about.device}, {about.precision}{threads}"
+    line = f"{about.model} runs on {LABELS.get(about.backend, about.backend)} {about.version} ({where})"
+    line += f": {about.why}" if about.why else ""
     return f"{line}. {_listed(about.passed_over)}" if about.passed_over else line
 
 
-def _not_chosen(name: str, *, asked: str) -> str:
-    if asked != "auto":
-        return f"not used, because {BACKENDS[name].label} was asked for"
-    return f"usable, but {BACKENDS[name].label} comes first"
+def _in_order(precision: str, opened: Callable[[Candidate], Engine]) -> tuple[list[Rung], dict[str, str]]:
+    """The backends as they stand in BACKENDS, each on its usual device, and those that are not usable."""
+    rungs: list[Rung] = []
+    unusable: dict[str, str] = {}
+    for name, backend in BACKENDS.items():
+        way = Candidate(name, backend.device, precision.replace("auto", "fp32"))
+        if reason := backend.missing():
+            unusable[name] = reason
+        elif way.possible:
+            standing = f"usable, but {rungs[0].label} comes first" if rungs else ""
+            rungs.append(Rung(name, backend.label, partial(opened, way), standing))
+    return rungs, unusable
+
+
+def _by_speed(
+    choice: Choice, precision: str, personal: bool, opened: Callable[[Candidate], Engine]
+) -> tuple[list[Rung], dict[str, str]]:
+    """What was measured, the best first, and what is not usable."""
+    wanted = [
+        result
+        for result in choice.usable
+        if precision in ("auto", result.candidate.precision)
+        and not (personal and result.candidate.precision in OWN_FILES)
+    ]
+    fastest = min((result.ms or 0.0 for result in wanted), default=0.0)
+    rungs = []
+    for at, result in enumerate(wanted):
+        standing = why = f"{result.ms:.1f} ms"
+        if at == 0 and len(wanted) > 1 and result.ms == fastest:
+            why += f", the fastest of {len(wanted)}"
+        why += f" when measured on {choice.date}"
+        if at > 0 and result.ms is not None and wanted[0].ms is not None and result.ms < wanted[0].ms:
+            standing += ", too little faster for fewer digits"
+        way = result.candidate
+        rungs.append(Rung(way.name, way.label, partial(opened, way), standing, why))
+    failed = {result.candidate.name: result.reason for result in choice.results if result.ms is None}
+    return rungs, failed | choice.unusable
+
+
+def _opened(
+    way: Candidate, *, path: Path, threads: int | None, folder: Path | None, loaded: LoadedFile | None
+) -> Engine:
+    with nullcontext(way.file(path)) if loaded is None else loaded() as file:
+        try:
+            return way.open(file, threads, folder if loaded is None else None)
+        except Unavailable:
+            raise
+        except EngineFailure as error:
+            raise EngineFailure(short_reason(error, BACKENDS[way.backend].label, file)) from error
+
+
+def _refusal(path: Path, unusable: Mapping[str, str], failures: Mapping[str, EngineFailure]) -> EngineFailure:
+    """What to say when no engine loads the network."""
+    refused = {label: str(error) for label, error in failures.items() if not isinstance(error, Unavailable)}
+    refused |= {_label(name): why for name, why in unusable.items() if ":" in name}  # those that were tried
+    if refused:
+        return EngineFailure(f"{path} could not be loaded by {_listed(refused)}{REMAKE}")
+    missing = {label: str(error).removeprefix(f"{label}: ") for label, error in failures.items()}
+    if len(missing) == 1 and len(BACKENDS) == len(unusable) + 1:
+        return EngineFailure(_listed(missing))
+    return EngineFailure(
+        "no engine is usable: " + _listed({_label(name): why for name, why in unusable.items()} | missing)
+    )
+
+
+def _label(name: str) -> str:
+    """ "openvino:cpu:bf16" as "OpenVINO (cpu, bf16)"."""
+    return Candidate(*name.split(":")).label if name.count(":") == 2 else LABELS.get(name, name)
 
 
 def _listed(reasons: Mapping[str, str]) -> str:
-    return "; ".join(f"{BACKENDS[name].label if name in BACKENDS else name}: {why}" for name, why in reasons.items())
+    return "; ".join(f"{_label(name)}: {why}" for name, why in reasons.items())

@@ -1,4 +1,7 @@
-"""ONNX Runtime on the CPU: the engine that every installation has."""
+"""ONNX Runtime: the engine that every installation has. On the CPU, and where its build has more, on other devices.
+
+Of the devices, only the CPU has been run.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from engines.engine import EngineDescription, EngineFailure, Tensors
+from engines.backends import Devices
+from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.network import TensorSpec, checked, network_file, one_line, thread_count
 
 NUMPY_TYPES = {
@@ -27,17 +31,50 @@ NUMPY_TYPES = {
 PREAMBLE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/onnxruntime_src/\S+:\d+ .*?\) (?=\w)"
 )
+# device -> its provider, and what brings a build that has it
+# https://onnxruntime.ai/docs/execution-providers/
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", ""),
+    "cuda": ("CUDAExecutionProvider", "pip uninstall onnxruntime; pip install onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "pip uninstall onnxruntime; pip install onnxruntime-gpu"),
+    "directml": ("DmlExecutionProvider", "on Windows: pip uninstall onnxruntime; pip install onnxruntime-directml"),
+    "coreml": ("CoreMLExecutionProvider", "only macOS has it"),
+}
 FATAL_ONLY = 4  # what goes wrong is raised; the runtime need not print it as well
+
+
+def devices() -> Devices:
+    """The devices for which this build has a provider. Whether they are there shows when a network is loaded."""
+    built_in = ort.get_available_providers()
+    absent = {
+        device: f"not in this build of ONNX Runtime ({install})"
+        for device, (provider, install) in PROVIDERS.items()
+        if provider not in built_in
+    }
+    return Devices(ort.__version__, tuple(device for device in PROVIDERS if device not in absent), absent)
 
 
 class OnnxRuntimeEngine:
     """An ONNX file in ONNX Runtime. Implements engines.engine.Engine."""
 
-    def __init__(self, path: Path, threads: int | None = None, passed_over: Mapping[str, str] | None = None) -> None:
-        """Load `path`. `threads` None: all usable cores but one. Raises EngineFailure."""
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        folder: Path | None = None,
+    ) -> None:
+        """Load `path`. `threads` None: all usable cores but one.
+
+        device: of PROVIDERS. precision: what the file holds. folder: for the engines that "tensorrt" builds.
+        Raises EngineFailure.
+        """
         self._name = Path(path).name
         path = network_file(path)
         count = thread_count(threads)
+        provider = _provider(device)
         # On Windows the official builds report usage unless they are told not to.
         ort.disable_telemetry_events()
         options = ort.SessionOptions()
@@ -49,24 +86,31 @@ class OnnxRuntimeEngine:
         # Waiting threads that spin take the tracker's core. On 2 cores, with 2 threads at 25 frames/s, spinning won
         # 5 ms a frame when alone (15 against 19, for 127 % CPU against 78 %) and lost 40 when busy (80 against 40).
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if device == "directml":
+            options.enable_mem_pattern = False  # which DirectML does not take
+        settings: list[tuple[str, dict[str, str]]] = [(provider, _settings(device, folder))]
+        if device != "cpu":
+            settings.append((PROVIDERS["cpu"][0], {}))  # for the operators that the device lacks
         try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(str(path), options, providers=settings)
         except Exception as error:  # the binding raises a dozen unrelated types, RuntimeError and its own among them
             raise EngineFailure(f"{path} could not be loaded by ONNX Runtime: {_reason(error)}") from error
+        if provider not in session.get_providers():
+            raise Unavailable(f"ONNX Runtime: {provider} found no device or no driver")
+        session.disable_fallback()  # what fails is raised, and not done again on the CPU
         self._session: ort.InferenceSession | None = session
-        self._specs = {tensor.name: _spec(tensor, self._name) for tensor in session.get_inputs()}
+        self.specs = {tensor.name: _spec(tensor, self._name) for tensor in session.get_inputs()}
         self._output_names = [tensor.name for tensor in session.get_outputs()]
-        self.inputs = {name: spec.shape for name, spec in self._specs.items()}
+        self.inputs = {name: spec.shape for name, spec in self.specs.items()}
         self.outputs = {tensor.name: _shape(tensor) for tensor in session.get_outputs()}
-        precision = "fp16" if any(spec.dtype == np.float16 for spec in self._specs.values()) else "fp32"
         self._description = EngineDescription(
-            "onnxruntime", ort.__version__, "cpu", precision, self._name, count, dict(passed_over or {})
+            "onnxruntime", ort.__version__, device, precision, self._name, count if device == "cpu" else 0
         )
 
     def infer(self, inputs: Mapping[str, NDArray[np.generic]]) -> Tensors:
         if self._session is None:
             raise EngineFailure(f"{self._name}: this engine was closed")
-        feed = checked(self._specs, inputs, self._name)
+        feed = checked(self.specs, inputs, self._name)
         try:
             values = self._session.run(self._output_names, feed)
         except Exception as error:
@@ -78,6 +122,21 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         self._session = None
+
+
+def _provider(device: str) -> str:
+    """The name of the device's provider. Raises EngineFailure when this build lacks it."""
+    if device not in PROVIDERS:
+        raise Unavailable(f"ONNX Runtime: there is no device '{device}': choose {', '.join(PROVIDERS)}")
+    if reason := devices().absent.get(device):
+        raise Unavailable(f"ONNX Runtime: {device}: {reason}")
+    return PROVIDERS[device][0]
+
+
+def _settings(device: str, folder: Path | None) -> dict[str, str]:
+    if device == "tensorrt" and folder is not None:  # building takes long
+        return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder / "onnxruntime")}
+    return {}
 
 
 def _shape(tensor: ort.NodeArg) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""OpenVINO on the CPU: an extra (`pip install 'visavis[openvino]'`)."""
+"""OpenVINO on CPUs, and on Intel's GPUs and NPUs: an extra (`pip install 'visavis[openvino]'`).
+
+Of the devices, only the CPU has been run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import EngineDescription, EngineFailure, Tensors
+from engines.backends import Devices
+from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.network import TensorSpec, checked, network_file, one_line, thread_count
 
 # The package's model converter, which nothing here needs, starts a usage reporter on import.
@@ -33,43 +37,72 @@ if TYPE_CHECKING:
     from openvino import ConstOutput
 
 
+ABSENT = {
+    "cpu": "OpenVINO does not know this CPU",
+    "gpu": "OpenVINO sees no Intel GPU (its driver on Debian and Ubuntu: sudo apt-get install intel-opencl-icd)",
+    "npu": "OpenVINO sees no Intel NPU (its driver: https://github.com/intel/linux-npu-driver)",
+}
+# The numbers do not differ from machine to machine: where a CPU has bf16, OpenVINO would take it without being asked.
+HINTS = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
+
+
+def devices() -> Devices:
+    """The devices that OpenVINO sees: "cpu", "gpu" or "gpu.0", "gpu.1", …, "npu"."""
+    core = ov.Core()
+    seen = tuple(name.lower() for name in core.available_devices)
+    absent = {device: reason for device, reason in ABSENT.items() if not any(name.startswith(device) for name in seen)}
+    native = [name for name in seen if "BF16" in core.get_property(name.upper(), "OPTIMIZATION_CAPABILITIES")]
+    return Devices(_version(), seen, absent, tuple(name for name in native if name == "cpu"))
+
+
 class OpenVinoEngine:
     """An ONNX file in OpenVINO. Implements engines.engine.Engine."""
 
-    def __init__(self, path: Path, threads: int | None = None, passed_over: Mapping[str, str] | None = None) -> None:
-        """Load `path`. `threads` None: all usable cores but one. Raises EngineFailure."""
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        folder: Path | None = None,
+    ) -> None:
+        """Load `path`. `threads` None: all usable cores but one.
+
+        device: as of `devices`. precision: what the file holds, or "bf16" for a file of float32 numbers on a CPU that
+        computes in bfloat16. folder: for what is compiled for GPUs and NPUs. Raises EngineFailure.
+        """
         self._name = Path(path).name
         path = network_file(path)
-        count = thread_count(threads)
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": count,
+        count = thread_count(threads) if device == "cpu" else 0
+        settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
+        settings["INFERENCE_PRECISION_HINT"] = "f16" if device.startswith("npu") else HINTS[precision]
+        if device == "cpu":
+            settings["INFERENCE_NUM_THREADS"] = count
             # A thread that is pinned waits for its core while the tracker is on it.
-            "ENABLE_CPU_PINNING": False,
-            # bf16 would be taken where the CPU has it, and the numbers would differ from machine to machine.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
+            settings["ENABLE_CPU_PINNING"] = False
+        elif folder is not None:
+            settings["CACHE_DIR"] = str(folder / "openvino")
+        if device != "cpu":
+            _must_see(device)
         try:
             # Core.read_model would try its TensorFlow, Paddle and other readers on a file that is not ONNX.
             reader = FrontEndManager().load_by_framework("onnx")
-            compiled = ov.Core().compile_model(reader.convert(reader.load(str(path))), "CPU", settings)
+            compiled = ov.Core().compile_model(reader.convert(reader.load(str(path))), device.upper(), settings)
             self._request: ov.InferRequest | None = compiled.create_infer_request()
-            self._specs = {
+            self.specs = {
                 _name(port): TensorSpec.of(_shape(port), port.element_type.to_dtype()) for port in compiled.inputs
             }
-            self.inputs = {name: spec.shape for name, spec in self._specs.items()}
+            self.inputs = {name: spec.shape for name, spec in self.specs.items()}
             self.outputs = {_name(port): _shape(port) for port in compiled.outputs}
         except Exception as error:  # the binding raises RuntimeError, TypeError, ValueError and its own
             raise EngineFailure(f"{path} could not be loaded by OpenVINO: {one_line(error, PREAMBLE)}") from error
-        precision = "fp16" if any(spec.dtype == np.float16 for spec in self._specs.values()) else "fp32"
-        self._description = EngineDescription(
-            "openvino", ov.__version__.split("-")[0], "cpu", precision, self._name, count, dict(passed_over or {})
-        )
+        self._description = EngineDescription("openvino", _version(), device, precision, self._name, count)
 
     def infer(self, inputs: Mapping[str, NDArray[np.generic]]) -> Tensors:
         if self._request is None:
             raise EngineFailure(f"{self._name}: this engine was closed")
-        feed = checked(self._specs, inputs, self._name)
+        feed = checked(self.specs, inputs, self._name)
         try:
             # Not `infer`: with one thread, OpenVINO 2026.4 swallows errors there and hands out empty arrays.
             self._request.start_async(feed, share_inputs=True)
@@ -84,6 +117,19 @@ class OpenVinoEngine:
 
     def close(self) -> None:
         self._request = None
+
+
+def _version() -> str:
+    return str(ov.__version__).split("-")[0]
+
+
+def _must_see(device: str) -> None:
+    """Raises EngineFailure when there is no such device."""
+    seen = devices()
+    if device.partition(".")[0] not in ABSENT:
+        raise Unavailable(f"OpenVINO: there is no device '{device}': choose {', '.join(ABSENT)}")
+    if not any(name == device or name.startswith(device + ".") for name in seen.usable):
+        raise Unavailable(f"OpenVINO: {seen.absent.get(device, f'sees no {device}')}")
 
 
 def _shape(port: ConstOutput) -> tuple[int, ...]:

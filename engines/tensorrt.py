@@ -13,11 +13,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import EngineDescription, EngineFailure, Tensors
+from engines.backends import Devices, Say
+from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.network import REMAKE, TensorSpec, checked, network_file, one_line
 from engines.tensorrt_build import PREAMBLE, Library, dtype_of, library
-from engines.tensorrt_cache import Say, sound_or_none, stored_engine, write_checked
+from engines.tensorrt_cache import sound_or_none, stored_engine, write_checked
 from engines.tensorrt_cuda import Cuda
+
+
+def devices() -> Devices:
+    """The GPU. Raises EngineFailure when there is none, or no TensorRT that starts."""
+    return Devices(library(present_capability()).version, ("gpu",), {})
 
 
 class TensorRtEngine:
@@ -27,8 +33,8 @@ class TensorRtEngine:
         self,
         path: Path,
         threads: int | None = None,
-        passed_over: Mapping[str, str] | None = None,
         *,
+        device: str = "gpu",
         folder: Path | None = None,
         precision: str = "fp32",
         refit: Sequence[str] = (),
@@ -36,15 +42,18 @@ class TensorRtEngine:
     ) -> None:
         """Load `path`. `threads` means nothing on a GPU.
 
-        folder, precision, refit, say: as for `tensorrt_cache.stored_engine`. Raises EngineFailure.
+        device: "gpu", the first one. precision: "tf32", or what the file holds.
+        folder, refit, say: as for `tensorrt_cache.stored_engine`. Raises EngineFailure.
         """
+        if device != "gpu":
+            raise Unavailable(f"TensorRT: there is no device '{device}': choose gpu")
         self._name = Path(path).name
         path = network_file(path)
         self._cuda: Cuda | None = Cuda()
         self._kernels_path: Path | None = None
         try:
             self._library = library(self._cuda.capability)
-            self._load(path, folder, precision, refit, say)
+            self._load(path, folder, "tf32" if precision == "tf32" else "fp32", refit, say)
         except EngineFailure:
             self.close()
             raise
@@ -52,9 +61,7 @@ class TensorRtEngine:
             self.close()
             reason = one_line(error, PREAMBLE)
             raise EngineFailure(f"{path} could not be loaded by {self._library.label}: {reason}{REMAKE}") from error
-        self._description = EngineDescription(
-            "tensorrt", self._library.version, self._cuda.name, precision, self._name, 0, dict(passed_over or {})
-        )
+        self._description = EngineDescription("tensorrt", self._library.version, self._cuda.name, precision, self._name)
 
     def _load(self, path: Path, folder: Path | None, precision: str, refit: Sequence[str], say: Say) -> None:
         cuda, library = _alive(self._cuda, self._name), self._library
@@ -88,7 +95,7 @@ class TensorRtEngine:
     def _reserve(self, library: Library, cuda: Cuda) -> None:
         """Page-locked memory and memory on the GPU for each input and output."""
         trt, engine = library.module, self._engine
-        self._specs: dict[str, TensorSpec] = {}
+        self.specs: dict[str, TensorSpec] = {}
         self._host: Tensors = {}
         self._address: dict[str, int] = {}
         self.inputs: dict[str, tuple[int, ...]] = {}
@@ -102,7 +109,7 @@ class TensorRtEngine:
             if not self._context.set_tensor_address(name, self._address[name]):
                 raise EngineFailure(f"{self._name}: {library.label} does not take the tensor {name}")
             if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
-                self._specs[name] = spec
+                self.specs[name] = spec
                 self.inputs[name] = spec.shape
                 cuda.upload(self._address[name], host)
             else:
@@ -112,7 +119,7 @@ class TensorRtEngine:
     def infer(self, inputs: Mapping[str, NDArray[np.generic]]) -> Tensors:
         """As of Engine. An array that nobody can write to (no base, `writeable` False) is uploaded once only."""
         cuda = _alive(self._cuda, self._name)
-        feed = checked(self._specs, inputs, self._name)
+        feed = checked(self.specs, inputs, self._name)
         try:
             cuda.enter()
             for name, array in feed.items():

@@ -13,12 +13,13 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from engines.backends import Say
 from engines.network import TensorSpec, network_file
 from engines.tensorrt_build import Built, Library, build
 
@@ -26,8 +27,6 @@ MAGIC = b"VISAVIS\x00TRT\x00\x01"  # the last byte counts up when `build` makes 
 LENGTH = struct.Struct("<I")
 MAX_HEADER_BYTES = 1 << 20
 LOCK_POLL_S = 0.2
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,8 @@ def stored_engine(
     # A sound file is read without the lock: it was renamed into place whole.
     with suppress(_Unfit, FileNotFoundError, NotADirectoryError):
         return _read(path, key)
-    what = f"the engine of {onnx.name} for compute capability {capability}"
-    with _locked(path.with_suffix(".lock"), what, say) as writable:
+    doing = f"building the engine of {onnx.name} for compute capability {capability}"
+    with locked(path.with_suffix(".lock"), doing, "the engine is used from memory", say) as writable:
         try:
             return _read(path, key)  # another process may have built it while this one waited
         except (FileNotFoundError, NotADirectoryError):
@@ -241,13 +240,16 @@ def _from_json(rows: list[list[Any]]) -> dict[str, TensorSpec]:
 
 
 @contextmanager
-def _locked(path: Path, what: str, say: Say) -> Iterator[bool]:
-    """Hold the lock file `path`, waiting for whoever does. False: nothing can be written there, which is said."""
+def locked(path: Path, doing: str, otherwise: str, say: Say) -> Iterator[bool]:
+    """Hold the lock file `path`, waiting for whoever does. False: nothing can be written there, which is said.
+
+    doing: what the other process is about, then. otherwise: what happens where nothing can be written.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = path.open("ab")
     except OSError as error:
-        say(f"{path.parent} cannot be written to ({error.strerror}): the engine is used from memory")
+        say(f"{path.parent} cannot be written to ({error.strerror}): {otherwise}")
         yield False
         return
     with file:
@@ -258,7 +260,7 @@ def _locked(path: Path, what: str, say: Say) -> Iterator[bool]:
                 break
             except (BlockingIOError, PermissionError):
                 if not waiting:
-                    say(f"another process is building {what}: waiting for it")
+                    say(f"another process is {doing}: waiting for it")
                     waiting = True
                 time.sleep(LOCK_POLL_S)
             except OSError as error:

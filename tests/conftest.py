@@ -1,9 +1,27 @@
 """For the whole suite."""
 
 import os
+import tempfile
 
+import pytest
+
+from avatar.tracking.model_asset import tracker_model
 from avatar.trust.no_network import ALLOW_VARIABLE
 
 # Commands that run inside the test process would take its network away for all later tests. `test_no_network` and the
 # end-to-end tests run without this.
 os.environ.setdefault(ALLOW_VARIABLE, "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache() -> object:
+    """A cache for the tests alone: which engine is the fastest is measured in it once; the user's stays as it is."""
+    os.environ.setdefault("VISAVIS_TRACKER_MODEL", str(tracker_model()))
+    with tempfile.TemporaryDirectory(prefix="visavis-tests-") as folder:
+        before = os.environ.get("VISAVIS_CACHE")
+        os.environ["VISAVIS_CACHE"] = folder
+        yield folder
+        if before is None:
+            del os.environ["VISAVIS_CACHE"]
+        else:
+            os.environ["VISAVIS_CACHE"] = before

@@ -22,9 +22,10 @@ from avatar.learning.fast_losses import draw_regions, region_targets
 from avatar.learning.finetune import Examination, finetune, held_out_photos, verdict
 from avatar.learning.losses import ContentNet
 from avatar.learning.person_pairs import PersonPairs
-from avatar.learning.sheet import GENERATOR_INPUTS
 from avatar.live.renderer import Renderer
 from avatar.model.checkpoint import load_weights
+from avatar.model.example import layer_inputs
+from avatar.model.generator import LAYERS, LayerGenerator
 from avatar.model_files import model_file
 from avatar.retarget.driving import Driving
 from tests.clips import astronaut_avatar
@@ -144,16 +145,17 @@ def test_the_exported_weights_draw_what_torch_draws() -> None:
     with torch.no_grad():
         for parameter in tuning.averaged.parameters():
             parameter.mul_(1.02)
-    tuning.averaged.output_px = 512  # as exported
     avatar = replace(several(), weights=tuning.weights())
-    batch = {name: value[:1] for name, value in pairs.examination().items()}
+    live = LayerGenerator(generator.config)
+    live.load_state_dict(tuning.averaged.state_dict())
+    fed = layer_inputs(live)
     with torch.no_grad():
-        drawn = tuning.averaged(psi=tuning.averaged_psi, **{n: batch[n] for n in GENERATOR_INPUTS})
-    engine = open_generator(avatar, threads=1)
-    found = engine.infer({"psi": avatar.psi[None], **{name: batch[name].numpy() for name in GENERATOR_INPUTS}})
+        wanted = live(**fed)
+    engine = open_generator(avatar, "onnxruntime", threads=1)  # which has all digits
+    found = engine.infer({name: value.numpy() for name, value in fed.items()})
     engine.close()
-    for name, wanted in zip(("face", "mouth", "eyes"), drawn, strict=True):
-        assert np.abs(found[name] - wanted.numpy()).max() < 2e-3
+    for name, layer in zip(LAYERS, wanted, strict=True):
+        assert np.abs(found[name] - layer.numpy()).max() < 2e-3
 
 
 def test_a_loss_that_is_no_number_says_that_the_avatar_is_unchanged() -> None:

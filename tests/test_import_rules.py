@@ -16,6 +16,7 @@ MODULES = sorted(path for package in ("avatar", "engines", "export") for path in
 FORBIDDEN = [
     ("engines", "avatar"),
     ("engines", "export"),
+    ("engines", "torch"),
     ("avatar", "export"),
     ("avatar", "avatar.learning"),
     ("avatar", "torch"),
@@ -24,7 +25,8 @@ FORBIDDEN = [
 ]
 # and who may all the same, with the commands importing inside their functions
 ALLOWED = {
-    ("avatar", "export"): ("avatar.cli.export",),
+    ("engines", "torch"): ("engines.torch",),
+    ("avatar", "export"): ("avatar.cli.export", "avatar.identity.generator"),  # the latter for --engine torch alone
     ("avatar", "avatar.learning"): (
         "avatar.learning",
         "avatar.cli.train",
@@ -48,6 +50,7 @@ WITHOUT_TORCH = [
     "avatar.cli.dataset",
     "avatar.cli.doctor",
     "avatar.cli.drive",
+    "avatar.cli.engines",
     "avatar.cli.enroll",
     "avatar.cli.live",
     "avatar.cli.profile",
@@ -64,6 +67,7 @@ WITHOUT_TORCH = [
     "avatar.sources.camera",
     "avatar.tracking.face_landmarker",
     "engines",
+    "engines.trial",
 ]
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+
 
 def drive(
     name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
@@ -20,7 +22,8 @@ def drive(
     ] = False,
     size: Annotated[int, typer.Option(help="Side of the written picture in pixels, even.", min=64, max=2048)] = 512,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Let a video drive an avatar: every frame in is one frame out, at the same time, with the sound.
@@ -44,7 +47,9 @@ def drive(
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
     tracker = tracker_model_then_offline(console)
-    generator = open_generator(avatar, engine, threads=os.cpu_count())  # nothing overlaps
+    generator = open_generator(  # all cores: nothing overlaps
+        avatar, engine, threads=os.cpu_count(), precision=precision, say=say_on(console)
+    )
     console.print(explain(generator), soft_wrap=True)
     sigterm_as_ctrl_c()
     try:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+
 
 def live(
     name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
@@ -23,7 +25,8 @@ def live(
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures at the end as JSON.")] = False,
 ) -> None:
@@ -61,6 +64,8 @@ def live(
         size=picture_size,
         backend=engine,
         threads=threads,
+        precision=precision,
+        say=say_on(console),
     ) as session:
         console.print(session.engine_line, soft_wrap=True)
         with console.status(f"{camera} → {name} → {', '.join(to)}; Ctrl-C ends") as status:

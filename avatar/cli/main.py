@@ -20,6 +20,7 @@ COMMANDS = {
     "drive": (USE, "Let a video drive an avatar, into a video file."),
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
     "profile": (USE, "Measure the live loop on this computer."),
+    "engines": (USE, "See, measure and clean the inference engines of this computer."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
     "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
     "train": (MAKE, "Train the networks (needs the train extra)."),

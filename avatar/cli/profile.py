@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+
 
 def profile(
     name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
@@ -17,7 +19,8 @@ def profile(
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 10.0,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -45,7 +48,15 @@ def profile(
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     with (
         open_session(
-            avatar, tracker, source, [Memory()], size=picture_size, backend=engine, threads=threads
+            avatar,
+            tracker,
+            source,
+            [Memory()],
+            size=picture_size,
+            backend=engine,
+            threads=threads,
+            precision=precision,
+            say=say_on(console),
         ) as session,
         console.status(f"measuring for {seconds:.0f} s") as status,
     ):

@@ -5,32 +5,74 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import InputError
+from avatar.errors import InputError, VisavisError
 from avatar.identity.avatar import Avatar
 from avatar.model_files import model_file
-from engines import open_engine
-from engines.engine import Engine
+from avatar.paths import cache
+from engines import Engine, Say, on_stderr, open_engine
 
 GENERATOR = "fast/generator.onnx"
 
 
-def open_generator(avatar: Avatar, backend: str = "auto", threads: int | None = None) -> Engine:
-    """Open the avatar's generator. Raises InputError when its own weights do not fit the installed network."""
+def open_generator(
+    avatar: Avatar,
+    backend: str = "auto",
+    threads: int | None = None,
+    *,
+    precision: str = "auto",
+    say: Say = on_stderr,
+) -> Engine:
+    """Open the avatar's generator. Arguments and errors as of `engines.open_engine`; `backend` may also be "torch".
+
+    The engines are measured once with the shared network, which is remembered in `engine_folder()`. Nothing of a
+    person's own weights is kept there. Raises InputError when these do not fit the installed network.
+    """
     shared = model_file(GENERATOR)
-    if not avatar.fine_tuned:
-        return open_engine(shared, backend, threads=threads)
-    descriptor, path = tempfile.mkstemp(prefix="visavis-", suffix=".onnx")  # readable by its owner alone
+    if backend.partition(":")[0] == "torch":
+        return _torch_engine(avatar, shared, backend.partition(":")[2], precision, threads)
+
+    @contextmanager
+    def personal() -> Iterator[Path]:
+        descriptor, path = tempfile.mkstemp(prefix="visavis-", suffix=".onnx")  # readable by its owner alone
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(with_weights(shared, avatar.weights))
+            yield Path(path)
+        finally:
+            Path(path).unlink()
+
+    return open_engine(
+        shared,
+        backend,
+        threads,
+        precision=precision,
+        folder=engine_folder(),
+        say=say,
+        loaded=personal if avatar.fine_tuned else None,
+    )
+
+
+def engine_folder() -> Path:
+    """Where built engines lie, and what was measured: all of it can be made again."""
+    return cache() / "engines"
+
+
+def _torch_engine(avatar: Avatar, shared: Path, device: str, precision: str, threads: int | None) -> Engine:
+    """The network as torch runs it, for comparison. Raises VisavisError when torch is not installed."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(with_weights(shared, avatar.weights))
-        return open_engine(Path(path), backend, threads=threads)
-    finally:
-        Path(path).unlink()
+        from export.torch_engine import open_torch_engine
+    except ModuleNotFoundError as error:
+        raise VisavisError(f"--engine torch needs {error.name}: pip install 'visavis[train]'") from error
+    own = (weight_names(shared), avatar.weights) if avatar.fine_tuned else None
+    weights = model_file("fast/fast.safetensors")
+    return open_torch_engine(weights, device or None, precision.replace("auto", "fp32"), own, threads)
 
 
 def with_weights(network: Path, weights: NDArray[np.float32]) -> bytes:

@@ -19,7 +19,7 @@ from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Camera
 from avatar.tracking.face_landmarker import FaceTracker
-from engines import EngineDescription, explain
+from engines import Engine, EngineDescription, Say, explain, on_stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,18 @@ class Session:
     """A loop that is ready to run."""
 
     loop: LiveLoop
-    engine: EngineDescription
-    engine_line: str  # which engine runs, and why the others do not
     start_up_ms: dict[str, float]
+    generator: Engine
+
+    @property
+    def engine(self) -> EngineDescription:
+        """Of the engine that runs now: the next one takes over when one fails."""
+        return self.generator.describe()
+
+    @property
+    def engine_line(self) -> str:
+        """Which engine runs now, and why the others do not."""
+        return explain(self.generator)
 
 
 @contextmanager
@@ -42,8 +51,13 @@ def open_session(
     size: tuple[int, int] = (512, 512),
     backend: str = "auto",
     threads: int | None = None,
+    precision: str = "auto",
+    say: Say = on_stderr,
 ) -> Iterator[Session]:
-    """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the camera, at the end."""
+    """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the camera, at the end.
+
+    backend, threads, precision, say: as of `open_generator`. `say` is also called from the loop's own thread.
+    """
     start_up_ms: dict[str, float] = {}
     latency = LatencyRecorder(STAGES)
     with ExitStack() as parts:
@@ -52,13 +66,13 @@ def open_session(
         with _timed("tracker", start_up_ms):
             tracker = parts.enter_context(FaceTracker(tracker_model, "video"))
         with _timed("engine", start_up_ms):
-            engine = open_generator(avatar, backend, threads)
+            engine = open_generator(avatar, backend, threads, precision=precision, say=say)
             parts.callback(engine.close)
         with _timed("renderer", start_up_ms):
             renderer = Renderer(avatar, TimedEngine(engine, latency), canvas.square_px)
             retargeter = Retargeter(avatar)
         loop = LiveLoop(camera, tracker, retargeter, renderer, canvas, publishers, latency)
-        yield Session(loop, engine.describe(), explain(engine), start_up_ms)
+        yield Session(loop, start_up_ms, engine)
 
 
 @contextmanager

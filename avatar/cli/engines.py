@@ -1,0 +1,172 @@
+"""`visavis engines`, `visavis engines measure` and `visavis engines clean`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avatar.cli.engine_options import say_on
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from engines.choice import Choice
+
+engines = typer.Typer(
+    help="Which inference engines this computer has, which is the fastest, and what they keep.\n\n"
+    "Without a command: every engine with its devices, or what brings them; what was measured, and when; the kept "
+    "files.\n\nExamples: visavis engines --json\n\nvisavis engines measure\n\nvisavis engines clean",
+    invoke_without_command=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@engines.callback()
+def show(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from avatar.identity.generator import engine_folder
+    from engines.choice import remembered
+    from engines.kept import kept_files
+
+    backends = _backends()
+    folder = engine_folder()
+    lines: list[str] = []
+    choices = remembered(folder, lines.append)
+    files = kept_files(folder)
+    if as_json:
+        kept = [{"path": str(file.path), "bytes": file.size_bytes, "what": file.what} for file in files]
+        measured = [{**asdict(choice), "current": _current(choice)} for choice in choices]
+        print(json.dumps({"backends": backends, "measured": measured, "folder": str(folder), "files": kept}, indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("engine", "device", "", box=None, pad_edge=False)
+    for backend in backends:
+        title = f"{backend['label']} {backend['version'] or ''}".strip()
+        if backend["reason"]:
+            table.add_row(title, "", escape(backend["reason"]))
+        for device, reason in backend["devices"].items():
+            table.add_row(title, device, escape(reason) if reason else "[green]usable[/]")
+            title = ""
+        if backend["name"] == "torch" and backend["version"]:
+            table.add_row(title, "", "only for comparison: --engine torch")
+    console.print(table)
+    for choice in choices:
+        _print_choice(console, choice)
+    if not choices:
+        console.print("\nNothing was measured yet: the first `visavis live` does, or `visavis engines measure`.")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"\n{folder}: {len(files) or 'no'} file{'' if len(files) == 1 else 's'}", soft_wrap=True)
+    for file in files:
+        console.print(f"  {file.path.name}  {file.size_bytes / 1e6:.1f} MB, {file.what}", soft_wrap=True, markup=False)
+
+
+@engines.command()
+def measure(
+    threads: Annotated[int | None, typer.Option(help="CPU threads of one inference.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
+) -> None:
+    """Time every engine with the generator, and remember which is the fastest, in place of what was remembered.
+
+    Each runs in a process of its own: one that crashes is left out, with the reason.
+
+    Example: visavis engines measure
+    """
+    from rich.console import Console
+
+    from avatar.identity.generator import GENERATOR, engine_folder
+    from avatar.model_files import model_file
+    from engines.choice import FILE_NAME, choose
+
+    folder = engine_folder()
+    errors = Console(stderr=True, highlight=False)
+    (folder / FILE_NAME).unlink(missing_ok=True)
+    with errors.status("measuring"):
+        choice = choose(model_file(GENERATOR), threads, folder, say_on(errors), anew=True)
+    if as_json:
+        print(json.dumps(asdict(choice), indent=2))
+        return
+    _print_choice(Console(highlight=False), choice)
+
+
+@engines.command()
+def clean() -> None:
+    """Remove what the engines keep: built and compiled networks, and the memory of which is the fastest.
+
+    All of it is made again when it is needed. Avatars are not touched.
+
+    Example: visavis engines clean
+    """
+    from avatar.identity.generator import engine_folder
+    from engines.kept import remove_kept
+
+    folder = engine_folder()
+    files = remove_kept(folder)
+    size = sum(file.size_bytes for file in files) / 1e6
+    print(f"Removed {len(files)} file{'' if len(files) == 1 else 's'} ({size:.1f} MB) from {folder}.")
+
+
+def _backends() -> list[dict[str, Any]]:
+    """Every engine: its devices, each None where it is usable or else the reason; or why it is not usable at all."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from engines.backends import BACKENDS, Devices
+    from engines.measure import find_devices
+
+    rows: list[dict[str, Any]] = []
+    for name, found in find_devices().items():
+        row: dict[str, Any] = {"name": name, "label": BACKENDS[name].label, "version": None, "reason": None}
+        if isinstance(found, Devices):
+            row |= {"version": found.version, "devices": dict.fromkeys(found.usable) | found.absent}
+        else:
+            row |= {"reason": found, "devices": {}}
+        rows.append(row)
+    row = {"name": "torch", "label": "torch", "version": None, "reason": None, "devices": {}}
+    try:  # not imported: that takes seconds
+        row["version"] = version("torch")
+    except PackageNotFoundError:
+        row["reason"] = "not installed (pip install 'visavis[train]')"
+    return [*rows, row]
+
+
+def _current(choice: Choice) -> bool:
+    """Whether nothing that the choice depends on has changed."""
+    from avatar.identity.generator import GENERATOR
+    from avatar.model_files import model_file
+    from engines.choice import choice_key
+
+    return choice.key == choice_key(model_file(GENERATOR), int(choice.key.get("threads", 0)))
+
+
+def _print_choice(console: Console, choice: Choice) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    threads = choice.key.get("threads")
+    note = "" if _current(choice) else "; something has changed since, so it will be measured again"
+    console.print(
+        f"\n{choice.model}, {threads} threads, measured {choice.measured}{note}", soft_wrap=True, markup=False
+    )
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    for at, result in enumerate(choice.results):
+        time = "" if result.ms is None else f"{result.ms:.1f} ms"
+        mark = "[green]runs[/]" if at == 0 else escape(result.reason)
+        table.add_row(escape(result.candidate.label), time, mark)
+    console.print(table)

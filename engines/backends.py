@@ -1,0 +1,197 @@
+"""The backends: what each needs, on which devices it runs, and opening a network with one of them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol, cast
+
+from engines.engine import Engine, EngineFailure, Unavailable
+from engines.network import REMAKE, TensorSpec
+
+Say = Callable[[str], None]
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+OWN_FILES = ("fp16", "int8")  # precisions that are written into the network: NAME.fp16.onnx lies beside NAME.onnx
+FP16_ON_CPU = "fp16 is for GPUs and NPUs"
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What a backend's library finds on this computer."""
+
+    version: str
+    usable: tuple[str, ...]  # "cpu" first where it is one
+    absent: dict[str, str]  # device -> why it cannot be used, and what brings it
+    bf16: tuple[str, ...] = ()  # those of `usable` that compute in bfloat16 by themselves
+
+
+class LoadedEngine(Engine, Protocol):
+    """An engine of one backend, with the dtypes of its inputs."""
+
+    specs: dict[str, TensorSpec]
+
+
+class _Loader(Protocol):
+    def __call__(
+        self, path: Path, threads: int | None, *, device: str, precision: str, folder: Path | None
+    ) -> LoadedEngine: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a backend's engine is found, and how to bring the library that it needs."""
+
+    label: str
+    library: str
+    engine: str  # "module:class"; the module also has `devices()`
+    install: str
+    device: str  # where it runs when nothing was measured
+    no_device: str | None = None  # "module:function" that says why there is no device to run on
+
+    def missing(self) -> str | None:
+        """Why the library or its device is not there, without the cost of importing the library. None: both are."""
+        if importlib.util.find_spec(self.library) is None:
+            return f"not installed ({self.install})"
+        if self.no_device is None:
+            return None
+        return cast(str | None, _named(self.no_device)())
+
+    def loader(self) -> _Loader:
+        """The engine's class. Raises Unavailable when the library is missing or does not start."""
+        return cast(_Loader, self._started(self.engine))
+
+    def devices(self) -> Devices:
+        """The devices. Imports the library. Raises Unavailable as `loader` does."""
+        return cast(Callable[[], Devices], self._started(self.engine.split(":")[0] + ":devices"))()
+
+    def _started(self, name: str) -> object:
+        if reason := self.missing():
+            raise Unavailable(f"{self.label}: {reason}")
+        try:
+            return _named(name)
+        except (ImportError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise Unavailable(f"{self.label}: installed, but does not start: {reason}") from error
+
+
+# In the order in which "auto" tries them where nothing was measured.
+BACKENDS = {
+    "onnxruntime": Backend(
+        "ONNX Runtime", "onnxruntime", "engines.onnxruntime:OnnxRuntimeEngine", "pip install onnxruntime", "cpu"
+    ),
+    "openvino": Backend(
+        "OpenVINO", "openvino", "engines.openvino:OpenVinoEngine", "pip install 'visavis[openvino]'", "cpu"
+    ),
+    "tensorrt": Backend(
+        "TensorRT",
+        # either package will do
+        "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx",
+        "engines.tensorrt:TensorRtEngine",
+        "pip install 'visavis[tensorrt]'",
+        "gpu",
+        "engines.tensorrt_cuda:no_gpu",
+    ),
+}
+LABELS = {name: backend.label for name, backend in BACKENDS.items()} | {"torch": "torch"}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a network on this computer."""
+
+    backend: str  # of BACKENDS
+    device: str
+    precision: str  # of PRECISIONS
+
+    @property
+    def name(self) -> str:
+        return f"{self.backend}:{self.device}:{self.precision}"
+
+    @property
+    def label(self) -> str:
+        return f"{BACKENDS[self.backend].label} ({self.device}, {self.precision})"
+
+    @property
+    def possible(self) -> bool:
+        """Whether such a device computes in such a precision at all, as far as is known without looking."""
+        if self.device == "cpu":
+            return self.precision != "fp16" and (self.precision != "bf16" or self.backend == "openvino")
+        return self.precision != "bf16"
+
+    def file(self, network: Path) -> Path:
+        """The file to load: the network itself, or its variant of this precision."""
+        return variant(network, self.precision)
+
+    def open(self, path: Path, threads: int | None, folder: Path | None) -> LoadedEngine:
+        """Load the file at `path`. folder: for what the backend compiles; None keeps nothing. Raises EngineFailure."""
+        load = BACKENDS[self.backend].loader()
+        return load(path, threads, device=self.device, precision=self.precision, folder=folder)
+
+
+def variant(network: Path, precision: str) -> Path:
+    """generator.onnx → generator.int8.onnx; the network itself where the precision is no matter of the file."""
+    return network.with_suffix(f".{precision}.onnx") if precision in OWN_FILES else network
+
+
+def candidates(network: Path, backend: str, devices: Devices) -> list[Candidate]:
+    """The ways in which `backend` can run the network, its exact numbers first. Only files that exist are offered."""
+    found = []
+    for device in devices.usable:
+        on_cpu, on_npu = device == "cpu", device.startswith("npu")
+        wanted = ["int8"] if on_cpu else ["fp16", "int8"] if on_npu else ["fp32", "fp16", "int8"]
+        wanted = (["fp32", "bf16"] if device in devices.bf16 else ["fp32"]) + wanted if on_cpu else wanted
+        found += [
+            Candidate(backend, device, precision)
+            for precision in wanted
+            if precision not in OWN_FILES or variant(network, precision).is_file()
+        ]
+    return found
+
+
+def asked_for(backend: str, precision: str) -> Candidate:
+    """The candidate that a person named, as in "openvino" or "onnxruntime:cuda". Raises EngineFailure."""
+    name, _, device = backend.partition(":")
+    if name not in BACKENDS:
+        raise EngineFailure(f"there is no engine '{name}': choose auto, {', '.join(BACKENDS)}")
+    chosen = Candidate(name, device or BACKENDS[name].device, check_precision(precision).replace("auto", "fp32"))
+    if not chosen.possible:
+        why = FP16_ON_CPU if chosen.precision == "fp16" else "bf16 is for OpenVINO on CPUs that have it"
+        raise EngineFailure(f"{chosen.label}: {why}: choose fp32")
+    return chosen
+
+
+def check_precision(precision: str) -> str:
+    """`precision`, once it is known. Raises EngineFailure."""
+    if precision != "auto" and precision not in PRECISIONS:
+        raise EngineFailure(f"there is no precision '{precision}': choose auto, {', '.join(PRECISIONS)}")
+    return precision
+
+
+def installed_versions() -> dict[str, str]:
+    """Package -> version of all that a choice depends on, without importing any of it."""
+    found = {}
+    for package in (
+        "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "openvino",
+        "tensorrt", "tensorrt-rtx",
+    ):  # fmt: skip
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _named(name: str) -> Callable[..., object]:
+    module, attribute = name.split(":")
+    return cast(Callable[..., object], getattr(importlib.import_module(module), attribute))
+
+
+def short_reason(error: EngineFailure, label: str, path: Path) -> str:
+    """The message without what the line around it says anyway."""
+    text = str(error).removeprefix(f"{label}: ").removesuffix(REMAKE)
+    return re.sub(rf"^\S*{re.escape(path.name)} could not be loaded by {re.escape(label)}: ", "", text)
