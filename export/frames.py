@@ -1,0 +1,130 @@
+"""Real frames: what the networks are fed for real faces, and the pictures that their outputs make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.retarget.assemble import Assembler, texture_at
+from avatar.retarget.compose import compose, to_bytes
+from avatar.retarget.conditioning import conditioning, draw_face
+from avatar.retarget.landmark_image import draw_landmarks
+from engines.engine import Tensors
+
+Array = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+Shapes = Mapping[str, tuple[int, ...]]
+Run = Callable[[Tensors], Mapping[str, NDArray[np.generic]]]
+
+TEXTURE_PX = 256  # of the portraits that `fast` was trained with
+IDENTICAL_DB = 99.0  # stands for two equal pictures
+
+
+@dataclass(frozen=True)
+class RealFrame:
+    """One person's portrait and the pose and expression in which it is drawn."""
+
+    person: str
+    portrait: Picture  # (S, S, 3) crop
+    landmarks: Array  # (478, 3) of the portrait, in [0, 1] of it
+    driving: Array  # (478, 3) of the frame, likewise
+
+    @cached_property
+    def conditioning(self) -> dict[str, Array]:
+        return conditioning(self.landmarks, self.driving)
+
+    def photo(self, shapes: Shapes) -> Tensors:
+        """The portrait as an embedder with these inputs takes it."""
+        side = shapes["picture"][-1]
+        drawn = shapes["drawing"][-1]
+        full = drawn == side  # `fast` draws at half the picture's side, in channels of its own
+        drawing = draw_landmarks(self.landmarks, side) / np.float32(255) if full else draw_face(self.landmarks)
+        return {"picture": _texture(self.portrait, side)[None], "drawing": np.asarray(drawing, np.float32)[None]}
+
+
+class Scene:
+    """Frames with each person's ψ, as a generator with given inputs is fed. Every batch is full: the last repeats."""
+
+    def __init__(self, frames: Sequence[RealFrame], psi: Mapping[str, Array]) -> None:
+        """psi: person -> (1, P)."""
+        self.frames, self.psi = list(frames), dict(psi)
+
+    def fed(self, shapes: Shapes) -> list[Tensors]:
+        """One dictionary of inputs per batch."""
+        rows = [self._row(frame, shapes) for frame in self.frames]
+        size = shapes["psi"][0]
+        parts = [[rows[min(i, len(rows) - 1)] for i in range(at, at + size)] for at in range(0, len(rows), size)]
+        return [{name: np.concatenate([row[name] for row in part]) for name in shapes} for part in parts]
+
+    def pictures(self, outputs: Sequence[Mapping[str, NDArray[np.generic]]]) -> list[Picture]:
+        """The frames' pictures from a generator's outputs, in the order of `fed`."""
+        rows = [{name: value[i] for name, value in part.items()} for part in outputs for i in range(_rows(part))]
+        return [_picture(frame, row) for frame, row in zip(self.frames, rows, strict=False)]
+
+    def drawn(self, run: Run, shapes: Shapes) -> list[Picture]:
+        return self.pictures([run(fed) for fed in self.fed(shapes)])
+
+    def _row(self, frame: RealFrame, shapes: Shapes) -> Tensors:
+        psi = self.psi[frame.person]
+        if "face_texture" in shapes:
+            return {"psi": psi} | _layer_row(frame)
+        if "source" in shapes:
+            texture = _texture(frame.portrait, shapes["source"][-1])[None]
+            flows = {name: frame.conditioning[name][None] for name in shapes if name in frame.conditioning}
+            return {"psi": psi, "source": texture, "mouth_source": texture, "eyes_source": texture, **flows}
+        drawing = draw_landmarks(frame.driving, shapes["drawing"][-1]) / np.float32(255)
+        return {"psi": psi, "drawing": np.asarray(drawing, np.float32)[None]}
+
+
+def psnr_db(pictures: Sequence[Picture], reference: Sequence[Picture]) -> tuple[float, float]:
+    """(over all pictures, of the worst) peak signal to noise ratio."""
+    errors = [
+        float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+        for a, b in zip(pictures, reference, strict=True)
+    ]
+    return _decibels(float(np.mean(errors))), _decibels(max(errors))
+
+
+def _decibels(error: float) -> float:
+    return min(IDENTICAL_DB, float(10 * np.log10(255**2 / error))) if error > 0 else IDENTICAL_DB
+
+
+def _layer_row(frame: RealFrame) -> Tensors:
+    fed = {name: value for name, value in frame.conditioning.items() if not name.endswith("_paste")}
+    small = _resized(frame.portrait, TEXTURE_PX)
+    for region in ("face", "mouth"):
+        fed[f"{region}_texture"] = texture_at(small, fed[f"{region}_flow"])
+    fed["eyes_texture"] = np.stack([texture_at(small, flow) for flow in fed["eyes_flow"]])
+    return {name: value[None] for name, value in fed.items()}
+
+
+def _picture(frame: RealFrame, row: Mapping[str, NDArray[np.generic]]) -> Picture:
+    # what is no number would be drawn as anything: draw it black
+    finite = {name: np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) for name, value in row.items()}
+    if "face_warp" in finite:
+        portraits = dict.fromkeys(("face", "mouth", "eyes"), frame.portrait)
+        return Assembler(len(frame.portrait)).assemble(finite, portraits, frame.conditioning)
+    if "face" in finite:
+        return compose(finite, frame.conditioning)
+    return to_bytes(finite["picture"])
+
+
+def _rows(outputs: Mapping[str, NDArray[np.generic]]) -> int:
+    return len(next(iter(outputs.values())))
+
+
+def _texture(portrait: Picture, side: int) -> Array:
+    small = _resized(portrait, side)
+    return np.ascontiguousarray(small.transpose(2, 0, 1), np.float32) / np.float32(255)
+
+
+def _resized(picture: Picture, side: int) -> Picture:
+    if len(picture) == side:
+        return picture
+    method = cv2.INTER_AREA if len(picture) > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.uint8)
