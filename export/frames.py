@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.assemble import Assembler, texture_at
+from avatar.retarget.assemble import REGIONS, Assembler, generator_inputs
 from avatar.retarget.compose import compose, to_bytes
 from avatar.retarget.conditioning import conditioning, draw_face
 from avatar.retarget.landmark_image import draw_landmarks
@@ -72,7 +72,8 @@ class Scene:
     def _row(self, frame: RealFrame, shapes: Shapes) -> Tensors:
         psi = self.psi[frame.person]
         if "face_texture" in shapes:
-            return {"psi": psi} | _layer_row(frame)
+            small = _resized(frame.portrait, TEXTURE_PX)
+            return {"psi": psi, **generator_inputs(frame.conditioning, dict.fromkeys(REGIONS, small))}
         if "source" in shapes:
             texture = _texture(frame.portrait, shapes["source"][-1])[None]
             flows = {name: frame.conditioning[name][None] for name in shapes if name in frame.conditioning}
@@ -94,20 +95,11 @@ def _decibels(error: float) -> float:
     return min(IDENTICAL_DB, float(10 * np.log10(255**2 / error))) if error > 0 else IDENTICAL_DB
 
 
-def _layer_row(frame: RealFrame) -> Tensors:
-    fed = {name: value for name, value in frame.conditioning.items() if not name.endswith("_paste")}
-    small = _resized(frame.portrait, TEXTURE_PX)
-    for region in ("face", "mouth"):
-        fed[f"{region}_texture"] = texture_at(small, fed[f"{region}_flow"])
-    fed["eyes_texture"] = np.stack([texture_at(small, flow) for flow in fed["eyes_flow"]])
-    return {name: value[None] for name, value in fed.items()}
-
-
 def _picture(frame: RealFrame, row: Mapping[str, NDArray[np.generic]]) -> Picture:
     # what is no number would be drawn as anything: draw it black
     finite = {name: np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) for name, value in row.items()}
-    if "face_warp" in finite:
-        portraits = dict.fromkeys(("face", "mouth", "eyes"), frame.portrait)
+    if "face_offset" in finite:
+        portraits = dict.fromkeys(REGIONS, frame.portrait)
         return Assembler(len(frame.portrait)).assemble(finite, portraits, frame.conditioning)
     if "face" in finite:
         return compose(finite, frame.conditioning)

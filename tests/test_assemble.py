@@ -14,8 +14,9 @@ from avatar.model.blocks import sample, upsample
 from avatar.model.checkpoint import load_weights
 from avatar.model.example import example_inputs, layer_inputs
 from avatar.model.generator import LAYERS, LayerGenerator
+from avatar.model.generator import flow_stretch as stretch_in_training
 from avatar.model_files import model_file
-from avatar.retarget.assemble import Assembler, texture_at
+from avatar.retarget.assemble import REGIONS, Assembler, flow_stretch, generator_inputs, texture_at
 from avatar.retarget.compose import compose
 from avatar.retarget.driving import Driving
 from tests.clips import astronaut_avatar
@@ -37,14 +38,17 @@ def flat_layers(keep: float, added: float) -> dict[str, NDArray[np.float32]]:
     """Nothing moves; everywhere the same share is kept and the same grey is added."""
     layers = {}
     for name, ahead in (("face", ()), ("mouth", ()), ("eyes", (2,))):
-        layers[f"{name}_warp"] = np.broadcast_to(standing_still(16), (*ahead, 2, 16, 16)).copy()
+        layers[f"{name}_offset"] = np.zeros((*ahead, 2, 16, 16), np.float32)
         layers[f"{name}_keep"] = np.full((*ahead, 1, 32, 32), keep, np.float32)
         layers[f"{name}_added"] = np.full((*ahead, 3, 32, 32), added, np.float32)
     return layers
 
 
-def pastes(mouth: NDArray[np.float32], eyes: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    return {"mouth_paste": mouth, "eyes_paste": np.stack([eyes, eyes])}
+def places(mouth: NDArray[np.float32], eyes: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Mouth and eyes at these places of the picture; everything comes from where it goes."""
+    still = standing_still(16)
+    flows = {"face_flow": still, "mouth_flow": still, "eyes_flow": np.stack([still, still])}
+    return {**flows, "mouth_paste": mouth, "eyes_paste": np.stack([eyes, eyes])}
 
 
 def test_at_the_size_of_training_it_is_the_picture_of_training() -> None:
@@ -52,23 +56,23 @@ def test_at_the_size_of_training_it_is_the_picture_of_training() -> None:
     portrait = (example_inputs(load_weights(model_file("fast/fast.safetensors"))[0].config)["source"][0] * 255).round()
     generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
     fed = {name: value for name, value in example_inputs(generator.config).items() if name != "source_drawing"}
-    places = {name: fed.pop(name)[0].numpy() for name in ("mouth_paste", "eyes_paste")}
+    frame = {name: value[0].numpy() for name, value in fed.items()}
+    for name in ("mouth_paste", "eyes_paste"):
+        del fed[name]
     fed |= dict.fromkeys(("source", "mouth_source", "eyes_source"), portrait[None] / 255)
-    given = layer_inputs(generator)
     picture = portrait.permute(1, 2, 0).numpy().astype(np.uint8)
-    for region in ("face", "mouth"):
-        given[f"{region}_texture"] = torch.from_numpy(texture_at(picture, fed[f"{region}_flow"][0].numpy()))[None]
-    eyes = [texture_at(picture, flow) for flow in fed["eyes_flow"][0].numpy()]
-    given["eyes_texture"] = torch.from_numpy(np.stack(eyes))[None]
+    given = {"psi": layer_inputs(generator)["psi"]}
+    seen = generator_inputs(frame, dict.fromkeys(REGIONS, picture))
+    given |= {name: torch.from_numpy(value) for name, value in seen.items()}
     live = LayerGenerator(generator.config)
     live.load_state_dict(generator.state_dict())
     with torch.no_grad():
         whole = generator(psi=given["psi"], **fed)
         layers = live(**given)
-    drawn = {name: part[0].numpy() for name, part in zip(("face", "mouth", "eyes"), whole, strict=True)}
-    trained = compose(drawn, places)
+    drawn = {name: part[0].numpy() for name, part in zip(REGIONS, whole, strict=True)}
+    trained = compose(drawn, frame)
     named = {name: layer[0].numpy() for name, layer in zip(LAYERS, layers, strict=True)}
-    found = Assembler(256).assemble(named, dict.fromkeys(("face", "mouth", "eyes"), picture), places)
+    found = Assembler(256).assemble(named, dict.fromkeys(REGIONS, picture), frame)
     assert psnr(found, trained) > 40
 
 
@@ -78,6 +82,14 @@ def test_the_generator_sees_what_it_saw_in_training() -> None:
     wanted = sample(picture[None] / 255, upsample(fed["mouth_flow"], 2))[0].numpy()
     found = texture_at(picture.permute(1, 2, 0).contiguous().numpy(), fed["mouth_flow"][0].numpy())
     assert found.shape == (3, 64, 96) and np.abs(found - wanted).max() < 0.02
+
+
+def test_stretch_is_what_it_was_in_training() -> None:
+    fed = example_inputs(load_weights(model_file("fast/fast.safetensors"))[0].config)
+    torn = np.random.default_rng(5).normal(0, 1, (2, 2, 16, 24)).astype(np.float32)  # both ends of what is clipped
+    for flow in (fed["face_flow"].numpy(), fed["eyes_flow"][0].numpy(), torn):
+        wanted = stretch_in_training(torch.from_numpy(flow)).numpy()
+        assert np.allclose(flow_stretch(flow), wanted, atol=1e-4) and flow_stretch(flow).dtype == np.float32
 
 
 def test_a_larger_output_is_the_same_picture_with_more_detail() -> None:
@@ -94,9 +106,9 @@ def test_a_larger_output_is_the_same_picture_with_more_detail() -> None:
 
 
 def test_what_is_kept_and_what_is_added_go_everywhere_and_never_overflow() -> None:
-    portraits = dict.fromkeys(("face", "mouth", "eyes"), np.full((64, 64, 3), 100, np.uint8))
+    portraits = dict.fromkeys(REGIONS, np.full((64, 64, 3), 100, np.uint8))
     for keep, added, value in ((1.0, 0.0, 100), (0.5, 0.1, 76), (0.0, 1.2, 255), (0.5, -0.9, 0)):
-        found = Assembler(64).assemble(flat_layers(keep, added), portraits, pastes(IDENTITY, IDENTITY))
+        found = Assembler(64).assemble(flat_layers(keep, added), portraits, places(IDENTITY, IDENTITY))
         assert np.abs(found.astype(int) - value).max() <= 1
 
 
@@ -105,7 +117,7 @@ def test_regions_come_from_their_own_portraits_and_fade_out_at_their_border() ->
         name: np.full((64, 64, 3), value, np.uint8) for name, value in (("face", 0), ("mouth", 200), ("eyes", 0))
     }
     half = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]], np.float32)  # the middle half of the picture
-    found = Assembler(64).assemble(flat_layers(1.0, 0.0), portraits, pastes(half, FAR))[..., 0]
+    found = Assembler(64).assemble(flat_layers(1.0, 0.0), portraits, places(half, FAR))[..., 0]
     assert (found[28:36, 28:36] == 200).all() and not found[:15].any() and not found[:, :15].any()
     border = found[32, 16:32].astype(int)
     assert (np.diff(border) >= 0).all() and 0 < border[2] < 200
@@ -113,9 +125,9 @@ def test_regions_come_from_their_own_portraits_and_fade_out_at_their_border() ->
 
 def test_pictures_are_the_callers_to_keep() -> None:
     assembler = Assembler(64)
-    portraits = dict.fromkeys(("face", "mouth", "eyes"), np.full((64, 64, 3), 100, np.uint8))
-    first = assembler.assemble(flat_layers(1.0, 0.0), portraits, pastes(IDENTITY, FAR))
-    assembler.assemble(flat_layers(0.0, 0.0), portraits, pastes(IDENTITY, FAR))
+    portraits = dict.fromkeys(REGIONS, np.full((64, 64, 3), 100, np.uint8))
+    first = assembler.assemble(flat_layers(1.0, 0.0), portraits, places(IDENTITY, FAR))
+    assembler.assemble(flat_layers(0.0, 0.0), portraits, places(IDENTITY, FAR))
     assert (first == 100).all()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.identity.avatar import Avatar
-from avatar.retarget.assemble import Assembler, texture_at
+from avatar.retarget.assemble import Assembler, generator_inputs
 from avatar.retarget.conditioning import conditioning
 from avatar.retarget.driving import Driving
 from avatar.retarget.portrait_choice import PortraitChoice
@@ -48,17 +48,13 @@ class Renderer:
         """The picture (size_px, size_px, 3) for one frame. Raises EngineFailure when the engine fails."""
         chosen = self._choice.choose(driving.landmarks)
         source, mouth, eyes = chosen["face"], chosen["mouth"], chosen["eyes"]
-        fed = conditioning(self._landmarks[source], driving.landmarks, self._landmarks[mouth], self._landmarks[eyes])
-        pastes = {name: fed.pop(name) for name in ("mouth_paste", "eyes_paste")}
+        frame = conditioning(self._landmarks[source], driving.landmarks, self._landmarks[mouth], self._landmarks[eyes])
         large, small = {}, {}
         large["face"], small["face"] = self._faded(source, driving.capture_ns)
         large["mouth"], small["mouth"] = self._match("mouth", mouth, source)
         large["eyes"], small["eyes"] = self._match("eyes", eyes, source)
-        fed["face_texture"] = texture_at(small["face"], fed["face_flow"])
-        fed["mouth_texture"] = texture_at(small["mouth"], fed["mouth_flow"])
-        fed["eyes_texture"] = np.stack([texture_at(small["eyes"], flow) for flow in fed["eyes_flow"]])
-        layers = self._engine.infer({"psi": self._psi, **{name: value[None] for name, value in fed.items()}})
-        return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, pastes)
+        layers = self._engine.infer({"psi": self._psi, **generator_inputs(frame, small)})
+        return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, frame)
 
     def _pair(self, number: int) -> Pair:
         """A portrait at the output's size and at the generator's."""

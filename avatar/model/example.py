@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from avatar.model.config import ModelConfig
 from avatar.model.generator import Generator
-from avatar.retarget.assemble import texture_at
+from avatar.retarget.assemble import REGIONS, generator_inputs
 from avatar.retarget.conditioning import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, conditioning, draw_face
 from avatar.retarget.face_model import face_model
 from avatar.retarget.geometry import HeadPose
@@ -37,14 +37,10 @@ def layer_inputs(generator: Generator) -> dict[str, Tensor]:
     """What the live loop feeds a LayerGenerator, by name and in its order; ψ is random."""
     fed = example_inputs(generator.config)
     noise = np.random.default_rng(3).normal(0, 0.1, (1, generator.psi_size))
-    given = {"psi": torch.from_numpy(noise.astype(np.float32))}
-    for region in ("face", "mouth", "eyes"):
-        portrait = (fed["source"][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-        flow, drawing = fed[f"{region}_flow"], fed[f"{region}_drawing"]
-        textures = [texture_at(portrait, part.numpy()) for part in flow.view(-1, *flow.shape[-3:])]
-        given[f"{region}_texture"] = torch.from_numpy(np.stack(textures)).view(drawing.shape)
-        given |= {f"{region}_flow": flow, f"{region}_drawing": drawing}
-    return given
+    portrait = (fed["source"][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    frame = {name: value[0].numpy() for name, value in fed.items()}
+    given = {"psi": noise.astype(np.float32), **generator_inputs(frame, dict.fromkeys(REGIONS, portrait))}
+    return {name: torch.from_numpy(value) for name, value in given.items()}
 
 
 def _turn(yaw_radians: float) -> NDArray[np.float32]:

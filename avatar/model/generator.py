@@ -27,10 +27,10 @@ TEARS_FROM = 0.25  # log of the stretch in area from which the texture counts as
 class Layers:
     """What one region net gives, at the drawing's resolution (h, w) or half of it: small, whatever the output's size.
 
-    A picture of any size is keep · (source at flow) + added, with each layer upsampled bilinearly.
+    A picture of any size is keep · (source at flow + offset) + added, with each layer upsampled bilinearly.
     """
 
-    flow: Tensor  # (B, 2, h/2, w/2) backward flow, (x, y) in [-1, 1] of the source
+    offset: Tensor  # (B, 2, h/2, w/2) of the backward flow, (x, y), within ±FLOW_REACH where the source is [-1, 1]
     keep: Tensor  # (B, 1, h, w) share of the warped source
     added: Tensor  # (B, 3, h, w) shading and paint
     paint: Tensor  # (B, 3, h, w) the painted layer alone
@@ -71,10 +71,12 @@ class RegionNet(nn.Module):
     def psi_size(self) -> int:
         return sum(self.psi_sizes)
 
-    def layers(self, texture: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor) -> Layers:
-        """texture (B, 3, h, w), the source at the coarse `flow` (B, 2, h/2, w/2); drawing (B, 3, h, w), psi (B, …)."""
+    def layers(self, texture: Tensor, stretch: Tensor, drawing: Tensor, psi: Tensor) -> Layers:
+        """texture (B, 3, h, w), the source at the coarse flow, and its stretch (B, 1, h/2, w/2); drawing (B, 3, h, w).
+
+        No coordinate enters or leaves: numbers of 8 or 11 bits, as the live loop may use, would move the picture.
+        """
         x = F.pixel_unshuffle(torch.cat([texture * 2 - 1, drawing], dim=1), 2)
-        stretch = _stretch(flow)
         x = F.leaky_relu(self.stem(torch.cat([x, stretch], dim=1)), SLOPE)
         skips = []
         for down in self.down:
@@ -94,12 +96,12 @@ class RegionNet(nn.Module):
         mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)  # share of the painted layer
         keep = 1.0 - mask
         added = keep * (SHADE_REACH * upsample(torch.tanh(shade), 2)) + mask * paint
-        return Layers(flow + FLOW_REACH * torch.tanh(residual), keep, added, paint)
+        return Layers(FLOW_REACH * torch.tanh(residual), keep, added, paint)
 
     def forward(self, source: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor, scale: int) -> Region:
         """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
-        layers = self.layers(sample(source, upsample(flow, 2)), flow, drawing, psi)
-        warped = sample(source, upsample(layers.flow, 2 * scale))
+        layers = self.layers(sample(source, upsample(flow, 2)), flow_stretch(flow), drawing, psi)
+        warped = sample(source, upsample(flow + layers.offset, 2 * scale))
         keep, added = layers.keep, layers.added
         if scale > 1:
             keep, added = upsample(keep, scale), upsample(added, scale)
@@ -171,40 +173,44 @@ class Generator(nn.Module):
 
 
 # what a LayerGenerator gives: of face, mouth and eyes, in this order
-LAYERS = tuple(f"{region}_{layer}" for region in ("face", "mouth", "eyes") for layer in ("warp", "keep", "added"))
+LAYERS = tuple(f"{region}_{layer}" for region in ("face", "mouth", "eyes") for layer in ("offset", "keep", "added"))
 
 
 class LayerGenerator(Generator):
     """The generator as it runs live: it gives the layers, and `avatar.retarget.assemble` warps the portraits.
 
-    No picture of the output's size enters or leaves the network, so one exported graph serves every size of output.
+    No picture of the output's size and no flow enters or leaves the network, so one exported graph serves every size of
+    output, and does so in halves too.
     """
 
     def forward(  # type: ignore[override]
         self,
         psi: Tensor,
         face_texture: Tensor,
-        face_flow: Tensor,
+        face_stretch: Tensor,
         face_drawing: Tensor,
         mouth_texture: Tensor,
-        mouth_flow: Tensor,
+        mouth_stretch: Tensor,
         mouth_drawing: Tensor,
         eyes_texture: Tensor,
-        eyes_flow: Tensor,
+        eyes_stretch: Tensor,
         eyes_drawing: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Warp (B, 2, h/2, w/2), keep (B, 1, h, w) and added (B, 3, h, w) of face and mouth, (B, 2, …) of the eyes."""
+        """Offset (B, 2, h/2, w/2), keep (B, 1, h, w), added (B, 3, h, w) of face and mouth, (B, 2, …) of the eyes."""
         face_psi, mouth_psi, eye_psi = psi.split(self.psi_sizes, dim=1)
-        face = self.face.layers(face_texture, face_flow, face_drawing, face_psi)
-        mouth = self.mouth.layers(mouth_texture, mouth_flow, mouth_drawing, mouth_psi)
-        texture, flow, drawing = (layer.flatten(0, 1) for layer in (eyes_texture, eyes_flow, eyes_drawing))
-        eyes = self.eye.layers(texture, flow, drawing, eye_psi.repeat_interleave(2, dim=0))
-        both = (layer.unflatten(0, (-1, 2)) for layer in (eyes.flow, eyes.keep, eyes.added))
-        return face.flow, face.keep, face.added, mouth.flow, mouth.keep, mouth.added, *both
+        face = self.face.layers(face_texture, face_stretch, face_drawing, face_psi)
+        mouth = self.mouth.layers(mouth_texture, mouth_stretch, mouth_drawing, mouth_psi)
+        texture, stretch, drawing = (layer.flatten(0, 1) for layer in (eyes_texture, eyes_stretch, eyes_drawing))
+        eyes = self.eye.layers(texture, stretch, drawing, eye_psi.repeat_interleave(2, dim=0))
+        both = (layer.unflatten(0, (-1, 2)) for layer in (eyes.offset, eyes.keep, eyes.added))
+        return face.offset, face.keep, face.added, mouth.offset, mouth.keep, mouth.added, *both
 
 
-def _stretch(flow: Tensor) -> Tensor:
-    """log |det J| of a flow (B, 2, h, w) as (B, 1, h, w), clipped: where the warp stretches or crushes a texture."""
+def flow_stretch(flow: Tensor) -> Tensor:
+    """log |det J| of a flow (B, 2, h, w) as (B, 1, h, w), clipped: where the warp stretches or crushes a texture.
+
+    `avatar.retarget.assemble.flow_stretch` is the same for the live loop.
+    """
     height, width = flow.shape[-2:]
     padded = F.pad(flow, (0, 1, 0, 1), mode="replicate")
     along_x = (padded[:, :, :-1, 1:] - flow) * (width / 2)

@@ -1,7 +1,8 @@
-"""Puts a picture together from what the generator gives: portraits warped by its flows, shaded and painted over.
+"""What the generator sees of the portraits, and the picture from what it gives: portraits warped, shaded, painted over.
 
-The generator's layers are small and smooth, so they are enlarged here to whatever size is wanted, and the portraits
-are warped at that size, straight from their own pixels.
+Coordinates stay here, in float32: the generator, which may run with fewer digits, is given none and gives none. Its
+layers are small and smooth, so they are enlarged here to whatever size is wanted, and the portraits are warped at that
+size, straight from their own pixels.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 _NO_MAP: Any = None  # the places are pairs: there is no second map, which the stubs of OpenCV do not know
+REGIONS = ("face", "mouth", "eyes")
 WINDOW = 0.25  # share of a region's half extent over which it fades into the face
 
 
@@ -27,6 +29,33 @@ def texture_at(portrait: Picture, flow: Array) -> Array:
     places = cv2.resize(_pixels(flow, len(portrait)), (width, height), interpolation=cv2.INTER_LINEAR)
     seen = cv2.remap(portrait, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(seen.transpose(2, 0, 1) * np.float32(1 / 255), np.float32)
+
+
+def flow_stretch(flow: Array) -> Array:
+    """log |det J| of a flow (..., 2, h, w) as (..., 1, h, w), clipped: where the warp stretches or crushes a texture.
+
+    The same as `avatar.model.generator.flow_stretch`, without torch.
+    """
+    height, width = flow.shape[-2:]
+    along_x = np.diff(flow, axis=-1, append=flow[..., -1:]) * np.float32(width / 2)
+    along_y = np.diff(flow, axis=-2, append=flow[..., -1:, :]) * np.float32(height / 2)
+    det = along_x[..., 0, :, :] * along_y[..., 1, :, :] - along_x[..., 1, :, :] * along_y[..., 0, :, :]
+    return np.asarray(np.log(np.abs(det).clip(0.05, 20.0))[..., None, :, :], np.float32)
+
+
+def generator_inputs(frame: Mapping[str, Array], portraits: Mapping[str, Picture]) -> dict[str, Array]:
+    """What the generator is fed beside ψ, as a batch of one: REGION_texture, REGION_stretch and REGION_drawing.
+
+    frame: of `conditioning`. portraits: of "face", "mouth" and "eyes", at the size of the generator's training.
+    """
+    fed = {}
+    for region in REGIONS:
+        flow = frame[f"{region}_flow"]
+        textures = [texture_at(portraits[region], part) for part in flow.reshape(-1, *flow.shape[-3:])]
+        fed[f"{region}_texture"] = np.stack(textures).reshape(1, *frame[f"{region}_drawing"].shape)
+        fed[f"{region}_stretch"] = flow_stretch(flow)[None]
+        fed[f"{region}_drawing"] = frame[f"{region}_drawing"][None]
+    return fed
 
 
 class Assembler:
@@ -41,22 +70,21 @@ class Assembler:
         self._keep, self._added = np.empty((*square, 3), np.float32), np.empty((*square, 3), np.float32)
 
     def assemble(
-        self, layers: Mapping[str, NDArray[Any]], portraits: Mapping[str, Picture], pastes: Mapping[str, Array]
+        self, layers: Mapping[str, NDArray[Any]], portraits: Mapping[str, Picture], frame: Mapping[str, Array]
     ) -> Picture:
         """(S, S, 3) picture from the generator's layers and the portraits (S, S, 3) of "face", "mouth" and "eyes".
 
-        layers: of face and mouth NAME_warp (2, h/2, w/2) in [-1, 1], NAME_keep (1, h, w) and NAME_added (3, h, w) in
-        [0, 1]; of the eyes the same with a leading 2. pastes: mouth_paste (2, 3) and eyes_paste (2, 2, 3) of
-        `conditioning`, from the picture to the region, both in [-1, 1].
+        layers: of face and mouth NAME_offset (2, h/2, w/2), to be added to the flow, NAME_keep (1, h, w) and NAME_added
+        (3, h, w) in [0, 1]; of the eyes the same with a leading 2. frame: flows and places of `conditioning`.
         """
-        picture = self._face(portraits["face"], layers["face_warp"], layers["face_keep"], layers["face_added"])
-        _blend(
-            picture, portraits["mouth"], layers["mouth_warp"], layers["mouth_keep"], layers["mouth_added"],
-            pastes["mouth_paste"],
-        )  # fmt: skip
-        eyes = layers["eyes_warp"], layers["eyes_keep"], layers["eyes_added"], pastes["eyes_paste"]
-        for warp, keep, added, to_eye in zip(*eyes, strict=True):
-            _blend(picture, portraits["eyes"], warp, keep, added, to_eye)
+        face, mouth, eyes = (
+            (frame[f"{name}_flow"] + layers[f"{name}_offset"], layers[f"{name}_keep"], layers[f"{name}_added"])
+            for name in REGIONS
+        )
+        picture = self._face(portraits["face"], *face)
+        _blend(picture, portraits["mouth"], *mouth, frame["mouth_paste"])
+        for eye in zip(*eyes, frame["eyes_paste"], strict=True):
+            _blend(picture, portraits["eyes"], *eye)
         return picture
 
     def _face(self, portrait: Picture, warp: Array, keep: Array, added: Array) -> Picture:
