@@ -1,0 +1,115 @@
+"""The process that runs MediaPipe for `CagedTracker`: it gives up its sockets, and only then imports anything of it.
+
+    python -P -m avatar.tracking.cage PARENT_PID MODE MAX_FACES ADDRESS SIZE_BYTES MODEL
+    python -P -m avatar.tracking.cage examine
+
+Started by `CagedTracker` alone; `examine` prints for `visavis doctor` what the cage can do on this computer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from avatar.errors import VisavisError
+from avatar.trust.no_network import refuse_all_sockets, why_not_refusable
+
+if TYPE_CHECKING:
+    from avatar.tracking.face_landmarker import FaceTracker
+    from avatar.tracking.frame_memory import FrameMemory
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> None:
+    refused = refuse_all_sockets()
+    if arguments == ["examine"]:
+        examine()
+        return
+    parent, mode, max_faces, address, size_bytes, model = arguments
+    die_with(int(parent))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    requests, bell = _private(sys.stdin.fileno(), "rb"), _private(sys.stdout.fileno(), "wb")
+
+    from avatar.tracking.cage_wire import FAILED, STARTED, write_text
+    from avatar.tracking.frame_memory import attach
+
+    memory = attach(None, address, int(size_bytes))
+    try:
+        if refused and why_not_refusable() is None:
+            raise VisavisError(f"The tracker cannot start: its network could not be refused ({refused}).")
+        from avatar.tracking.face_landmarker import FaceTracker
+
+        tracker = FaceTracker(Path(model), "video" if mode == "video" else "image", int(max_faces))
+    except Exception as error:  # whatever it is, the parent is told
+        known = isinstance(error, VisavisError)
+        what = f"The tracker cannot start ({type(error).__name__}: {error}). Run `visavis doctor`."
+        write_text(memory, str(error) if known else what)
+        bell.write(FAILED)
+        return
+    if not os.environ.get("VISAVIS_NATIVE_LOG"):
+        os.dup2(1, 2)  # it chatters on, and from now on its errors are exceptions
+    bell.write(STARTED)
+    serve(tracker, memory, requests, bell)
+    os._exit(0)  # nothing here is worth a finaliser that might hang
+
+
+def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: BinaryIO) -> None:
+    """Answer until the parent is gone, or a picture cannot be tracked."""
+    from avatar.tracking.cage_wire import FAILED, REQUEST, TRACKED, picture, write_reply, write_text
+    from avatar.tracking.frame_memory import attach
+
+    while len(request := requests.read(REQUEST.size)) == REQUEST.size:
+        capture_ns, height, width, size_bytes, address = REQUEST.unpack(request)
+        memory = attach(memory, address.rstrip(b"\0").decode(), size_bytes)
+        try:
+            state = tracker.track(picture(memory, height, width), capture_ns)
+        except Exception as error:  # whatever it is, the parent is told, and starts another
+            write_text(memory, f"{type(error).__name__}: {error}")
+            bell.write(FAILED)
+            return
+        write_reply(memory, state)
+        bell.write(TRACKED)
+
+
+def examine() -> None:
+    """Prints two lines: why the network can still be reached, or nothing; why MediaPipe cannot be had, or nothing."""
+    reachable = ""
+    try:
+        socket.socket().close()
+        reachable = why_not_refusable() or "the kernel took the filter, and does not apply it"
+    except OSError:
+        pass
+    missing = ""
+    try:
+        import mediapipe.tasks.python.vision  # noqa: F401
+    except (ImportError, OSError) as error:
+        missing = " ".join(str(error).split())
+    print(reachable, missing, sep="\n", flush=True)
+    os._exit(0)
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent is, even in the middle of a picture. Elsewhere the end of its pipe has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+def _private(descriptor: int, how: Literal["rb", "wb"]) -> BinaryIO:
+    """The pipe at a number of its own, so that nothing that is printed gets into it."""
+    kept = os.fdopen(os.dup(descriptor), how, buffering=0)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+    return kept
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,165 @@
+"""One process in which MediaPipe runs, seen from outside: start it, ask it about a picture, end it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.errors import VisavisError
+from avatar.tracking.cage_wire import (
+    FAILED,
+    FRAME_AT,
+    REQUEST,
+    STARTED,
+    TRACKED,
+    BadReplyError,
+    memory_size,
+    picture,
+    read_reply,
+    read_text,
+)
+from avatar.tracking.face_state import FaceState
+from avatar.tracking.frame_memory import FrameMemory, open_frame_memory
+
+START_LIMIT_S = 20.0
+# Ctrl-C is not for it: here on Windows, by `start_new_session` elsewhere
+OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+CAGE = [sys.executable, "-P", "-m", "avatar.tracking.cage"]
+
+
+class DownError(Exception):
+    """The process cannot be used any more. The message is the rest of a sentence on it."""
+
+
+class CageProcess:
+    """`track` from one thread; `kill` and `end` from any. Raises VisavisError when there can be no process at all."""
+
+    def __init__(self, mode: str, max_faces: int, model: Path) -> None:
+        self._max_faces = max_faces
+        self._busy = threading.Lock()
+        self._memory: FrameMemory = open_frame_memory(FRAME_AT)
+        # where a native crash tells its reason
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        arguments = [str(os.getpid()), mode, str(max_faces), self._memory.address, str(FRAME_AT), str(model)]
+        descriptor = getattr(self._memory, "descriptor", None)
+        try:
+            self._process = subprocess.Popen(
+                [*CAGE, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None if os.environ.get("VISAVIS_NATIVE_LOG") else self._said,
+                bufsize=0,
+                pass_fds=() if descriptor is None else (descriptor,),
+                env=cage_environment(),
+                start_new_session=True,
+                creationflags=OWN_GROUP,
+            )
+        except OSError as error:
+            self._memory.release()
+            raise VisavisError(f"The tracker cannot start: {error}. Close other programs, and try again.") from error
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._bell = self._process.stdin, self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_for_start(self) -> None:
+        """Raises VisavisError with the reason when it does not start."""
+        try:
+            with self._busy:
+                rung = self._wait_for_bell(START_LIMIT_S)
+                if rung == STARTED:
+                    return
+                if rung == FAILED and (reason := read_text(self._memory)):
+                    raise VisavisError(reason)
+            raise DownError("started with nonsense")
+        except DownError as error:
+            said = self._last_words()
+            raise VisavisError(
+                f"The tracker cannot start: its process {error}{f' ({said})' if said else ''}. Run `visavis doctor`."
+            ) from error
+
+    def track(self, rgb: NDArray[np.uint8], capture_ns: int, limit_s: float) -> FaceState:
+        """Raises DownError when it is dead, takes longer, or answers what no tracker answers."""
+        height, width = rgb.shape[:2]
+        with self._busy:
+            try:
+                self._memory.reserve(memory_size(height, width))
+                picture(self._memory, height, width)[...] = rgb
+                address = self._memory.address.encode()
+                self._requests.write(REQUEST.pack(capture_ns, height, width, len(self._memory.buffer), address))
+            except (OSError, ValueError) as error:
+                raise DownError(self._end_in_words()) from error
+            rung = self._wait_for_bell(limit_s)
+            if rung == FAILED:
+                raise DownError(f"stopped: {read_text(self._memory)}")
+            if rung != TRACKED:
+                raise DownError("rang without need")
+            try:
+                return read_reply(self._memory, capture_ns, self._max_faces, max(height, width))
+            except BadReplyError as error:
+                raise DownError(f"cannot be believed: {error}") from error
+
+    def kill(self) -> None:
+        """At once; whoever waits for an answer gets DownError."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill it, and let go of all that it held here."""
+        self._process.kill()
+        self._process.wait()
+        with self._busy:
+            self._requests.close()
+            self._bell.close()
+            self._said.close()
+            self._memory.release()
+
+    def _wait_for_bell(self, limit_s: float) -> bytes:
+        """One byte. Raises DownError when none comes."""
+        if sys.platform == "win32":  # which cannot wait for a pipe
+            watch = threading.Timer(limit_s, self._process.kill)
+            watch.start()
+            rung = self._bell.read(1)
+            watch.cancel()
+        else:
+            waiting = select.poll()
+            waiting.register(self._bell, select.POLLIN)
+            if not waiting.poll(limit_s * 1e3):
+                raise DownError(f"gave no answer for {limit_s:.0f} s")
+            rung = self._bell.read(1)
+        if not rung:
+            raise DownError(self._end_in_words())
+        return rung
+
+    def _end_in_words(self) -> str:
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "closed its pipe"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        try:
+            return f"was ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was ended by signal {-code}"
+
+    def _last_words(self) -> str:
+        """The last line on its stderr, for the crashes that say something there only."""
+        self._said.seek(0)
+        lines = self._said.read()[-4000:].decode(errors="replace").strip().splitlines()
+        return "".join(c for c in lines[-1] if c.isprintable())[:300] if lines else ""
+
+
+def cage_environment() -> dict[str, str]:
+    """The child imports what this process would, from the same places."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}

@@ -1,0 +1,92 @@
+"""What goes between a caged tracker and its owner: numbers of fixed size and lines of text, never objects.
+
+The owner writes a picture into the shared memory and a REQUEST into a pipe; the cage writes a reply into the memory and
+rings with one byte. The owner believes no reply: a cage that was broken into must not get further by it.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
+from avatar.tracking.frame_memory import FrameMemory
+
+REQUEST = struct.Struct("<qIIQ64s")  # capture_ns, height, width, size of the memory, its address
+STARTED, TRACKED, FAILED = b"s", b"t", b"f"  # a byte that rings; FAILED: the reason lies in the memory
+REPLY = np.dtype(
+    [
+        ("capture_ns", "<i8"),
+        ("faces", "<u4"),
+        ("found", "<u4"),
+        ("confidence", "<f4"),
+        ("landmarks", "<f4", (LANDMARK_COUNT, 3)),
+        ("blendshapes", "<f4", (len(BLENDSHAPE_NAMES),)),
+        ("pose", "<f4", (4, 4)),
+    ]
+)
+TEXT_BYTES = 2000
+FRAME_AT = 8192  # the picture follows the reply
+MAX_FAR = 100.0  # landmarks, in longer sides of the picture
+MAX_POSE = 1e5  # cm
+SLACK = 1e-3  # by which MediaPipe's own scores may leave [0, 1]
+
+
+class BadReplyError(Exception):
+    """The cage answered what no tracker answers."""
+
+
+def memory_size(height: int, width: int) -> int:
+    return FRAME_AT + height * width * 3
+
+
+def picture(memory: FrameMemory, height: int, width: int) -> NDArray[np.uint8]:
+    """The (height, width, 3) view of the picture in the memory. Let go of it before the memory grows."""
+    flat = np.frombuffer(memory.buffer, np.uint8, height * width * 3, FRAME_AT)
+    return flat.reshape(height, width, 3)
+
+
+def write_reply(memory: FrameMemory, state: FaceState) -> None:
+    reply = np.zeros((), REPLY)
+    reply["capture_ns"], reply["faces"], reply["found"] = state.capture_ns, state.faces, state.found
+    if state.found:
+        reply["confidence"], reply["landmarks"] = state.confidence, state.landmarks
+        reply["blendshapes"], reply["pose"] = state.blendshapes, state.pose
+    memory.buffer[: REPLY.itemsize] = reply.tobytes()
+
+
+def read_reply(memory: FrameMemory, capture_ns: int, max_faces: int, longer_side_px: int) -> FaceState:
+    """Raises BadReplyError for what cannot be the answer to this picture."""
+    copied = bytearray(memory.buffer[: REPLY.itemsize])  # first, so that nobody changes what was checked
+    reply = np.frombuffer(copied, REPLY)[0]
+    faces, found = int(reply["faces"]), int(reply["found"])
+    if int(reply["capture_ns"]) != capture_ns or found not in (0, 1) or not found <= faces <= found * max_faces:
+        raise BadReplyError("it answered another question")
+    if not found:
+        return no_face(capture_ns)
+    landmarks, blendshapes, pose = reply["landmarks"], reply["blendshapes"], reply["pose"]
+    confidence = float(reply["confidence"])
+    limits = (
+        (landmarks, -MAX_FAR * longer_side_px, MAX_FAR * longer_side_px),
+        (blendshapes, -SLACK, 1 + SLACK),
+        (pose, -MAX_POSE, MAX_POSE),
+        (confidence, 0.0, 1.0),
+    )
+    # no number compares false, so it is refused too
+    if not all(bool(np.all((low <= values) & (values <= high))) for values, low, high in limits):
+        raise BadReplyError("it answered with impossible numbers")
+    return FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces)
+
+
+def write_text(memory: FrameMemory, text: str) -> None:
+    data = text.encode(errors="replace")[:TEXT_BYTES]
+    memory.buffer[: 4 + len(data)] = struct.pack("<I", len(data)) + data
+
+
+def read_text(memory: FrameMemory) -> str:
+    """On one line, without what would move a terminal's cursor."""
+    (length,) = struct.unpack("<I", bytes(memory.buffer[:4]))
+    text = bytes(memory.buffer[4 : 4 + min(length, TEXT_BYTES)]).decode(errors="replace")
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
