@@ -8,7 +8,6 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ from avatar.model_files import model_file
 from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
 from avatar.sources.video_devices import VideoDevice, video_devices
 from avatar.system import install_command, missing_libraries, system_family
+from avatar.tracking.cage_process import examine_cage
 
 State = Literal["ok", "note", "missing"]  # "missing" is reserved for what enroll and drive cannot do without
 SUPPORTED_PYTHON = ((3, 11), (3, 13))
@@ -47,7 +47,7 @@ def examine() -> list[Finding]:
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
         _system_libraries,
-        _mediapipe,
+        _tracker,
         _tracker_model,
         _shipped_files,
         _engines,
@@ -76,14 +76,16 @@ def _system_libraries() -> Finding:
     return Finding(name, "missing", found, install_command(missing, system_family()))
 
 
-def _mediapipe() -> Finding:
+def _tracker() -> Finding:
     name = "Face tracker"
-    try:
-        import_module("mediapipe.tasks.python.vision")
-    except (ImportError, OSError) as error:
+    reachable, missing = examine_cage()
+    if missing is not None:
         mend = f"{sys.executable} -m pip install visavis    # or the system libraries named above"
-        return Finding(name, "missing", f"MediaPipe does not import: {error}", mend)
-    return Finding(name, "ok", f"MediaPipe {version('mediapipe')}")
+        return Finding(name, "missing", f"MediaPipe does not import: {missing}", mend)
+    found = f"MediaPipe {version('mediapipe')}, in a process of its own"
+    if reachable is not None:
+        return Finding(name, "note", f"{found} whose network stays reachable ({reachable}); it may send usage logs")
+    return Finding(name, "ok", f"{found}, to which the kernel refuses every socket (tried)")
 
 
 def _tracker_model() -> Finding:

@@ -6,15 +6,21 @@ from pathlib import Path
 
 from rich.console import Console
 
+from avatar.tracking.caged_tracker import cage_note
 from avatar.tracking.model_asset import tracker_model
 from avatar.trust.no_network import refuse_network
 
 
-def tracker_model_then_offline(console: Console) -> Path:
-    """The tracker's model, fetched if it must be; then the process gives up its network for good, or says why not."""
+def tracker_model_and_note(console: Console) -> Path:
+    """The tracker's model, fetched if it must be. Says so where the tracker's own network cannot be refused."""
     path = tracker_model()
-    if reason := refuse_network():
-        console.print(
-            f"The network stays reachable: {reason}. MediaPipe may send usage logs.", style="yellow", soft_wrap=True
-        )
+    if note := cage_note():
+        console.print(note, style="yellow", soft_wrap=True)
+    return path
+
+
+def tracker_model_then_offline(console: Console) -> Path:
+    """The same; then this process gives up its network too, for good. For commands that need none: a second wall."""
+    path = tracker_model_and_note(console)
+    refuse_network()  # a reason why not is the note's, or the user's own wish
     return path

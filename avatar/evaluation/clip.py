@@ -13,7 +13,7 @@ from avatar.errors import InputError
 from avatar.identity.crop import CROP_SIZE_PX, Crop, face_crop
 from avatar.identity.photo_check import check_photo
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.face_state import FaceState
 
 SIZE_PX = 256
@@ -75,7 +75,7 @@ def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model:
     states = track(video, tracker_model, tick)
     early, late = halves(path, states)
     tried = _pictures(video, candidates := spread(early, CANDIDATES))
-    with FaceTracker(tracker_model, mode="image") as tracker:
+    with CagedTracker(tracker_model, "image", patient=True) as tracker:
         reference = max(candidates, key=lambda i: check_photo(tried[i], tracker).check.score)
     sources, unfit = choose_sources(path, early, reference, shots)
     targets = spread(late, max_targets)
@@ -112,7 +112,7 @@ def read_driver(path: Path, max_targets: int, tracker_model: Path, tick: Tick = 
 def track(video: VideoFile, tracker_model: Path, tick: Tick = _silent) -> list[FaceState]:
     """Every frame's face by one tracker in video mode, as in the live loop; times are the file's, from 0."""
     states = []
-    with FaceTracker(tracker_model, mode="video") as tracker:
+    with CagedTracker(tracker_model, "video", patient=True) as tracker:
         for frame in video:
             states.append(tracker.track(frame.rgb, round((frame.media_s - video.first_media_s) * 1e9)))
             tick(min(1.0, len(states) / max(1, video.expected_count)))

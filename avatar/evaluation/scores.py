@@ -24,7 +24,7 @@ from avatar.evaluation.metrics import PSNR_CAP_DB, SLOW_METRIC_FRAMES, Better, M
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation, correlate, correlate_pooled, signals
 from avatar.evaluation.person import FF, FT, UNMOVED, WARP
 from avatar.identity.face_identity import cosine, distance, open_face_identity
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.face_state import FaceState
 
 REAL = "real"  # the real target put through the same re-tracking: what the tracker itself loses
@@ -83,7 +83,7 @@ class Judge:
         self._lite0 = efficientnet_lite0()
         self._vgg = self._optional("feature_vgg16_hed", vgg16_hed)
         self._identity = open_face_identity()
-        self._tracker = FaceTracker(tracker_model, mode="image")
+        self._tracker = CagedTracker(tracker_model, "image", patient=True)
         self._known: dict[Path, tuple[NDArray[np.float64], list[NDArray[np.float32]]]] = {}  # pooled and descriptors
 
     def _optional(self, metric: str, make: Callable[[], FeatureDistance]) -> FeatureDistance | None:

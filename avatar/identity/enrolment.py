@@ -24,7 +24,8 @@ from avatar.identity.photo_check import TWO_FACES, PhotoCheck, check_photo
 from avatar.identity.same_person import FROM_THE_OTHERS, describe, match_light, strangers
 from avatar.identity.selfie import EVERY_NS, WANTED, Coverage, SelfieFrame, SelfieReader
 from avatar.sources.photo import load_photo
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
+from avatar.tracking.tracker import Tracker
 from engines.engine import Engine
 
 MAX_PHOTOS = 32
@@ -118,7 +119,7 @@ def enroll(
     shots: list[_Shot] = []
     rejected: list[PhotoReport] = []
     seen: dict[str, str] = {}
-    with FaceTracker(tracker_model, "image", MAX_FACES) as tracker:
+    with CagedTracker(tracker_model, "image", MAX_FACES, patient=True) as tracker:
         for number, path in enumerate(photos, 1):
             progress(f"photo {number} of {len(photos)}: {path.name}")
             outcome = _take(path, tracker, seen)
@@ -174,7 +175,7 @@ def enroll_clip(
     crowd: NDArray[np.uint8] | None = None  # the last frame with more than one face
     with (
         nullcontext() if same_person else open_face_identity() as identity,
-        FaceTracker(tracker_model, "video") as tracker,
+        CagedTracker(tracker_model, "video", patient=not live) as tracker,
     ):
         reader = SelfieReader(identity)
         for frame in frames:
@@ -230,7 +231,7 @@ def enroll_clip(
 
 
 def _two_alike(rgb: NDArray[np.uint8], tracker_model: Path) -> bool:
-    with FaceTracker(tracker_model, "image", MAX_FACES) as tracker:
+    with CagedTracker(tracker_model, "image", MAX_FACES, patient=True) as tracker:
         return check_photo(rgb, tracker).check.fault == TWO_FACES
 
 
@@ -321,7 +322,7 @@ def consent_record(statement: str | None) -> dict[str, Any]:
     return {"statement": text or CONSENT_NOTICE, "given": bool(text), "at": _now()}
 
 
-def _take(path: Path, tracker: FaceTracker, seen: dict[str, str]) -> _Shot | PhotoReport:
+def _take(path: Path, tracker: Tracker, seen: dict[str, str]) -> _Shot | PhotoReport:
     """`seen`: sha256 of the photos so far -> file name."""
     try:
         rgb = load_photo(path)

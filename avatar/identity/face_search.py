@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.retarget.face_regions import LEFT_EYE, RIGHT_EYE
-from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState
+from avatar.tracking.tracker import Tracker
 
 Picture = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ _STEADY_SOFTENED = 0.03
 _MAX_PARTS = 200  # a narrow strip would give thousands
 
 
-def find_faces(rgb: Picture, tracker: FaceTracker) -> tuple[int, Picture, list[FaceState]]:
+def find_faces(rgb: Picture, tracker: Tracker) -> tuple[int, Picture, list[FaceState]]:
     """(clockwise turn in degrees, turned picture, faces from large to small).
 
     The whole picture first, then its parts, then the picture softened, in which line drawings become faces.
@@ -50,7 +50,7 @@ def find_faces(rgb: Picture, tracker: FaceTracker) -> tuple[int, Picture, list[F
     return quarter * 90, picture, [face, *_second_face(picture, face, tracker)]
 
 
-def _shake(rgb: Picture, face: FaceState, tracker: FaceTracker) -> float:
+def _shake(rgb: Picture, face: FaceState, tracker: Tracker) -> float:
     """How far the landmarks move, in sizes of the face, when the view gets closer: hardly, for a face that is there.
 
     The tracker reads two of three upside-down faces as upright ones, and then the landmarks shake.
@@ -73,7 +73,7 @@ def _square_about(face: FaceState, view: float) -> tuple[int, int, int]:
     return x, y, side
 
 
-def _second_face(picture: Picture, face: FaceState, tracker: FaceTracker) -> list[FaceState]:
+def _second_face(picture: Picture, face: FaceState, tracker: Tracker) -> list[FaceState]:
     if face.faces < 2:
         return []
     rest = picture.copy()
@@ -83,7 +83,7 @@ def _second_face(picture: Picture, face: FaceState, tracker: FaceTracker) -> lis
     return [second] if second.found else []
 
 
-def _search_parts(rgb: Picture, tracker: FaceTracker) -> list[FaceState]:
+def _search_parts(rgb: Picture, tracker: Tracker) -> list[FaceState]:
     """The detector sees the whole picture at 128 px and misses faces below a tenth of it: look at parts of it.
 
     Overlapping squares, first as large as fit, then of half and of a quarter of that side.
@@ -103,7 +103,7 @@ def _search_parts(rgb: Picture, tracker: FaceTracker) -> list[FaceState]:
     return []
 
 
-def _search_softened(rgb: Picture, tracker: FaceTracker) -> list[FaceState]:
+def _search_softened(rgb: Picture, tracker: Tracker) -> list[FaceState]:
     """The tracker knows shading, not lines: of 41 portraits as line drawings it sees none, softened all."""
     for share in _SOFTENING:
         soft = np.asarray(cv2.GaussianBlur(rgb, (0, 0), max(share * max(rgb.shape[:2]), 0.5)), np.uint8)
@@ -115,7 +115,7 @@ def _search_softened(rgb: Picture, tracker: FaceTracker) -> list[FaceState]:
     return []
 
 
-def _face_in_part(rgb: Picture, x: int, y: int, side: int, tracker: FaceTracker) -> FaceState | None:
+def _face_in_part(rgb: Picture, x: int, y: int, side: int, tracker: Tracker) -> FaceState | None:
     part = rgb[y : y + side, x : x + side]
     face = tracker.track(part, 0)
     if not face.found or face.confidence < _MIN_INSIDE or size_px(face) < _MIN_FACE_PX:
@@ -126,7 +126,7 @@ def _face_in_part(rgb: Picture, x: int, y: int, side: int, tracker: FaceTracker)
     return replace(face, landmarks=landmarks, confidence=inside)  # the pose stays that of the part's camera
 
 
-def _seen_again(rgb: Picture, face: FaceState, tracker: FaceTracker) -> bool:
+def _seen_again(rgb: Picture, face: FaceState, tracker: Tracker) -> bool:
     """A pattern or half a face, taken for a face in one part, is not found again when the view is centred on it."""
     x, y, side = _square_about(face, _CLOSE_UP)
     close_up = _face_in_part(rgb, x, y, side, tracker)

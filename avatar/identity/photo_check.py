@@ -15,8 +15,8 @@ from avatar.retarget.apertures import gaps, mouth_width
 from avatar.retarget.face_model import face_model
 from avatar.retarget.face_regions import FACE_OVAL, INNER_LIP_PAIRS
 from avatar.retarget.geometry import head_pose
-from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState, no_face
+from avatar.tracking.tracker import Tracker
 
 Picture = NDArray[np.uint8]
 
@@ -87,7 +87,7 @@ class CheckedPhoto:
     crop: Crop | None  # None without a face
 
 
-def check_photo(rgb: Picture, tracker: FaceTracker) -> CheckedPhoto:
+def check_photo(rgb: Picture, tracker: Tracker) -> CheckedPhoto:
     """Find the face of an (H, W, 3) photo and measure it. `tracker`: image mode, max_faces 4 or so.
 
     A photo lying on its side or head is turned, and small faces are searched in parts of the picture.

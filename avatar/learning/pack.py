@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from avatar.errors import InputError
 from avatar.identity.crop import Crop, face_crop
 from avatar.tracking.face_landmarker import FaceTracker
+from avatar.trust.no_network import refuse_network
 
 PICTURE_SIZE_PX = 256
 CLIP_STRIDE = 2  # neighbouring frames at 25 fps teach the same thing
@@ -75,7 +76,7 @@ def build_pack(
     clip: list[int] = []
     left_out: list[str] = []
     raw = out / "pictures.part"
-    with raw.open("wb") as store, ProcessPoolExecutor(workers) as pool:
+    with raw.open("wb") as store, ProcessPoolExecutor(workers, initializer=refuse_network) as pool:
         jobs = [(e.path, tracker_model) for e in entries]
         clip_number = 0
         for entry, result in zip(entries, pool.map(_prepare, jobs, chunksize=4), strict=True):
