@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network
-from tests.portraits import astronaut, save
+from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network, why_not_refusable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guarantee is Linux's")
 
@@ -74,7 +72,44 @@ def test_without_the_filter_the_sockets_are_there() -> None:
     assert lines[3:5] == ["thread open", "child open"]
 
 
-def test_the_tracker_works_without_network() -> None:
+def test_a_process_that_needs_none_loses_local_sockets_and_other_processes_too() -> None:
+    code = """
+        import ctypes, os, signal, socket, sys, threading, time
+        from avatar.trust.no_network import refuse_all_sockets
+
+        def tried(what):
+            try:
+                what()
+                return "done"
+            except OSError as error:
+                return type(error).__name__
+
+        def read_memory_of(process):
+            here, there = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
+            parts = [(ctypes.c_size_t * 2)(ctypes.addressof(b), 8) for b in (here, there)]
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.process_vm_readv(process, parts[0], 1, parts[1], 1, 0) < 0:
+                raise OSError(ctypes.get_errno(), "process_vm_readv")
+
+        one, other = socket.socketpair()
+        server = socket.create_server(("127.0.0.1", 0))
+        client = socket.socket()
+        print("before", tried(lambda: read_memory_of(os.getpid())), tried(lambda: one.send(b"a")))
+        print("reason", refuse_all_sockets())
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK, 40):
+            print(tried(lambda: socket.socket(family, socket.SOCK_STREAM)))
+        print("connect", tried(lambda: client.connect(server.getsockname())))
+        print("send", tried(lambda: one.send(b"b")))
+        print("accept", tried(server.accept))
+        print("memory", tried(lambda: read_memory_of(os.getpid())))
+    """
+    lines = in_a_process(code, allow=True).splitlines()
+    assert lines[:2] == ["before done done", "reason None"]
+    assert lines[2:7] == ["PermissionError"] * 5
+    assert lines[7:] == [f"{what} PermissionError" for what in ("connect", "send", "accept", "memory")]
+
+
+def test_the_tracker_works_without_any_socket() -> None:
     assert "found True" in in_a_process(
         f"""
         import os
@@ -83,27 +118,36 @@ def test_the_tracker_works_without_network() -> None:
         from skimage.data import astronaut
         from avatar.tracking.face_landmarker import FaceTracker
         from avatar.tracking.model_asset import tracker_model
-        from avatar.trust.no_network import refuse_network
-        assert refuse_network() is None
+        from avatar.trust.no_network import refuse_all_sockets
+        assert refuse_all_sockets() is None
         with FaceTracker(tracker_model(), "image") as tracker:
             print("found", tracker.track(np.asarray(astronaut()), 0).found)
         """
     )
 
 
-def test_a_command_gives_up_its_network(tmp_path: Path) -> None:
-    photo = save(astronaut(), tmp_path / "photo.png")
-    command = [sys.executable, "-m", "avatar.cli.main", "enroll", str(photo), "--name", "anna"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VISAVIS_TRACKER_MODEL": str(tracker_model())}
-    for allowed in ({}, {ALLOW_VARIABLE: "1"}):
-        done = subprocess.run(
-            [*command, "--force"], capture_output=True, text=True, env=environment | allowed, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        assert ("The network stays reachable" in done.stderr) == bool(allowed)
-
-
 def test_another_system_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert "only Linux" in str(refuse_network())
+    assert "only Linux" in str(refuse_network()) and "only Linux" in str(why_not_refusable())
+
+
+@pytest.mark.parametrize(
+    ("first", "internet"), [("tracker_model_then_offline", "refused"), ("tracker_model_and_note", "open")]
+)
+def test_a_command_gives_up_its_own_network_unless_it_needs_it(first: str, internet: str) -> None:
+    said = in_a_process(
+        f"""
+        import os, socket
+        os.environ["VISAVIS_TRACKER_MODEL"] = {str(tracker_model())!r}
+        from rich.console import Console
+        from avatar.cli.offline import {first}
+        {first}(Console())
+        try:
+            socket.socket().close()
+            print("open")
+        except PermissionError:
+            print("refused")
+        """
+    )
+    assert said == f"{internet}\n"  # and no note, which Linux needs not

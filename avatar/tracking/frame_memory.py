@@ -28,7 +28,7 @@ class FrameMemory(Protocol):
         ...
 
     def release(self) -> None:
-        """Let go of it. Buffers that are still held stay usable until they go."""
+        """Let go of it. Nobody may hold a view of the buffer."""
         ...
 
 
@@ -61,18 +61,24 @@ if sys.platform == "linux":
                 os.ftruncate(descriptor, size_bytes)
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
             self.descriptor = descriptor
-            self.buffer: mmap.mmap | memoryview = mmap.mmap(descriptor, size_bytes)
+            self._map = mmap.mmap(descriptor, size_bytes)
 
         @property
         def address(self) -> str:
             return f"fd:{self.descriptor}"
 
+        @property
+        def buffer(self) -> mmap.mmap | memoryview:
+            return self._map
+
         def reserve(self, size_bytes: int) -> None:
-            if size_bytes > len(self.buffer):
+            if size_bytes > len(self._map):
                 os.ftruncate(self.descriptor, size_bytes)
-                self.buffer = mmap.mmap(self.descriptor, size_bytes)
+                self._map.close()
+                self._map = mmap.mmap(self.descriptor, size_bytes)
 
         def release(self) -> None:
+            self._map.close()
             os.close(self.descriptor)
 
 
@@ -97,6 +103,7 @@ class NamedMemory:
             self._memory = SharedMemory(create=True, size=size_bytes)
 
     def release(self) -> None:
+        self._memory.close()
         self._memory.unlink()
 
 

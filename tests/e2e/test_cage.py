@@ -1,0 +1,110 @@
+"""What the kernel sees: MediaPipe reaches for the network, and from the cage nothing gets out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from avatar.tracking.model_asset import tracker_model
+from avatar.trust.no_network import ALLOW_VARIABLE
+from tests.portraits import astronaut, save
+
+STRACE = shutil.which("strace")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(STRACE is None, reason="strace is not installed: sudo apt-get install strace"),
+]
+# the calls by which a process gets at a network, or at another process that has one
+CALLS = "socket,connect,bind,sendto,sendmsg,sendmmsg,io_uring_setup,io_uring_enter,pidfd_getfd,ptrace"
+INTERNET = re.compile(r"AF_INET6?\b")
+IN_THE_CAGE = """
+    import time
+    from pathlib import Path
+    import numpy as np
+    from avatar.tracking.caged_tracker import CagedTracker
+    with CagedTracker(Path({model!r})) as tracker:
+        for number in range(60):
+            tracker.track(np.zeros((48, 64, 3), np.uint8), number * 50_000_000)
+            time.sleep(0.03)
+        assert tracker.restarts == 0
+"""
+# MediaPipe uploads every half minute, and when it is closed: the cage is killed before, so this is without one
+AND_CLOSED = """
+    import time
+    from pathlib import Path
+    import numpy as np
+    from avatar.tracking.face_landmarker import FaceTracker
+    from avatar.trust.no_network import refuse_all_sockets
+    assert not {refuse} or refuse_all_sockets() is None
+    with FaceTracker(Path({model!r})) as tracker:
+        tracker.track(np.zeros((48, 64, 3), np.uint8), 0)
+    time.sleep(1)
+"""
+
+
+def traced(command: list[str], log: Path, **variables: str) -> list[str]:
+    """What a program, its threads and its children asked of the kernel. A call that was interrupted is joined again."""
+    trace = [str(STRACE), "-f", "-qq", "-yy", "-s", "64", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(log)]
+    environment = {key: value for key, value in os.environ.items() if key != ALLOW_VARIABLE} | variables
+    done = subprocess.run([*trace, *command], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "stays reachable" not in done.stderr
+    begun: dict[str, str] = {}
+    whole: list[str] = []
+    for line in log.read_text(errors="replace").splitlines():
+        process, _, call = line.partition(" ")
+        if "<unfinished ...>" in call:
+            begun[process] = call.partition(" <unfinished")[0]
+            continue
+        if "resumed>" in call:
+            call = begun.pop(process, "") + call.partition("resumed>")[2]
+        whole.append(call.strip())
+    named = re.compile(rf"({CALLS.replace(',', '|')})\(")
+    return [call for call in [*whole, *begun.values()] if named.match(call)]
+
+
+def program(code: str, **values: object) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(code).format(model=str(tracker_model()), **values)]
+
+
+def tried(calls: list[str]) -> list[str]:
+    """To reach the internet."""
+    return [call for call in calls if INTERNET.search(call)]
+
+
+def succeeded(calls: list[str]) -> list[str]:
+    return [call for call in calls if not re.search(r"= -1 E[A-Z]+", call)]
+
+
+def test_from_the_cage_nothing_leaves(tmp_path: Path) -> None:
+    calls = traced(program(IN_THE_CAGE), tmp_path / "log")
+    assert tried(calls)
+    assert succeeded(calls) == []  # not even to a daemon of this computer, which would look up names for it
+
+
+def test_without_the_cage_mediapipe_calls_home(tmp_path: Path) -> None:
+    calls = traced(program(AND_CLOSED, refuse=False), tmp_path / "log")
+    out = succeeded(tried(calls))
+    assert any(call.startswith("socket(") for call in out)
+    assert any(call.startswith("connect(") for call in tried(calls)), calls
+
+
+def test_what_it_sends_when_it_is_closed_is_refused_too(tmp_path: Path) -> None:
+    calls = traced(program(AND_CLOSED, refuse=True), tmp_path / "log")
+    assert len(tried(calls)) > 1
+    assert succeeded(calls) == []
+
+
+def test_a_whole_command_lets_nothing_out(tmp_path: Path) -> None:
+    photo = save(astronaut(), tmp_path / "photo.png")
+    command = [sys.executable, "-m", "avatar.cli.main", "enroll", str(photo), "--name", "anna"]
+    calls = traced(command, tmp_path / "log", VISAVIS_HOME=str(tmp_path))
+    assert tried(calls)
+    assert succeeded(tried(calls)) == []
