@@ -8,7 +8,6 @@ import json
 import os
 import re
 import struct
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,6 +24,7 @@ from avatar.identity.avatar import Avatar
 from avatar.identity.crop import CROP_SIZE_PX
 from avatar.model_files import MODEL_ID
 from avatar.paths import home
+from avatar.private_file import write_private
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 
 FORMAT = "visavis-avatar"
@@ -116,7 +116,7 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
             if len(data) > MAX_BYTES[name]:
                 raise InputError(f"The avatar {avatar.name!r} cannot be saved: {name} has {len(data)} bytes, too many.")
             archive.writestr(name, data)
-    _write_beside(packed.getvalue(), path)
+    _write(packed.getvalue(), path)
 
 
 def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
@@ -299,19 +299,10 @@ def _thumbnail(portrait: NDArray[np.uint8]) -> bytes:
     return data.getvalue()
 
 
-def _write_beside(data: bytes, path: Path) -> None:
+def _write(data: bytes, path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".part", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(part).replace(path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        write_private(data, path)
     except OSError as error:
         raise VisavisError(
             f"{path} cannot be written: {error.strerror}. Free some space or set VISAVIS_HOME to a folder that you own."
