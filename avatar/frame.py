@@ -26,3 +26,10 @@ class Frame:
     @property
     def height(self) -> int:
         return int(self.rgb.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class NoPicture:
+    """What a source hands out, some ten times a second, while it is alive but has no picture: an unplugged webcam."""
+
+    capture_ns: int

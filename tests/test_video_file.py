@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from clips import GREEN, face_clip, moving_face, read_times, write_clip
 
 from avatar.errors import InputError
+from avatar.frame import Frame
+from avatar.sources.camera import open_camera
 from avatar.sources.video_file import VideoFile
 
 
@@ -48,6 +51,38 @@ def test_rotation_metadata_is_applied(tmp_path: Path, stored: int, corner: str) 
     rows = slice(10, 50) if "top" in corner else slice(-50, -10)
     columns = slice(10, 50) if "left" in corner else slice(-50, -10)
     assert upright[rows, columns].mean((0, 1)) == pytest.approx([0, 255, 0], abs=30)
+
+
+def test_the_size_may_change_in_mid_stream(tmp_path: Path) -> None:
+    path = tmp_path / "changing.h264"
+    for width, height in ((320, 240), (480, 360)):
+        part = write_clip(tmp_path / f"{width}.h264", [moving_face(i, width, height) for i in range(6)])
+        with path.open("ab") as file:
+            file.write(part.read_bytes())
+    frames = list(VideoFile(path))
+    assert [frame.rgb.shape for frame in frames] == [(240, 320, 3)] * 6 + [(360, 480, 3)] * 6
+    assert np.abs(frames[-1].rgb.astype(int) - moving_face(5, 480, 360)).mean() < 6
+
+
+def test_as_fast_as_it_goes_no_frame_is_lost_however_slow_the_reader(tmp_path: Path) -> None:
+    camera = open_camera(str(face_clip(tmp_path / "clip.mp4", frames=10, fps=100)), real_time=False)
+    frames = []
+    while isinstance(frame := camera.read(), Frame):
+        frames.append(frame)
+        time.sleep(0.03)  # three frames' time
+    assert frame is None and camera.dropped == 0
+    assert [frame.index for frame in frames] == list(range(10))
+    assert [frame.media_s for frame in frames] == pytest.approx([i / 100 for i in range(10)])
+    assert all(a.capture_ns < b.capture_ns for a, b in itertools.pairwise(frames))
+
+
+def test_as_fast_as_it_goes_is_faster_than_real_time_and_starts_over(tmp_path: Path) -> None:
+    camera = open_camera(str(face_clip(tmp_path / "clip.mp4", frames=20, fps=1)), loop=True, real_time=False)
+    start_s = time.monotonic()
+    frames = [camera.read() for _ in range(50)]
+    assert time.monotonic() - start_s < 25  # they last 50
+    assert [frame.index for frame in frames if isinstance(frame, Frame)] == list(range(50))
+    assert [round(frame.media_s) for frame in frames if isinstance(frame, Frame)] == [i % 20 for i in range(50)]
 
 
 def test_a_file_cut_off_in_the_middle_gives_what_is_there_and_says_so(tmp_path: Path) -> None:

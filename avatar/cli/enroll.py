@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.errors import InputError, UsageError, VisavisError
-from avatar.frame import Frame
+from avatar.frame import Frame, NoPicture
 from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.enrolment import CONSENT_NOTICE, MAX_CLIP_S, MAX_PHOTOS, consent_record, enroll_clip
@@ -213,7 +213,8 @@ def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, An
 
 def _frames(camera: Camera) -> Iterator[Frame]:
     while (frame := camera.read()) is not None:
-        yield frame
+        if not isinstance(frame, NoPicture):
+            yield frame
 
 
 def _bar(messages: Console) -> Progress:

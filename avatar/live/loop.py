@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 from avatar.errors import VisavisError
-from avatar.frame import Frame
+from avatar.frame import Frame, NoPicture
 from avatar.live.canvas import Canvas
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.mailbox import Mailbox
@@ -26,7 +26,7 @@ from avatar.retarget.driving import Driving
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Camera
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import FaceState
+from avatar.tracking.face_state import FaceState, no_face
 
 AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame that was painted from Driving; `paint` alone makes them
 
@@ -71,7 +71,7 @@ class LiveLoop:
         self._camera, self._tracker = camera, tracker
         self._retargeter, self._renderer, self._canvas = retargeter, renderer, canvas
         self._publishers = publishers
-        self._frames: Mailbox[Frame] = Mailbox("camera → tracker")
+        self._frames: Mailbox[Frame | NoPicture] = Mailbox("camera → tracker")
         self._states: Mailbox[FaceState] = Mailbox("tracker → avatar")
         self._pictures: Mailbox[AvatarFrame] = Mailbox("avatar → publishers")
         self._latency = latency or LatencyRecorder(STAGES)
@@ -131,8 +131,11 @@ class LiveLoop:
 
     def _track(self) -> None:
         while (frame := self._frames.take()) is not None:
-            with self._latency.time("track"):
-                state = self._tracker.track(frame.rgb, frame.capture_ns)
+            if isinstance(frame, NoPicture):
+                state = no_face(frame.capture_ns)
+            else:
+                with self._latency.time("track"):
+                    state = self._tracker.track(frame.rgb, frame.capture_ns)
             self._latency.record(CAPTURE_TO_TRACKED, _since_ms(frame.capture_ns))
             self._tracked += 1
             self._faceless += not state.found

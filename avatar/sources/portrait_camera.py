@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -35,15 +35,16 @@ class PortraitCamera:
         return self._pacer.dropped
 
     def read(self) -> Frame | None:
-        return self._pacer.read()
+        played = self._pacer.read()
+        return None if played is None else replace(played.item, capture_ns=played.due_ns, index=played.index)
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def _frames(self) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[tuple[float, Frame]]:
         for index in itertools.count():
             media_s = index / self.fps
-            yield Frame(self._view(media_s), time.monotonic_ns(), index, media_s)
+            yield media_s, Frame(self._view(media_s), 0, index, media_s)
 
     def _view(self, media_s: float) -> NDArray[np.uint8]:
         def wave(period_s: float) -> float:

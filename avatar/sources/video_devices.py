@@ -25,6 +25,14 @@ class VideoDevice:
     locked: bool  # this user may not open it
     holders: tuple[str, ...] = ()  # "name (pid)"
 
+    @property
+    def number(self) -> int:
+        return int(re.sub(r".*\D", "", self.path))
+
+    @property
+    def state(self) -> str:
+        return "not allowed" if self.locked else f"held by {', '.join(self.holders)}" if self.holders else "free"
+
 
 def video_devices(dev: Path = Path("/dev")) -> list[VideoDevice]:
     """All devices in the order of their numbers; empty where there are none, and on other systems than Linux."""
