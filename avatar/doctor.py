@@ -15,12 +15,14 @@ from typing import Literal
 from avatar.errors import VisavisError
 from avatar.model_files import model_file
 from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
+from avatar.sources.camera_list import list_cameras
 from avatar.sources.video_devices import VideoDevice, video_devices
 from avatar.system import install_command, missing_libraries, system_family
 from avatar.tracking.cage_process import examine_cage
 
 State = Literal["ok", "note", "missing"]  # "missing" is reserved for what enroll and drive cannot do without
 SUPPORTED_PYTHON = ((3, 11), (3, 13))
+SLOW_CAMERA_FPS = 20.0
 SHIPPED_FILES = (
     "face_model.safetensors",
     "fast/generator.onnx",
@@ -125,18 +127,20 @@ def _engines() -> Finding:
 def _cameras() -> Finding:
     name = "Cameras"
     if not sys.platform.startswith("linux"):
-        return Finding(name, "note", "not listed on this system; try `visavis live NAME --camera 0 --to preview`")
-    cameras = [device for device in video_devices() if device.captures and not device.loopback]
+        return Finding(name, "note", "not looked for here, as that switches them on", "visavis cameras")
+    cameras = [camera for camera in list_cameras() if not camera.virtual]
     if not cameras:
         mend = "Plug one in, or let a video play the camera: visavis live NAME --camera FILE.mp4 --to preview"
         return Finding(name, "note", "none", mend)
-    locked = any(device.locked for device in cameras)
-    return Finding(
-        name,
-        "note" if locked else "ok",
-        "; ".join(_describe(device) for device in cameras),
-        "sudo usermod -aG video $USER    # then log out and in again" if locked else None,
+    found = "; ".join(
+        f"{camera.path} {camera.name}, {camera.mode or 'any mode'} ({camera.state})" for camera in cameras
     )
+    if any(camera.state == "not allowed" for camera in cameras):
+        return Finding(name, "note", found, "sudo usermod -aG video $USER    # then log out and in again")
+    if all(camera.mode and 0 < camera.mode.fps < SLOW_CAMERA_FPS for camera in cameras):
+        mend = "Slower than a video call. Plug the camera into another port, without a hub, or use another camera."
+        return Finding(name, "note", found, mend)
+    return Finding(name, "ok", found)
 
 
 def _virtual_camera() -> Finding:
@@ -178,5 +182,4 @@ def _pipewire() -> Finding:
 
 
 def _describe(device: VideoDevice) -> str:
-    state = "not allowed" if device.locked else f"held by {', '.join(device.holders)}" if device.holders else "free"
-    return f"{device.path} {device.card} ({state})"
+    return f"{device.path} {device.card} ({device.state})"

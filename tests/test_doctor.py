@@ -12,6 +12,8 @@ import pytest
 
 from avatar import doctor, model_files
 from avatar.publish import advice
+from avatar.sources import camera_list
+from avatar.sources.camera_modes import CameraMode
 from avatar.sources.video_devices import VideoDevice, video_devices
 from avatar.system import SystemLibrary, install_command, missing_libraries, packages_of, system_family
 
@@ -113,11 +115,18 @@ def test_cameras_are_listed_with_their_state(monkeypatch: pytest.MonkeyPatch) ->
         VideoDevice("/dev/video2", "Other", True, False, True),
         VideoDevice("/dev/video10", "visavis", True, True, False),
     ]
-    monkeypatch.setattr(doctor, "video_devices", lambda: devices)
+    modes = [CameraMode(640, 480, 30.0, "MJPG"), CameraMode(640, 480, 10.0, "YUYV")]
+    for module in (doctor, camera_list):
+        monkeypatch.setattr(module, "video_devices", lambda: devices)
+    monkeypatch.setattr(camera_list, "camera_modes", lambda path: modes if path == "/dev/video0" else [])
     cameras, virtual = finding("Cameras"), finding("Virtual camera")
-    assert cameras.found == "/dev/video0 Webcam (held by zoom (7)); /dev/video2 Other (not allowed)"
+    assert cameras.found == (
+        "/dev/video0 Webcam, 640x480 30 fps MJPG (held by zoom (7)); /dev/video2 Other, any mode (not allowed)"
+    )
     assert cameras.state == "note" and "usermod -aG video" in (cameras.mend or "")
     assert virtual.found.startswith("/dev/video10 visavis (free)")
+    del devices[2], modes[0]
+    assert finding("Cameras").state == "note" and "Slower than a video call" in (finding("Cameras").mend or "")
 
 
 def test_a_file_that_is_no_device_is_not_a_camera(tmp_path: Path) -> None:

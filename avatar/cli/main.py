@@ -19,6 +19,8 @@ COMMANDS = {
     "finetune": (USE, "Make the network a person's own (needs the train extra)."),
     "drive": (USE, "Let a video drive an avatar, into a video file."),
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
+    "cameras": (USE, "List the webcams of this computer."),
+    "record-motion": (USE, "Record how a face moves, as numbers without a picture."),
     "profile": (USE, "Measure the live loop on this computer."),
     "engines": (USE, "See, measure and clean the inference engines of this computer."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
@@ -59,7 +61,8 @@ for _name, (_panel, _summary) in COMMANDS.items():
 def _command_app(name: str) -> typer.Typer:
     """The command as an app of its own. Raises VisavisError when a package that it needs is not installed."""
     try:
-        function = getattr(import_module(f"avatar.cli.{name}"), name)
+        noun = name.replace("-", "_")
+        function = getattr(import_module(f"avatar.cli.{noun}"), noun)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in OWN_PACKAGES:

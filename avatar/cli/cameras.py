@@ -1,0 +1,45 @@
+"""`visavis cameras`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+
+def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
+    """List the webcams: number, path and name (--camera takes any of them), best mode, and who holds each.
+
+    Virtual ones carry another program's picture, perhaps this one's. On macOS and Windows, which is untested, the first
+    six numbers are tried, and each camera is switched on for a moment.
+
+    Example: visavis cameras --json
+
+    Then: visavis live NAME --camera 0 --to preview
+    """
+    from avatar.sources.camera_list import list_cameras
+
+    found = list_cameras()
+    if as_json:
+        print(json.dumps([asdict(camera) for camera in found], indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not found:
+        console.print(
+            "This computer shows no camera. Plug one in, or let a video play the camera: --camera FILE.mp4",
+            soft_wrap=True,
+        )
+        return
+    table = Table("number", "path", "name", "best mode", "", box=None, pad_edge=False)
+    for camera in found:
+        name = escape(camera.name) + (" (virtual)" if camera.virtual else "")
+        table.add_row(str(camera.number), camera.path or "", name, str(camera.mode or "not told"), escape(camera.state))
+    console.print(table)
+    if any(camera.state == "not allowed" for camera in found):
+        console.print("\nTo be allowed: sudo usermod -aG video $USER    # then log out and in again", soft_wrap=True)

@@ -1,0 +1,76 @@
+"""`visavis record-motion`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def record_motion(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: NAME.motion.")],
+    camera: Annotated[
+        str, typer.Option("--camera", "-c", help="A webcam's number, name or path, or a video, which is read in full.")
+    ] = "0",
+    seconds: Annotated[float, typer.Option(help="Stop after so many seconds.", min=0.5, max=1800.0)] = 60.0,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was recorded as JSON.")] = False,
+) -> None:
+    """Record how a face moves, to play it again: numbers only, no picture, no sound, no name. Ctrl-C ends and keeps.
+
+    Kept of each frame: 478 points of the face, 52 scores of its expression, the head's pose, the time. From the points
+    the shape of the face can be drawn, so the file is about a person: only its owner may read it. What the avatar shows
+    of it is the motion, not the shape.
+
+    Example: visavis record-motion --camera 0 --output talk.motion --seconds 30
+
+    Then: visavis live NAME --camera talk.motion --loop --to virtual-camera
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from avatar.cli.engine_options import say_on
+    from avatar.cli.offline import tracker_model_then_offline
+    from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.sources.camera import PlayedFile, open_camera
+    from avatar.sources.motion import check_motion_output, write_motion
+    from avatar.sources.record_motion import record_motion as record
+    from avatar.tracking.face_landmarker import FaceTracker
+
+    check_motion_output(output, force)
+    console = Console(stderr=True, highlight=False)
+    model = tracker_model_then_offline(console)
+    source = open_camera(camera, real_time=False, say=say_on(console))
+    file = isinstance(source, PlayedFile)
+    total_s = seconds
+    if isinstance(source, PlayedFile) and source.video.duration_s:
+        total_s = min(seconds, source.video.duration_s)
+    sigterm_as_ctrl_c()
+    columns = (TextColumn("recording, Ctrl-C ends"), BarColumn(), TimeElapsedColumn())
+    try:
+        with FaceTracker(model, "video") as tracker, Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("recording", total=total_s)
+            recording = record(
+                source,
+                tracker,
+                seconds,
+                by_media_time=file,
+                progress=lambda done_s: bar.update(task, completed=done_s),
+            )
+    finally:
+        source.close()
+    if isinstance(source, PlayedFile) and source.video.damage:
+        console.print(f"Note: {source.video.damage}", style="yellow", markup=False, soft_wrap=True)
+    motion = recording.motion
+    write_motion(motion, output)
+    if as_json:
+        figures = {"output": str(output), "frames": len(motion), "seconds": motion.duration_s, "fps": motion.fps}
+        figures |= {"faceless": motion.faceless, "bytes": output.stat().st_size, "interrupted": recording.interrupted}
+        print(json.dumps(figures, indent=2))
+        return
+    print(
+        f"{output}: {len(motion)} frames in {motion.duration_s:.1f} s ({motion.fps:.1f} fps), "
+        f"{motion.faceless} of them without a face; {output.stat().st_size / 1e6:.1f} MB of numbers, no picture"
+    )
