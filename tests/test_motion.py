@@ -15,12 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import face_clip, moving_face
+from clips import astronaut_avatar, face_clip, moving_face
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from avatar.errors import InputError, UsageError
 from avatar.frame import Frame, NoPicture
+from avatar.identity.crop import face_crop
+from avatar.retarget.face_model import face_model
+from avatar.retarget.geometry import head_pose
+from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.camera import PlayedFile, open_driver
 from avatar.sources.motion import (
     Motion,
@@ -31,11 +35,13 @@ from avatar.sources.motion import (
     write_motion,
 )
 from avatar.sources.record_motion import record_motion
+from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState, no_face
 from avatar.tracking.model_asset import tracker_model
 
 SECOND_NS = 1_000_000_000
+MODES: tuple[Mode, ...] = ("relative", "absolute")
 
 
 def face(index: int, fps: float = 25.0) -> FaceState:
@@ -297,6 +303,32 @@ def test_a_video_is_recorded_frame_by_frame_at_its_own_times(tmp_path: Path) -> 
     assert len(motion) == 30 and motion.faceless == 0 and not recording.interrupted
     assert np.diff(motion.arrays["times_ns"]) == pytest.approx(SECOND_NS / 10, rel=1e-6)
     assert len(once_more.motion) == 10
+
+
+def test_the_face_in_it_is_not_the_drivers_and_drives_all_the_same(tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "in.mp4", frames=60, fps=20)
+    with FaceTracker(tracker_model(), "video") as tracker:
+        tracked = [tracker.track(frame.rgb, round(frame.media_s * 1e9)) for frame in VideoFile(clip)]
+    with FaceTracker(tracker_model(), "video") as tracker:
+        motion = record_motion(PlayedFile(clip, real_time=False), tracker, by_media_time=True).motion
+    recorded = list(motion.states())
+    average = face_model().mean_shape
+
+    def face_shape(states: list[FaceState]) -> NDArray[np.float32]:
+        """(478, 3): what is left when pose and expression are taken away."""
+        shapes = [head_pose(s.landmarks, average).remove(s.landmarks) for s in states]
+        expressions = [face_model().expression(s.blendshapes) for s in states]
+        return np.mean([shape - expression for shape, expression in zip(shapes, expressions, strict=True)], axis=0)
+
+    own, left = (np.abs(face_shape(states) - average).mean() for states in (tracked, recorded))
+    assert left < own / 20
+    crop = face_crop(tracked[0].landmarks, 320, 240)
+    for mode in MODES:
+        live, played = (Retargeter(astronaut_avatar(), mode, crop) for _ in range(2))
+        pairs = zip(tracked, recorded, strict=True)
+        off = [np.abs(live.drive(a).landmarks - played.drive(b).landmarks)[:, :2] for a, b in pairs]
+        assert np.mean(off) * 512 < 0.2  # pixels of the avatar's picture
+        assert np.max(off) * 512 < 5
 
 
 def test_without_a_face_nothing_is_kept(tmp_path: Path) -> None:

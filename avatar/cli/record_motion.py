@@ -12,17 +12,17 @@ import typer
 def record_motion(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: NAME.motion.")],
     camera: Annotated[
-        str, typer.Option("--camera", "-c", help="A webcam's number, name or path, or a video, which is read in full.")
+        str, typer.Option("--camera", "-c", help="A webcam's number, name or path, or a video, read frame by frame.")
     ] = "0",
-    seconds: Annotated[float, typer.Option(help="Stop after so many seconds.", min=0.5, max=1800.0)] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Stop after so many seconds.", min=0.5, max=600.0)] = 60.0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was recorded as JSON.")] = False,
 ) -> None:
     """Record how a face moves, to play it again: numbers only, no picture, no sound, no name. Ctrl-C ends and keeps.
 
-    Kept of each frame: 478 points of the face, 52 scores of its expression, the head's pose, the time. From the points
-    the shape of the face can be drawn, so the file is about a person: only its owner may read it. What the avatar shows
-    of it is the motion, not the shape.
+    Kept of each frame: the time, the head's pose, 52 scores of the expression, and 478 points of a face. It is an
+    average face that moves as yours did: the shape of your own is taken out before anything is written. How somebody
+    moves may still be telling, so only the file's owner may read it.
 
     Example: visavis record-motion --camera 0 --output talk.motion --seconds 30
 

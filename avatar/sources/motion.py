@@ -1,4 +1,4 @@
-"""NAME.motion: how a face moved, as numbers. No picture, no sound, no name; yet the shape of the face is in them.
+"""NAME.motion: how a face moved, as numbers. No picture, no sound, no name.
 
 One safetensors file, whose metadata says format and version. Landmarks are stored as 16-bit steps about each frame's
 middle: for a face 300 px wide a step is 0.005 px, a fifteenth of what float16 would leave.
@@ -63,7 +63,7 @@ class _UnfitError(Exception):
 
 @dataclass(frozen=True)
 class Motion:
-    """Recorded FaceStates. `arrays` as in the file; N is at least 1."""
+    """Recorded FaceStates. `arrays` as in the file; N is at least 1. Whose face it is: see `record_motion`."""
 
     width: int  # of the driver's picture, in which the landmarks are pixels
     height: int

@@ -1,16 +1,25 @@
-"""From pictures to recorded motion. Each picture is looked at and forgotten."""
+"""From pictures to recorded motion. Each picture is looked at and forgotten, and the shape of the face taken out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from avatar.errors import InputError
 from avatar.frame import NoPicture
+from avatar.identity.avatar import Avatar
+from avatar.identity.crop import face_crop
+from avatar.model_files import MODEL_ID
+from avatar.retarget.face_model import face_model
+from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Camera
 from avatar.sources.motion import Motion, MotionRecorder
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import no_face
+from avatar.tracking.face_state import BLENDSHAPE_NAMES, no_face
+
+CALM_FRAMES = 1000  # of which the driver's neutral shape is averaged, spread over the recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,8 @@ def record_motion(
 ) -> Recording:
     """Track until the camera ends, `seconds` are over, or Ctrl-C, which keeps what there is.
 
-    `by_media_time` takes a file's own times in place of those at which its frames were read; `tracker` must be in video
-    mode. Raises InputError where no face was seen.
+    What comes back is an average face that moved as the driver's did. `by_media_time` takes a file's own times in place
+    of those at which its frames were read; `tracker` must be in video mode. Raises InputError where no face was seen.
     """
     recorder = MotionRecorder()
     size: tuple[int, int] | None = None
@@ -57,4 +66,38 @@ def record_motion(
         interrupted = True
     if size is None:
         raise InputError(f"{camera.name} gave no picture, so nothing was recorded.")
-    return Recording(recorder.motion(*size, fps=camera.fps if by_media_time else None), interrupted)
+    motion = recorder.motion(*size, fps=camera.fps if by_media_time else None)
+    return Recording(without_face_shape(motion), interrupted)
+
+
+def without_face_shape(motion: Motion) -> Motion:
+    """The same motion on the mean face: the driver's neutral shape, of the whole recording, is replaced by its.
+
+    Done by the code that puts a driver's motion onto an avatar, so what drives avatars stays the same.
+    """
+    found = [index for index in range(len(motion)) if motion.arrays["found"][index]]
+    crop = face_crop(motion[found[0]].landmarks, motion.width, motion.height)
+    retargeter = Retargeter(_average_person(), "absolute", crop, smoothing=False)
+    retargeter.recalibrate(*(motion[index] for index in found[:: 1 + len(found) // CALM_FRAMES]))
+    recorder = MotionRecorder()
+    for state in motion.states():
+        if state.found:
+            landmarks = retargeter.drive(state).landmarks * crop.side
+            state = replace(state, landmarks=landmarks + np.array([crop.x, crop.y, 0], np.float32))
+        recorder.add(state)
+    return recorder.motion(motion.width, motion.height, motion.fps)
+
+
+def _average_person() -> Avatar:
+    """The mean face of the face model, at rest; nothing but its landmarks is used."""
+    landmarks = 0.5 + 0.25 * face_model().mean_shape  # inside [0, 1]
+    none = np.zeros(0, np.float32)
+    return Avatar(
+        "average",
+        MODEL_ID,
+        np.zeros((1, 0, 0, 3), np.uint8),
+        landmarks[None],
+        np.zeros((1, len(BLENDSHAPE_NAMES)), np.float32),
+        none,
+        none,
+    )
