@@ -174,7 +174,7 @@ def test_five_frames_a_second_are_called_five_and_nobody_idles() -> None:
     camera = Webcam(bench, lambda line: None)
     assert camera.fps == 30  # the driver's word, as long as there is no better
     read(camera, 9)
-    assert camera.fps == pytest.approx(5, rel=0.25)
+    assert camera.fps == pytest.approx(5, rel=0.3)
     camera.close()
 
 

@@ -47,6 +47,7 @@ EXPORT_MAY_USE = ("avatar.model", "avatar.retarget", "avatar.errors", "avatar.mo
 
 WITHOUT_TORCH = [
     "avatar.cli.main",
+    "avatar.cli.cameras",
     "avatar.cli.dataset",
     "avatar.cli.doctor",
     "avatar.cli.drive",
@@ -54,6 +55,7 @@ WITHOUT_TORCH = [
     "avatar.cli.enroll",
     "avatar.cli.live",
     "avatar.cli.profile",
+    "avatar.cli.record_motion",
     "avatar.doctor",
     "avatar.identity.bundle",
     "avatar.identity.enrolment",
@@ -65,6 +67,7 @@ WITHOUT_TORCH = [
     "avatar.publish.factory",
     "avatar.retarget.retargeter",
     "avatar.sources.camera",
+    "avatar.sources.record_motion",
     "avatar.tracking.face_landmarker",
     "engines",
     "engines.trial",
