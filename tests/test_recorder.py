@@ -1,5 +1,9 @@
 """The recorder's promises: true timing, nothing half-written, what was recorded survives a failure."""
 
+import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -7,11 +11,13 @@ import numpy as np
 import pytest
 from clips import face_clip, moving_face, read_times
 
-from avatar.errors import UsageError, VisavisError
+from avatar.errors import DeviceError, UsageError, VisavisError
 from avatar.frame import Frame
 from avatar.publish.factory import open_publisher, open_publishers
+from avatar.publish.pipewire import PipeWireCamera
 from avatar.publish.preview import Preview, why_no_window
 from avatar.publish.recorder import Recorder
+from avatar.publish.threaded import ThreadedPublisher
 from avatar.publish.video_writer import VideoWriter
 from avatar.publish.virtual_camera import VirtualCamera
 from avatar.sources.video_file import VideoFile
@@ -21,13 +27,22 @@ def frame(index: int, at_s: float) -> Frame:
     return Frame(moving_face(index), 5_000_000_000 + round(at_s * 1e9), index)
 
 
+def send(recorder: Recorder, sent: Frame) -> None:
+    """Send a frame and wait until the recorder's own thread has taken it, so that the next one drops nothing."""
+    recorder.send(sent)
+    for _ in range(1000):
+        if recorder._mailbox._item is None:
+            return
+        time.sleep(0.01)
+
+
 def test_frames_stand_where_they_were_captured(tmp_path: Path) -> None:
     times_s = [0.0, 0.033, 0.066, 0.2, 0.233, 0.8]  # frames were dropped in between
     path = tmp_path / "out.mp4"
     recorder = Recorder(path)
     recorder.open(320, 240, 30.0)
     for index, at_s in enumerate(times_s):
-        recorder.send(frame(index, at_s))
+        send(recorder, frame(index, at_s))
     assert not path.exists()
     recorder.close()
     assert read_times(path) == pytest.approx(times_s, abs=0.001)
@@ -100,12 +115,133 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "out.mkv").exists()
 
 
+RECORD = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_recorder import frame, send
+from avatar.errors import DeviceError
+from avatar.publish.recorder import Recorder
+
+recorder = Recorder(Path({path!r}))
+recorder.open(320, 240, 30.0)
+try:
+    for index in range(400):
+        send(recorder, frame(index, index / 30))
+        if {killed} and index == 200:
+            os.kill(os.getpid(), 9)
+except DeviceError as error:
+    print(error)
+recorder.close()
+"""
+
+
+def record(path: Path, *before: str, killed: bool = False) -> str:
+    """What a program says that records 400 frames, or is killed while it does so."""
+    code = RECORD.format(tests=str(Path(__file__).parent), path=str(path), killed=killed)
+    command = [*before, sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_recording_whose_program_was_killed_plays(tmp_path: Path, suffix: str) -> None:
+    record(tmp_path / f"out{suffix}", killed=True)
+    (part,) = tmp_path.iterdir()
+    assert part.match(f"out.*.part{suffix}")
+    assert len(read_times(part)) >= 120  # of 200, of which one second may be lost
+
+
+def test_a_recording_that_ends_well_is_a_plain_file(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "out.mp4")
+    recorder.open(320, 240, 30.0)
+    for index in range(70):
+        send(recorder, frame(index, index / 30))
+    recorder.close()
+    data = (tmp_path / "out.mp4").read_bytes()
+    size, kind = int.from_bytes(data[:4], "big"), data[4:8]
+    boxes = [kind]
+    while size < len(data):
+        boxes.append(data[size + 4 : size + 8])
+        length = int.from_bytes(data[size : size + 4], "big")
+        size += length if length > 1 else int.from_bytes(data[size + 8 : size + 16], "big")
+    assert b"moov" in boxes and b"moof" not in boxes
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="fills a disk of its own: needs root on Linux")
+def test_a_full_disk_ends_the_recording_and_what_was_written_plays(tmp_path: Path) -> None:
+    script = f'mount -t tmpfs -o size=150k none {tmp_path} && "$0" "$@"; cp {tmp_path}/* {tmp_path}.kept'
+    said = record(tmp_path / "out.mp4", "unshare", "-m", "sh", "-c", script)
+    assert "No space left" in said and "is kept" in said
+    times = read_times(Path(f"{tmp_path}.kept"))
+    assert 10 < len(times) < 400
+
+
+def test_opened_again_the_recording_goes_on_in_another_file(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "out.mp4")
+    (tmp_path / "out-2.mp4").write_text("somebody else's")
+    for _ in range(2):
+        recorder.open(320, 240, 30.0)
+        recorder.send(frame(0, 0.0))
+        recorder.close()
+        recorder.close()  # twice does nothing
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-2.mp4", "out-3.mp4", "out.mp4"]
+    assert (tmp_path / "out-2.mp4").read_text() == "somebody else's"
+
+
+class Slow(ThreadedPublisher):
+    """Takes its time, and at the third frame something happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.shown = threading.Event(), list[int]()
+
+    def _begin(self, width: int, height: int, fps: float) -> None:
+        if width == 1:
+            raise DeviceError("too narrow")
+
+    def _take(self, frame: Frame) -> None:
+        self.gate.wait(30)
+        self.shown.append(frame.index)
+        if frame.index == 99:
+            raise DeviceError("gone")
+
+    def _end(self) -> None:
+        self.shown.append(-1)
+
+
+def test_a_slow_publisher_never_holds_the_loop_and_counts_what_it_drops() -> None:
+    slow = Slow()
+    slow.open(64, 64, 30.0)
+    for index in range(20):
+        slow.send(Frame(np.zeros((2, 2, 3), np.uint8), 0, index))  # returns though nothing is shown
+    slow.gate.set()
+    slow.close()
+    assert slow.shown[-2:] == [19, -1]  # the newest one came through
+    assert slow.dropped == 20 - (len(slow.shown) - 1)
+
+
+def test_a_publisher_that_loses_its_device_says_so_at_the_next_frame_and_opens_again() -> None:
+    slow = Slow()
+    slow.gate.set()
+    with pytest.raises(DeviceError, match="too narrow"):
+        slow.open(1, 64, 30.0)
+    slow.close()
+    for _ in range(2):
+        slow.open(64, 64, 30.0)
+        with pytest.raises(DeviceError, match="gone"):
+            for _ in range(3000):
+                slow.send(Frame(np.zeros((2, 2, 3), np.uint8), 0, 99))
+                time.sleep(0.01)
+        slow.close()
+
+
 def test_publishers_by_name(tmp_path: Path) -> None:
     recorder = open_publisher(str(tmp_path / "a.MP4"))
     assert isinstance(recorder, Recorder)
     camera = open_publisher("virtual-camera:/dev/video10")
     assert isinstance(camera, VirtualCamera)
     assert camera.device == "/dev/video10"
+    assert isinstance(open_publisher("pipewire"), PipeWireCamera)
     assert isinstance(open_publisher("preview"), Preview)
     with pytest.raises(UsageError, match="Use virtual-camera"):
         open_publisher("zoom")

@@ -10,19 +10,39 @@ import cv2
 
 from avatar.errors import DeviceError
 from avatar.frame import Frame
-from avatar.publish.publisher import Publisher
+from avatar.publish.threaded import ThreadedPublisher
 
 TITLE = "visavis (q closes)"
 ESCAPE = 27
+IN_CALLERS_THREAD = sys.platform == "darwin"  # macOS lets only a program's main thread have windows
 
 
-class Preview(Publisher):
+class Preview(ThreadedPublisher):
     """An OpenCV window. `q`, Escape or closing it ends the run, as Ctrl-C in the terminal does."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._shown = False
 
     def open(self, width: int, height: int, fps: float) -> None:
+        if IN_CALLERS_THREAD:
+            self._begin(width, height, fps)
+        else:
+            super().open(width, height, fps)
+
+    def send(self, frame: Frame) -> None:
+        if IN_CALLERS_THREAD:
+            self._take(frame)
+        else:
+            super().send(frame)
+
+    def close(self) -> None:
+        if IN_CALLERS_THREAD:
+            self._end()
+        else:
+            super().close()
+
+    def _begin(self, width: int, height: int, fps: float) -> None:
         problem = why_no_window()
         if problem:
             raise DeviceError(f"{problem} Record instead: --to FILE.mp4")
@@ -32,7 +52,7 @@ class Preview(Publisher):
         except cv2.error as error:
             raise DeviceError(f"No window can be opened ({error.err}). Record instead: --to FILE.mp4") from error
 
-    def send(self, frame: Frame) -> None:
+    def _take(self, frame: Frame) -> None:
         cv2.imshow(TITLE, frame.rgb[:, :, ::-1])
         key = cv2.waitKey(1) & 0xFF
         closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
@@ -40,9 +60,10 @@ class Preview(Publisher):
         if closed or key in (ord("q"), ESCAPE):
             raise KeyboardInterrupt
 
-    def close(self) -> None:
+    def _end(self) -> None:
         if self._shown:
             cv2.destroyAllWindows()
+            self._shown = False
 
 
 def why_no_window() -> str | None:

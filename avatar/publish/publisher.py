@@ -8,9 +8,10 @@ from avatar.frame import Frame
 
 
 class Publisher(ABC):
-    """A virtual camera, a file, a window. `open` once, `send` per frame, `close` once; the same thread calls all three.
+    """A virtual camera, a file, a window. `open`, `send` per frame, `close`; the same thread calls all three.
 
-    `send` never blocks the loop: a publisher that cannot keep up drops frames and counts them in `dropped`.
+    `send` never blocks the loop: a publisher that cannot keep up drops frames and counts them in `dropped`. After
+    `close`, also after a failure, `open` may be called again: that is how a device that came back is taken up.
     """
 
     dropped: int = 0
@@ -25,4 +26,4 @@ class Publisher(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish. Called exactly once, also after a failure."""
+        """Finish what was opened, also after a failure of `open` or `send`. Does nothing when nothing is open."""

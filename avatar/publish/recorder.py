@@ -4,33 +4,72 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.errors import DeviceError, VisavisError
 from avatar.frame import Frame
-from avatar.publish.publisher import Publisher
+from avatar.publish.threaded import ThreadedPublisher
 from avatar.publish.video_writer import VideoWriter, check_output
 
 
-class Recorder(Publisher):
+class Recorder(ThreadedPublisher):
     """Frames are shown in the file at the distance in time at which they were captured; a drop is a longer frame.
 
-    An existing file is replaced, once the recording is whole. What was recorded before a failure is kept.
+    An existing file is replaced, once the recording is whole. What was recorded before a failure is kept and plays; if
+    `open` is called again, the recording goes on in NAME-2.mp4. A killed program leaves NAME.PID.part.mp4, which plays.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         check_output(path)
         self.path = path
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
+        self._parts = 0  # recordings that were kept
 
-    def open(self, width: int, height: int, fps: float) -> None:
-        # ultrafast and one thread: 2 ms a frame at 512x512, and the other core stays with the generator
-        self._writer = VideoWriter(self.path, width, height, fps, preset="ultrafast", crf=20, threads=1)
+    def _begin(self, width: int, height: int, fps: float) -> None:
+        self._first_ns = None
+        try:
+            # ultrafast and one thread: 2 ms a frame at 512x512, and the other core stays with the generator
+            self._writer = VideoWriter(
+                self._part(), width, height, fps, preset="ultrafast", crf=20, threads=1, recoverable=True
+            )
+        except VisavisError as error:
+            raise _as_device_error(error) from error
 
-    def send(self, frame: Frame) -> None:
-        assert self._writer is not None, "open comes first"
+    def _take(self, frame: Frame) -> None:
+        assert self._writer is not None
         if self._first_ns is None:
             self._first_ns = frame.capture_ns
-        self._writer.write(frame.rgb, (frame.capture_ns - self._first_ns) / 1e9)
+        try:
+            self._writer.write(frame.rgb, (frame.capture_ns - self._first_ns) / 1e9)
+        except VisavisError as error:
+            writer, self._writer = self._writer, None
+            raise self._salvage(writer, error) from error
 
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.finish()
+    def _end(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            writer.finish()
+        except VisavisError as error:
+            raise self._salvage(writer, error) from error
+        self._parts += self._first_ns is not None
+
+    def _salvage(self, writer: VideoWriter, error: VisavisError) -> DeviceError:
+        seconds = writer.salvage()
+        self._parts += seconds > 0
+        kept = f" What was recorded before that is kept: {seconds:.1f} s." if seconds > 0 else ""
+        return DeviceError(f"{error}{kept}")
+
+    def _part(self) -> Path:
+        """The next file: NAME.mp4, then the first of NAME-2.mp4, NAME-3.mp4 … that is not there."""
+        number, path = 1, self.path
+        while self._parts and (path == self.path or path.exists()):
+            number += 1
+            path = self.path.with_stem(f"{self.path.stem}-{number}")
+        return path
+
+
+def _as_device_error(error: VisavisError) -> VisavisError:
+    """What may be over in a while, such as a full disk, is a device's error; a wrong name or size is not."""
+    return error if error.exit_code == 2 else DeviceError(str(error))

@@ -21,6 +21,7 @@ from avatar.errors import UsageError, VisavisError
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BT709 = 1  # ITU-T H.273: primaries, transfer and matrix of HD video
+FRAGMENT_US = 1_000_000  # what a recording that is cut off may lose
 Preset = Literal["ultrafast", "veryfast", "medium"]
 
 
@@ -28,7 +29,9 @@ class VideoWriter:
     """Writes pictures with their own times beside `path`, and renames on `finish`: no half-written output.
 
     `audio_from` names a file whose first audio stream is copied, packet by packet; `audio_note` says why when the
-    container cannot hold it. Raises UsageError for a name or size that cannot be, VisavisError when writing fails.
+    container cannot hold it. `recoverable` writes NAME.PID.part.mp4, in sight and in fragments, so that what was
+    written by the time of a power cut plays; `finish` makes it a plain file.
+    Raises UsageError for a name or size that cannot be, VisavisError when writing fails.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class VideoWriter:
         crf: int = 18,
         threads: int = 0,
         audio_from: Path | None = None,
+        recoverable: bool = False,
     ) -> None:
         check_output(path)
         if width % 2 or height % 2:
             raise UsageError(f"{path}: H.264 needs even sides, {width}x{height} is not.")
         self.path, self.audio_note = path, ""
-        self._beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        self._recoverable = recoverable
+        self._beside = path.with_name(f"{'' if recoverable else '.'}{path.stem}.{os.getpid()}.part{path.suffix}")
         self._time_base, self._last_pts, self._frames = time_base, -(1 << 62), 0
         self._audio: _AudioCopy | None = None
         source_audio = _audio_of(audio_from) if audio_from else None
@@ -73,11 +78,9 @@ class VideoWriter:
     def _start(
         self, width: int, height: int, fps: float, preset: str, crf: int, threads: int, audio: InputContainer | None
     ) -> None:
-        suffix = self.path.suffix.lower()
-        # the index first, so that a browser can start before it has everything
-        options = {"movflags": "+faststart"} if CONTAINERS[suffix] in ("mp4", "mov") else {}
+        container = CONTAINERS[self.path.suffix.lower()]
         self._container: OutputContainer = av.open(
-            str(self._beside), "w", format=CONTAINERS[suffix], container_options=options
+            str(self._beside), "w", format=container, container_options=self._options(container)
         )
         rate = Fraction(fps).limit_denominator(1001)
         stream = self._container.add_stream("libx264", rate=rate, options={"preset": preset, "crf": str(crf)})
@@ -91,7 +94,18 @@ class VideoWriter:
         if audio is not None:
             copy = self._container.add_stream_from_template(audio.streams.audio[0])
             self._audio = _AudioCopy(audio, copy)
-        self._container.start_encoding()
+        if not self._recoverable:  # else with the first packet: FFmpeg crashes when it ends fragments of nothing
+            self._container.start_encoding()
+
+    def _options(self, container: str) -> dict[str, str]:
+        """Of FFmpeg's muxers, https://ffmpeg.org/ffmpeg-formats.html"""
+        options = {"flush_packets": "1"} if self._recoverable else {}
+        if container == "matroska":
+            return {**options, "cluster_time_limit": str(FRAGMENT_US // 1000)} if self._recoverable else options
+        if not self._recoverable:
+            # the index first, so that a browser can start before it has everything
+            return {"movflags": "+faststart"}
+        return {**options, "movflags": "+hybrid_fragmented", "frag_duration": str(FRAGMENT_US)}
 
     def write(self, rgb: NDArray[np.uint8], media_s: float) -> None:
         """Append an (H, W, 3) picture that is shown from `media_s` on. Times that do not grow are nudged."""
@@ -109,7 +123,10 @@ class VideoWriter:
         self._frames += 1
 
     def finish(self) -> None:
-        """Write what is pending and give the file its name. Without a single picture, leave nothing behind."""
+        """Write what is pending and give the file its name. Without a single picture, leave nothing behind.
+
+        After a failure nothing is left either, except of a `recoverable` file: see `salvage`.
+        """
         if self._frames == 0:
             self.discard()
             return
@@ -120,19 +137,36 @@ class VideoWriter:
             self._container.close()
             self._beside.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:
-            self.discard()
+            if not self._recoverable:
+                self.discard()
             raise self._failure(error) from error
         finally:
             self._release_audio()
 
+    def salvage(self) -> float:
+        """After `write` or `finish` has failed on a `recoverable` file: give its name to what plays of it.
+
+        How long that is, in seconds; 0.0 when nothing plays, and then no file is left.
+        """
+        self._end_container()
+        seconds = _playable_s(self._beside)
+        if seconds > 0:
+            self._beside.replace(self.path)
+        else:
+            self.discard()
+        return seconds
+
     def discard(self) -> None:
         """Remove what was written."""
         self._release_audio()
-        # it never opened, or cannot be finished: it is thrown away either way
-        with suppress(AttributeError, av.error.FFmpegError, OSError):
-            self._container.close()
+        self._end_container()
         with suppress(OSError):  # a name that is too long was never there
             self._beside.unlink(missing_ok=True)
+
+    def _end_container(self) -> None:
+        # it never opened, or cannot be finished
+        with suppress(AttributeError, av.error.FFmpegError, OSError):
+            self._container.close()
 
     def _release_audio(self) -> None:
         if self._audio is not None:
@@ -181,6 +215,18 @@ def check_output(path: Path) -> None:
         raise UsageError(f"{path}: the folder {path.parent} does not exist. Create it: mkdir -p {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path}: you may not write in {path.parent}. Choose another folder.")
+
+
+def _playable_s(path: Path) -> float:
+    """How long the pictures of a file last that may be cut off anywhere."""
+    last_s = 0.0
+    with suppress(av.error.FFmpegError, OSError, IndexError), av.open(str(path)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.is_corrupt:  # cut off
+                break
+            if packet.pts is not None and packet.time_base is not None:
+                last_s = max(last_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    return last_s
 
 
 def _audio_of(path: Path) -> InputContainer | None:

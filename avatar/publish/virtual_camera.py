@@ -23,6 +23,7 @@ class VirtualCamera(Publisher):
     def __init__(self, device: str | None = None) -> None:
         """`device` is a path (/dev/video10) or a camera's name; None takes the first virtual camera there is."""
         self.device = device
+        self._opened = ""
         self._camera: Any = None
         self._stream: int | None = None
 
@@ -40,7 +41,7 @@ class VirtualCamera(Publisher):
             )
         except RuntimeError as error:
             raise DeviceError(f"{wanted} cannot be opened ({error}).\n{virtual_camera_advice()}") from error
-        self.device = str(self._camera.device)
+        self._opened = str(self._camera.device)
 
     def send(self, frame: Frame) -> None:
         try:
@@ -49,8 +50,8 @@ class VirtualCamera(Publisher):
                 self._start_stream()
         except (RuntimeError, OSError) as error:
             raise DeviceError(
-                f"The virtual camera {self.device} has gone ({error}). If its module was unloaded, load it and start "
-                f"again.\n{virtual_camera_advice()}"
+                f"The virtual camera {self._opened} has gone ({error}). If its module was unloaded, load it.\n"
+                f"{virtual_camera_advice()}"
             ) from error
 
     def _start_stream(self) -> None:
@@ -62,11 +63,12 @@ class VirtualCamera(Publisher):
         """
         import fcntl  # Unix only
 
-        self._stream = os.open(str(self.device), os.O_RDWR)
+        self._stream = os.open(self._opened, os.O_RDWR)
         fcntl.ioctl(self._stream, VIDIOC_STREAMON, struct.pack("i", V4L2_BUF_TYPE_VIDEO_OUTPUT))
 
     def close(self) -> None:
-        if self._camera is not None:
-            self._camera.close()
-        if self._stream is not None:
-            os.close(self._stream)
+        camera, stream, self._camera, self._stream = self._camera, self._stream, None, None
+        if camera is not None:
+            camera.close()
+        if stream is not None:
+            os.close(stream)
