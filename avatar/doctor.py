@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
@@ -15,6 +14,7 @@ from typing import Literal
 from avatar.errors import VisavisError
 from avatar.model_files import model_file
 from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
+from avatar.publish.pipewire import why_no_pipewire
 from avatar.sources.camera_list import list_cameras
 from avatar.sources.video_devices import VideoDevice, video_devices
 from avatar.system import install_command, missing_libraries, system_family
@@ -165,20 +165,17 @@ def _pyvirtualcam() -> Finding:
     try:
         return Finding("pyvirtualcam", "ok", version("pyvirtualcam"))
     except PackageNotFoundError:
-        return Finding("pyvirtualcam", "note", "not installed; --to virtual-camera needs it", INSTALL_PYVIRTUALCAM)
+        return Finding("pyvirtualcam", "note", "not installed; v4l2loopback and OBS need it", INSTALL_PYVIRTUALCAM)
 
 
 def _pipewire() -> Finding:
-    """Only reported: what runs here decides how a browser will reach a camera."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    running = bool(runtime) and (Path(runtime) / "pipewire-0").is_socket()
-    try:
-        ctypes.CDLL("libpipewire-0.3.so.0")
-        installed = True
-    except OSError:
-        installed = False
-    found = "running" if running else "installed, not running for this user" if installed else "not installed"
-    return Finding("PipeWire", "ok" if running else "note", f"{found} (nothing here depends on it)")
+    name = "PipeWire"
+    if not sys.platform.startswith("linux"):
+        return Finding(name, "note", "there is none on this system; the virtual camera does not need it")
+    problem = why_no_pipewire()
+    if problem is None:
+        return Finding(name, "ok", "running: without v4l2loopback, browsers see the avatar as a camera through it")
+    return Finding(name, "note", "not running for this user; a way to a virtual camera without v4l2loopback", problem)
 
 
 def _describe(device: VideoDevice) -> str:
