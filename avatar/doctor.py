@@ -31,6 +31,7 @@ SHIPPED_FILES = (
     "fast/fast.safetensors",
     "fast/judges.safetensors",
     "identity/face_identity.onnx",
+    "segmentation/selfie.tflite",
 )
 
 

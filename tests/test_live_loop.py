@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
 
-from avatar.errors import DeviceError, InputError, UsageError
+from avatar.errors import DeviceError, InputError
 from avatar.frame import Frame
 from avatar.identity.bundle import save_avatar
-from avatar.live.canvas import Canvas, parse_size
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.profile import Memory
 from avatar.live.session import open_session
@@ -197,28 +196,6 @@ def test_a_late_reader_of_a_played_file_gets_the_frame_that_is_due(tmp_path: Pat
     assert camera.dropped == round(late.media_s * 20) - 1
 
 
-@pytest.mark.parametrize(("size", "square"), [((512, 512), 512), ((1280, 720), 720), ((360, 640), 360)])
-def test_the_canvas_fills_every_size(size: tuple[int, int], square: int) -> None:
-    canvas = Canvas(astronaut_avatar().portraits[0], *size)
-    assert canvas.square_px == square
-    face = np.full((square, square, 3), 200, np.uint8)
-    picture = canvas.place(face)
-    assert picture.shape == (size[1], size[0], 3)
-    assert picture[size[1] // 2, size[0] // 2] == pytest.approx([200, 200, 200])
-    assert (picture.reshape(-1, 3).max(0) <= 255).all()
-    assert canvas.place(face) is not None
-    assert not np.shares_memory(picture, canvas._background)
-
-
-def test_sizes_that_no_camera_has_are_refused() -> None:
-    for text in ("512", "axb", "-1x5", "1280x"):
-        with pytest.raises(UsageError, match="--size"):
-            parse_size(text)
-    for width, height in ((511, 512), (2, 2), (10_000, 512)):
-        with pytest.raises(UsageError, match="even"):
-            Canvas(astronaut_avatar().portraits[0], width, height)
-
-
 @pytest.mark.e2e
 def test_the_command_ends_well_when_it_is_told_to_stop(tmp_path: Path) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
@@ -233,7 +210,7 @@ def test_the_command_ends_well_when_it_is_told_to_stop(tmp_path: Path) -> None:
         )
         try:
             deadline = time.monotonic() + 40
-            while not list(tmp_path.glob(".out.*.part.mp4")) and time.monotonic() < deadline:
+            while not list(tmp_path.glob("out.*.part.mp4")) and time.monotonic() < deadline:
                 time.sleep(0.1)
             time.sleep(2)
             process.send_signal(number)

@@ -51,7 +51,7 @@ class FaceTracker:
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        with _quiet_native_log():
+        with quiet_native_log():
             self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
             blank = self._image_type(image_format=self._srgb, data=np.zeros((64, 64, 3), np.uint8))
             if self._video:
@@ -108,7 +108,7 @@ class FaceTracker:
 
 
 @contextmanager
-def _quiet_native_log() -> Iterator[None]:
+def quiet_native_log() -> Iterator[None]:
     """Keep MediaPipe's start-up chatter (native code, straight to descriptor 2) off the user's terminal.
 
     Its errors come back as exceptions. VISAVIS_NATIVE_LOG=1 lets everything through.
