@@ -1,4 +1,4 @@
-"""A real kernel and a real driver (`vivid`, in QEMU): listed, held by another program, black, unplugged and back.
+"""A real kernel and real drivers, in QEMU: listed, held by another program, black, unplugged and back, slow, stuck.
 
 `echo vivid.0 > unbind` is what pulling the cable is to a driver: its device is gone, open or not.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-NEEDED = ("qemu-system-x86_64", "busybox", "cpio", "depmod", "apt-get", "v4l2-ctl", "make")
+NEEDED = ("qemu-system-x86_64", "busybox", "cpio", "depmod", "apt-get", "v4l2-ctl", "ffmpeg", "make")
 MISSING = [program for program in NEEDED if not shutil.which(program) and not Path("/usr/sbin", program).exists()]
 
 pytestmark = [
@@ -26,13 +26,13 @@ pytestmark = [
     pytest.mark.skipif(
         bool(MISSING),
         reason=f"{', '.join(MISSING)} missing: apt-get install qemu-system-x86 busybox-static kmod cpio xz-utils "
-        "gcc-12 make v4l-utils",
+        "gcc-12 make v4l-utils ffmpeg",
     ),
 ]
 
 # Runs in the guest, with the camera's cable in its hand. What it sees goes to /out/report.json.
 SCRIPT = r"""
-import json, subprocess, sys, time
+import json, signal, subprocess, sys, time
 from dataclasses import asdict
 from pathlib import Path
 from avatar.errors import DeviceError
@@ -108,6 +108,22 @@ note("black", said[-1])
 note("fps", camera.fps)
 note("growing", all(a < b for a, b in zip(stamps, stamps[1:])))
 camera.close()
+
+# another program's virtual camera, at five frames a second: stopped, it leaves its readers blocked in the driver
+film = "ffmpeg -nostdin -v error -re -f lavfi -i testsrc=size=640x480:rate=5 -pix_fmt yuv420p -f v4l2 /dev/video10"
+player = subprocess.Popen(film.split())
+while not any(camera.virtual for camera in list_cameras()):
+    time.sleep(0.2)
+camera = open_camera("avatar", say=said.append)
+for _ in range(12):
+    until(Frame)
+note("slow", [camera.name, camera.fps])
+player.send_signal(signal.SIGSTOP)
+note("stuck_s", until(NoPicture))
+player.send_signal(signal.SIGCONT)
+until(Frame)
+player.kill()
+camera.close()
 note("said", said)
 """
 
@@ -156,6 +172,18 @@ def test_unplugged_it_is_waited_for_and_it_resumes(report: dict[str, Any]) -> No
 def test_it_resumes_under_another_number(report: dict[str, Any]) -> None:
     line, name = report["renumbered"]
     assert name != "/dev/video0 (vivid)" and name.endswith("(vivid)") and line == f"{name} is back."
+
+
+def test_five_frames_a_second_are_measured(report: dict[str, Any]) -> None:
+    name, fps = report["slow"]
+    assert name == "/dev/video10 (Avatar)"
+    assert fps == pytest.approx(5, abs=1.5)
+
+
+def test_a_driver_that_blocks_does_not_block_the_reader(report: dict[str, Any]) -> None:
+    assert report["stuck_s"] < 9
+    assert "/dev/video10 (Avatar) gives no pictures. Waiting for it." in report["said"]
+    assert report["said"][-1] == "/dev/video10 (Avatar) is back."
 
 
 def test_a_covered_lens_is_said(report: dict[str, Any]) -> None:
