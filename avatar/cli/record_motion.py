@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+WEBCAM_S = 60.0  # where nothing is said
 
 
 def record_motion(
@@ -14,7 +17,10 @@ def record_motion(
     camera: Annotated[
         str, typer.Option("--camera", "-c", help="A webcam's number, name or path, or a video, read frame by frame.")
     ] = "0",
-    seconds: Annotated[float, typer.Option(help="Stop after so many seconds.", min=0.5, max=600.0)] = 60.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many seconds (60; a video is read to its end).", min=0.5, show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was recorded as JSON.")] = False,
 ) -> None:
@@ -35,7 +41,7 @@ def record_motion(
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.sources.camera import PlayedFile, open_camera
-    from avatar.sources.motion import check_motion_output, write_motion
+    from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
     from avatar.sources.record_motion import record_motion as record
     from avatar.tracking.face_landmarker import FaceTracker
 
@@ -44,9 +50,10 @@ def record_motion(
     model = tracker_model_then_offline(console)
     source = open_camera(camera, real_time=False, say=say_on(console))
     file = isinstance(source, PlayedFile)
-    total_s = seconds
-    if isinstance(source, PlayedFile) and source.video.duration_s:
-        total_s = min(seconds, source.video.duration_s)
+    if isinstance(source, PlayedFile):
+        total_s = min(seconds or math.inf, source.video.duration_s) or None
+    else:
+        total_s = seconds = seconds or WEBCAM_S
     sigterm_as_ctrl_c()
     columns = (TextColumn("recording, Ctrl-C ends"), BarColumn(), TimeElapsedColumn())
     try:
@@ -64,6 +71,8 @@ def record_motion(
     if isinstance(source, PlayedFile) and source.video.damage:
         console.print(f"Note: {source.video.damage}", style="yellow", markup=False, soft_wrap=True)
     motion = recording.motion
+    if len(motion) == MAX_FRAMES:
+        console.print(f"Note: stopped after {MAX_FRAMES} frames, the most that a recording holds.", style="yellow")
     write_motion(motion, output)
     if as_json:
         figures = {"output": str(output), "frames": len(motion), "seconds": motion.duration_s, "fps": motion.fps}
