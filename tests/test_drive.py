@@ -18,7 +18,11 @@ from avatar.errors import InputError, UsageError
 from avatar.identity.bundle import save_avatar
 from avatar.live.drive import STAGES, DriveReport, drive_file
 from avatar.model_files import model_file
+from avatar.sources.camera import open_camera
+from avatar.sources.motion import write_motion
+from avatar.sources.record_motion import record_motion
 from avatar.sources.video_file import VideoFile
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
@@ -180,3 +184,16 @@ def test_the_command(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "--force" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_recorded_motion_drives_as_the_video_it_came_from(tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "in.mp4", frames=24, fps=12)
+    with CagedTracker(tracker_model(), "video", patient=True) as tracker:
+        recorded = record_motion(open_camera(str(clip), real_time=False), tracker, by_media_time=True)
+    write_motion(recorded.motion, tmp_path / "talk.motion")
+    report = drive(tmp_path / "talk.motion", tmp_path / "from_motion.mp4")
+    assert (report.frames_out, report.faceless) == (24, 0)
+    drive(clip, tmp_path / "from_video.mp4")
+    assert read_times(tmp_path / "from_motion.mp4") == pytest.approx(read_times(tmp_path / "from_video.mp4"), abs=2e-3)
+    pairs = zip(VideoFile(tmp_path / "from_motion.mp4"), VideoFile(tmp_path / "from_video.mp4"), strict=True)
+    assert np.mean([np.abs(a.rgb.astype(int) - b.rgb).mean() for a, b in pairs]) < 4

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +20,17 @@ from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.renderer import Renderer
 from avatar.publish.video_writer import VideoWriter, check_output
 from avatar.retarget.retargeter import Retargeter
+from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
+from avatar.tracking.face_state import FaceState
 from engines.engine import Engine
 
-# (driver's frame, the avatar's square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size throughout
+# (driver's frame, the avatar's square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size throughout.
+# Of recorded motion there is no picture: its frame is black.
 Compose = Callable[[Frame, NDArray[np.uint8]], NDArray[np.uint8]]
 STAGES = ("decode", "track", "retarget", "render", "compose", "encode", "whole frame")
+MOTION_TIMES = Fraction(1, 90_000)  # s; of a file that is written from recorded motion
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,9 @@ class DriveReport:
     media_s: float  # from the first to the last frame
     latency: dict[str, StageLatency]
     notes: tuple[str, ...]  # a damaged input, no face at all, sound that could not be kept
+
+
+Moments = Generator[tuple[Frame, FaceState]]
 
 
 def only_avatar(_driver: Frame, square: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -60,8 +69,9 @@ def drive_file(
 ) -> DriveReport:
     """Animate `avatar` by the person in `source` and write H.264 to `output` (.mp4, .mov or .mkv).
 
-    As many frames as the source has, at the source's times (a variable rate stays variable); its first audio stream is
-    copied. Where no face is found the avatar idles, and the frame is counted. `progress` gets (done, expected).
+    The source is a video, or a .motion file of `record-motion`, which has no sound. As many frames as it has, at its
+    times (a variable rate stays variable); a video's first audio stream is copied. Where no face is found the avatar
+    idles, and the frame is counted. `progress` gets (done, expected).
     The output appears when it is whole. Raises InputError for the source, UsageError for the output.
     """
     check_output(output)
@@ -69,25 +79,29 @@ def drive_file(
         raise UsageError(f"{output} exists. Add --force to replace it, or name another file.")
     if output.resolve() == source.resolve():
         raise UsageError(f"{output} is the input itself. Name another output.")
-    video = VideoFile(source)
+    latency = LatencyRecorder(STAGES)
+    video = motion = None
+    if source.suffix.lower() == MOTION_SUFFIX:
+        motion = read_motion(source)
+        fps, time_base, expected = motion.fps, MOTION_TIMES, len(motion)
+        moments = _recorded(motion)
+    else:
+        video = VideoFile(source)
+        fps, time_base, expected = video.fps, video.time_base, video.expected_count
+        moments = _tracked(video, tracker_model, latency)
     retargeter = Retargeter(avatar, mode)
     renderer = Renderer(avatar, engine, size_px)
-    latency = LatencyRecorder(STAGES)
     writer: VideoWriter | None = None
     frames = faceless = 0
     first_s = last_s = 0.0
     try:
-        with FaceTracker(tracker_model, "video") as tracker:
-            pictures = iter(video)
+        with closing(moments):
             while True:
                 with latency.time("whole frame"):
-                    with latency.time("decode"):
-                        frame = next(pictures, None)
-                    if frame is None:
+                    moment = next(moments, None)
+                    if moment is None:
                         break
-                    media_ns = round((frame.media_s - video.first_media_s) * 1e9)
-                    with latency.time("track"):  # by the file's time: smoothing must not depend on how fast we are
-                        state = tracker.track(frame.rgb, media_ns)
+                    frame, state = moment
                     if retargeter.frame_crop is None and state.found:
                         retargeter.frame_crop = face_crop(state.landmarks, frame.width, frame.height)
                     with latency.time("retarget"):
@@ -98,14 +112,16 @@ def drive_file(
                         picture = compose(frame, square)
                     if writer is None:
                         height, width = picture.shape[:2]
-                        writer = VideoWriter(output, width, height, video.fps, video.time_base, audio_from=source)
+                        writer = VideoWriter(
+                            output, width, height, fps, time_base, audio_from=source if video else None
+                        )
                         first_s = frame.media_s
                     with latency.time("encode"):
                         writer.write(picture, frame.media_s)
                 faceless += not state.found
                 frames += 1
                 last_s = frame.media_s
-                progress(frames, max(video.expected_count, frames))
+                progress(frames, max(expected, frames))
         assert writer is not None  # VideoFile gives at least one frame or raises
         writer.finish()
     except BaseException:
@@ -113,5 +129,26 @@ def drive_file(
             writer.discard()
         raise
     idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
-    notes = tuple(note for note in (video.damage, idle, writer.audio_note) if note)
+    damage = video.damage if video else ""
+    notes = tuple(note for note in (damage, idle, writer.audio_note) if note)
     return DriveReport(output, frames, frames, faceless, last_s - first_s, latency.table(), notes)
+
+
+def _tracked(video: VideoFile, tracker_model: Path, latency: LatencyRecorder) -> Moments:
+    with CagedTracker(tracker_model, "video", patient=True) as tracker:
+        pictures = iter(video)
+        while True:
+            with latency.time("decode"):
+                frame = next(pictures, None)
+            if frame is None:
+                return
+            media_ns = round((frame.media_s - video.first_media_s) * 1e9)
+            with latency.time("track"):  # by the file's time: smoothing must not depend on how fast we are
+                state = tracker.track(frame.rgb, media_ns)
+            yield frame, state
+
+
+def _recorded(motion: Motion) -> Moments:
+    black = np.zeros((motion.height, motion.width, 3), np.uint8)
+    for index, state in enumerate(motion.states()):
+        yield Frame(black, state.capture_ns, index, state.capture_ns / 1e9), state
