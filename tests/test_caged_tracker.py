@@ -281,14 +281,14 @@ def state() -> FaceState:
 
 def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) -> None:
     for said in (state(), no_face(7)):
-        write_reply(memory, said)
-        assert_same(read_reply(memory, 7, 2, 640), said)
+        write_reply(memory, 5, said)
+        assert_same(read_reply(memory, 5, 7, 2, 640), said)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("capture_ns", 8),
+        ("serial", 4),
         ("faces", 0),
         ("faces", 3),
         ("faces", 2**32 - 1),
@@ -306,13 +306,13 @@ def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) ->
     ],
 )
 def test_an_impossible_reply_is_refused(memory: FrameMemory, field: str, value: float) -> None:
-    write_reply(memory, state())
+    write_reply(memory, 5, state())
     reply = np.frombuffer(bytearray(memory.buffer[: REPLY.itemsize]), REPLY)
     target = reply[field] if reply[field].ndim == 1 else reply[field].reshape(-1)
     target[-1] = value
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
     with pytest.raises(BadReplyError):
-        read_reply(memory, 7, 2, 640)
+        read_reply(memory, 5, 7, 2, 640)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: B
     from avatar.tracking.frame_memory import attach
 
     while len(request := requests.read(REQUEST.size)) == REQUEST.size:
-        capture_ns, height, width, size_bytes, address = REQUEST.unpack(request)
+        serial, capture_ns, height, width, size_bytes, address = REQUEST.unpack(request)
         memory = attach(memory, address.rstrip(b"\0").decode(), size_bytes)
         try:
             state = tracker.track(picture(memory, height, width), capture_ns)
@@ -73,7 +73,7 @@ def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: B
             write_text(memory, f"{type(error).__name__}: {error}")
             bell.write(FAILED)
             return
-        write_reply(memory, state)
+        write_reply(memory, serial, state)
         bell.write(TRACKED)
 
 

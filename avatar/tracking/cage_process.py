@@ -46,6 +46,7 @@ class CageProcess:
     def __init__(self, mode: str, max_faces: int, model: Path) -> None:
         self._max_faces = max_faces
         self._busy = threading.Lock()
+        self._serial = 0
         self._memory: FrameMemory = open_frame_memory(FRAME_AT)
         # where a native crash tells its reason
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
@@ -93,11 +94,14 @@ class CageProcess:
         """Raises DownError when it is dead, takes longer, or answers what no tracker answers."""
         height, width = rgb.shape[:2]
         with self._busy:
+            self._serial += 1
             try:
                 self._memory.reserve(memory_size(height, width))
                 picture(self._memory, height, width)[...] = rgb
                 address = self._memory.address.encode()
-                self._requests.write(REQUEST.pack(capture_ns, height, width, len(self._memory.buffer), address))
+                self._requests.write(
+                    REQUEST.pack(self._serial, capture_ns, height, width, len(self._memory.buffer), address)
+                )
             except (OSError, ValueError) as error:
                 raise DownError(self._end_in_words()) from error
             rung = self._wait_for_bell(limit_s)
@@ -106,7 +110,7 @@ class CageProcess:
             if rung != TRACKED:
                 raise DownError("rang without need")
             try:
-                return read_reply(self._memory, capture_ns, self._max_faces, max(height, width))
+                return read_reply(self._memory, self._serial, capture_ns, self._max_faces, max(height, width))
             except BadReplyError as error:
                 raise DownError(f"cannot be believed: {error}") from error
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
 
-REQUEST = struct.Struct("<qIIQ64s")  # capture_ns, height, width, size of the memory, its address
+REQUEST = struct.Struct("<QqIIQ64s")  # serial number, capture_ns, height, width, size of the memory, its address
 STARTED, TRACKED, FAILED = b"s", b"t", b"f"  # a byte that rings; FAILED: the reason lies in the memory
 REPLY = np.dtype(
     [
-        ("capture_ns", "<i8"),
+        ("serial", "<u8"),  # the request's
         ("faces", "<u4"),
         ("found", "<u4"),
         ("confidence", "<f4"),
@@ -48,21 +48,21 @@ def picture(memory: FrameMemory, height: int, width: int) -> NDArray[np.uint8]:
     return flat.reshape(height, width, 3)
 
 
-def write_reply(memory: FrameMemory, state: FaceState) -> None:
+def write_reply(memory: FrameMemory, serial: int, state: FaceState) -> None:
     reply = np.zeros((), REPLY)
-    reply["capture_ns"], reply["faces"], reply["found"] = state.capture_ns, state.faces, state.found
+    reply["serial"], reply["faces"], reply["found"] = serial, state.faces, state.found
     if state.found:
         reply["confidence"], reply["landmarks"] = state.confidence, state.landmarks
         reply["blendshapes"], reply["pose"] = state.blendshapes, state.pose
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
 
 
-def read_reply(memory: FrameMemory, capture_ns: int, max_faces: int, longer_side_px: int) -> FaceState:
+def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int, longer_side_px: int) -> FaceState:
     """Raises BadReplyError for what cannot be the answer to this picture."""
     copied = bytearray(memory.buffer[: REPLY.itemsize])  # first, so that nobody changes what was checked
     reply = np.frombuffer(copied, REPLY)[0]
     faces, found = int(reply["faces"]), int(reply["found"])
-    if int(reply["capture_ns"]) != capture_ns or found not in (0, 1) or not found <= faces <= found * max_faces:
+    if int(reply["serial"]) != serial or found not in (0, 1) or not found <= faces <= found * max_faces:
         raise BadReplyError("it answered another question")
     if not found:
         return no_face(capture_ns)

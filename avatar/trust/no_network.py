@@ -4,7 +4,7 @@ MediaPipe looks up a logging host and would upload usage logs (mediapipe issue 6
 the kernel refuses sockets to the process that runs it, and to the commands that need no network: by a seccomp filter,
 which needs no privilege, holds for every thread and child, and cannot be undone by the process itself.
 
-Source: https://docs.kernel.org/userspace-api/seccomp_filter.html
+Sources: https://docs.kernel.org/userspace-api/seccomp_filter.html, https://docs.kernel.org/userspace-api/landlock.html
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _RET_ALLOW, _RET_ERRNO = 0x7FFF0000, 0x00050000
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446  # on both machines
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+_MAKE_SOCKET_FILES, _BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 1 << 9, 3, 3
+
 
 def refuse_network() -> str | None:
     """From now on, this process, its threads and its children get local sockets only. Returns None, or why that failed.
@@ -58,9 +62,13 @@ def refuse_network() -> str | None:
 
 def refuse_all_sockets() -> str | None:
     """The same without local sockets, through which a daemon would look up names, and without a way into other
-    processes. For a process that needs neither: no variable keeps them.
+    processes (by /proc only where the kernel has Landlock). Call it before any thread is started: that of other
+    processes holds for the threads to come. No variable keeps any of it.
     """
-    return _install(_RINGS + _ANY_SOCKET + _OTHER_PROCESSES, ())
+    reason = _install(_RINGS + _ANY_SOCKET + _OTHER_PROCESSES, ())
+    if reason is None:
+        _leave_other_processes()
+    return reason
 
 
 def why_not_refusable() -> str | None:
@@ -86,6 +94,21 @@ def _install(refused: tuple[str, ...], families: tuple[int, ...]) -> str | None:
     number = _CALLS[platform.machine()]["seccomp"]
     result = libc.syscall(number, _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC, header)
     return None if result == 0 else _declined()
+
+
+def _leave_other_processes() -> None:
+    """By a Landlock domain: no memory of a process outside can be opened, and since Linux 6.12 none gets a signal."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION)
+    if version < 1:
+        return
+    # struct landlock_ruleset_attr { u64 handled_access_fs, handled_access_net, scoped; } as far as this kernel knows it
+    known = 1 if version < 4 else 2 if version < 6 else 3
+    rules = struct.pack("3Q", _MAKE_SOCKET_FILES, _BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS)[: 8 * known]
+    ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, rules, len(rules), 0)
+    if ruleset >= 0:
+        libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0)
+        os.close(ruleset)
 
 
 def _declined() -> str:
