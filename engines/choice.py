@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import sys
@@ -16,9 +17,9 @@ from typing import Any
 
 from engines.backends import BACKENDS, OWN_FILES, PRECISIONS, Candidate, Say, installed_versions, variant
 from engines.engine import EngineFailure
+from engines.files import Unfit, locked, opened, write_beside
 from engines.measure import Result, measure
 from engines.network import network_file, thread_count
-from engines.tensorrt_cache import locked, write_beside
 
 FILE_NAME = "choice.json"
 FORMAT = 1  # grows when what is remembered, or how it is measured, changes
@@ -51,8 +52,8 @@ def choose(network: Path, threads: int | None, folder: Path | None, say: Say, *,
 
     folder: where it is remembered, in FILE_NAME. Where nothing can be written, that is said and it is measured each
     time; None remembers nothing. anew: measure in any case.
-    Measuring says so in one line, takes a few seconds and a process for each candidate. Raises EngineFailure when no
-    process can be started, or no candidate works.
+    Measuring says so in one line, takes a few seconds and a process for each candidate. A choice in which no candidate
+    works is not remembered. Raises EngineFailure when no process can be started.
     """
     network = network_file(network)
     count = thread_count(threads)
@@ -78,7 +79,7 @@ def remembered(folder: Path, say: Say = lambda line: None) -> list[Choice]:
     """All choices in the folder, the newest first."""
     path = folder / FILE_NAME
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise ValueError
@@ -90,7 +91,9 @@ def remembered(folder: Path, say: Say = lambda line: None) -> list[Choice]:
         return []
     except OSError as error:
         say(f"{path} cannot be read ({error.strerror}): the engines are measured again")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except Unfit as error:
+        say(f"{path} is not used ({error}): the engines are measured again")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         say(f"{path} is damaged: the engines are measured again")
     return []
 
@@ -112,15 +115,22 @@ def _remember(path: Path, choice: Choice, say: Say) -> None:
 def _from_json(entry: dict[str, Any]) -> Choice:
     results = []
     for row in entry["results"]:
-        candidate = Candidate(**row["candidate"])
+        candidate = Candidate(**{name: str(value) for name, value in row["candidate"].items()})
         if candidate.backend not in BACKENDS or candidate.precision not in PRECISIONS:
             raise ValueError
-        ms = row["ms"]
-        results.append(Result(candidate, None if ms is None else float(ms), str(row["reason"]), float(row["load_ms"])))
+        ms = None if row["ms"] is None else _duration(row["ms"])
+        results.append(Result(candidate, ms, str(row["reason"]), _duration(row["load_ms"])))
     if not any(result.ms is not None for result in results):
         raise ValueError
     unusable = {str(name): str(why) for name, why in entry["unusable"].items()}
-    return Choice(dict(entry["key"]), str(entry["model"]), str(entry["measured"]), tuple(results), unusable)
+    measured = datetime.fromisoformat(entry["measured"]).isoformat()
+    return Choice(dict(entry["key"]), str(entry["model"]), measured, tuple(results), unusable)
+
+
+def _duration(value: float) -> float:
+    if not 0 <= (value := float(value)) < math.inf:
+        raise ValueError
+    return value
 
 
 def choice_key(network: Path, threads: int) -> dict[str, Any]:

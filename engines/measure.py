@@ -11,9 +11,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, cast
 
 import numpy as np
@@ -51,23 +51,22 @@ class Result:
 def find_devices() -> dict[str, Devices | str]:
     """Backend -> its devices, or why it is not usable. Imports no library into this process."""
     found: dict[str, Devices | str] = {}
-    asked: dict[str, _Process] = {}
-    for name, backend in BACKENDS.items():
-        if reason := backend.missing():
-            found[name] = reason
-        else:
-            asked[name] = _Process("devices", name)
-    for name, process in asked.items():
-        with process:
+    with ExitStack() as closing:
+        asked: dict[str, _Process] = {}  # all at once, since importing takes a while
+        for name, backend in BACKENDS.items():
+            if reason := backend.missing():
+                found[name] = reason
+            else:
+                asked[name] = closing.enter_context(_Process("devices", name))
+        for name, process in asked.items():
             try:
                 about = process.answer(START_S)
             except EngineFailure as error:
                 found[name] = str(error)
                 continue
-        about = about.get("reason") or Devices(
-            about["version"], tuple(about["usable"]), about["absent"], tuple(about["bf16"])
-        )
-        found[name] = about
+            found[name] = about.get("reason") or Devices(
+                about["version"], tuple(about["usable"]), about["absent"], tuple(about["bf16"])
+            )
     return {name: found[name] for name in BACKENDS}
 
 
@@ -83,21 +82,18 @@ def measure(network: Path, threads: int, folder: Path | None) -> tuple[list[Resu
     ]
     if variant(network, "fp16").is_file() and not any(way.precision == "fp16" for way in ways):
         unusable["fp16"] = FP16_ON_CPU
-    trials = [_Trial(way, network, threads, folder) for way in ways]
-    try:
+    with ExitStack() as closing:
+        trials = [closing.enter_context(_Trial(way, network, threads, folder)) for way in ways]
         reference: Tensors | None = None
         for trial in trials:
             trial.start()
-            if trial.reason is None and reference is None and trial.candidate.precision == "fp32":
-                reference = trial.outputs
             if trial.reason is None:
                 trial.reason = _wrong(trial.outputs, reference, trial.candidate.precision)
+            if trial.reason is None and reference is None and trial.candidate.precision == "fp32":
+                reference = trial.outputs
         for _ in range(ROUNDS):
             for trial in trials:
                 trial.round()
-    finally:
-        for trial in trials:
-            trial.close()
     return rank([trial.result() for trial in trials]), unusable
 
 
@@ -187,7 +183,10 @@ class _Trial:
         ms = statistics.median(self._durations) if self.reason is None and self._durations else None
         return Result(self.candidate, ms, self.reason or "", self._load_ms)
 
-    def close(self) -> None:
+    def __enter__(self) -> _Trial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._process.close()
 
 
@@ -209,9 +208,7 @@ class _Process:
     def __enter__(self) -> _Process:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def ask(self) -> None:

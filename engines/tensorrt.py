@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from engines.backends import Devices, Say
 from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
+from engines.files import sound_or_none, write_checked
 from engines.network import REMAKE, TensorSpec, checked, network_file, one_line
 from engines.tensorrt_build import PREAMBLE, Library, dtype_of, library
-from engines.tensorrt_cache import sound_or_none, stored_engine, write_checked
+from engines.tensorrt_cache import stored_engine
 from engines.tensorrt_cuda import Cuda
 
 

@@ -9,24 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import struct
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from engines.backends import Say
+from engines.files import Unfit, locked, opened, write_beside
 from engines.network import TensorSpec, network_file
 from engines.tensorrt_build import Built, Library, build
 
 MAGIC = b"VISAVIS\x00TRT\x00\x01"  # the last byte counts up when `build` makes another engine of the same file
 LENGTH = struct.Struct("<I")
 MAX_HEADER_BYTES = 1 << 20
-LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +57,6 @@ class StoredEngine:
     path: Path | None  # None: it could not be kept, or was not meant to be
 
 
-class _Unfit(Exception):  # noqa: N818
-    """Why a file is not the engine that is asked for."""
-
-
 def stored_engine(
     library: Library,
     onnx: Path,
@@ -93,7 +87,7 @@ def stored_engine(
         return StoredEngine(key, built.plan, built.inputs, built.outputs, built.seconds, cached=False, path=None)
     path = folder / key.file_name
     # A sound file is read without the lock: it was renamed into place whole.
-    with suppress(_Unfit, FileNotFoundError, NotADirectoryError):
+    with suppress(Unfit, FileNotFoundError, NotADirectoryError):
         return _read(path, key)
     doing = f"building the engine of {onnx.name} for compute capability {capability}"
     with locked(path.with_suffix(".lock"), doing, "the engine is used from memory", say) as writable:
@@ -104,36 +98,13 @@ def stored_engine(
                 say(f"{old.name} was built by {library.label} {version}, here is {key.version}: built again")
                 with suppress(OSError):
                     old.unlink()
-        except _Unfit as error:
+        except Unfit as error:
             say(f"{path} is not used ({error}): built again")
         built = newly_built()
         kept = writable and _keep(path, key, built, say)
     return StoredEngine(
         key, built.plan, built.inputs, built.outputs, built.seconds, cached=False, path=path if kept else None
     )
-
-
-def write_beside(path: Path, *parts: bytes) -> None:
-    """Write a file whole or not at all. Raises OSError, and leaves nothing behind then."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
-    if sys.platform != "win32":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _keep(path: Path, key: EngineKey, built: Built, say: Say) -> bool:
@@ -156,57 +127,42 @@ def _keep(path: Path, key: EngineKey, built: Built, say: Say) -> bool:
 
 
 def _read(path: Path, key: EngineKey) -> StoredEngine:
-    """The engine at `path`. Raises FileNotFoundError or NotADirectoryError, or _Unfit with what is wrong with it."""
+    """The engine at `path`. Raises FileNotFoundError or NotADirectoryError, or Unfit with what is wrong with it."""
     started = time.perf_counter()
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             header = _header(file)
             if header.get("key") != json.loads(json.dumps(asdict(key))):
-                raise _Unfit(_difference(header.get("key"), key))
+                raise Unfit(_difference(header.get("key"), key))
             left = os.fstat(file.fileno()).st_size - file.tell()
             if left != header["plan_bytes"]:
-                raise _Unfit(f"it has {left} of {header['plan_bytes']} bytes")
+                raise Unfit(f"it has {left} of {header['plan_bytes']} bytes")
             plan = file.read()
         if hashlib.sha256(plan).hexdigest() != header["plan_sha256"]:
-            raise _Unfit("its bytes are not those that were written")
+            raise Unfit("its bytes are not those that were written")
         inputs, outputs = _from_json(header["inputs"]), _from_json(header["outputs"])
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise _Unfit(error.strerror or "it cannot be read") from error
+        raise Unfit(error.strerror or "it cannot be read") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _Unfit("its header is damaged") from error
+        raise Unfit("its header is damaged") from error
     return StoredEngine(key, plan, inputs, outputs, time.perf_counter() - started, cached=True, path=path)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | _NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise _Unfit("it is no plain file")
-        if sys.platform != "win32" and (about.st_uid != os.geteuid() or about.st_mode & 0o022):
-            raise _Unfit("somebody else can write to it")
-        yield file
-
-
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # or opening a named pipe would wait for its writer
 
 
 def _header(file: IO[bytes]) -> dict[str, Any]:
     if file.read(len(MAGIC)) != MAGIC:
-        raise _Unfit("it is no engine file of this version of visavis")
+        raise Unfit("it is no engine file of this version of visavis")
     (length,) = LENGTH.unpack(file.read(LENGTH.size).ljust(LENGTH.size, b"\xff"))
     text = file.read(min(length, MAX_HEADER_BYTES))
     if len(text) != length:
-        raise _Unfit("its header is cut off")
+        raise Unfit("its header is cut off")
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise _Unfit("its header is damaged")
+        raise Unfit("its header is damaged")
     return header
 
 
@@ -222,8 +178,8 @@ def _of_other_versions(folder: Path, key: EngineKey) -> list[tuple[Path, str]]:
     """Engines of the same network that another version of the same package left here, which nothing will use again."""
     found = []
     for path in folder.glob(f"sm{key.capability}-*.engine"):
-        with suppress(_Unfit, OSError, ValueError):
-            with _opened(path) as file:
+        with suppress(Unfit, OSError, ValueError):
+            with opened(path) as file:
                 about = _header(file).get("key")
             same = asdict(key) | {"refit": list(key.refit)}
             if isinstance(about, dict) and about != same and {**about, "version": key.version} == same:
@@ -237,60 +193,3 @@ def _as_json(specs: dict[str, TensorSpec]) -> list[list[Any]]:
 
 def _from_json(rows: list[list[Any]]) -> dict[str, TensorSpec]:
     return {str(name): TensorSpec.of(tuple(int(size) for size in shape), str(dtype)) for name, shape, dtype in rows}
-
-
-@contextmanager
-def locked(path: Path, doing: str, otherwise: str, say: Say) -> Iterator[bool]:
-    """Hold the lock file `path`, waiting for whoever does. False: nothing can be written there, which is said.
-
-    doing: what the other process is about, then. otherwise: what happens where nothing can be written.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = path.open("ab")
-    except OSError as error:
-        say(f"{path.parent} cannot be written to ({error.strerror}): {otherwise}")
-        yield False
-        return
-    with file:
-        waiting = False
-        while True:
-            try:
-                _try_lock(file)
-                break
-            except (BlockingIOError, PermissionError):
-                if not waiting:
-                    say(f"another process is {doing}: waiting for it")
-                    waiting = True
-                time.sleep(LOCK_POLL_S)
-            except OSError as error:
-                say(f"{path} cannot be locked ({error.strerror}): going on without")
-                break
-        yield True  # closing the file gives the lock back, and so does the end of the process
-
-
-def _try_lock(file: IO[bytes]) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def sound_or_none(path: Path) -> bytes | None:
-    """The bytes of a file written by `write_checked`, or None when it is missing or not what was written."""
-    with suppress(_Unfit, OSError, ValueError):
-        with _opened(path) as file:
-            recorded, data = file.read(32), file.read()
-        if hashlib.sha256(data).digest() == recorded:
-            return data
-    return None
-
-
-def write_checked(path: Path, data: bytes) -> None:
-    """Write `data` with its SHA-256 before it. Raises OSError."""
-    write_beside(path, hashlib.sha256(data).digest(), data)
