@@ -6,7 +6,7 @@ Given a folder to remember it in, it measures once which is the fastest. When on
 """
 
 from engines.auto import available_backends, explain, on_stderr, open_engine
-from engines.backends import Say
+from engines.backends import OwnWeights, Say
 from engines.engine import Engine, EngineDescription, EngineFailure, InputMismatch, Tensors, Unavailable
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "EngineDescription",
     "EngineFailure",
     "InputMismatch",
+    "OwnWeights",
     "Say",
     "Tensors",
     "Unavailable",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from engines.backends import (
     OWN_FILES,
     Candidate,
     Devices,
+    OwnWeights,
     Say,
     asked_for,
     check_precision,
@@ -25,8 +25,6 @@ from engines.engine import Engine, EngineDescription, EngineFailure, Unavailable
 from engines.measure import find_devices
 from engines.network import REMAKE, network_file, thread_count
 from engines.resilient import ResilientEngine, Rung
-
-LoadedFile = Callable[[], AbstractContextManager[Path]]
 
 
 def on_stderr(line: str) -> None:
@@ -49,7 +47,7 @@ def open_engine(
     precision: str = "auto",
     folder: Path | None = None,
     say: Say = on_stderr,
-    loaded: LoadedFile | None = None,
+    own: OwnWeights | None = None,
 ) -> Engine:
     """Load the ONNX file at `path`.
 
@@ -57,20 +55,20 @@ def open_engine(
         where it is not the usual one ("onnxruntime:cuda"), which then runs or fails.
     threads: CPU threads of one inference; None leaves one core to the tracker.
     precision: "auto", or one of PRECISIONS. Without a measurement, "auto" is "fp32".
-    folder: with "auto", all that could run the network is measured once, and remembered here. None measures nothing
-        and takes the first of BACKENDS that loads, as is right for a network that runs a few times.
+    folder: for what is built and compiled, and with "auto" for the memory of which is the fastest of all that could run
+        the network, which is measured once. None keeps nothing, measures nothing and takes the first of BACKENDS that
+        loads, as is right for a network that runs a few times.
     say: gets one line when something is measured, and when an engine fails while running and another takes its place.
-    loaded: makes the file that is loaded in place of `path`, while it is being loaded: the same graph with a person's
-        own weights. What was measured for `path` holds for it. It has no variants, and nothing of it is kept.
+    own: a person's own weights. What was measured for `path` holds for them; there are no variants of fewer digits.
 
     `explain(engine)` says in one line what runs, and why. Raises EngineFailure.
     """
     path = network_file(path)
     thread_count(threads)
     check_precision(precision)
-    if loaded is not None and precision in OWN_FILES:
+    if own is not None and precision in OWN_FILES:
         raise EngineFailure(f"{path.name} with own weights runs in fp32 or bf16 only, not in {precision}")
-    opened = partial(_opened, path=path, threads=threads, folder=folder, loaded=loaded)
+    opened = partial(_opened, path=path, threads=threads, folder=folder, own=own, say=say)
     if backend != "auto":
         way = asked_for(backend, precision)
         label = BACKENDS[way.backend].label
@@ -80,9 +78,14 @@ def open_engine(
     elif folder is None:
         rungs, unusable = _in_order(precision, opened)
     else:
-        choice = choose(path, threads, folder, say)
-        rungs, unusable = _by_speed(choice, precision, loaded is not None, opened)
-    named = path.name if loaded is None else f"{path.name} with own weights"
+        try:
+            choice = choose(path, threads, folder, say)
+        except EngineFailure as error:  # no process could be started
+            say(f"{error}: the first that loads is taken")
+            rungs, unusable = _in_order(precision, opened)
+        else:
+            rungs, unusable = _by_speed(choice, precision, own is not None, opened)
+    named = path.name if own is None else f"{path.name} with own weights"
     if not rungs and precision == "fp16":
         raise EngineFailure(f"{path.name} cannot run in fp16 here: {FP16_ON_CPU}, and none is usable")
     if not rungs and precision != "auto" and any(reason is None for reason in available_backends().values()):
@@ -140,15 +143,17 @@ def _by_speed(
 
 
 def _opened(
-    way: Candidate, *, path: Path, threads: int | None, folder: Path | None, loaded: LoadedFile | None
+    way: Candidate, *, path: Path, threads: int | None, folder: Path | None, own: OwnWeights | None, say: Say
 ) -> Engine:
-    with nullcontext(way.file(path)) if loaded is None else loaded() as file:
-        try:
-            return way.open(file, threads, folder if loaded is None else None)
-        except Unavailable:
-            raise
-        except EngineFailure as error:
-            raise EngineFailure(short_reason(error, BACKENDS[way.backend].label, file)) from error
+    file = way.file(path)
+    try:
+        return way.open(file, threads, folder) if own is None else way.open_own(file, own, threads, folder, say)
+    except Unavailable:
+        raise
+    except EngineFailure as error:
+        raise EngineFailure(short_reason(error, file)) from error
+    except OSError as error:  # of writing the file with own weights
+        raise EngineFailure(f"{error.filename or file}: {error.strerror or error}") from error
 
 
 def _refusal(path: Path, unusable: Mapping[str, str], failures: Mapping[str, EngineFailure]) -> EngineFailure:

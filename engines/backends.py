@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engines.engine import Engine, EngineFailure, Unavailable
 from engines.network import REMAKE, TensorSpec
@@ -30,6 +34,14 @@ class Devices:
     bf16: tuple[str, ...] = ()  # those of `usable` that compute in bfloat16 by themselves
 
 
+@dataclass(frozen=True, slots=True)
+class OwnWeights:
+    """A person's own weights for a network whose graph everybody shares."""
+
+    tensors: Callable[[], Mapping[str, NDArray[np.float32]]]  # name in the ONNX file -> its values, in the file's order
+    file: Callable[[], AbstractContextManager[Path]]  # makes the ONNX file with them; it lies there while it is loaded
+
+
 class LoadedEngine(Engine, Protocol):
     """An engine of one backend, with the dtypes of its inputs."""
 
@@ -39,6 +51,18 @@ class LoadedEngine(Engine, Protocol):
 class _Loader(Protocol):
     def __call__(
         self, path: Path, threads: int | None, *, device: str, precision: str, folder: Path | None
+    ) -> LoadedEngine: ...
+
+
+class _Refitter(Protocol):
+    def __call__(
+        self,
+        path: Path,
+        weights: Mapping[str, NDArray[np.float32]],
+        *,
+        device: str,
+        precision: str,
+        folder: Path | None,
     ) -> LoadedEngine: ...
 
 
@@ -52,6 +76,7 @@ class Backend:
     install: str
     device: str  # where it runs when nothing was measured
     no_device: str | None = None  # "module:function" that says why there is no device to run on
+    refitted: str | None = None  # "module:function" that puts weights into an engine which is kept for everybody
 
     def missing(self) -> str | None:
         """Why the library or its device is not there, without the cost of importing the library. None: both are."""
@@ -64,6 +89,11 @@ class Backend:
     def loader(self) -> _Loader:
         """The engine's class. Raises Unavailable when the library is missing or does not start."""
         return cast(_Loader, self._started(self.engine))
+
+    def refitter(self) -> _Refitter:
+        """`refitted`, which must not be None. Raises Unavailable as `loader` does."""
+        assert self.refitted is not None
+        return cast(_Refitter, self._started(self.refitted))
 
     def devices(self) -> Devices:
         """The devices. Imports the library. Raises Unavailable as `loader` does."""
@@ -95,6 +125,7 @@ BACKENDS = {
         "pip install 'visavis[tensorrt]'",
         "gpu",
         "engines.tensorrt_cuda:no_gpu",
+        "engines.tensorrt:refitted",
     ),
 }
 LABELS = {name: backend.label for name, backend in BACKENDS.items()} | {"torch": "torch"}
@@ -131,6 +162,29 @@ class Candidate:
         """Load the file at `path`. folder: for what the backend compiles; None keeps nothing. Raises EngineFailure."""
         load = BACKENDS[self.backend].loader()
         return load(path, threads, device=self.device, precision=self.precision, folder=folder)
+
+    def open_own(self, path: Path, own: OwnWeights, threads: int | None, folder: Path | None, say: Say) -> LoadedEngine:
+        """Load the network at `path` with a person's weights, of which nothing is kept. Raises EngineFailure.
+
+        Where the backend can replace weights, the engine that is kept in `folder` is taken and given them. say: gets
+        one line when that fails, and the engine is built for this person, which takes long.
+        """
+        backend = BACKENDS[self.backend]
+        if backend.refitted is not None and folder is not None:
+            refitted = backend.refitter()
+            try:
+                return refitted(path, own.tensors(), device=self.device, precision=self.precision, folder=folder)
+            except Unavailable:
+                raise
+            except EngineFailure as error:
+                say(f"{short_reason(error, path).rstrip('.')}: built anew with own weights")
+        with own.file() as file:
+            try:
+                return self.open(file, threads, None)
+            except Unavailable:
+                raise
+            except EngineFailure as error:
+                raise EngineFailure(short_reason(error, file)) from error
 
 
 def variant(network: Path, precision: str) -> Path:
@@ -191,7 +245,9 @@ def _named(name: str) -> Callable[..., object]:
     return cast(Callable[..., object], getattr(importlib.import_module(module), attribute))
 
 
-def short_reason(error: EngineFailure, label: str, path: Path) -> str:
-    """The message without what the line around it says anyway."""
-    text = str(error).removeprefix(f"{label}: ").removesuffix(REMAKE)
-    return re.sub(rf"^\S*{re.escape(path.name)} could not be loaded by {re.escape(label)}: ", "", text)
+def short_reason(error: EngineFailure, path: Path) -> str:
+    """The message without what the line around it says anyway: the file, the library, and how to make the file."""
+    text = str(error).removesuffix(REMAKE)
+    for label in (*LABELS.values(), "TensorRT for RTX"):
+        text = text.removeprefix(f"{label}: ")
+    return re.sub(rf"^\S*{re.escape(path.name)} could not be loaded by [\w ]+: ", "", text)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
+# Names in full, so that a file which somebody else put here is not mistaken for one of these.
 KINDS = {
-    "choice.json": "which engine is the fastest",
-    "*.engine": "a TensorRT engine",
-    "*.kernels": "what TensorRT compiled for this GPU",
-    "*.lock": "a lock",
-    "*.part": "left by a process that was stopped",
+    r"choice\.json": "which engine is the fastest",
+    r"sm\d+-[0-9a-f]{64}\.engine": "a TensorRT engine",
+    r"sm\d+-[0-9a-f]{64}\.[0-9a-f]{8}\.kernels": "what TensorRT compiled for this GPU",
+    r"sm\d+-[0-9a-f]{64}\.timing": "what TensorRT timed on this GPU",
+    r"(choice|sm\d+-[0-9a-f]{64})\.lock": "a lock",
+    r"(choice\.json|sm\d+-[0-9a-f]{64}(\.[0-9a-f]{8})?\.(engine|kernels|timing))\.part": "left by a stopped process",
 }
-FOLDERS = {"openvino": "what OpenVINO compiled", "onnxruntime": "what ONNX Runtime compiled"}
+FOLDERS = {
+    "openvino": {r".+\.(blob|cl_cache)": "what OpenVINO compiled"},
+    "onnxruntime": {r".+\.(engine|profile|timing)": "what ONNX Runtime compiled"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,10 @@ class KeptFile:
 
 def kept_files(folder: Path) -> list[KeptFile]:
     """The engines' own files in `folder`; anything else there is somebody else's. Links are not followed."""
-    found = [KeptFile(path, size, what) for path, size in _plain_files(folder) if (what := _kind(path.name))]
-    for name, what in FOLDERS.items():
+    found = _of_kinds(folder, KINDS)
+    for name, kinds in FOLDERS.items():
         if not (folder / name).is_symlink():
-            found += [KeptFile(path, size, what) for path, size in _plain_files(folder / name)]
+            found += _of_kinds(folder / name, kinds)
     return found
 
 
@@ -45,14 +50,15 @@ def remove_kept(folder: Path) -> list[KeptFile]:
     return files
 
 
-def _kind(name: str) -> str:
-    return next((what for pattern, what in KINDS.items() if fnmatch(name, pattern)), "")
-
-
-def _plain_files(folder: Path) -> list[tuple[Path, int]]:
+def _of_kinds(folder: Path, kinds: dict[str, str]) -> list[KeptFile]:
     try:
         with os.scandir(folder) as entries:
-            plain = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-            return sorted((Path(entry.path), entry.stat(follow_symlinks=False).st_size) for entry in plain)
+            plain = sorted((entry for entry in entries if entry.is_file(follow_symlinks=False)), key=lambda e: e.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [
+        KeptFile(Path(entry.path), entry.stat(follow_symlinks=False).st_size, what)
+        for entry in plain
+        for pattern, what in kinds.items()
+        if re.fullmatch(pattern, entry.name)
+    ]

@@ -169,8 +169,7 @@ class _Trial:
     def _answer(self, within_s: float) -> Any:
         answer = self._process.answer(within_s)
         if isinstance(answer, dict) and (reason := answer.get("reason")):
-            label = BACKENDS[self.candidate.backend].label
-            raise EngineFailure(short_reason(EngineFailure(reason), label, self.path))
+            raise EngineFailure(short_reason(EngineFailure(reason), self.path))
         return answer
 
     def _try(self, step: Any) -> None:

@@ -135,7 +135,14 @@ def _provider(device: str) -> str:
 
 def _settings(device: str, folder: Path | None) -> dict[str, str]:
     if device == "tensorrt" and folder is not None:  # building takes long
-        return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder / "onnxruntime")}
+        return {
+            "trt_engine_cache_enable": "1",
+            "trt_timing_cache_enable": "1",
+            "trt_engine_cache_path": str(folder / "onnxruntime"),
+            "trt_timing_cache_path": str(folder / "onnxruntime"),
+        }
+    if device == "cuda":
+        return {"use_tf32": "0"}  # else "fp32" would compute with the ten bits of TF32
     return {}
 
 

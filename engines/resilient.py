@@ -59,7 +59,7 @@ class ResilientEngine:
         self._closed = False
         self._inferences = 0
         self._fail_after = _fail_after()
-        found, failures = self._next_that_loads(lambda engine: True)
+        found, failures = self._next_that_loads()
         if found is None:
             raise refusal(failures)
         self._running, self._engine = found
@@ -92,9 +92,7 @@ class ResilientEngine:
 
     def _replace(self, failure: EngineFailure) -> None:
         """Load the next engine in place of the one that failed. Raises its failure when there is no other."""
-        found, skipped = self._next_that_loads(
-            lambda engine: (engine.inputs, engine.outputs) == (self.inputs, self.outputs)
-        )
+        found, skipped = self._next_that_loads(self._engine)
         if found is None:
             raise failure
         with suppress(EngineFailure):  # its device may have gone
@@ -105,7 +103,7 @@ class ResilientEngine:
         self._say(f"{str(failure).rstrip('.')}{also}. {self._running.label} runs from here on.")
 
     def _next_that_loads(
-        self, fits: Callable[[Engine], bool]
+        self, like: Engine | None = None
     ) -> tuple[tuple[Rung, Engine] | None, dict[str, EngineFailure]]:
         """The next engine, or None when none is left; and by label, why those before it could not be loaded."""
         failures: dict[str, EngineFailure] = {}
@@ -113,7 +111,7 @@ class ResilientEngine:
             rung = self._ahead.pop(0)
             try:
                 engine = rung.open()
-                if fits(engine):
+                if like is None or _alike(engine, like):
                     return (rung, engine), failures
                 engine.close()
                 raise EngineFailure("it takes other inputs")
@@ -128,6 +126,11 @@ class ResilientEngine:
         if self._inferences == self._fail_after:
             self._fail_after = None
             raise EngineFailure(f"{self._model} failed in {self._running.label}: {FAIL_VARIABLE} asked for it")
+
+
+def _alike(one: Engine, other: Engine) -> bool:
+    """Whether the inputs and outputs have the same names: shapes that are free may be told in several ways."""
+    return (one.inputs.keys(), one.outputs.keys()) == (other.inputs.keys(), other.outputs.keys())
 
 
 def _fail_after() -> int | None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from engines.backends import Devices, Say
 from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.files import sound_or_none, write_checked
-from engines.network import REMAKE, TensorSpec, checked, network_file, one_line
-from engines.tensorrt_build import PREAMBLE, Library, dtype_of, library
+from engines.network import TensorSpec, checked, network_file, one_line
+from engines.tensorrt_build import DRIVER_TOO_OLD, PREAMBLE, Library, dtype_of, library
 from engines.tensorrt_cache import stored_engine
-from engines.tensorrt_cuda import Cuda
+from engines.tensorrt_cuda import Cuda, driver_cuda
 
 
 def devices() -> Devices:
@@ -43,7 +43,7 @@ class TensorRtEngine:
     ) -> None:
         """Load `path`. `threads` means nothing on a GPU.
 
-        device: "gpu", the first one. precision: "tf32", or what the file holds.
+        device: "gpu", the first one. precision: what the file holds, or "tf32".
         folder, refit, say: as for `tensorrt_cache.stored_engine`. Raises EngineFailure.
         """
         if device != "gpu":
@@ -54,14 +54,14 @@ class TensorRtEngine:
         self._kernels_path: Path | None = None
         try:
             self._library = library(self._cuda.capability)
-            self._load(path, folder, "tf32" if precision == "tf32" else "fp32", refit, say)
+            self._logger = self._library.logger()
+            self._load(path, folder, precision, refit, say)
         except EngineFailure:
             self.close()
             raise
         except Exception as error:  # the binding raises RuntimeError, TypeError, ValueError and its own
             self.close()
-            reason = one_line(error, PREAMBLE)
-            raise EngineFailure(f"{path} could not be loaded by {self._library.label}: {reason}{REMAKE}") from error
+            raise self._not_loaded(path, error) from error
         self._description = EngineDescription("tensorrt", self._library.version, self._cuda.name, precision, self._name)
 
     def _load(self, path: Path, folder: Path | None, precision: str, refit: Sequence[str], say: Say) -> None:
@@ -76,18 +76,17 @@ class TensorRtEngine:
             present=cuda.capability,
             say=say,
         )
-        self._logger = library.logger()
         self._runtime = library.module.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(stored.plan)
         if self._engine is None:
-            raise EngineFailure(f"{path} could not be loaded by {library.label}: {self._problems()}")
+            raise self._not_loaded(path)
         if stored.path is not None and library.compiles_when_run:
             gpu = hashlib.sha256(cuda.name.encode()).hexdigest()[:8]  # the kernels are compiled for one model of GPU
             self._kernels_path = stored.path.with_suffix(f".{gpu}.kernels")
         known = sound_or_none(self._kernels_path) if self._kernels_path else None
         self._context, self._kernels = library.execution_context(self._engine, known)
         if self._context is None:
-            raise EngineFailure(f"{path} could not be loaded by {library.label}: {self._problems()}")
+            raise self._not_loaded(path)
         self._reserve(library, cuda)
         self._run(cuda)  # compiles what is compiled at first use, so that no frame waits for it
         cuda.wait()
@@ -182,6 +181,8 @@ class TensorRtEngine:
         cuda.drop_graph()
         if not refitter.refit_cuda_engine():
             raise EngineFailure(f"{self._name}: {self._library.label} did not take the weights: {self._problems()}")
+        self._run(cuda)  # so that no frame waits for what is compiled anew
+        cuda.wait()
 
     def describe(self) -> EngineDescription:
         return self._description
@@ -205,10 +206,42 @@ class TensorRtEngine:
         except OSError as error:
             say(f"{path} could not be written ({error.strerror}): the next start compiles again")
 
+    def _not_loaded(self, path: Path, error: Exception | None = None) -> EngineFailure:
+        """What to raise when TensorRT has not loaded the engine, for the reasons that it gave or for `error`."""
+        logged = "; ".join(self._logger.problems)
+        if DRIVER_TOO_OLD.search(f"{logged} {error}"):
+            return Unavailable(
+                f"TensorRT: the NVIDIA driver knows CUDA up to {driver_cuda()}, which is too old for "
+                f"{self._library.label} {self._library.version}: update the driver"
+            )
+        reason = self._problems() if logged or error is None else one_line(error, PREAMBLE)
+        return EngineFailure(f"{path} could not be loaded by {self._library.label}: {reason}")
+
     def _problems(self) -> str:
-        text = "; ".join(self._logger.problems)
+        text = "; ".join(dict.fromkeys(self._logger.problems))
         self._logger.problems.clear()
         return one_line(RuntimeError(text), PREAMBLE)
+
+
+def refitted(
+    path: Path,
+    weights: Mapping[str, NDArray[np.float32]],
+    *,
+    device: str = "gpu",
+    precision: str = "fp32",
+    folder: Path | None = None,
+) -> TensorRtEngine:
+    """The engine of the network everybody shares, kept in `folder`, with these weights in place of the network's own.
+
+    weights: as for `TensorRtEngine.refit`. Raises EngineFailure.
+    """
+    engine = TensorRtEngine(path, device=device, precision=precision, folder=folder, refit=sorted(weights))
+    try:
+        engine.refit(weights)
+    except EngineFailure:
+        engine.close()
+        raise
+    return engine
 
 
 def present_capability() -> int:

@@ -22,12 +22,14 @@ from engines.network import REMAKE, TensorSpec, one_line
 
 INSTALL = "pip install 'visavis[tensorrt]'"
 LIBRARIES = {"rtx": ("TensorRT for RTX", "tensorrt_rtx"), "classic": ("TensorRT", "tensorrt")}
-PRECISIONS = ("fp32", "tf32")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 NOWHERE = f"{os.devnull}/network.onnx"  # beside which the parser looks for weights in other files: there are none
 FIRST_WITH_FP32_PRODUCTS = (
     80  # TensorRT for RTX refuses float32 matrix products on Turing ("FP32 GEMM is not supported")
 )
-PREAMBLE = re.compile(r"^I\w+::\w+: |Error Code \d+: | ?[Ii]n \w+ at /_src/\S+|At /_src/\S+")
+PREAMBLE = re.compile(r"^I\w+::\w+: |\[\w+\.cpp::\w+::\d+\] |Error Code \d+: | ?[Ii]n \w+ at /_src/\S+|At /_src/\S+")
+# cudaErrorInsufficientDriver, which stands before everything else that then goes wrong
+DRIVER_TOO_OLD = re.compile(r"driver version is insufficient|error:? 35\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Library:
     @property
     def version(self) -> str:
         return str(self.module.__version__)
+
+    @property
+    def times_when_built(self) -> bool:
+        """Whether building tries kernels on the GPU, and keeps how long each took."""
+        return self.flavour == "classic"
 
     @property
     def compiles_when_run(self) -> bool:
@@ -119,6 +126,13 @@ class Built:
     seconds: float
 
 
+@dataclass(slots=True)
+class Timings:
+    """How long kernels took when engines were built on this GPU, as the classic TensorRT serialises it."""
+
+    data: bytes = b""
+
+
 def library(capability: int | None = None) -> Library:
     """The package that builds for `capability`: TensorRT for RTX where it does, else the classic one.
 
@@ -152,16 +166,18 @@ def build(
     precision: str = "fp32",
     refit: Sequence[str] = (),
     present: int | None = None,
+    timings: Timings | None = None,
 ) -> Built:
     """Build an engine of the ONNX file `onnx`, called `name` in messages, for the compute capability (89 for 8.9).
 
-    precision: "fp32", or "tf32" to let float32 arithmetic use the tensor cores' ten bits of mantissa.
+    precision: what the file holds, or "tf32" to let float32 arithmetic use the tensor cores' ten bits of mantissa.
     refit: names of the weights that can be replaced later (`TensorRtEngine.refit`), as the ONNX file has them.
     present: the compute capability of the GPU in this computer.
+    timings: what the classic package timed in earlier builds on this GPU. It takes from there, and adds to it.
     Raises EngineFailure.
     """
     if precision not in PRECISIONS:
-        raise EngineFailure(f"there is no precision '{precision}' in TensorRT: choose {' or '.join(PRECISIONS)}")
+        raise EngineFailure(f"there is no precision '{precision}' in TensorRT: choose {', '.join(PRECISIONS)}")
     started = time.perf_counter()
     trt, logger = library.module, library.logger()
     try:
@@ -175,8 +191,10 @@ def build(
         library.target(settings, capability, present)
         if capability < FIRST_WITH_FP32_PRODUCTS and library.flavour == "rtx":
             _spell_out_products(trt, network)
-        if precision == "fp32":
+        if precision != "tf32":
             settings.clear_flag(trt.BuilderFlag.TF32)
+        if timings is not None and library.times_when_built:
+            settings.set_timing_cache(settings.create_timing_cache(timings.data), False)
         if refit:
             _mark(network, refit, name, library)
             if present is None:
@@ -188,6 +206,8 @@ def build(
         if any(-1 in spec.shape for spec in inputs.values()):
             raise EngineFailure(f"{name} takes inputs of any size, for which no TensorRT engine is made here")
         plan = builder.build_serialized_network(network, settings)
+        if timings is not None and library.times_when_built and plan is not None:
+            timings.data = bytes(settings.get_timing_cache().serialize())
     except EngineFailure:
         raise
     except Exception as error:  # the binding raises RuntimeError, TypeError, ValueError and its own

@@ -11,16 +11,16 @@ import json
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from engines.backends import Say
-from engines.files import Unfit, locked, opened, write_beside
+from engines.files import Unfit, locked, opened, sound_or_none, write_beside, write_checked
 from engines.network import TensorSpec, network_file
-from engines.tensorrt_build import Built, Library, build
+from engines.tensorrt_build import Built, Library, Timings, build
 
 MAGIC = b"VISAVIS\x00TRT\x00\x01"  # the last byte counts up when `build` makes another engine of the same file
 LENGTH = struct.Struct("<I")
@@ -42,6 +42,12 @@ class EngineKey:
     def file_name(self) -> str:
         text = json.dumps(asdict(self), sort_keys=True)
         return f"sm{self.capability}-{hashlib.sha256(text.encode()).hexdigest()}.engine"
+
+    @property
+    def timings_name(self) -> str:
+        """Of the file that all networks share."""
+        text = json.dumps([self.flavour, self.version])
+        return f"sm{self.capability}-{hashlib.sha256(text.encode()).hexdigest()}.timing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,10 @@ def stored_engine(
         hashlib.sha256(data).hexdigest(), library.flavour, library.version, capability, precision, tuple(refit)
     )
 
-    def newly_built() -> Built:
-        return build(library, data, onnx.name, capability, precision=precision, refit=refit, present=present)
+    def newly_built(timings: Timings | None = None) -> Built:
+        return build(
+            library, data, onnx.name, capability, precision=precision, refit=refit, present=present, timings=timings
+        )
 
     if folder is None:
         built = newly_built()
@@ -100,11 +108,26 @@ def stored_engine(
                     old.unlink()
         except Unfit as error:
             say(f"{path} is not used ({error}): built again")
-        built = newly_built()
+        if library.times_when_built and writable:
+            built = _built_with_timings(newly_built, folder / key.timings_name, say)
+        else:
+            built = newly_built()
         kept = writable and _keep(path, key, built, say)
     return StoredEngine(
         key, built.plan, built.inputs, built.outputs, built.seconds, cached=False, path=path if kept else None
     )
+
+
+def _built_with_timings(newly_built: Callable[[Timings], Built], path: Path, say: Say) -> Built:
+    """Build with what earlier builds on this GPU timed, and keep what this one adds."""
+    timings = Timings(before := sound_or_none(path) or b"")
+    built = newly_built(timings)
+    if timings.data != before:
+        try:
+            write_checked(path, timings.data)
+        except OSError as error:
+            say(f"{path} could not be written ({error.strerror}): the next build times its kernels again")
+    return built
 
 
 def _keep(path: Path, key: EngineKey, built: Built, say: Say) -> bool:

@@ -22,6 +22,7 @@ CAPTURE_THREAD_LOCAL = 1
 
 SIGNATURES: dict[str, list[Any]] = {
     "cuInit": [c_uint],
+    "cuDriverGetVersion": [c_void_p],
     "cuGetErrorString": [c_int, c_void_p],
     "cuDeviceGetCount": [c_void_p],
     "cuDeviceGet": [c_void_p, c_int],
@@ -150,6 +151,13 @@ class Cuda:
     def _call(self, name: str, *arguments: Any) -> None:
         if code := getattr(self._driver, name)(*arguments):
             raise EngineFailure(f"{name} failed: {_error_text(self._driver, code)}")
+
+
+def driver_cuda() -> str:
+    """The newest CUDA that the driver knows, such as "12.2". Raises EngineFailure when there is no driver."""
+    version = c_int()
+    _started_driver().cuDriverGetVersion(byref(version))
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
 def no_gpu() -> str | None:

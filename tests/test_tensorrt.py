@@ -194,7 +194,7 @@ def test_precision_and_network_make_their_own_files(rtx: Library, network: Path,
     assert not stored_engine(rtx, tiny(tmp_path / "other.onnx", row=6), CAPABILITY, folder).cached
     assert len(kept(folder)) == 3
     assert not list(folder.glob("*.part"))
-    with pytest.raises(EngineFailure, match="no precision 'fp7' in TensorRT: choose fp32 or tf32"):
+    with pytest.raises(EngineFailure, match="no precision 'fp7' in TensorRT: choose fp32, tf32"):
         stored_engine(rtx, network, CAPABILITY, folder, precision="fp7")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatar.cli.engine_options import say_on
+from avatar.errors import VisavisError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,8 +65,10 @@ def show(
         if backend["name"] == "torch" and backend["version"]:
             table.add_row(title, "", "only for comparison: --engine torch")
     console.print(table)
-    for choice in choices:
+    for choice in filter(_current, choices):
         _print_choice(console, choice)
+    if outdated := sum(not _current(choice) for choice in choices):
+        console.print(f"\nMeasured with other versions or networks than now: {outdated}.")
     if not choices:
         console.print("\nNothing was measured yet: the first `visavis live` does, or `visavis engines measure`.")
     for line in lines:
@@ -82,7 +85,7 @@ def measure(
 ) -> None:
     """Time every engine with the generator, and remember which is the fastest, in place of what was remembered.
 
-    Each runs in a process of its own: one that crashes is left out, with the reason.
+    Each runs in a process of its own: one that crashes is left out, with the reason. Exit code 1 when none works.
 
     Example: visavis engines measure
     """
@@ -90,17 +93,18 @@ def measure(
 
     from avatar.identity.generator import GENERATOR, engine_folder
     from avatar.model_files import model_file
-    from engines.choice import FILE_NAME, choose
+    from engines.choice import choose
 
     folder = engine_folder()
     errors = Console(stderr=True, highlight=False)
-    (folder / FILE_NAME).unlink(missing_ok=True)
     with errors.status("measuring"):
         choice = choose(model_file(GENERATOR), threads, folder, say_on(errors), anew=True)
     if as_json:
         print(json.dumps(asdict(choice), indent=2))
-        return
-    _print_choice(Console(highlight=False), choice)
+    else:
+        _print_choice(Console(highlight=False), choice)
+    if not choice.usable:
+        raise VisavisError("No engine works here: the reasons stand above. `visavis doctor` says what is missing.")
 
 
 @engines.command()
@@ -157,16 +161,13 @@ def _print_choice(console: Console, choice: Choice) -> None:
     from rich.table import Table
 
     threads = choice.key.get("threads")
-    note = "" if _current(choice) else "; something has changed since, so it will be measured again"
-    console.print(
-        f"\n{choice.model}, {threads} threads, measured {choice.measured}{note}", soft_wrap=True, markup=False
-    )
+    console.print(f"\n{choice.model}, {threads} threads, measured {choice.measured}", soft_wrap=True, markup=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
     for at, result in enumerate(choice.results):
         time = "" if result.ms is None else f"{result.ms:.1f} ms"
-        mark = "[green]runs[/]" if at == 0 else escape(result.reason)
+        mark = "[green]runs[/]" if at == 0 and result.ms is not None else escape(result.reason)
         table.add_row(escape(result.candidate.label), time, mark)
     console.print(table)

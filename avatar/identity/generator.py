@@ -16,7 +16,7 @@ from avatar.errors import InputError, VisavisError
 from avatar.identity.avatar import Avatar
 from avatar.model_files import model_file
 from avatar.paths import cache
-from engines import Engine, Say, on_stderr, open_engine
+from engines import Engine, OwnWeights, Say, on_stderr, open_engine
 
 GENERATOR = "fast/generator.onnx"
 
@@ -31,19 +31,23 @@ def open_generator(
 ) -> Engine:
     """Open the avatar's generator. Arguments and errors as of `engines.open_engine`; `backend` may also be "torch".
 
-    The engines are measured once with the shared network, which is remembered in `engine_folder()`. Nothing of a
-    person's own weights is kept there. Raises InputError when these do not fit the installed network.
+    The engines are measured once with the shared network, which is remembered in `engine_folder()`, beside the engines
+    that were built of it. A person's own weights are put into those, or into a file that is gone once it is loaded:
+    nothing of them is kept. Raises InputError when they do not fit the installed network.
     """
     shared = model_file(GENERATOR)
     if backend.partition(":")[0] == "torch":
         return _torch_engine(avatar, shared, backend.partition(":")[2], precision, threads)
 
+    def tensors() -> dict[str, NDArray[np.float32]]:
+        return named_weights(shared, avatar.weights)
+
     @contextmanager
-    def personal() -> Iterator[Path]:
+    def file() -> Iterator[Path]:
         descriptor, path = tempfile.mkstemp(prefix="visavis-", suffix=".onnx")  # readable by its owner alone
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(with_weights(shared, avatar.weights))
+            with os.fdopen(descriptor, "wb") as network:
+                network.write(with_weights(shared, avatar.weights))
             yield Path(path)
         finally:
             Path(path).unlink()
@@ -55,7 +59,7 @@ def open_generator(
         precision=precision,
         folder=engine_folder(),
         say=say,
-        loaded=personal if avatar.fine_tuned else None,
+        own=OwnWeights(tensors, file) if avatar.fine_tuned else None,
     )
 
 
@@ -78,17 +82,15 @@ def _torch_engine(avatar: Avatar, shared: Path, device: str, precision: str, thr
 def with_weights(network: Path, weights: NDArray[np.float32]) -> bytes:
     """The ONNX file with its learned tensors replaced by `weights` (n,), in the order of `weight_names`."""
     data, layout = bytearray(network.read_bytes()), _layout(network)
-    expected = sum(count for _, _, count in layout)
-    if weights.shape != (expected,):
-        raise InputError(
-            f"This avatar's fine-tuned network has {weights.size} weights, the installed one {expected}. "
-            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`, then `visavis finetune NAME`."
-        )
-    start = 0
-    for _, offset, count in layout:
-        data[offset : offset + 4 * count] = weights[start : start + count].astype("<f4").tobytes()
-        start += count
+    parts = _parts(layout, weights)
+    for (_, offset, count), part in zip(layout, parts, strict=True):
+        data[offset : offset + 4 * count] = part.astype("<f4").tobytes()
     return bytes(data)
+
+
+def named_weights(network: Path, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """`weights` (n,), cut up by the learned tensors' names, for an engine whose weights can be replaced."""
+    return dict(zip(weight_names(network), _parts(_layout(network), weights), strict=True))
 
 
 def weight_names(network: Path) -> list[str]:
@@ -99,3 +101,14 @@ def weight_names(network: Path) -> list[str]:
 def _layout(network: Path) -> list[tuple[str, int, int]]:
     layout: list[tuple[str, int, int]] = json.loads(network.with_suffix(".layout.json").read_text())
     return layout
+
+
+def _parts(layout: list[tuple[str, int, int]], weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Raises InputError when there are not as many weights as the layout has places."""
+    counts = [count for _, _, count in layout]
+    if weights.shape != (sum(counts),):
+        raise InputError(
+            f"This avatar's fine-tuned network has {weights.size} weights, the installed one {sum(counts)}. "
+            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`, then `visavis finetune NAME`."
+        )
+    return np.split(weights, np.cumsum(counts)[:-1])
