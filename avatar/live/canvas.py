@@ -30,6 +30,7 @@ MIRRORED = 0.2  # share of the square that is seen mirrored before the smearing 
 FALL, BEND = 0.5, 2.0  # how shoulders fall beyond the square: FALL·d + BEND·d², d in squares
 REACH = 0.34  # how far shoulders go, in squares
 BLUR_FAR, FAR = 0.06, 0.25  # from FAR squares on, what is behind is blurred by BLUR_FAR squares
+BLUR_CLOTHES, FAR_CLOTHES = 0.05, 0.1  # the same of shoulders
 
 Picture = NDArray[np.uint8]
 Matte = NDArray[np.uint8]
@@ -151,6 +152,7 @@ class _Continuation:
         fallen = np.clip(down - FALL * beside - BEND * beside * beside, 0, 1)
         height_of = np.asarray(np.where(down < 0, _mirrored(down, MIRRORED), fallen), np.float32)
         self._person_map = self._pixels(_mirrored(across, 0.02)[part], height_of[part])
+        self._cloth = np.ascontiguousarray(np.clip(beside[part] / FAR_CLOTHES, 0, 1), np.float32)
         reaches = np.where(down < 0, _crown(across, down, *cut), beside < REACH)
         self._reaches = np.rint(reaches[part] * 255).astype(np.uint8)
 
@@ -192,8 +194,13 @@ class _Continuation:
     def _person(self, small: Picture, cover: Matte) -> tuple[Picture, Matte]:
         both = cv2.merge([*cv2.split(small), cover])
         person = cv2.remap(both, *self._person_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        reach = cv2.min(cv2.extractChannel(person, 3), self._reaches)
-        return np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8), np.asarray(reach, np.uint8)
+        reach = np.asarray(cv2.min(cv2.extractChannel(person, 3), self._reaches), np.uint8)
+        sharp = np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8)
+        # folds and seams of the clothes would else go on as stripes
+        share = cv2.merge([reach] * 3)
+        alone = _blurred(np.asarray(cv2.multiply(sharp, share, scale=1 / 255), np.uint8), BLUR_CLOTHES * self._side)
+        blurred = cv2.divide(alone, _blurred(np.asarray(share, np.uint8), BLUR_CLOTHES * self._side), scale=255)
+        return np.asarray(cv2.blendLinear(sharp, blurred, 1 - self._cloth, self._cloth), np.uint8), reach
 
     def _pixels(self, across: Layer, down: Layer) -> tuple[NDArray[Any], NDArray[Any]]:
         """Shares of the square as the maps of cv2.remap, in its fast form."""
