@@ -1,10 +1,8 @@
-"""Real frames: what the networks are fed for real faces, and the pictures that their outputs make."""
+"""What the networks are fed for real faces, and the pictures that their outputs make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -12,8 +10,9 @@ from numpy.typing import NDArray
 
 from avatar.retarget.assemble import REGIONS, Assembler, generator_inputs
 from avatar.retarget.compose import compose, to_bytes
-from avatar.retarget.conditioning import conditioning, draw_face
+from avatar.retarget.conditioning import draw_face
 from avatar.retarget.landmark_image import draw_landmarks
+from avatar.retarget.real_frame import RealFrame
 from engines.engine import Tensors
 
 Array = NDArray[np.float32]
@@ -25,26 +24,12 @@ TEXTURE_PX = 256  # of the portraits that `fast` was trained with
 IDENTICAL_DB = 99.0  # stands for two equal pictures
 
 
-@dataclass(frozen=True)
-class RealFrame:
-    """One person's portrait and the pose and expression in which it is drawn."""
-
-    person: str
-    portrait: Picture  # (S, S, 3) crop
-    landmarks: Array  # (478, 3) of the portrait, in [0, 1] of it
-    driving: Array  # (478, 3) of the frame, likewise
-
-    @cached_property
-    def conditioning(self) -> dict[str, Array]:
-        return conditioning(self.landmarks, self.driving)
-
-    def photo(self, shapes: Shapes) -> Tensors:
-        """The portrait as an embedder with these inputs takes it."""
-        side = shapes["picture"][-1]
-        drawn = shapes["drawing"][-1]
-        full = drawn == side  # `fast` draws at half the picture's side, in channels of its own
-        drawing = draw_landmarks(self.landmarks, side) / np.float32(255) if full else draw_face(self.landmarks)
-        return {"picture": _texture(self.portrait, side)[None], "drawing": np.asarray(drawing, np.float32)[None]}
+def photo_of(frame: RealFrame, shapes: Shapes) -> Tensors:
+    """The portrait as an embedder with these inputs takes it."""
+    side = shapes["picture"][-1]
+    full = shapes["drawing"][-1] == side  # `fast` draws at half the picture's side, in channels of its own
+    drawing = draw_landmarks(frame.landmarks, side) / np.float32(255) if full else draw_face(frame.landmarks)
+    return {"picture": _texture(frame.portrait, side)[None], "drawing": np.asarray(drawing, np.float32)[None]}
 
 
 class Scene:

@@ -17,8 +17,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from export.graphs import ROLES, float_tensors, load_typed, roles
 
 MIN_PSNR_DB = 45.0
-# Kept whatever the frames at hand say: another person's may overflow. 11 bits place nothing well in a large picture.
-ALWAYS_KEPT = ("sampling", "statistics", "entry")
+# Kept whatever the frames at hand say: another person's variances may overflow, and 11 bits place nothing well in a
+# large picture.
+ALWAYS_KEPT = ("sampling", "statistics")
 FLOAT_ONLY = {"Resize": (1, 2)}  # inputs that the operator takes as float32 alone
 
 Quality = Callable[[ModelProto], float]  # PSNR in dB of what a graph draws, against the float32 graph
@@ -34,11 +35,11 @@ class Group:
     kept: str  # in float32: why; empty: halves
 
 
-def halve(path: Path, quality: Quality, min_db: float = MIN_PSNR_DB) -> tuple[ModelProto, list[Group]]:
-    """The FP16 graph of a float32 one, with a report.
+def halve(path: Path, quality: Quality, min_db: float = MIN_PSNR_DB) -> tuple[ModelProto, float, list[Group]]:
+    """The FP16 graph of a float32 one, the quality of its pictures in dB, and a report.
 
     `quality` judges graphs that round as a GPU does, see `rounded`. Beside what is always kept, the roles whose keeping
-    helps most are kept in float32, until the picture is `min_db` near.
+    helps most are kept in float32, until the pictures are `min_db` near.
     """
     model = load_typed(path)
     role = roles(model)
@@ -58,7 +59,7 @@ def halve(path: Path, quality: Quality, min_db: float = MIN_PSNR_DB) -> tuple[Mo
         reached = tried[best]
     members = list(role.values())
     report = [Group(name, members.count(name), alone[name], kept.get(name, "")) for name in groups]
-    return graph(kept), report
+    return graph(kept), reached, report
 
 
 def to_half(model: ModelProto, kept: set[str]) -> ModelProto:

@@ -17,7 +17,9 @@ from avatar.model.generator import LAYERS, LayerGenerator
 from avatar.model_files import model_file
 from engines import open_engine
 from export.graphs import input_ranks
-from export.to_onnx import MAX_DIFFERENCE, OPSET, export, export_picture
+from export.networks import load_networks
+from export.package import package
+from export.to_onnx import MAX_DIFFERENCE, OPSET
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in generator.parameters():
             parameter.add_(torch.randn_like(parameter) * 1e-3)
     save_weights(folder / "any.safetensors", generator, embedder, {"step": 7})
-    report = export(folder / "any.safetensors", folder)
-    assert [r.path.name for r in report] == ["generator.onnx", "embedder.onnx"]
-    assert all(r.max_difference <= MAX_DIFFERENCE for r in report)
+    report = package(load_networks(folder / "any.safetensors"), folder)
+    assert [file.path for file in report.files] == [folder / "generator.onnx", folder / "embedder.onnx"]
+    assert all(file.max_difference <= MAX_DIFFERENCE for file in report.files)
     return folder
 
 
@@ -68,16 +70,17 @@ def test_the_shipped_graphs_are_the_shipped_weights() -> None:
         assert abs(got[name] - wanted.numpy()).max() <= MAX_DIFFERENCE
 
 
-@pytest.mark.parametrize("output_px", [256, 512])
-def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(output_px: int, tmp_path: Path) -> None:
-    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
-    report = export_picture(generator, tmp_path / "picture.onnx", output_px)
-    assert report.max_difference <= MAX_DIFFERENCE
-    graph = onnx.load(tmp_path / "picture.onnx")
+@pytest.mark.parametrize(("size_px", "batch"), [(256, 2), (512, 1)])
+def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(size_px: int, batch: int, tmp_path: Path) -> None:
+    networks = load_networks(model_file("fast/fast.safetensors"))
+    report = package(networks, tmp_path, size_px=size_px, batch=batch, embedder=False)
+    assert report.files[0].max_difference <= MAX_DIFFERENCE
+    names = {256: "generator_256_batch2.onnx", 512: "generator_512.onnx"}
+    graph = onnx.load(tmp_path / names[size_px])
     assert input_ranks(graph, "GridSample")
     assert all(rank == 4 for ranks in input_ranks(graph, "GridSample") for rank in ranks)
     face = next(output for output in graph.graph.output if output.name == "face")
-    assert [size.dim_value for size in face.type.tensor_type.shape.dim] == [1, 3, output_px, output_px]
+    assert [size.dim_value for size in face.type.tensor_type.shape.dim] == [batch, 3, size_px, size_px]
 
 
 def test_a_persons_weights_replace_the_shared_ones(exported: Path, tmp_path: Path) -> None:

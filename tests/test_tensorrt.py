@@ -419,7 +419,7 @@ def test_the_command_builds_then_finds_them_again(folder: Path) -> None:
         (["--capability", "89"], "add --engine tensorrt", 2),
         (["--engine", "magic"], "There is no engine 'magic'", 2),
         (["--engine", "tensorrt", "--capability", "many"], "'many' is no list of compute capabilities", 2),
-        (["--engine", "tensorrt", "--capability", "89", "--precision", "fp7"], "Choose fp32 or tf32", 2),
+        (["--engine", "tensorrt", "--capability", "89", "--precision", "fp7"], "Choose fp32, tf32, fp16, int8", 2),
         (["--engine", "tensorrt", "--capability", "61"], "2 of 2 engines could not be built", 1),
     ],
 )

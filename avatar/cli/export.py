@@ -1,33 +1,79 @@
-"""`visavis export`: checkpoint to ONNX, and ONNX to TensorRT engines."""
+"""`visavis export`: checkpoint or avatar to ONNX, in several precisions, and ONNX to TensorRT engines."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from avatar.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
-    from engines.tensorrt_cache import StoredEngine
+    from avatar.identity.avatar import Avatar
+    from avatar.retarget.real_frame import RealFrame
 
-NETWORKS = ("generator.onnx", "embedder.onnx")
+PRECISIONS = ("fp32", "fp16", "int8")
+FULL_PX = 256
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What is exported: a checkpoint (None: untrained), and the avatar whose network it becomes."""
+
+    weights: Path | None
+    out: Path
+    avatar: Avatar | None = None
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="`fast`, or the path of a .safetensors checkpoint.")] = "fast",
+    model: Annotated[
+        str,
+        typer.Argument(help="`fast`, `full`, the path of a .safetensors checkpoint, an avatar's name or .avatar file."),
+    ] = "fast",
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for generator.onnx and embedder.onnx (default: beside the checkpoint), "
+            help="Folder for the ONNX files (default: beside the checkpoint; for an avatar, NAME-onnx), "
             "or with --engine for the engines (default: visavis' cache)."
         ),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="fp32, fp16, int8: one or several with commas; fp32 is always written. With --engine: one of "
+            "fp32, tf32, fp16, int8."
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare torch and every engine of this computer on real faces.")
+    ] = False,
+    faces: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Photos, clips or folders of them, to choose precisions and to check with. "
+            "Default: the portrait in scikit-image."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Whole pictures of this side, 256 or 512. Default: layers for an output of any size.", min=1),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Frames that the generator draws at once.", min=1, max=64)] = 1,
+    signed: Annotated[
+        bool, typer.Option("--signed", help="With int8: without zero points, as TensorRT wants it. Slower on CPUs.")
+    ] = False,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="`full` with random weights: draws nothing, but shows its speed.")
+    ] = False,
     engine: Annotated[
         str | None, typer.Option(help="`tensorrt`: build engines for NVIDIA GPUs of the networks' ONNX files.")
     ] = None,
@@ -38,146 +84,194 @@ def export(
             "Default: that of this computer's GPU."
         ),
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="With --engine: `fp32` (default), or `tf32` to compute on tensor cores with fewer digits."),
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Write generator and embedder as ONNX (opset 20, standard operators), checked against torch by a forward pass.
 
-    Examples: visavis export fast --out networks-for-me
+    A person's parameters are inputs: one network serves every avatar. What a fine-tuned avatar has learned is baked in.
 
-    visavis export fast --engine tensorrt --capability 75,80,86,89,120
+    Example: visavis export fast --precision fp32,fp16,int8 --check --out networks
+
+    Example: visavis export fast --engine tensorrt --capability 75,80,86,89,120
     """
-    from avatar.model_files import model_file
-
-    if model == "fast":
-        weights = model_file("fast/fast.safetensors")
-    elif Path(model).suffix == ".safetensors":
-        weights = Path(model)
-    else:
-        raise UsageError(f"There is no model '{model}'. Give `fast` or the path of a .safetensors checkpoint.")
+    found = _model(model, out, untrained)
     if engine is not None:
-        _export_engines(weights.parent, engine, capability, precision or "fp32", out, as_json)
+        from avatar.cli.export_engines import export_engines
+
+        if found.weights is None or found.avatar is not None:
+            raise UsageError("--engine is for `fast` and for checkpoints.")
+        export_engines(found.weights.parent, engine, capability, precision or "fp32", out, as_json)
         return
-    if capability is not None or precision is not None:
-        raise UsageError("--capability and --precision are for engines: add --engine tensorrt.")
+    if capability is not None:
+        raise UsageError("--capability is for engines: add --engine tensorrt.")
+    precisions = _precisions(precision)
+    if faces and found.avatar is not None:
+        raise UsageError("An avatar is checked with its own portraits: leave --faces out.")
+    if faces and not check and precisions == ["fp32"]:
+        raise UsageError("--faces is for --check and for other precisions than fp32.")
     try:
-        from export.to_onnx import export as to_onnx
+        from export.networks import load_networks, put_weights, untrained_full
+        from export.package import package
     except ImportError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
-    report = to_onnx(weights, out or weights.parent)
+    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    networks = untrained_full(size or FULL_PX) if found.weights is None else load_networks(found.weights)
+    psi = None
+    if found.avatar is not None:
+        psi = {found.avatar.name: found.avatar.psi[None]}
+        if found.avatar.fine_tuned:
+            put_weights(networks.generator, _weight_names(), found.avatar.weights)
+        else:
+            messages.print(f"{found.avatar.name} has no weights of its own: this is the network that all share.")
+    frames = _frames(found.avatar, faces, messages) if check or precisions != ["fp32"] else []
+    with _progress(messages) as say:
+        result = package(
+            networks,
+            found.out,
+            precisions=precisions,
+            size_px=size,
+            batch=batch,
+            frames=frames,
+            psi=psi,
+            checked=check,
+            signed=signed,
+            embedder=found.avatar is None,
+            private=found.avatar is not None,
+            say=say,
+        )
     if as_json:
-        print(json.dumps([{**asdict(r), "path": str(r.path)} for r in report], indent=2))
+        print(json.dumps(_plain(asdict(result)), indent=2))
         return
-    table = Table("network", "MB", "operators", "max difference to torch", "mean", title="ONNX opset 20")
-    for r in report:
-        table.add_row(
-            str(r.path), f"{r.megabytes:.1f}", str(sum(r.operators.values())), f"{r.max_difference:.1e}",
+    _print(result, Console(), frames)
+
+
+def _model(model: str, out: Path | None, untrained: bool) -> _Model:
+    """Raises UsageError and InputError for what is not there."""
+    from avatar.model_files import model_file
+
+    if untrained and model != "full":
+        raise UsageError("--untrained is for `full`, whose weights do not come with visavis.")
+    if model == "fast":
+        weights = model_file("fast/fast.safetensors")
+        return _Model(weights, out or weights.parent)
+    if model == "full":
+        if not untrained:
+            raise UsageError(
+                "The weights of `full` do not come with visavis. Give a checkpoint of yours "
+                "(`visavis train --size full`), or add --untrained to measure its speed."
+            )
+        return _Model(None, out or Path("full-untrained"))
+    if Path(model).suffix == ".safetensors":
+        return _Model(Path(model), out or Path(model).parent)
+    from avatar.identity.bundle import find_avatar, load_avatar
+
+    avatar = load_avatar(find_avatar(model))
+    return _Model(model_file("fast/fast.safetensors"), out or Path(f"{avatar.name}-onnx"), avatar)
+
+
+def _precisions(text: str | None) -> list[str]:
+    """ "fp16,int8" as ["fp32", "fp16", "int8"]: the others are made of float32."""
+    named = {part.strip() for part in (text or "fp32").split(",")}
+    if unknown := sorted(named - set(PRECISIONS)):
+        raise UsageError(f"There is no precision '{unknown[0]}'. Choose from {', '.join(PRECISIONS)}.")
+    return [name for name in PRECISIONS if name == "fp32" or name in named]
+
+
+def _weight_names() -> list[str]:
+    from avatar.identity.generator import GENERATOR, weight_names
+    from avatar.model_files import model_file
+
+    return weight_names(model_file(GENERATOR))
+
+
+def _frames(avatar: Avatar | None, faces: list[Path] | None, messages: Console) -> list[RealFrame]:
+    from avatar.cli.faces import avatar_frames, frames_from, shipped_frames
+    from avatar.cli.offline import tracker_model_then_offline
+
+    if avatar is not None:
+        return avatar_frames(avatar)
+    tracker = tracker_model_then_offline(messages)
+    if not faces:
+        return shipped_frames(tracker)
+    frames, left_out = frames_from(faces, tracker)
+    for line in left_out:
+        messages.print(f"Left out: {line}", style="yellow", markup=False)
+    return frames
+
+
+@contextmanager
+def _progress(messages: Console) -> Iterator[Callable[[str, float], None]]:
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=messages, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def say(what: str, share: float) -> None:
+            bar.update(task, description=what, total=1.0 if share else None, completed=share)
+
+        yield say
+
+
+def _print(result: Any, output: Console, frames: list[RealFrame]) -> None:
+    files = Table("file", "MB", "operators", "max difference to float32", "mean", title="ONNX opset 20")
+    for r in result.files:
+        files.add_row(
+            r.path.name, f"{r.megabytes:.1f}", str(sum(r.operators.values())), f"{r.max_difference:.1e}",
             f"{r.mean_difference:.1e}",
         )  # fmt: skip
-    Console().print(table)
+    output.print(files)
+    if result.fp16:
+        table = Table("role", "operators", "dB with halves here alone", "kept in float32", title="FP16")
+        for group in result.fp16:
+            table.add_row(group.role, str(group.nodes), f"{group.psnr_db:.1f}", group.kept or "no")
+        output.print(table)
+        line = f"fp16 as a GPU rounds: {result.fp16_db:.1f} dB on real faces. A CPU gains nothing by it."
+        output.print(line, soft_wrap=True, highlight=False)
+    if result.int8:
+        table = Table("layer", "weights", "dB with INT8 here alone", "kept in float32", title="INT8")
+        for layer in sorted(result.int8, key=lambda layer: layer.psnr_db):
+            table.add_row(layer.name, str(layer.values), f"{layer.psnr_db:.1f}", layer.kept or "no")
+        output.print(table)
+    if result.checks:
+        _print_checks(result.checks, len({frame.person for frame in frames}), output)
+        for precision in PRECISIONS[1:]:
+            if line := _verdict(result.checks, precision):
+                output.print(line, soft_wrap=True, highlight=False)
+    for one in result.left_out:
+        output.print(f"{one.precision} is left out: {one.reason}.", soft_wrap=True, highlight=False)
+    output.print(f"Written to {result.files[0].path.parent}", soft_wrap=True, highlight=False)
 
 
-def _export_engines(
-    networks: Path, engine: str, capability: str | None, precision: str, out: Path | None, as_json: bool
-) -> None:
-    """Build an engine for each of the networks in the folder `networks` and each capability, and report them."""
-    if engine != "tensorrt":
-        raise UsageError(f"There is no engine '{engine}' to build. The one that is built beforehand is tensorrt.")
-    from avatar.paths import cache
-    from engines import EngineFailure
-    from engines.tensorrt import present_capability
-    from engines.tensorrt_build import PRECISIONS, library
-    from engines.tensorrt_cache import stored_engine
+def _print_checks(rows: list[Any], people: int, output: Console) -> None:
+    title = f"The same inputs through torch and every engine here ({people} {'person' if people == 1 else 'people'})"
+    table = Table("network", "precision", "engine", title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("max", "mean", "dB", "worst", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
 
-    if precision not in PRECISIONS:
-        raise UsageError(f"There is no precision '{precision}'. Choose {' or '.join(PRECISIONS)}.")
-    targets = _capabilities(capability)
-    present: int | None = None
-    try:
-        present = present_capability()
-        targets = targets or [present]
-    except EngineFailure as error:
-        if not targets:
-            raise VisavisError(
-                f"{error}. Name the GPUs that the engines are for, as in --capability 75,80,86,89,120."
-            ) from error
-    for name in NETWORKS:
-        if not (networks / name).is_file():
-            raise UsageError(
-                f"{networks / name} does not exist. Write it first: visavis export {networks}/….safetensors"
-            )
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    folder = out or cache() / "engines"
-    rows: list[tuple[str, StoredEngine]] = []
-    failed = 0
+    def text(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
 
-    def say(line: str) -> None:
-        errors.print(line, markup=False)
-
-    for name in NETWORKS:
-        for number in targets:
-            found = library(number)
-            with errors.status(f"{name} for compute capability {number}"):
-                try:
-                    stored = stored_engine(
-                        found, networks / name, number, folder, precision=precision, present=present, say=say
-                    )
-                except EngineFailure as error:
-                    failed += 1
-                    say(f"Compute capability {number}: {error}")
-                    continue
-            rows.append((name, stored))
-    if rows:
-        _report_engines(rows, f"{found.label} {found.version}", folder, as_json)
-    if failed:
-        raise VisavisError(f"{failed} of {failed + len(rows)} engines could not be built: the reasons stand above.")
-
-
-def _report_engines(rows: list[tuple[str, StoredEngine]], title: str, folder: Path, as_json: bool) -> None:
-    output = Console()
-    if as_json:
-        print(json.dumps([_as_json(name, stored) for name, stored in rows], indent=2))
-        return
-    tensors = Table("network", "", "tensor", "shape", "type", title="Inputs and outputs")
-    for name, stored in dict(rows).items():
-        for direction, specs in (("in", stored.inputs), ("out", stored.outputs)):
-            for tensor, spec in specs.items():
-                tensors.add_row(name, direction, tensor, "×".join(map(str, spec.shape)), spec.dtype.name)
-    output.print(tensors)
-    table = Table("network", "capability", "precision", "MB", "seconds", "", title=title)
-    for name, stored in rows:
-        state = "cached" if stored.cached else "built" if stored.path else "built, not kept"
+    for row in rows:
         table.add_row(
-            name,
-            str(stored.key.capability),
-            stored.key.precision,
-            f"{len(stored.plan) / 1e6:.1f}",
-            f"{stored.seconds:.2f}",
-            state,
-        )
+            row.network.partition(".")[0], row.precision, row.engine, text(row.max_difference, ".0e"),
+            text(row.mean_difference, ".0e"), text(row.psnr_db, ".1f"), text(row.worst_db, ".1f"), text(row.ms, ".1f"),
+        )  # fmt: skip
     output.print(table)
-    output.print(f"Engines: {folder}", soft_wrap=True, highlight=False)
+    for row in rows:
+        if row.note and row.max_difference is None and not row.engine.startswith("torch"):
+            output.print(f"{row.network} in {row.engine} did not run: {row.note}", soft_wrap=True, highlight=False)
+        elif row.note and row.max_difference is not None:
+            output.print(f"{row.network} in {row.engine}: {row.note}", soft_wrap=True, highlight=False)
 
 
-def _capabilities(text: str | None) -> list[int]:
-    """ "75,8.6" as [75, 86]."""
-    try:
-        return list(dict.fromkeys(int(part.strip().replace(".", "")) for part in text.split(","))) if text else []
-    except ValueError:
-        raise UsageError(f"'{text}' is no list of compute capabilities. Write them as in 75,80,86,89,120.") from None
+def _verdict(rows: list[Any], precision: str) -> str:
+    from export.check import verdict
+
+    return verdict([row for row in rows if not row.network.startswith("embedder")], precision)
 
 
-def _as_json(name: str, stored: StoredEngine) -> dict[str, object]:
-    return {
-        **asdict(stored.key),
-        "network": name,
-        "path": str(stored.path) if stored.path else None,
-        "megabytes": len(stored.plan) / 1e6,
-        "seconds": stored.seconds,
-        "cached": stored.cached,
-        "inputs": {tensor: spec.shape for tensor, spec in stored.inputs.items()},
-        "outputs": {tensor: spec.shape for tensor, spec in stored.outputs.items()},
-    }
+def _plain(value: Any) -> Any:
+    """With paths as text, as JSON has them."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value

@@ -27,7 +27,7 @@ def example_inputs(config: ModelConfig, source_px: int | None = None) -> dict[st
     fed = conditioning(source, turned.apply(model.mean_shape + model.expression(scores)))
     fed["source_drawing"] = draw_face(source)
     for name in ("source", "mouth_source", "eyes_source"):
-        fed[name] = _smooth_noise(rng, source_px or config.picture_size_px)
+        fed[name] = smooth_noise(rng, source_px or config.picture_size_px)
     shapes = {"face_drawing": FACE_SIZE, "mouth_drawing": MOUTH_SIZE, "eyes_drawing": EYE_SIZE}
     assert all(fed[name].shape[-2:] == shape for name, shape in shapes.items())
     return {name: torch.from_numpy(np.ascontiguousarray(value))[None] for name, value in fed.items()}
@@ -48,7 +48,8 @@ def _turn(yaw_radians: float) -> NDArray[np.float32]:
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
 
 
-def _smooth_noise(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+def smooth_noise(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """(3, size, size) in [0, 1]."""
     noise = torch.from_numpy(rng.random((1, 3, size // 8, size // 8), np.float32))
     smooth = nn.functional.interpolate(noise, size=(size, size), mode="bilinear", align_corners=False)
     picture: NDArray[np.float32] = smooth[0].numpy()

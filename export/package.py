@@ -1,0 +1,203 @@
+"""From networks to a folder of ONNX files: float32, and what is asked for of FP16 and INT8, with proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from avatar.retarget.real_frame import RealFrame
+from engines.backends import variant
+from engines.engine import Tensors
+from engines.measure import find_devices
+from export.check import Checked, check
+from export.frames import Scene, photo_of, psnr_db
+from export.half import MIN_PSNR_DB, Group, halve
+from export.int8 import Layer, quantise
+from export.networks import Networks, Traced, trace_embedder, trace_generator
+from export.to_onnx import Exported, save_graph, staged, write_onnx
+
+PRECISIONS = ("fp32", "fp16", "int8")
+# Frames that a precision is judged on, and that INT8 takes its ranges from. Size `full` takes half a second for each,
+# once for every layer.
+JUDGED = {"fast": 24, "full": 2}
+CALIBRATED = {"fast": 64, "full": 8}
+
+Array = NDArray[np.float32]
+Say = Callable[[str, float], None]  # what is being done, and which share of it is done
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A precision that was asked for and is not written."""
+
+    precision: str
+    reason: str
+
+
+@dataclass
+class Package:
+    """What was written, and what is known of it."""
+
+    files: list[Exported] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    fp16: list[Group] = field(default_factory=list)  # what was kept in float32, and what halves cost
+    fp16_db: float | None = None  # PSNR of its pictures, rounded as a GPU does
+    int8: list[Layer] = field(default_factory=list)
+    checks: list[Checked] = field(default_factory=list)
+
+
+def package(
+    networks: Networks,
+    out: Path,
+    *,
+    precisions: Sequence[str] = ("fp32",),
+    size_px: int | None = None,
+    batch: int = 1,
+    frames: Sequence[RealFrame] = (),
+    psi: Mapping[str, Array] | None = None,
+    checked: bool = False,
+    signed: bool = False,
+    threads: int | None = None,
+    embedder: bool = True,
+    private: bool = False,
+    say: Say = lambda what, share: None,
+) -> Package:
+    """Write `generator.onnx` (with another size or batch in its name) and `embedder.onnx` into the folder `out`.
+
+    precisions: of PRECISIONS. float32 is always written. The others lie beside it, as `engines.backends.variant` names
+        them, for the generator alone, which runs for every frame. One that loses too much is left out.
+    size_px, batch: as of `trace_generator`.
+    frames: real people, for other precisions and for `checked`. psi: person -> (1, P), instead of the embedder's.
+    checked: fill `Package.checks`. signed: as of `quantise`. private: as of `staged`.
+    All files appear together, or none. Raises VisavisError as `write_onnx`, `check` and `staged` do.
+    """
+    with staged(out, private) as folder:
+        result = Package()
+        name = "generator" + (f"_{size_px}" if size_px else "") + (f"_batch{batch}" if batch > 1 else "")
+        path = folder / f"{name}.onnx"
+        say(path.name, 0.0)
+        traced = trace_generator(networks, size_px, batch)
+        result.files.append(write_onnx(traced, path))
+        photos: Traced | None = None
+        if embedder:
+            say("embedder.onnx", 0.0)
+            photos = trace_embedder(networks)
+            result.files.append(write_onnx(photos, folder / "embedder.onnx"))
+        if frames:
+            most = CALIBRATED[networks.size], JUDGED[networks.size]
+            calibrating, judging = (_evenly(part, count) for part, count in zip(split(frames), most, strict=True))
+            everyone = psi or _psi(networks, frames)
+            shapes = {key: tuple(value.shape) for key, value in traced.inputs.items()}
+            scene = Scene(judging, everyone)
+            fed = scene.fed(shapes)
+            _other_precisions(result, path, precisions, scene, fed, calibrating, signed, say)
+            if checked:
+                say("checking", 0.0)
+                devices = find_devices()
+                result.checks = check(path, [*precisions, "bf16"], devices, traced, fed, scene, threads)
+                if photos:
+                    people = {frame.person: frame for frame in scene.frames}.values()
+                    rows = [photo_of(frame, {n: tuple(v.shape) for n, v in photos.inputs.items()}) for frame in people]
+                    result.checks += check(folder / "embedder.onnx", ("fp32",), devices, photos, rows, None, threads)
+    result.files = [replace(file, path=out / file.path.name) for file in result.files]
+    return result
+
+
+def split(frames: Sequence[RealFrame]) -> tuple[list[RealFrame], list[RealFrame]]:
+    """Frames to calibrate with, and others to judge by: other people where there are several, else other moments."""
+    people = list(dict.fromkeys(frame.person for frame in frames))
+    if len(people) > 1:
+        judges = set(people[1::2])
+        return [f for f in frames if f.person not in judges], [f for f in frames if f.person in judges]
+    return list(frames[::2]), list(frames[1::2] or frames)
+
+
+def _other_precisions(
+    result: Package,
+    path: Path,
+    precisions: Sequence[str],
+    scene: Scene,
+    fed: list[Tensors],
+    calibrating: list[RealFrame],
+    signed: bool,
+    say: Say,
+) -> None:
+    wanted = scene.pictures(_run(onnx.load(path), fed))
+
+    def quality(model: onnx.ModelProto) -> tuple[float, float]:
+        return psnr_db(scene.pictures(_run(model, fed)), wanted)
+
+    if "fp16" in precisions:
+        say("fp16: which operators suffer", 0.0)
+        model, reached, result.fp16 = halve(path, lambda graph: quality(graph)[0])
+        result.fp16_db = reached
+        if reached >= MIN_PSNR_DB and not all(group.kept for group in result.fp16):
+            _keep(result, model, variant(path, "fp16"), path, fed)
+        else:
+            why = f"its pictures reach {reached:.1f} dB of the {MIN_PSNR_DB:.0f} that are promised"
+            result.left_out.append(LeftOut("fp16", why))
+    if "int8" in precisions:
+        shapes = {name: value.shape for name, value in fed[0].items()}
+        ranges = Scene(calibrating, scene.psi).fed(shapes)
+        quantised, reached, result.int8 = quantise(
+            path,
+            ranges,
+            quality,
+            signed=signed,
+            progress=lambda share: say("int8: which layers suffer", share),
+        )
+        if quantised is not None:
+            _keep(result, quantised, variant(path, "int8"), path, fed)
+        else:
+            kept = sum(bool(layer.kept) for layer in result.int8)
+            why = f"with {kept} of {len(result.int8)} layers in float32, its pictures reach {reached:.1f} dB"
+            result.left_out.append(LeftOut("int8", why))
+
+
+def _keep(result: Package, model: onnx.ModelProto, path: Path, exact: Path, fed: Sequence[Tensors]) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    save_graph(model, path)
+    operators: dict[str, int] = {}
+    for node in model.graph.node:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    pairs = zip(_run(model, fed[:1]), _run(onnx.load(exact), fed[:1]), strict=True)
+    differences = [np.abs(np.subtract(got[name], right[name])) for got, right in pairs for name in right]
+    worst, mean = max(float(d.max()) for d in differences), float(np.mean([d.mean() for d in differences]))
+    result.files.append(Exported(path, path.stat().st_size / 1e6, dict(sorted(operators.items())), worst, mean))
+
+
+def _run(model: onnx.ModelProto, fed: Sequence[Tensors]) -> list[Tensors]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return [dict(zip(names, session.run(None, inputs), strict=True)) for inputs in fed]
+
+
+def _psi(networks: Networks, frames: Sequence[RealFrame]) -> dict[str, Array]:
+    """Each person's ψ, from the portrait."""
+    traced = trace_embedder(networks)
+    shapes = {name: tuple(value.shape) for name, value in traced.inputs.items()}
+    found: dict[str, Array] = {}
+    for frame in frames:
+        if frame.person not in found:
+            photo = photo_of(frame, shapes)
+            with torch.no_grad():
+                _, psi = traced.network(*(torch.from_numpy(photo[name]) for name in traced.inputs))
+            found[frame.person] = psi.numpy()
+    return found
+
+
+def _evenly(items: Sequence[T], count: int) -> list[T]:
+    if len(items) <= count:
+        return list(items)
+    return [items[round(at)] for at in np.linspace(0, len(items) - 1, count)]
