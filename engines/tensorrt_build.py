@@ -22,7 +22,8 @@ from engines.network import REMAKE, TensorSpec, one_line
 
 INSTALL = "pip install 'visavis[tensorrt]'"
 LIBRARIES = {"rtx": ("TensorRT for RTX", "tensorrt_rtx"), "classic": ("TensorRT", "tensorrt")}
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+PRECISIONS = ("fp32", "tf32")  # of a file of float32 numbers
+OF_THE_FILE = ("fp16", "bf16", "int8")  # as the file says
 NOWHERE = f"{os.devnull}/network.onnx"  # beside which the parser looks for weights in other files: there are none
 FIRST_WITH_FP32_PRODUCTS = (
     80  # TensorRT for RTX refuses float32 matrix products on Turing ("FP32 GEMM is not supported")
@@ -176,8 +177,8 @@ def build(
     timings: what the classic package timed in earlier builds on this GPU. It takes from there, and adds to it.
     Raises EngineFailure.
     """
-    if precision not in PRECISIONS:
-        raise EngineFailure(f"there is no precision '{precision}' in TensorRT: choose {', '.join(PRECISIONS)}")
+    if precision not in (*PRECISIONS, *OF_THE_FILE):
+        raise EngineFailure(f"there is no precision '{precision}' in TensorRT: choose {' or '.join(PRECISIONS)}")
     started = time.perf_counter()
     trt, logger = library.module, library.logger()
     try:

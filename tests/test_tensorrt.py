@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -105,11 +106,11 @@ def test_the_shipped_generator_builds_without_a_gpu(rtx: Library, folder: Path) 
     assert (again.plan, again.inputs, again.outputs) == (stored.plan, stored.inputs, stored.outputs)
 
 
-def test_turing_gets_the_embedder_too(rtx: Library) -> None:
-    """TensorRT for RTX refuses float32 matrix products there, and the embedder ends in two."""
-    data = model_file("fast/embedder.onnx").read_bytes()
-    built = build(rtx, data, "embedder.onnx", 75)
-    assert list(built.outputs) == ["embedding", "psi"]
+@pytest.mark.parametrize("capability", [75, 80, 86, 89, 120])
+@pytest.mark.parametrize("name", ["generator.onnx", "embedder.onnx"])
+def test_the_shipped_networks_build_for_five_generations_of_gpus(name: str, capability: int, rtx: Library) -> None:
+    built = build(rtx, model_file(f"fast/{name}").read_bytes(), name, capability)
+    assert built.plan and built.inputs and built.outputs
 
 
 def test_a_capability_that_is_not_known_is_refused_with_those_that_are(rtx: Library, network: Path) -> None:
@@ -194,7 +195,7 @@ def test_precision_and_network_make_their_own_files(rtx: Library, network: Path,
     assert not stored_engine(rtx, tiny(tmp_path / "other.onnx", row=6), CAPABILITY, folder).cached
     assert len(kept(folder)) == 3
     assert not list(folder.glob("*.part"))
-    with pytest.raises(EngineFailure, match="no precision 'fp7' in TensorRT: choose fp32, tf32"):
+    with pytest.raises(EngineFailure, match="no precision 'fp7' in TensorRT: choose fp32 or tf32"):
         stored_engine(rtx, network, CAPABILITY, folder, precision="fp7")
 
 
@@ -447,6 +448,57 @@ def test_without_a_gpu_it_says_so(network: Path) -> None:
     with pytest.raises(EngineFailure, match="TensorRT: no NVIDIA GPU was found"):
         open_engine(network, "tensorrt")
     assert "no NVIDIA GPU was found" in str(available_backends()["tensorrt"])
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="compiles a driver")
+def test_a_driver_that_is_too_old_is_named_with_what_to_do(network: Path, folder: Path, tmp_path: Path) -> None:
+    """TensorRT itself refuses this driver, which says that it knows CUDA 12.2 and has one GPU."""
+    source, driver = tmp_path / "driver.c", tmp_path / "libcuda.so.1"
+    source.write_text(DRIVER_OF_2023)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", driver, source], check=True)
+    code = """
+        import sys
+        from pathlib import Path
+        from engines import EngineFailure, explain, open_engine
+        path, folder = map(Path, sys.argv[1:])
+        try:
+            open_engine(path, "tensorrt", folder=folder)
+        except EngineFailure as error:
+            print(error)
+        print(explain(open_engine(path, folder=folder)))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), network, folder],
+        cwd=Path(engines.__file__).parents[1],
+        env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    reason = "the NVIDIA driver knows CUDA up to 12.2, which is too old for TensorRT for RTX "
+    refusal, line = done.stdout.splitlines()
+    assert refusal.startswith(f"TensorRT: {reason}") and refusal.endswith(": update the driver")
+    assert not re.match(r"tiny\.onnx runs on TensorRT", line) and reason in line
+
+
+DRIVER_OF_2023 = """
+#include <string.h>
+int cuInit(unsigned flags) { return 0; }
+int cuDriverGetVersion(int *version) { *version = 12020; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = 0; return 0; }
+int cuDeviceGetName(char *name, int length, int device) { strncpy(name, "GPU", length); return 0; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) { *value = attribute == 75 ? 8 : 9; return 0; }
+int cuGetErrorString(int code, const char **text) { *text = "error"; return 0; }
+int cuDevicePrimaryCtxRetain(void **context, int device) { *context = (void *)1; return 0; }
+int cuStreamCreate(void **stream, unsigned flags) { *stream = (void *)1; return 0; }
+""" + "".join(f"int {name}() {{ return 0; }}\n" for name in (
+    "cuDevicePrimaryCtxRelease_v2", "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc",
+    "cuMemFreeHost", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuStreamSynchronize", "cuStreamDestroy_v2",
+    "cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphLaunch", "cuGraphDestroy",
+    "cuGraphExecDestroy",
+))  # fmt: skip
 
 
 @pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU")
