@@ -72,7 +72,32 @@ def test_a_caller_that_changes_its_array_does_not_change_the_past() -> None:
     assert smooth(np.zeros(1), 0.1)[0] == 0.0
 
 
-@pytest.mark.parametrize("bad", [{"min_cutoff_hz": 0.0}, {"beta": -1.0}, {"derivative_cutoff_hz": 0.0}])
+def test_a_group_rests_lower_and_starts_sooner_than_its_points_alone() -> None:
+    """Noise is each point's own, motion is shared: less jitter at rest, and less lag when all of them move."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.002, (120, 300))
+    path = np.concatenate([np.zeros(60), np.linspace(0, 1, 12), np.ones(48)])
+    alone = OneEuroFilter(4.0, 12.0)
+    together = OneEuroFilter(0.8, 120.0, 3.0, 0.05, np.zeros(300, int))
+    out = [np.stack([calm(noise[i] + path[i], i / 30) for i in range(120)]) for calm in (alone, together)]
+    rest = [frames[20:60].std() for frames in out]
+    behind = [float(np.abs(frames[60:72].mean(1) - path[60:72]).mean()) for frames in out]
+    assert rest[1] < 0.75 * rest[0]
+    assert behind[1] < 0.75 * behind[0]
+
+
+def test_groups_do_not_disturb_each_other() -> None:
+    smooth = OneEuroFilter(1.0, 50.0, 3.0, 0.0, np.array([0, 1]))
+    alone = OneEuroFilter(1.0, 50.0, 3.0)
+    for i in range(30):
+        both, single = smooth(np.array([i / 30, 0.5]), i / 30), alone(np.array([i / 30]), i / 30)
+        assert both[0] == pytest.approx(single[0])
+        assert both[1] == 0.5
+
+
+@pytest.mark.parametrize(
+    "bad", [{"min_cutoff_hz": 0.0}, {"beta": -1.0}, {"derivative_cutoff_hz": 0.0}, {"rest_speed": -1.0}]
+)
 def test_impossible_parameters_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         OneEuroFilter(**bad)
