@@ -9,6 +9,10 @@ from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, OUTER_
 
 Array = NDArray[np.float32]
 
+# Openness, in shares of an eye's own, of lids that the generator draws as shut: where MediaPipe puts those of shut
+# eyes, from which it learnt. Nearer to 0 the warp folds, and the open eye of the portrait shines through.
+DRAWN_SHUT = 0.14
+
 
 def gaps(shape: Array, pairs: NDArray[np.int_]) -> Array:
     """(n,) signed vertical distances lower − upper in a pose-free face (y down): negative where they cross."""
