@@ -15,7 +15,8 @@ from avatar.retarget.driving import Driving
 from avatar.retarget.face_model import face_model
 from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.geometry import HeadPose, head_pose
-from avatar.retarget.retargeter import MAX_SHIFT, MAX_TURN_RADIANS, Mode, Retargeter
+from avatar.retarget.head_limits import MAX_SHIFT, MAX_TURN_RADIANS
+from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.tracking.face_state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
 from tests.clips import astronaut_avatar
 

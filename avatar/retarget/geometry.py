@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,3 +42,24 @@ def head_pose(landmarks: Array, mean_shape: Array) -> HeadPose:
     scale = float((spread * sign).sum() / (reference**2).sum())
     translation = seen_centre - scale * rotation @ reference_centre
     return HeadPose(rotation.astype(np.float32), scale, translation.astype(np.float32))
+
+
+def to_vector(pose: HeadPose) -> Array:
+    """(7,) rotation vector (radians about x, y, z), logarithm of the scale, translation: what can be averaged."""
+    turn = cv2.Rodrigues(pose.rotation.astype(np.float64))[0].reshape(3)
+    return np.array([*turn, np.log(pose.scale), *pose.translation], np.float32)
+
+
+def from_vector(vector: Array) -> HeadPose:
+    """The pose of a `to_vector`."""
+    return HeadPose(turned_by(vector[:3]), float(np.exp(vector[3])), np.asarray(vector[4:], np.float32))
+
+
+def turned_by(rotation_vector: Array) -> Array:
+    """(3, 3) of a rotation vector in radians."""
+    return np.asarray(cv2.Rodrigues(np.asarray(rotation_vector, np.float64))[0], np.float32)
+
+
+def turn_between(to: Array, base: Array) -> Array:
+    """(3,) rotation vector, in the picture's axes, that brings the rotation `base` to the rotation `to`."""
+    return np.asarray(cv2.Rodrigues((to @ base.T).astype(np.float64))[0].reshape(3), np.float32)

@@ -6,27 +6,32 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from avatar.identity.avatar import Avatar
 from avatar.identity.crop import Crop, face_crop
-from avatar.retarget.apertures import eye_width, gaps, mouth_width, set_lid_gaps, set_mouth_gaps
+from avatar.retarget.calibration import Calibration, Reference
+from avatar.retarget.driver_face import DriverFace, FaceFilter, driver_face
 from avatar.retarget.driving import Driving
+from avatar.retarget.ease import Ease
+from avatar.retarget.expression import Expression
 from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
-from avatar.retarget.geometry import HeadPose, head_pose
+from avatar.retarget.gains import Gains
+from avatar.retarget.geometry import from_vector, head_pose, to_vector, turn_between
+from avatar.retarget.head_limits import HeadLimits, moved
 from avatar.retarget.idle import IdleMotion
+from avatar.retarget.plausibility import Plausibility
 from avatar.tracking.face_state import FaceState
-from avatar.tracking.one_euro import OneEuroFilter
 
 Array = NDArray[np.float32]
 Mode = Literal["relative", "absolute"]
 
-CALIBRATION_FRAMES = 60  # over which the driver's neutral face and rest pose are averaged
-MAX_TURN_RADIANS = 0.6  # from the portrait's own pose, eased towards: further, one photo holds no picture
-MAX_SHIFT = 0.14  # of the crop's side, eased towards likewise
-MAX_SCALE_CHANGE = 0.25  # natural logarithm
+HOLD_S = 0.3  # so long the last pose is kept when the face is missing or implausible; then idle
 EASE_OUT_S, EASE_IN_S = 0.8, 0.3  # into the idle pose and back
+CHANGE_S = 0.4  # for another mode, other gains, a new reference
+PAUSE_S = 0.5  # between two frames: from here on it was a pause, and the past says nothing
+LEAST_CONFIDENCE = 0.5  # of the face must lie inside the driver's picture
+AWAY_S, RETURN_S = 2.0, 0.6  # an absence after which it may be somebody else, and how long that is looked at
+STRANGER = 0.022  # strangeness, as a mean, of somebody who has just come
 
 
 class Retargeter:
@@ -36,131 +41,165 @@ class Retargeter:
     comes from its portrait in the same way. `relative` adds the driver's turns and moves since rest to the portrait's
     own pose; `absolute` takes the driver's pose and place as they are in `frame_crop` of the driver's picture.
 
-    Smoothing is a One-Euro filter: at rest it lags 40 ms, in motion below one frame (see `OneEuroFilter`).
+    `smoothing` off gives what was measured: nothing is calmed, judged or held, and `absolute` knows no limits.
+
+    `drive` belongs to one thread. The public attributes may be set from any other at any time; the picture eases over.
     """
 
     def __init__(
-        self, avatar: Avatar, mode: Mode = "relative", frame_crop: Crop | None = None, smoothing: bool = True
+        self,
+        avatar: Avatar,
+        mode: Mode = "relative",
+        frame_crop: Crop | None = None,
+        smoothing: bool = True,
+        *,
+        gains: Gains | None = None,
+        mirror: bool = False,
     ) -> None:
-        self.mode, self.frame_crop, self.smoothing = mode, frame_crop, smoothing
+        self.mode: Mode = mode
+        self.gains = gains or Gains()
+        self.mirror = mirror  # the driver's left moves the picture's left, as in a mirror
+        self.idle_only = False  # whoever is there, the avatar idles
+        self.frozen = False  # the last Driving again and again
+        self.frame_crop, self.smoothing = frame_crop, smoothing
         model = face_model()
-        self._source = avatar.landmarks[0]
-        self._pose = head_pose(self._source, model.mean_shape)
-        self._shape = self._pose.remove(self._source)
-        self._neutral = self._shape - model.expression(avatar.blendshapes[0])
-        self._mouth_width = mouth_width(self._neutral)
-        self._idle = IdleMotion(self._shape, self._pose)
-        # units: distances of the outer eye corners; a lip travels some 3 of them a second
-        self._shape_filter = OneEuroFilter(min_cutoff_hz=4.0, beta=12.0)
-        self._pose_filter = OneEuroFilter(min_cutoff_hz=4.0, beta=12.0)
-        self._driven = self._source
-        self._presence = 0.0  # 0 idle … 1 driven
-        self._last_ns: int | None = None
+        poses = [head_pose(landmarks, model.mean_shape) for landmarks in avatar.landmarks]
+        self._pose = poses[0]
+        self._limits = HeadLimits.of(poses)
+        shape = self._pose.remove(avatar.landmarks[0])
+        self._expression = Expression(shape - model.expression(avatar.blendshapes[0]), judged=smoothing)
+        self._idle, self._idle_s = IdleMotion(shape, self._pose), 0.0
+        self._filter, self._plausibility, self._ease = FaceFilter(), Plausibility(), Ease()
+        self._target = shape, to_vector(self._pose)  # what the driver wants, as last believed
+        self._driven = False  # or idle
+        self._missing_s = self._absent_s = self._returned_s = 0.0
+        self._strangeness = 0.0  # mean of what was seen since a return
+        self._last: Driving | None = None
+        self._last_ns = 0
+        self._was_frozen = False
         self.recalibrate()
+        self._settings = self._now()
+
+    @property
+    def calibrated(self) -> float:
+        """0 … 1: how much of the driver's first reference has been learnt."""
+        return self._calibration.share
 
     def recalibrate(self, *calm: FaceState) -> None:
         """Forget the driver's neutral face and rest pose; learn them from `calm` alone, else from what comes next."""
-        self._frames = 0
-        self._fixed = False
-        for state in calm:
-            if state.found:
-                shape, pose = self._seen(state)
-                self._learn_neutral(shape, pose, state)
-                self._fixed = True
+        seen = [(driver_face(state, self._crop(state)), state.blendshapes) for state in calm if state.found]
+        self._calibration = Calibration.of(seen)
 
     def drive(self, state: FaceState) -> Driving:
         """The avatar's landmarks for one tracked frame. Without a face, eases to a living idle pose."""
-        elapsed_s = 0.0 if self._last_ns is None else max(0.0, (state.capture_ns - self._last_ns) / 1e9)
-        first = self._last_ns is None
-        self._last_ns = state.capture_ns
-        if state.found:
-            self._driven = self._transfer(state)
-            self._presence = 1.0 if first else min(1.0, self._presence + elapsed_s / EASE_IN_S)
-        else:
-            self._presence = max(0.0, self._presence - elapsed_s / EASE_OUT_S)
-            self._shape_filter.reset()
-            self._pose_filter.reset()
-        share = self._presence * self._presence * (3 - 2 * self._presence)
-        landmarks = self._driven
-        if share < 1.0:
-            landmarks = share * self._driven + (1 - share) * self._idle.at(state.capture_ns / 1e9)
-        return Driving(landmarks.astype(np.float32), state.capture_ns, state.found)
+        last = self._last
+        if self.frozen and last is not None:
+            self._was_frozen = True
+            return Driving(last.landmarks, state.capture_ns, last.live)
+        step_s = 0.0 if last is None else (state.capture_ns - self._last_ns) / 1e9
+        if self._was_frozen or not 0 <= step_s <= PAUSE_S:
+            # a pause, a laptop that slept, a clip that starts again: go on from the picture that is there
+            step_s = min(max(step_s, 0.0), 0.04)
+            self._filter.reset()
+            self._plausibility.reset()
+            self._expression.reset()
+            self._ease.start(EASE_IN_S)
+        self._was_frozen, self._last_ns = False, state.capture_ns
+        if (settings := self._now()) != self._settings:
+            self._settings = settings
+            self._expression.reset()
+            self._ease.start(CHANGE_S)
+        present = state.found and state.confidence >= LEAST_CONFIDENCE and not self.idle_only
+        believed = present and self._follow(state, step_s)
+        driven = self._held(present, believed, first=last is None, step_s=step_s)
+        self._idle_s += step_s
+        if driven != self._driven and last is not None:
+            self._ease.start(EASE_IN_S if driven else EASE_OUT_S)
+        self._driven = driven
+        shape, pose = self._ease(*(self._target if driven else self._idle.at(self._idle_s)), step_s)
+        self._last = Driving(from_vector(pose).apply(shape), state.capture_ns, present and driven)
+        return self._last
 
-    def _transfer(self, state: FaceState) -> Array:
-        shape, pose = self._seen(state)
-        if not self._fixed and self._frames < CALIBRATION_FRAMES:
-            self._learn_neutral(shape, pose, state)
-        return self._placed(pose).apply(self._expressed(shape))
+    def _now(self) -> tuple[object, ...]:
+        return self.mode, self.gains, self.mirror, self._calibration
 
-    def _seen(self, state: FaceState) -> tuple[Array, HeadPose]:
-        """The driver's pose-free shape and pose, in [0, 1] of the driver's crop, smoothed."""
+    def _held(self, present: bool, believed: bool, first: bool, step_s: float) -> bool:
+        """Whether the driver's target is shown: it is kept for a moment when there is nothing to follow."""
+        if believed:
+            self._missing_s = 0.0
+            return True
+        self._missing_s += step_s
+        if not present:
+            self._absent_s += step_s
+            self._plausibility.missing(step_s)
+        held = self._driven and not first and not self.idle_only and self._missing_s <= HOLD_S
+        if not held:
+            self._filter.reset()
+            self._expression.reset()
+        return held
+
+    def _follow(self, state: FaceState, step_s: float) -> bool:
+        """Take the driver's face as the new target, if it is to be believed."""
+        raw = driver_face(state, self._crop(state))
+        if self._absent_s > PAUSE_S:
+            self._plausibility.reset()
+        if self._absent_s > AWAY_S:
+            self._returned_s, self._strangeness = RETURN_S, 0.0
+        self._absent_s = 0.0
+        reference = self._calibration.reference
+        if self.smoothing:
+            sure = reference is not None and self.calibrated >= 1
+            strangeness = reference.strangeness(raw, state.blendshapes) if reference is not None and sure else None
+            verdict = self._plausibility.judge(raw, strangeness, step_s)
+            if strangeness is not None and self._somebody_else(strangeness, step_s):
+                verdict = "stranger"
+            if verdict == "implausible":
+                return False
+            if verdict != "usual" or self._missing_s > 0:  # it was held: go on from there
+                self._filter.reset()
+                self._ease.start(EASE_IN_S)
+            if verdict == "moved":
+                self._returned_s, self._strangeness = RETURN_S, 0.0
+            if verdict == "stranger":
+                self._start_again()
+        face = self._filter(raw, state.capture_ns / 1e9) if self.smoothing else raw
+        self._target = self._transfer(face, self._calibration.learn(face, state.blendshapes, step_s))
+        return True
+
+    def _somebody_else(self, strangeness: float, step_s: float) -> bool:
+        """Whether the one who came back is not the one who left: looked at for a moment after the return."""
+        if self._returned_s <= 0:
+            return False
+        self._strangeness += strangeness * step_s / RETURN_S
+        self._returned_s -= step_s
+        return self._returned_s <= 0 and self._strangeness > STRANGER
+
+    def _start_again(self) -> None:
+        if not self._calibration.fixed:
+            self.recalibrate()
+            self._plausibility.reset()
+            self._ease.start(CHANGE_S)
+            self._settings = self._now()
+
+    def _crop(self, state: FaceState) -> Crop:
         if self.frame_crop is None:
             # only differences of place and size matter from here on: any fixed square will do
             width, height = np.ceil(state.landmarks[:, :2].max(0)).astype(int)
             self.frame_crop = face_crop(state.landmarks, max(1, int(width)), max(1, int(height)))
-        landmarks = self.frame_crop.normalise(state.landmarks)
-        pose = head_pose(landmarks, face_model().mean_shape)
-        shape = pose.remove(landmarks)
-        if self.smoothing:
-            time_s = state.capture_ns / 1e9
-            shape = self._shape_filter(shape, time_s)
-            pose = _from_vector(self._pose_filter(_to_vector(pose), time_s))
-        return shape, pose
+        return self.frame_crop
 
-    def _learn_neutral(self, shape: Array, pose: HeadPose, state: FaceState) -> None:
-        neutral = shape - face_model().expression(state.blendshapes)
-        vector = _to_vector(pose)
-        if self._frames == 0:
-            self._driver_neutral, self._driver_rest = neutral, vector
-        else:
-            share = 1.0 / (self._frames + 1)
-            self._driver_neutral = self._driver_neutral + share * (neutral - self._driver_neutral)
-            self._driver_rest = self._driver_rest + share * (vector - self._driver_rest)
-        self._frames += 1
-
-    def _expressed(self, shape: Array) -> Array:
-        """The avatar's pose-free face with the driver's expression."""
-        result = self._neutral + (shape - self._driver_neutral)
-        # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
-        ratio = self._mouth_width / max(mouth_width(self._driver_neutral), 1e-3)
-        result = set_mouth_gaps(result, gaps(shape, INNER_LIP_PAIRS) * ratio)
-        for pairs in (RIGHT_LID_PAIRS, LEFT_LID_PAIRS):
-            ratio = self._openness(self._neutral, pairs) / self._openness(self._driver_neutral, pairs)
-            result = set_lid_gaps(result, pairs, gaps(shape, pairs) * float(np.clip(ratio, 0.5, 2.0)))
-        return result
-
-    @staticmethod
-    def _openness(shape: Array, pairs: NDArray[np.int_]) -> float:
-        return max(float(gaps(shape, pairs).mean()), 0.1 * eye_width(shape, pairs))
-
-    def _placed(self, pose: HeadPose) -> HeadPose:
-        if self.mode == "absolute":
-            return pose
-        rest, own = _from_vector(self._driver_rest), self._pose
-        turn = Rotation.from_matrix(pose.rotation @ rest.rotation.T).as_rotvec()
-        angle = float(np.linalg.norm(turn))
-        turn *= _eased(angle, MAX_TURN_RADIANS) / max(angle, 1e-6)
-        scale = float(np.exp(_eased(float(np.log(pose.scale / rest.scale)), MAX_SCALE_CHANGE)))
-        shift = (pose.translation - rest.translation) * (own.scale / rest.scale)
-        shift[:2] = [_eased(float(x), MAX_SHIFT) for x in shift[:2]]
-        return HeadPose(
-            (Rotation.from_rotvec(turn).as_matrix() @ own.rotation).astype(np.float32),
-            own.scale * scale,
-            (own.translation + shift).astype(np.float32),
-        )
-
-
-def _eased(value: float, limit: float) -> float:
-    """`value` near zero, never beyond ±`limit`."""
-    return limit * float(np.tanh(value / limit))
-
-
-def _to_vector(pose: HeadPose) -> Array:
-    """Rotation vector, log scale, translation in units of the scale: comparable speeds for one filter."""
-    turn = Rotation.from_matrix(pose.rotation).as_rotvec()
-    return np.concatenate([turn, [np.log(pose.scale)], pose.translation]).astype(np.float32)
-
-
-def _from_vector(vector: Array) -> HeadPose:
-    turn = Rotation.from_rotvec(vector[:3]).as_matrix().astype(np.float32)
-    return HeadPose(turn, float(np.exp(vector[3])), vector[4:].astype(np.float32))
+    def _transfer(self, face: DriverFace, reference: Reference) -> tuple[Array, Array]:
+        """The avatar's pose-free shape and pose for the driver's."""
+        calm, gains = reference.face, self.gains
+        if self.mirror:
+            face, calm = face.mirrored(), calm.mirrored()
+        shape = self._expression.of(face, calm, gains)
+        own = self._pose
+        base = from_vector(calm.pose) if self.mode == "relative" else own
+        now = from_vector(face.pose)
+        shift = (now.translation - base.translation) * (own.scale / base.scale)
+        change = np.array([*turn_between(now.rotation, base.rotation), np.log(now.scale / base.scale), *shift])
+        change *= gains.head
+        if self.smoothing or self.mode == "relative":
+            change = self._limits.ease(change)
+        return shape, to_vector(moved(own, change))

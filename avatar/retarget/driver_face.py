@@ -1,0 +1,82 @@
+"""The driver's face as retargeting sees it: a pose-free shape, a pose and blink scores; calmed, and mirrored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.identity.crop import Crop
+from avatar.retarget.apertures import gaps
+from avatar.retarget.face_model import face_model
+from avatar.retarget.face_parts import landmark_groups
+from avatar.retarget.face_regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.retarget.geometry import head_pose, to_vector
+from avatar.tracking.face_state import BLENDSHAPE_INDEX, FaceState
+from avatar.tracking.one_euro import OneEuroFilter
+
+Array = NDArray[np.float32]
+
+_BLINKS = [BLENDSHAPE_INDEX["eyeBlinkRight"], BLENDSHAPE_INDEX["eyeBlinkLeft"]]
+BLINK_FROM, BLINK = 0.005, 0.015  # an open eye measures some 0.1; noise is 0.001
+_MIRRORED_POSE = np.array([1, -1, -1, 1, -1, 1, 1], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverFace:
+    """One tracked face, in [0, 1] of the driver's crop."""
+
+    shape: Array  # (478, 3) pose-free
+    pose: Array  # (7,) as of `to_vector`
+    blinks: Array  # (2,) scores of the right and the left eye
+    openings: Array  # (2,) mean distance of the lids of the right and the left eye
+
+    def parts(self) -> tuple[Array, Array, Array, Array]:
+        return self.shape, self.pose, self.blinks, self.openings
+
+    def mirrored(self) -> DriverFace:
+        """As a mirror shows it: the left is the right."""
+        shape = self.shape[face_model().mirror] * np.array([-1, 1, 1], np.float32)
+        pose = self.pose * _MIRRORED_POSE
+        pose[4] += 1.0  # x becomes 1 − x
+        return DriverFace(shape, pose, self.blinks[::-1], self.openings[::-1])
+
+
+def driver_face(state: FaceState, crop: Crop) -> DriverFace:
+    """Of a state in which a face was found."""
+    landmarks = crop.normalise(state.landmarks)
+    pose = head_pose(landmarks, face_model().mean_shape)
+    shape = pose.remove(landmarks)
+    return DriverFace(shape, to_vector(pose), state.blendshapes[_BLINKS], _openings(shape))
+
+
+def _openings(shape: Array) -> Array:
+    return np.array([gaps(shape, pairs).mean() for pairs in (RIGHT_LID_PAIRS, LEFT_LID_PAIRS)], np.float32)
+
+
+class FaceFilter:
+    """Calms what only jitters. Each part of the face has a filter of its own: see `OneEuroFilter` for the lag.
+
+    The size has the slowest: a head comes nearer slowly, while what the tracker calls size also wavers with the jaw.
+    """
+
+    def __init__(self) -> None:
+        # units: distances of the outer eye corners (a lip travels some 3 of them a second); radians; crops
+        self._shape = OneEuroFilter(0.8, 120.0, 3.0, 0.05, landmark_groups())
+        self._turn = OneEuroFilter(0.8, 120.0, 2.0, 0.06, np.zeros(3, int))
+        self._size = OneEuroFilter(0.2, 0.8, 1.0, 0.2)
+        self._place = OneEuroFilter(0.8, 400.0, 2.0, 0.02, np.zeros(3, int))
+
+    def reset(self) -> None:
+        for part in (self._shape, self._turn, self._size, self._place):
+            part.reset()
+
+    def __call__(self, face: DriverFace, time_s: float) -> DriverFace:
+        parts = (self._turn, face.pose[:3]), (self._size, face.pose[3:4]), (self._place, face.pose[4:])
+        pose = np.concatenate([calm(values, time_s) for calm, values in parts])
+        shape = self._shape(face.shape, time_s)
+        calm = _openings(shape)
+        # a blink may be over after two frames: lids that leave their calmed place are taken as they are
+        away = np.clip((np.abs(face.openings - calm) - BLINK_FROM) / (BLINK - BLINK_FROM), 0, 1)
+        return DriverFace(shape, pose, face.blinks, calm + away * (face.openings - calm))

@@ -1,0 +1,78 @@
+"""Puts a driver's expression onto the avatar's own neutral face."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.retarget.apertures import DRAWN_SHUT, eye_width, gaps, mouth_width, set_lid_gaps, set_mouth_gaps
+from avatar.retarget.driver_face import DriverFace
+from avatar.retarget.face_parts import part_shares
+from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.retarget.gains import Gains
+from avatar.retarget.gaze import Gaze, gaze, set_gaze
+from avatar.retarget.geometry import turned_by
+from avatar.retarget.lids import Lids
+
+Array = NDArray[np.float32]
+
+_LIDS = RIGHT_LID_PAIRS, LEFT_LID_PAIRS
+OWN_LIDS_FROM, OWN_LIDS = 0.8, 0.4  # openness at which lids begin to take the avatar's own arch, and have it
+
+
+class Expression:
+    """The avatar's face with the driver's expression: what moves is the driver's, the shape is the avatar's.
+
+    `judged`: lids and gaze are read by `Lids` and `Gaze`, which know the tracker's faults; without it they go over as
+    they were measured.
+    """
+
+    def __init__(self, neutral: Array, judged: bool = True) -> None:
+        self._neutral, self._judged = neutral, judged
+        self._mouth_width = mouth_width(neutral)
+        self._open = [_openness(neutral, pairs) for pairs in _LIDS]
+        self._own_lids, self._own_gaze = [gaps(neutral, pairs) for pairs in _LIDS], gaze(neutral)
+        self._lids, self._gaze = Lids(), Gaze()
+
+    def reset(self) -> None:
+        """Forget what was seen before: another driver, or a pause."""
+        self._lids.reset()
+        self._gaze.reset()
+
+    def of(self, face: DriverFace, calm: DriverFace, gains: Gains) -> Array:
+        """(478, 3) pose-free shape for the driver's `face`, of which `calm` is the neutral one."""
+        change = face.shape - calm.shape
+        if gains != Gains():
+            change = change * (1 + sum((getattr(gains, part) - 1) * share for part, share in part_shares().items()))
+        result = np.asarray(self._neutral + change, np.float32)
+        # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
+        ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
+        result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio)
+        return self._with_eyes(result, face, calm, gains.eyes)
+
+    def _with_eyes(self, result: Array, face: DriverFace, calm: DriverFace, gain: float) -> Array:
+        at_rest = np.array([_openness(calm.shape, pairs) for pairs in _LIDS], np.float32)
+        lids = [gaps(face.shape, pairs) for pairs in _LIDS]
+        measured = np.array([distances.mean() for distances in lids], np.float32) / at_rest
+        shown = measured
+        if self._judged:
+            turn_sine = float(turned_by(face.pose[:3])[2, 0])  # of the head's right-left axis into the picture
+            shown, closure = self._lids(face.openings / at_rest, face.blinks, calm.blinks, turn_sine)
+        shown = 1 + gain * (shown - 1)
+        if self._judged:
+            shown = np.maximum(shown, DRAWN_SHUT)
+        for eye, pairs in enumerate(_LIDS):
+            ratio = float(np.clip(self._open[eye] / at_rest[eye], 0.5, 2.0))
+            lifted = lids[eye] * ratio + (shown[eye] - measured[eye]) * self._open[eye]
+            if self._judged:
+                own = np.clip((OWN_LIDS_FROM - shown[eye]) / (OWN_LIDS_FROM - OWN_LIDS), 0, 1)
+                lifted = lifted + own * (self._own_lids[eye] * shown[eye] - lifted)
+            result = set_lid_gaps(result, pairs, lifted)
+        if self._judged:
+            change = self._gaze(gaze(face.shape) - gaze(calm.shape), closure, turn_sine)
+            result = set_gaze(result, self._neutral, self._own_gaze + gain * change)
+        return result
+
+
+def _openness(shape: Array, pairs: NDArray[np.int_]) -> float:
+    return max(float(gaps(shape, pairs).mean()), 0.1 * eye_width(shape, pairs))
