@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +32,14 @@ class Renderer:
     which is free; what the generator sees of them is warped at the size of its training.
     """
 
-    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512) -> None:
+    def __init__(
+        self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
+    ) -> None:
+        """`mattes`: of `person_mattes`, one (S, S) for each portrait, to be had back as they move from `matte`."""
         self._engine, self._assembler = engine, Assembler(size_px)
         self._landmarks = avatar.landmarks
         self._portraits = [_resized(portrait, size_px) for portrait in avatar.portraits]
+        self._mattes = None if mattes is None else [_resized(matte, size_px) for matte in mattes]
         self._psi = avatar.psi[None].astype(np.float32)
         self._choice = PortraitChoice(avatar.landmarks)
         pairs = zip(self._portraits, self._landmarks, strict=True)
@@ -55,6 +61,12 @@ class Renderer:
         large["eyes"], small["eyes"] = self._match("eyes", eyes, source)
         layers = self._engine.infer({"psi": self._psi, **generator_inputs(frame, small)})
         return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, frame)
+
+    def matte(self) -> Picture | None:
+        """(size_px, size_px): where the person is in the last picture. None without mattes."""
+        if self._mattes is None or self._face is None:
+            return None
+        return self._assembler.moved(self._mattes[self._face])
 
     def _pair(self, number: int) -> Pair:
         """A portrait at the output's size and at the generator's."""

@@ -87,6 +87,11 @@ class Assembler:
             _blend(picture, portraits["eyes"], *eye)
         return picture
 
+    def moved(self, matte: Picture) -> Picture:
+        """An (S, S) layer of the last picture's face portrait, where the picture shows it."""
+        moved = cv2.remap(matte, self._fixed, self._fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, np.uint8)
+
     def _face(self, portrait: Picture, warp: Array, keep: Array, added: Array) -> Picture:
         cv2.resize(_pixels(warp, len(portrait)), self._box, dst=self._places, interpolation=cv2.INTER_LINEAR)
         # faster than remap's own way with floats

@@ -11,7 +11,7 @@ from avatar.retarget.driver_face import DriverFace
 
 Array = NDArray[np.float32]
 
-# What a head may do between two frames: a base for the tracker's own steps, and a speed (a second). Fastest in 25 clips
+# What a head may do between two frames: a base for the tracker's own steps, and a speed (a second). Fastest in 12 clips
 # of talking people at 25 fps: 0.22 rad, 0.04, 0.25 and 0.06 from one frame to the next.
 TURN, TURN_SPEED = 0.15, 4.0  # radians
 SIZE, SIZE_SPEED = 0.05, 0.9  # natural logarithm

@@ -1,24 +1,73 @@
-"""Which part of a portrait is the person: for other backgrounds, and for framing."""
+"""Which part of a portrait is the person: for other backgrounds, and for framing.
+
+`python -P -m avatar.tracking.person_matte` is the process in which MediaPipe does it, without a network.
+"""
 
 from __future__ import annotations
 
+import os
+import struct
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.errors import VisavisError
 from avatar.model_files import model_file
+from avatar.tracking.cage_process import cage_environment
 from avatar.tracking.face_landmarker import quiet_native_log
+from avatar.trust.no_network import refuse_all_sockets
 
 MODEL = "segmentation/selfie.tflite"  # see MODEL_CARD.md beside it
 LOWEST, HIGHEST = 0.35, 0.85  # shares of the person that count as none and as all: inwards, so that no rim is left
 
+LIMIT_S = 60.0
+HEADER = struct.Struct("<II")  # number and side of the portraits that follow
+
+Portraits = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 Matte = NDArray[np.uint8]
 
 
-def person_mattes(portraits: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Matte]:
-    """For each (S, S, 3) portrait an (S, S) matte: 255 where the person is, soft at the edges. About 10 ms each."""
+def person_mattes(portraits: Portraits) -> list[Matte]:
+    """For each (S, S, 3) portrait an (S, S) matte: 255 where the person is, soft at the edges.
+
+    A process is started for it, which takes half a second. Raises VisavisError when that fails.
+    """
+    stack = np.ascontiguousarray(portraits, np.uint8)
+    count, side = stack.shape[:2]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "avatar.tracking.person_matte"],
+            input=HEADER.pack(count, side) + stack.tobytes(),
+            capture_output=True,
+            env=cage_environment(),
+            timeout=LIMIT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise VisavisError(f"The person cannot be told from the background: {error}. Try again.") from error
+    if done.returncode or len(done.stdout) != count * side * side:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        raise VisavisError(f"The person cannot be told from the background: {lines[-1][:300]}. Run `visavis doctor`.")
+    return list(np.frombuffer(done.stdout, np.uint8).reshape(count, side, side).copy())
+
+
+def main() -> None:
+    refuse_all_sockets()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints goes elsewhere
+    count, side = HEADER.unpack(sys.stdin.buffer.read(HEADER.size))
+    data = sys.stdin.buffer.read(count * side * side * 3)
+    for matte in segment(np.frombuffer(data, np.uint8).reshape(count, side, side, 3)):
+        answers.write(matte.tobytes())
+    answers.flush()
+    os._exit(0)
+
+
+def segment(portraits: Portraits) -> list[Matte]:
+    """What `person_mattes` answers, in this process. About 10 ms each."""
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import ImageSegmenter, ImageSegmenterOptions
@@ -52,3 +101,7 @@ def _whole_person(share: NDArray[np.float32]) -> Matte:
     near = cv2.dilate(filled, np.ones((9, 9), np.uint8))
     soft = np.clip((share * near - LOWEST) / (HIGHEST - LOWEST), 0, 1)
     return np.asarray(np.rint(cv2.GaussianBlur(soft, (0, 0), share.shape[0] / 512) * 255), np.uint8)
+
+
+if __name__ == "__main__":
+    main()
