@@ -77,3 +77,13 @@ def test_a_slow_reader_gets_ever_newer_items() -> None:
     assert seen == sorted(set(seen))
     assert seen[-1] == count - 1
     assert len(seen) + box.dropped == count
+
+
+def test_a_reader_in_a_hurry_goes_away_empty_handed() -> None:
+    box: Mailbox[int] = Mailbox("test")
+    start = time.monotonic()
+    assert box.take(0.05) is None
+    assert time.monotonic() - start >= 0.05
+    assert not box.closed
+    box.put(3)
+    assert box.take(0.05) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,14 +18,14 @@ class Mailbox(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self.dropped = 0
+        self.closed = False
         self._item: T | None = None
-        self._closed = False
         self._changed = threading.Condition()
 
     def put(self, item: T) -> bool:
         """Leave an item. False when the mailbox is closed: nobody will ever take it."""
         with self._changed:
-            if self._closed:
+            if self.closed:
                 return False
             if self._item is not None:
                 self.dropped += 1
@@ -32,18 +33,24 @@ class Mailbox(Generic[T]):
             self._changed.notify()
             return True
 
-    def take(self) -> T | None:
-        """Wait for an item. After `close`, the one that is left and then None."""
+    def take(self, within_s: float | None = None) -> T | None:
+        """Wait for an item. None when none came in time; after `close`, the one that is left and then None."""
+        deadline_s = None if within_s is None else time.monotonic() + within_s
         with self._changed:
-            while self._item is None and not self._closed:
-                self._changed.wait(0.5)  # a wait without limit would hold back Ctrl-C on Windows
+            while self._item is None and not self.closed:
+                left_s = 0.5  # a wait without limit would hold back Ctrl-C on Windows
+                if deadline_s is not None:
+                    left_s = min(left_s, deadline_s - time.monotonic())
+                    if left_s <= 0:
+                        return None
+                self._changed.wait(left_s)
             item, self._item = self._item, None
             return item
 
     def close(self, discard: bool = False) -> None:
         """No more items. Wakes the reader; `discard` also throws away the last item. Safe to call twice."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             if discard:
                 self._item = None
             self._changed.notify_all()
