@@ -36,6 +36,7 @@ class PipeWireCamera(Publisher):
 
     def __init__(self, description: str = DESCRIPTION) -> None:
         self.description = description
+        self.name = f"The PipeWire camera {description}"
         self.node_id = pw.ID_ANY  # of the open node, as `pw-dump` shows it
         self._loop: int | None = None
         self._stream: int | None = None

@@ -20,6 +20,8 @@ IN_CALLERS_THREAD = sys.platform == "darwin"  # macOS lets only a program's main
 class Preview(ThreadedPublisher):
     """An OpenCV window. `q`, Escape or closing it ends the run, as Ctrl-C in the terminal does."""
 
+    name = "The preview"
+
     def __init__(self) -> None:
         super().__init__()
         self._shown = False

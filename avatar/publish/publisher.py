@@ -14,6 +14,7 @@ class Publisher(ABC):
     `close`, also after a failure, `open` may be called again: that is how a device that came back is taken up.
     """
 
+    name: str = "the publisher"  # in messages, e.g. "/dev/video10"
     dropped: int = 0
 
     @abstractmethod

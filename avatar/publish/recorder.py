@@ -20,7 +20,7 @@ class Recorder(ThreadedPublisher):
     def __init__(self, path: Path) -> None:
         super().__init__()
         check_output(path)
-        self.path = path
+        self.path, self.name = path, str(path)
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
         self._parts = 0  # recordings that were kept

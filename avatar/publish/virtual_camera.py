@@ -23,6 +23,7 @@ class VirtualCamera(Publisher):
     def __init__(self, device: str | None = None) -> None:
         """`device` is a path (/dev/video10) or a camera's name; None takes the first virtual camera there is."""
         self.device = device
+        self.name = device or "The virtual camera"
         self._opened = ""
         self._camera: Any = None
         self._stream: int | None = None

@@ -1,0 +1,96 @@
+"""All publishers of a run: one that fails is closed and opened again, while the others go on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from avatar.errors import DeviceError, VisavisError
+from avatar.frame import Frame
+from avatar.publish.publisher import Publisher
+
+RETRY_S = 2.0
+
+
+@dataclass
+class _Member:
+    publisher: Publisher
+    working: bool = False  # opened, and has not failed since
+    retry_s: float = 0.0  # monotonic, when to try again
+    opening: threading.Thread | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held while it is opened or closed
+
+
+class PublisherSet:
+    """Opens, feeds and closes publishers. `send` comes from one thread and raises nothing that a retry could mend."""
+
+    def __init__(self, publishers: Sequence[Publisher], say: Callable[[str], None]) -> None:
+        self._members = [_Member(publisher) for publisher in publishers]
+        self._say = say
+        self._shape = (0, 0, 0.0)
+        self._closing = False
+        self.failures = 0  # how often one was lost
+
+    @property
+    def dropped(self) -> int:
+        return sum(member.publisher.dropped for member in self._members)
+
+    def open(self, width: int, height: int, fps: float) -> None:
+        """Open them all. Raises what the first raises that cannot be opened; then none stays open."""
+        self._shape = (width, height, fps)
+        for member in self._members:
+            member.working = True  # one that fails to open is closed too
+            member.publisher.open(width, height, fps)
+
+    def send(self, frame: Frame) -> None:
+        for member in self._members:
+            if member.working:
+                try:
+                    member.publisher.send(frame)
+                except DeviceError as failure:
+                    self._lost(member, failure)
+            elif member.opening is None and time.monotonic() >= member.retry_s:
+                member.opening = threading.Thread(
+                    target=self._reopen, args=(member,), name="visavis-reopen", daemon=True
+                )
+                member.opening.start()
+
+    def close(self) -> list[VisavisError]:
+        """Close all; what failed in it is returned."""
+        self._closing = True
+        failures: list[VisavisError] = []
+        for member in self._members:
+            with member.lock:
+                if member.working:
+                    member.working = False
+                    try:
+                        member.publisher.close()
+                    except VisavisError as failure:
+                        failures.append(failure)
+        return failures
+
+    def _lost(self, member: _Member, failure: VisavisError) -> None:
+        self.failures += 1
+        member.working = False
+        member.retry_s = time.monotonic() + RETRY_S
+        self._say(f"{str(failure).splitlines()[0].rstrip('.')}. Trying again every {RETRY_S:.0f} s.")
+        try:
+            member.publisher.close()
+        except VisavisError as also:
+            self._say(str(also).splitlines()[0])
+
+    def _reopen(self, member: _Member) -> None:
+        with member.lock:
+            if self._closing:
+                return
+            try:
+                member.publisher.open(*self._shape)
+            except VisavisError:
+                member.publisher.close()  # what was half opened
+                member.retry_s = time.monotonic() + RETRY_S
+            else:
+                member.working = True
+                self._say(f"{member.publisher.name} is back.")
+            member.opening = None

@@ -1,0 +1,93 @@
+"""One publisher's trouble is not the others', and it is taken up again when its device is back."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from avatar.errors import DeviceError
+from avatar.frame import Frame
+from avatar.live import publisher_set
+from avatar.live.publisher_set import PublisherSet
+from avatar.publish.publisher import Publisher
+
+FRAME = Frame(np.zeros((64, 64, 3), np.uint8), 1, 0)
+
+
+class Device(Publisher):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.there = True
+        self.is_open = False
+        self.sent = self.opened = self.closed = 0
+
+    def open(self, width: int, height: int, fps: float) -> None:
+        if not self.there:
+            raise DeviceError(f"{self.name} is not there")
+        self.is_open = True
+        self.opened += 1
+
+    def send(self, frame: Frame) -> None:
+        if not self.there:
+            raise DeviceError(f"{self.name} has gone.\nType this to mend it.")
+        assert self.is_open
+        self.sent += 1
+
+    def close(self) -> None:
+        self.is_open = False
+        self.closed += 1
+
+
+def feed(publishers: PublisherSet, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        publishers.send(FRAME)
+        time.sleep(0.01)
+
+
+def test_a_device_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_set, "RETRY_S", 0.1)
+    said: list[str] = []
+    one, other = Device("/dev/video10"), Device("the recorder")
+    publishers = PublisherSet([one, other], said.append)
+    publishers.open(64, 64, 30)
+    feed(publishers, 0.05)
+    one.there = False
+    feed(publishers, 0.5)
+    sent = one.sent
+    assert other.sent > 5 + sent
+    one.there = True
+    feed(publishers, 0.6)
+    assert one.sent > sent
+    assert one.opened == 2
+    assert said[0].startswith("/dev/video10 has gone. Trying again every")
+    assert said[1:] == ["/dev/video10 is back."]
+    assert publishers.failures == 1
+    assert publishers.close() == []
+    assert not one.is_open
+    assert not other.is_open
+
+
+def test_one_that_cannot_be_opened_at_the_start_is_an_error() -> None:
+    one, other = Device("the recorder"), Device("/dev/video10")
+    other.there = False
+    publishers = PublisherSet([one, other], print)
+    with pytest.raises(DeviceError, match="/dev/video10 is not there"):
+        publishers.open(64, 64, 30)
+    publishers.close()
+    assert not one.is_open
+
+
+def test_a_device_that_is_away_at_the_end_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_set, "RETRY_S", 0.05)
+    one = Device("/dev/video10")
+    publishers = PublisherSet([one], lambda line: None)
+    publishers.open(64, 64, 30)
+    one.there = False
+    feed(publishers, 0.2)
+    publishers.close()
+    one.there = True
+    time.sleep(0.2)
+    assert not one.is_open
