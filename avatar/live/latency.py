@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from avatar.live.trace import Trace
 
 KEPT = 1 << 17  # newest samples per stage: an hour at 30 fps in half a megabyte
 
@@ -30,6 +33,7 @@ class LatencyRecorder:
     def __init__(self, stages: tuple[str, ...]) -> None:
         """`stages` are the lines of the table, in the order of a frame's way."""
         self.stages = stages
+        self.trace: Trace | None = None  # what also gets every duration that `time` measures
         self._lock = threading.Lock()
         self.reset()
 
@@ -49,12 +53,22 @@ class LatencyRecorder:
             self._counts[stage] = count + 1
             self._maxima[stage] = max(self._maxima[stage], duration_ms)
 
+    def newest(self, stage: str, count: int) -> NDArray[np.float32]:
+        """The last `count` durations of a stage in milliseconds, or as many as there are, in no order."""
+        with self._lock:
+            total, samples = self._counts[stage], self._samples[stage]
+            at = np.arange(max(0, total - count, total - len(samples)), total) % KEPT
+            return np.asarray(samples[at])
+
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Record how long the body takes. A body that raises is not recorded."""
         start_ns = time.monotonic_ns()
         yield
-        self.record(stage, (time.monotonic_ns() - start_ns) / 1e6)
+        end_ns = time.monotonic_ns()
+        self.record(stage, (end_ns - start_ns) / 1e6)
+        if self.trace is not None:
+            self.trace.add(stage, start_ns, end_ns)
 
     def table(self) -> dict[str, StageLatency]:
         """One line per stage that was seen, in the order of a frame's way."""
