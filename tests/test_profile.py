@@ -46,7 +46,7 @@ def test_the_json_form(tmp_path: Path) -> None:
     assert report["engine"]["backend"] in BACKENDS
     assert 100 < report["memory_mb"] < 2000
     assert report["cpu"]["percent_of_one_core"] > 0
-    assert set(report["start_up_ms"]) == {"tracker", "engine", "renderer", "first frame", "total"}
+    assert set(report["start_up_ms"]) == {"tracker", "engine", "framing and renderer", "first frame", "total"}
     assert {"what", "limit", "value", "unit", "at_least", "met"} == set(report["budgets"][0])
 
 

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from avatar.live.control import Control
+
+KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
+
 
 def live(
     name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
     camera: Annotated[
-        str, typer.Option("--camera", "-c", help="A webcam's number or path, or a video that plays as one.")
+        str,
+        typer.Option(
+            "--camera", "-c", help="A webcam's number, name or path, a video that plays as one, or recorded motion."
+        ),
     ] = "0",
     to: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", "-t", help="virtual-camera[:DEVICE], preview, or FILE.mp4 (is replaced). May be given repeatedly."
+            "--to",
+            "-t",
+            help="virtual-camera[:DEVICE], pipewire, preview, or FILE.mp4 (is replaced). May be given repeatedly.",
         ),
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
+    background: Annotated[
+        str, typer.Option(help="portrait (its own), blur, a colour such as '#203040', or a picture's path.")
+    ] = "portrait",
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Take your head's place and pose as they are, not since your rest.")
+    ] = False,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
@@ -32,49 +52,70 @@ def live(
 ) -> None:
     """Let a camera drive an avatar until Ctrl-C. No picture of the camera leaves: only numbers drive the avatar.
 
+    While it runs, in the terminal: c calibrates anew, n shows the next avatar, p pauses, f freezes, m mirrors, g
+    chooses a region (mouth, eyes, brows, head) whose motion + and - make larger or smaller, q quits.
+
     Example: visavis live ada --camera 0 --to virtual-camera --to recording.mp4
     """
     from rich.console import Console
 
+    from avatar.cli.keys import listening
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import drops_line, latency_table
     from avatar.errors import UsageError
-    from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.identity.bundle import avatar_names, find_avatar, load_avatar
+    from avatar.live.background import parse_background
     from avatar.live.canvas import parse_size
+    from avatar.live.control import Control
     from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.session import open_session
     from avatar.publish.factory import open_publishers
-    from avatar.sources.camera import PlayedFile, open_camera
+    from avatar.sources.camera import PlayedFile, open_driver
 
     if not to:
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
     picture_size = parse_size(size)
-    publishers = open_publishers(to, camera)
-    avatar = load_avatar(find_avatar(name))
+    behind = parse_background(background)
     console = Console(stderr=True, highlight=False)
+    say = say_on(console)
+    publishers = open_publishers(to, camera, say)
+    avatar = load_avatar(find_avatar(name))
     tracker = tracker_model_then_offline(console)
-    source = open_camera(camera, loop)
+    source = open_driver(camera, loop, say=say)
     sigterm_as_ctrl_c()
-    with open_session(
-        avatar,
-        tracker,
-        source,
-        publishers,
-        size=picture_size,
-        backend=engine,
-        threads=threads,
-        precision=precision,
-        say=say_on(console),
-    ) as session:
+
+    with ExitStack() as parts:
+        session = parts.enter_context(
+            open_session(
+                avatar,
+                tracker,
+                source,
+                publishers,
+                size=picture_size,
+                background=behind,
+                backend=engine,
+                threads=threads,
+                precision=precision,
+                say=say,
+            )
+        )
         console.print(session.engine_line, soft_wrap=True)
-        with console.status(f"{camera} → {name} → {', '.join(to)}; Ctrl-C ends") as status:
+        retargeter = session.stage.cast.retargeter
+        retargeter.mode, retargeter.mirror = ("absolute" if absolute else "relative"), mirror
+        control = Control(session, avatar_names(), say)
+        keys = parts.enter_context(listening(_actions(control)))
+        way = f"{camera} → {name} → {', '.join(to)}"
+        status = parts.enter_context(console.status(way))
+        hint = KEYS_HELP if keys else "Ctrl-C ends"
 
-            def each_second(now: LiveReport) -> None:
-                lag_ms = now.latency[CAPTURE_TO_PUBLISHED].p50_ms if CAPTURE_TO_PUBLISHED in now.latency else 0.0
-                status.update(f"{now.fps:.1f} fps, {lag_ms:.0f} ms, {drops_line(now.drops)}; Ctrl-C ends")
+        def each_second(now: LiveReport) -> None:
+            lag_ms = now.latency[CAPTURE_TO_PUBLISHED].p50_ms if CAPTURE_TO_PUBLISHED in now.latency else 0.0
+            words = [f"{now.fps:.1f} fps", f"{lag_ms:.0f} ms", drops_line(now.drops), session.engine.backend]
+            words += [control.state] if control.state else []
+            status.update(f"{', '.join(words)}; {hint}".replace("[", r"\["))
 
-            report = session.loop.run(seconds, each_second=each_second)
+        report = session.loop.run(seconds, each_second=each_second)
         backend = asdict(session.engine)
     if isinstance(source, PlayedFile) and source.video.damage:
         console.print(f"Note: {source.video.damage}", style="yellow", soft_wrap=True)
@@ -88,3 +129,18 @@ def live(
         f"without a face: {report.faceless}",
         soft_wrap=True,
     )
+
+
+def _actions(control: Control) -> dict[str, Callable[[], None]]:
+    return {
+        "c": control.recalibrate,
+        "n": control.next_avatar,
+        "p": control.toggle_pause,
+        "f": control.toggle_freeze,
+        "m": control.toggle_mirror,
+        "g": control.next_region,
+        "+": control.louder,
+        "=": control.louder,
+        "-": control.quieter,
+        "q": control.quit,
+    }

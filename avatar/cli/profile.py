@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
 
+if TYPE_CHECKING:
+    from avatar.live.glass import GlassToGlass
+    from avatar.live.profile import ProfileReport
+    from avatar.publish.publisher import Publisher
+    from avatar.sources.camera import Camera
+
 
 def profile(
-    name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
+    name: Annotated[str | None, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")] = None,
     camera: Annotated[
         str | None,
         typer.Option("--camera", "-c", help="A webcam or video; without it, the avatar's own portrait, moving."),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 10.0,
+    soak: Annotated[
+        float | None,
+        typer.Option(help="Minutes instead of --seconds; also says whether latency or memory creeps up.", min=0.1),
+    ] = None,
+    through: Annotated[
+        str | None,
+        typer.Option(
+            help="Also measure glass to glass: publish to this virtual camera (virtual-camera, "
+            "virtual-camera:/dev/video10 or pipewire) and read it back as another program does."
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write every stage of every frame for https://ui.perfetto.dev to this file.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Measure nothing: put two profiles beside each other that --json printed."),
+    ] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
@@ -26,19 +52,30 @@ def profile(
 ) -> None:
     """Measure the live loop on this computer: each stage, the whole way, rate, drops, load, memory, against the budget.
 
-    Example: visavis profile ada --seconds 30
+    Examples: visavis profile ada --seconds 30
+
+    visavis profile ada --through virtual-camera --json > today.json
+
+    visavis profile --compare yesterday.json today.json
     """
     started_ns = time.monotonic_ns()
     from rich.console import Console
-    from rich.table import Table
+
+    from avatar.errors import UsageError
+
+    if compare is not None:
+        _print_comparison(*compare, as_json=as_json)
+        return
+    if name is None:
+        raise UsageError("Name the avatar to measure: visavis profile NAME (`visavis enroll` makes one).")
 
     from avatar.cli.offline import tracker_model_then_offline
-    from avatar.cli.tables import drops_line, latency_table
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
     from avatar.live.profile import Memory, profile_session
     from avatar.live.session import open_session
-    from avatar.sources.camera import Camera, open_camera
+    from avatar.live.trace import Trace
+    from avatar.sources.camera import open_camera
     from avatar.sources.portrait_camera import PortraitCamera
 
     picture_size = parse_size(size)
@@ -46,45 +83,88 @@ def profile(
     console = Console(stderr=True, highlight=False)
     tracker = tracker_model_then_offline(console)
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
-    with (
-        open_session(
-            avatar,
-            tracker,
-            source,
-            [Memory()],
-            size=picture_size,
-            backend=engine,
-            threads=threads,
-            precision=precision,
-            say=say_on(console),
-        ) as session,
-        console.status(f"measuring for {seconds:.0f} s") as status,
-    ):
+    publisher: Publisher = Memory()
+    glass: GlassToGlass | None = None
+    if through is not None:
+        source, publisher, glass = _through(through, source, picture_size)
+    measured_s = seconds if soak is None else 60 * soak
+    with ExitStack() as parts:
+        session = parts.enter_context(
+            open_session(
+                avatar,
+                tracker,
+                source,
+                [publisher],
+                size=picture_size,
+                backend=engine,
+                threads=threads,
+                precision=precision,
+                say=say_on(console),
+            )
+        )
+        if trace is not None:
+            session.latency.trace = Trace()
+        status = parts.enter_context(console.status(f"measuring for {measured_s:.0f} s"))
         report = profile_session(
             session,
             avatar.name,
             source.name,
             source.fps,
             picture_size,
-            seconds,
+            measured_s,
             started_ns,
-            lambda done_s: status.update(f"measuring: {done_s:.0f} of {seconds:.0f} s"),
+            lambda done_s: status.update(f"measuring: {done_s:.0f} of {measured_s:.0f} s"),
+            soak=soak is not None,
+            glass=glass,
         )
+        if trace is not None and session.latency.trace is not None:
+            count = session.latency.trace.write(trace)
+            console.print(f"{trace}: {count} events, for https://ui.perfetto.dev", soft_wrap=True)
     if as_json:
         print(json.dumps(report.as_json(), indent=2))
         return
+    _print_report(report, size)
+
+
+def _through(spec: str, camera: Camera, size: tuple[int, int]) -> tuple[Camera, Publisher, GlassToGlass]:
+    """The camera with a time code in its pictures, the publisher that shows it as a number, and who reads it there."""
+    from avatar.live.glass import GlassToGlass, device_reader
+    from avatar.live.time_code import CodedCamera, CodedPublisher, CodeReadingCamera
+    from avatar.publish.factory import open_publisher
+
+    reading = CodeReadingCamera(CodedCamera(camera))
+    publisher = open_publisher(spec)
+    return reading, CodedPublisher(publisher, reading), GlassToGlass(lambda: device_reader(publisher, *size))
+
+
+def _print_report(report: ProfileReport, size: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from avatar.cli.tables import drops_line, latency_table
+
     out = Console(highlight=False)
     out.print(report.engine_line, soft_wrap=True)
     out.print(f"{report.camera} ({report.camera_fps:.0f} fps) → {report.avatar} at {size}\n", soft_wrap=True)
-    out.print(latency_table(report.loop.latency))
+    lines = dict(report.loop.latency)
+    if report.glass_to_glass is not None:
+        lines["glass to glass"] = report.glass_to_glass
+    out.print(latency_table(lines))
     start_up = ", ".join(f"{part} {duration_ms:.0f} ms" for part, duration_ms in report.start_up_ms.items())
+    level = f"work: {report.loop.level}"
+    if report.loop.lowest_level != report.loop.level:
+        level += f" (for a while: {report.loop.lowest_level})"
     out.print(
         f"\n{report.loop.published} frames in {report.loop.seconds:.1f} s: {report.loop.fps:.1f} fps; "
-        f"{drops_line(report.loop.drops)}; without a face: {report.loop.faceless}\n"
+        f"{drops_line(report.loop.drops)}; without a face: {report.loop.faceless}; {level}\n"
         f"CPU {report.cpu_percent:.0f} % of one core ({report.cpu_cores} cores), memory {report.memory_mb:.0f} MB\n"
         f"start-up: {start_up}\n",
         soft_wrap=True,
     )
+    for line in report.slopes:
+        verdict = "not different from zero" if line.flat else "NOT flat"
+        interval = f"95 % interval {line.low:+.2f} to {line.high:+.2f}"
+        out.print(f"{line.what}: {line.per_hour:+.2f} {line.unit} an hour ({interval}): {verdict}", soft_wrap=True)
     table = Table("budget (two CPU cores)", box=None, pad_edge=False)
     for heading in ("limit", "here", ""):
         table.add_column(heading, justify="right")
@@ -97,3 +177,23 @@ def profile(
     out.print(table)
     missed = [budget.what for budget in report.budgets if not budget.met]
     out.print(f"missed: {', '.join(missed)}" if missed else "every budget is met", soft_wrap=True)
+
+
+def _print_comparison(before: Path, after: Path, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from avatar.live.compare_profiles import differences, read_profile
+
+    found = differences(read_profile(before), read_profile(after))
+    if as_json:
+        print(json.dumps([{**asdict(row), "ratio": round(row.ratio, 3)} for row in found], indent=2))
+        return
+    table = Table("", box=None, pad_edge=False)
+    for heading in (before.name, after.name, "ratio"):
+        table.add_column(heading, justify="right")
+    for row in found:
+        table.add_row(row.what, f"{row.before:.1f} {row.unit}", f"{row.after:.1f} {row.unit}", f"{row.ratio:.2f}")
+    Console(highlight=False).print(table)

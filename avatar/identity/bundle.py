@@ -68,6 +68,11 @@ def avatar_path(name: str) -> Path:
     return home() / "avatars" / f"{name}.avatar"
 
 
+def avatar_names() -> list[str]:
+    """The names of all enrolled avatars."""
+    return sorted(path.stem for path in (home() / "avatars").glob("*.avatar") if not path.name.startswith("."))
+
+
 def find_avatar(name_or_path: str) -> Path:
     """The bundle for a name given to `enroll` or for a path. Raises InputError listing the avatars that there are."""
     named = _NAME.fullmatch(name_or_path) is not None and not name_or_path.endswith((".", ".avatar"))
@@ -78,7 +83,7 @@ def find_avatar(name_or_path: str) -> Path:
             return Path(name_or_path)
     except (OSError, ValueError):  # too long for this file system, or with a zero byte
         pass
-    known = sorted(path.stem for path in (home() / "avatars").glob("*.avatar") if not path.name.startswith("."))
+    known = avatar_names()
     have = f"There are: {', '.join(known)}." if known else "None is enrolled yet."
     example = name_or_path if named else "NAME"
     raise InputError(

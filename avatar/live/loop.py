@@ -1,7 +1,7 @@
-"""The way of a frame, live: camera → tracker → retarget → generator → publishers, each hop a mailbox of size one.
+"""The way of a frame, live: camera → tracker → avatar → publishers, each hop a mailbox of size one.
 
     capture thread       tracker thread         avatar thread                       caller's thread
-    Camera.read ─Frame─▶ FaceTracker ─FaceState─▶ Retargeter, Renderer ─AvatarFrame─▶ Publisher.send
+    Driver.read ─Frame─▶ tracker ─FaceState─▶ AvatarStage ─AvatarFrame─▶ PublisherSet.send
 
 No camera pixel can reach a publisher: the avatar thread is handed FaceState (numbers) and nothing else, and only it
 makes AvatarFrames, which is all that publishers get.
@@ -13,26 +13,37 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NewType
 
-from avatar.errors import VisavisError
 from avatar.frame import Frame, NoPicture
-from avatar.live.canvas import Canvas
+from avatar.live.avatar_stage import AvatarFrame, AvatarStage
+from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.mailbox import Mailbox
-from avatar.live.renderer import Renderer
+from avatar.live.pace import SteadyPace
+from avatar.live.publisher_set import PublisherSet
 from avatar.publish.publisher import Publisher
-from avatar.retarget.driving import Driving
-from avatar.retarget.retargeter import Retargeter
-from avatar.sources.camera import Camera
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.sources.camera import Driver
 from avatar.tracking.face_state import FaceState, no_face
-
-AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame that was painted from Driving; `paint` alone makes them
+from avatar.tracking.tracker import Tracker
 
 CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED = "capture → tracked", "capture → published"
-STAGES = ("track", "retarget", "generator", "render", "compose", "publish", CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED)
+INTERVAL = "between two published"
+STAGES = (
+    "track", "retarget", "generator", "render", "compose", "hold", "publish",
+    CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED, INTERVAL,
+)  # fmt: skip
 JOIN_S = 15.0  # longer than the ten seconds for which a webcam's read may block after it was unplugged
+START_S = 1.0  # for the first tracked frame, after which the avatar idles
+STALLED_S = 0.3  # without a tracked frame: the avatar idles by itself
+REPEAT_S = 0.5  # without a picture: the last one is sent again, so that no reader thinks that the camera has gone
+MOST_FPS = 30.0  # of the idling avatar, whatever the camera would give
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A camera frame that is not tracked, because the computer is busy."""
+
+    capture_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +54,48 @@ class LiveReport:
     tracked: int
     faceless: int  # tracked frames without a face
     published: int
+    idled: int  # pictures made without a camera frame
     fps: float  # published frames per second
     seconds: float
     drops: dict[str, int]  # by the hop where frames were lost
     latency: dict[str, StageLatency]
     first_frame_ms: float  # from the start of the loop to the first published frame
+    level: str  # of the governor, at the end
+    lowest_level: str
     interrupted: bool
 
 
 class LiveLoop:
-    """Joins the parts and runs them until the source ends, `seconds` are over, a part fails, or Ctrl-C."""
+    """Joins the parts and runs them until the source ends, `seconds` are over, a part fails for good, or Ctrl-C."""
 
     def __init__(
         self,
-        camera: Camera,
-        tracker: FaceTracker,
-        retargeter: Retargeter,
-        renderer: Renderer,
-        canvas: Canvas,
+        driver: Driver,
+        tracker: Tracker,
+        stage: AvatarStage,
         publishers: Sequence[Publisher],
-        latency: LatencyRecorder | None = None,
+        latency: LatencyRecorder,
+        say: Callable[[str], None],
     ) -> None:
         """The caller keeps and closes all parts, except that `run` opens and closes the publishers.
 
         `latency` may be shared with a TimedEngine, which then fills the line "generator" (a part of "render").
         """
-        self._camera, self._tracker = camera, tracker
-        self._retargeter, self._renderer, self._canvas = retargeter, renderer, canvas
-        self._publishers = publishers
-        self._frames: Mailbox[Frame | NoPicture] = Mailbox("camera → tracker")
-        self._states: Mailbox[FaceState] = Mailbox("tracker → avatar")
+        self._driver, self._tracker, self.stage = driver, tracker, stage
+        self._publishers = PublisherSet(publishers, say)
+        self._frames: Mailbox[Frame | FaceState] = Mailbox("camera → tracker")
+        self._states: Mailbox[FaceState | Skipped] = Mailbox("tracker → avatar")
         self._pictures: Mailbox[AvatarFrame] = Mailbox("avatar → publishers")
-        self._latency = latency or LatencyRecorder(STAGES)
-        self._captured = self._tracked = self._faceless = self._published = 0
-        self._camera_dropped = 0  # what the camera had lost when the figures started
+        self._latency = latency
+        self._captured = self._tracked = self._faceless = self._published = self._idled = 0
+        self._camera_dropped = self._held = 0  # what was lost before the figures started
         self._failures: list[BaseException] = []
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the run, from any thread: what was recorded is finished."""
+        self._stopped = True
+        self._frames.close(discard=True)
 
     def run(
         self,
@@ -89,19 +107,17 @@ class LiveLoop:
 
         Raises what a stage raised, after every thread has ended and every publisher was closed.
         """
-        opened: list[Publisher] = []
         threads: list[threading.Thread] = []
         interrupted = False
         self._clock = _Clock(time.monotonic_ns(), settle_s)
         try:
-            for publisher in self._publishers:
-                opened.append(publisher)  # a publisher that fails to open is closed too
-                publisher.open(self._canvas.width, self._canvas.height, self._camera.fps)
+            canvas = self.stage.cast.canvas
+            self._publishers.open(canvas.width, canvas.height, self._driver.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
             threads = [
-                self._stage("capture", lambda: self._capture(end_ns)),
-                self._stage("tracker", self._track),
-                self._stage("avatar", lambda: self._animate(self._states, self._pictures)),
+                self._thread("capture", lambda: self._capture(end_ns)),
+                self._thread("tracker", self._track),
+                self._thread("avatar", lambda: self._animate(end_ns)),
             ]
             self._publish(each_second)
         except KeyboardInterrupt:
@@ -113,7 +129,7 @@ class LiveLoop:
                 mailbox.close(discard=True)
             for thread in threads:
                 thread.join(JOIN_S)
-            self._close(opened)
+            self._failures += self._publishers.close()
         if self._failures:
             raise self._failures[0]
         return self._report(interrupted)
@@ -121,48 +137,87 @@ class LiveLoop:
     # The four stages, in the order of a frame's way
 
     def _capture(self, end_ns: int | None) -> None:
-        while (frame := self._camera.read()) is not None:
-            if end_ns is not None and frame.capture_ns >= end_ns:
+        while (frame := self._driver.read()) is not None:
+            if end_ns is not None and time.monotonic_ns() >= end_ns:
                 break
+            if isinstance(frame, NoPicture):
+                continue  # the avatar's thread idles by its own clock
             self._captured += 1
             if not self._frames.put(frame):
                 break
         self._frames.close()
 
     def _track(self) -> None:
+        number = 0
         while (frame := self._frames.take()) is not None:
-            if isinstance(frame, NoPicture):
-                state = no_face(frame.capture_ns)
+            number += 1
+            found: FaceState | Skipped
+            if isinstance(frame, FaceState):  # recorded motion: tracked long ago
+                found = frame
+            elif number % self.stage.governor.level.track_every:  # 0 where every frame is tracked
+                found = Skipped(frame.capture_ns)
             else:
                 with self._latency.time("track"):
-                    state = self._tracker.track(frame.rgb, frame.capture_ns)
-            self._latency.record(CAPTURE_TO_TRACKED, _since_ms(frame.capture_ns))
-            self._tracked += 1
-            self._faceless += not state.found
-            if not self._states.put(state):
+                    found = self._tracker.track(frame.rgb, frame.capture_ns)
+                self._latency.record(CAPTURE_TO_TRACKED, _since_ms(frame.capture_ns))
+            if isinstance(found, FaceState):
+                self._tracked += 1
+                self._faceless += not found.found
+            if not self._states.put(found):
                 break
         self._states.close()
 
-    def _animate(self, states: Mailbox[FaceState], pictures: Mailbox[AvatarFrame]) -> None:
-        index = 0
-        while (state := states.take()) is not None:
-            with self._latency.time("retarget"):
-                driving = self._retargeter.drive(state)
-            picture = paint(driving, index, self._renderer, self._canvas, self._latency)
-            index += 1
-            if not pictures.put(picture):
+    def _animate(self, end_ns: int | None) -> None:
+        """Paint what was tracked; when nothing comes, because the camera or the tracker is gone, idle meanwhile."""
+        idle_s = 1 / min(self._driver.fps, MOST_FPS)
+        last_ns = 0  # capture time of the newest picture: time never goes back
+        lost_before = 0
+        wait_s = START_S
+        while True:
+            state = self._states.take(wait_s)
+            now_ns = start_ns = time.monotonic_ns()
+            if state is None:
+                if self._states.closed or (end_ns is not None and now_ns >= end_ns):
+                    break
+                state, wait_s = no_face(now_ns), idle_s
+                self._idled += 1
+            else:
+                wait_s = STALLED_S
+            if state.capture_ns <= last_ns:
+                self._states.dropped += 1  # late: the avatar idles already
+                continue
+            last_ns = state.capture_ns
+            picture = self.stage.between(last_ns) if isinstance(state, Skipped) else self.stage.paint(state)
+            if picture is None:
+                continue
+            if not self._pictures.put(picture):
                 break
-        pictures.close()
+            lost = self._frames.dropped + self._states.dropped
+            self.stage.governor.frame(now_ns, time.monotonic_ns() - start_ns, lost - lost_before)
+            lost_before = lost
+        self._pictures.close()
 
     def _publish(self, each_second: Callable[[LiveReport], None] | None) -> None:
         clock = self._clock
-        while (picture := self._pictures.take()) is not None:
+        pace = SteadyPace(round(1e9 / 3 / self._driver.fps))
+        last: AvatarFrame | None = None
+        while True:
+            picture = self._pictures.take(REPEAT_S)
+            if picture is None:
+                if self._pictures.closed:
+                    break
+                if last is not None:
+                    self._publishers.send(last)
+                continue
+            with self._latency.time("hold"):
+                pace.wait(picture.capture_ns)
             with self._latency.time("publish"):
-                for publisher in self._publishers:
-                    publisher.send(picture)
+                self._publishers.send(picture)
             self._latency.record(CAPTURE_TO_PUBLISHED, _since_ms(picture.capture_ns))
+            last = picture
             self._published += 1
-            clock.published(time.monotonic_ns())
+            if interval_ms := clock.published(time.monotonic_ns()):
+                self._latency.record(INTERVAL, interval_ms)
             if clock.settled_now():
                 self._forget_figures()
             if each_second is not None and clock.second_over():
@@ -170,7 +225,7 @@ class LiveLoop:
 
     # Around them
 
-    def _stage(self, name: str, body: Callable[[], None]) -> threading.Thread:
+    def _thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
         def run() -> None:
             try:
                 body()
@@ -184,45 +239,32 @@ class LiveLoop:
         thread.start()
         return thread
 
-    def _close(self, publishers: Sequence[Publisher]) -> None:
-        for publisher in publishers:
-            try:
-                publisher.close()
-            except VisavisError as failure:
-                self._failures.append(failure)
-
     def _forget_figures(self) -> None:
         self._latency.reset()
-        self._captured = self._tracked = self._faceless = self._published = 0
-        self._camera_dropped = self._camera.dropped
+        self._captured = self._tracked = self._faceless = self._published = self._idled = 0
+        self._camera_dropped, self._held = self._driver.dropped, self.stage.held
         for mailbox in (self._frames, self._states, self._pictures):
             mailbox.dropped = 0
 
     def _report(self, interrupted: bool) -> LiveReport:
-        drops = {"camera": self._camera.dropped - self._camera_dropped}
+        drops = {"camera": self._driver.dropped - self._camera_dropped}
         drops |= {mailbox.name: mailbox.dropped for mailbox in (self._frames, self._states, self._pictures)}
-        drops["publishers"] = sum(publisher.dropped for publisher in self._publishers)
+        drops |= {"engine": self.stage.held - self._held, "publishers": self._publishers.dropped}
         return LiveReport(
             captured=self._captured,
             tracked=self._tracked,
             faceless=self._faceless,
             published=self._published,
+            idled=self._idled,
             fps=self._clock.fps(),
             seconds=self._clock.seconds(),
             drops=drops,
             latency=self._latency.table(),
             first_frame_ms=self._clock.first_frame_ms(),
+            level=self.stage.governor.level.name,
+            lowest_level=LEVELS[self.stage.governor.lowest].name,
             interrupted=interrupted,
         )
-
-
-def paint(driving: Driving, index: int, renderer: Renderer, canvas: Canvas, latency: LatencyRecorder) -> AvatarFrame:
-    """The avatar's picture for these numbers: the only place where a publishable frame comes into being."""
-    with latency.time("render"):
-        square = renderer.render(driving)
-    with latency.time("compose"):
-        picture = canvas.place(square)
-    return AvatarFrame(Frame(picture, driving.capture_ns, index))
 
 
 class _Clock:
@@ -234,12 +276,15 @@ class _Clock:
         self._first_ns = self._from_ns = self._last_ns = self._second_ns = 0
         self._intervals = 0
 
-    def published(self, now_ns: int) -> None:
+    def published(self, now_ns: int) -> float:
+        """The milliseconds since the frame before; 0 for the first."""
+        interval_ns = now_ns - self._last_ns if self._first_ns else 0
         if self._first_ns:
             self._intervals += 1
         else:
             self._first_ns = self._from_ns = self._second_ns = now_ns
         self._last_ns = now_ns
+        return interval_ns / 1e6
 
     def settled_now(self) -> bool:
         """True once: when the settling time, counted from the first published frame, is over."""

@@ -7,20 +7,25 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import psutil
 
 from avatar.frame import Frame
+from avatar.live.glass import GlassToGlass
 from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
+from avatar.live.soak import Slope, slope
 from avatar.publish.publisher import Publisher
 
 SETTLE_S = 1.0  # the first inferences, and the tracker's search for the face, are start-up and not the loop
-SCHEMA = 1  # of the JSON form; grows when a reader would have to change
+SCHEMA = 2  # of the JSON form; grows when a reader would have to change
 
 
 class Memory(Publisher):
     """Keeps the newest frame, as a camera's buffer would: publishing without a device."""
+
+    name = "memory"
 
     def __init__(self) -> None:
         self.newest: Frame | None = None
@@ -64,6 +69,8 @@ class ProfileReport:
     cpu_cores: int
     memory_mb: float  # highest resident size of the process tree
     budgets: tuple[Budget, ...] = field(default=())
+    slopes: tuple[Slope, ...] = ()  # of a soak: latency and memory
+    glass_to_glass: StageLatency | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The stable form: names and units do not change within one `schema`."""
@@ -83,7 +90,11 @@ class ProfileReport:
                 "without_face": self.loop.faceless,
                 "published": self.loop.published,
             },
+            "idled": self.loop.idled,
             "drops": self.loop.drops,
+            "governor": {"level": self.loop.level, "lowest": self.loop.lowest_level},
+            "glass_to_glass": rounded(asdict(self.glass_to_glass)) if self.glass_to_glass else None,
+            "slopes": [{**asdict(line), "flat": line.flat} for line in self.slopes],
             "cpu": {"percent_of_one_core": round(self.cpu_percent, 1), "cores": self.cpu_cores},
             "memory_mb": round(self.memory_mb, 1),
             "budgets": [{**rounded(asdict(budget)), "met": budget.met} for budget in self.budgets],
@@ -99,17 +110,31 @@ def profile_session(
     seconds: float,
     started_ns: int,
     progress: Callable[[float], None] = lambda done_s: None,
+    *,
+    soak: bool = False,
+    glass: GlassToGlass | None = None,
 ) -> ProfileReport:
-    """Run the loop for `seconds` after it has settled, and report. `started_ns` is when the program's work began."""
+    """Run the loop for `seconds` after it has settled, and report. `started_ns` is when the program's work began.
+
+    soak: also say whether latency and memory grow, from one figure a second. glass: reads what is published meanwhile.
+    """
     process = psutil.Process()
     samples: list[tuple[float, float, float]] = []  # (time s, CPU s, resident MB)
+    latencies: list[tuple[float, float]] = []  # (time s, median of that second in ms)
 
     def each_second(report: LiveReport) -> None:
+        if glass is not None:
+            glass.start()
         samples.append((time.monotonic(), *tree_usage(process)))
+        if soak and (newest := session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(report.fps)))).size:
+            latencies.append((time.monotonic(), float(np.median(newest))))
         progress(report.seconds)
 
     run_ns = time.monotonic_ns()
-    loop = session.loop.run(seconds, SETTLE_S, each_second)
+    try:
+        loop = session.loop.run(seconds, SETTLE_S, each_second)
+    finally:
+        seen = glass.stop() if glass is not None else None
     samples.append((time.monotonic(), *tree_usage(process)))
     settled = samples[1:] if len(samples) > 2 else samples  # the first second is settling
     cpu_percent = 0.0
@@ -122,6 +147,11 @@ def profile_session(
         "total": (run_ns - started_ns) / 1e6 + first_frame_ms,
     }
     memory_mb = max(sample[2] for sample in samples)
+    slopes: tuple[Slope, ...] = ()
+    if soak and len(settled) > 2 and len(latencies) > 2:
+        latency = slope("capture → published, median of a second", "ms", *zip(*latencies, strict=True))
+        memory = slope("memory of the process tree", "MB", [s[0] for s in settled], [s[2] for s in settled])
+        slopes = (latency, memory)
     return ProfileReport(
         avatar=avatar,
         camera=camera,
@@ -135,6 +165,8 @@ def profile_session(
         cpu_cores=psutil.cpu_count() or 1,
         memory_mb=memory_mb,
         budgets=budgets(loop, camera_fps, start_up_ms["total"], memory_mb),
+        slopes=slopes,
+        glass_to_glass=seen,
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.identity.avatar import Avatar
 from avatar.identity.generator import open_generator
+from avatar.live.avatar_stage import AvatarStage, Cast
+from avatar.live.background import Background
 from avatar.live.canvas import Canvas
+from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES, LiveLoop
-from avatar.live.renderer import Renderer
-from avatar.live.timed_engine import TimedEngine
 from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter
-from avatar.sources.camera import Camera
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.sources.camera import Driver
+from avatar.tracking.caged_tracker import CagedTracker
+from avatar.tracking.person_matte import person_mattes
 from engines import Engine, EngineDescription, Say, explain, on_stderr
 
 
@@ -27,52 +30,88 @@ class Session:
     """A loop that is ready to run."""
 
     loop: LiveLoop
+    stage: AvatarStage
+    tracker: CagedTracker
+    latency: LatencyRecorder
     start_up_ms: dict[str, float]
-    generator: Engine
+    open_cast: Callable[[Avatar, Engine | None], Cast]
 
     @property
     def engine(self) -> EngineDescription:
         """Of the engine that runs now: the next one takes over when one fails."""
-        return self.generator.describe()
+        return self.stage.cast.engine.describe()
 
     @property
     def engine_line(self) -> str:
         """Which engine runs now, and why the others do not."""
-        return explain(self.generator)
+        return explain(self.stage.cast.engine)
+
+    def show(self, avatar: Avatar) -> None:
+        """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
+        thread that paints. Raises EngineFailure when that network does not load."""
+        now = self.stage.cast
+        shared = not avatar.fine_tuned and not now.avatar.fine_tuned
+        cast = self.open_cast(avatar, now.engine if shared else None)
+        before, retargeter = now.retargeter, cast.retargeter
+        retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
+        retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen
+        self.stage.change_cast(cast)
 
 
 @contextmanager
 def open_session(
     avatar: Avatar,
     tracker_model: Path,
-    camera: Camera,
+    driver: Driver,
     publishers: Sequence[Publisher],
     *,
     size: tuple[int, int] = (512, 512),
+    background: Background | None = None,
     backend: str = "auto",
     threads: int | None = None,
     precision: str = "auto",
     say: Say = on_stderr,
 ) -> Iterator[Session]:
-    """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the camera, at the end.
+    """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the driver, at the end.
 
-    backend, threads, precision, say: as of `open_generator`. `say` is also called from the loop's own thread.
+    size, background: as of `Canvas`.
+    backend, threads, precision, say: as of `open_generator`. `say` is also called from the loop's own threads.
     """
     start_up_ms: dict[str, float] = {}
     latency = LatencyRecorder(STAGES)
-    with ExitStack() as parts:
-        parts.callback(camera.close)
-        canvas = Canvas(avatar.portraits[0], *size)
+
+    def open_engine(shown: Avatar) -> Engine:
+        return open_generator(shown, backend, threads, precision=precision, say=say)
+
+    def open_cast(shown: Avatar, engine: Engine | None) -> Cast:
+        plain = background is None or background.kind == "portrait"
+        # a square picture before its own background is the avatar's own, whole
+        mattes = None if plain and size[0] == size[1] else person_mattes(shown.portraits)
+        canvas = Canvas(shown.portraits[0], *size, background, None if mattes is None else mattes[0])
+        cast = Cast(shown, canvas, Retargeter(shown), engine or open_engine(shown), latency, mattes)
+        cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
+        return cast
+
+    def start_tracker() -> CagedTracker:
         with _timed("tracker", start_up_ms):
-            tracker = parts.enter_context(FaceTracker(tracker_model, "video"))
-        with _timed("engine", start_up_ms):
-            engine = open_generator(avatar, backend, threads, precision=precision, say=say)
-            parts.callback(engine.close)
-        with _timed("renderer", start_up_ms):
-            renderer = Renderer(avatar, TimedEngine(engine, latency), canvas.square_px)
-            retargeter = Retargeter(avatar)
-        loop = LiveLoop(camera, tracker, retargeter, renderer, canvas, publishers, latency)
-        yield Session(loop, start_up_ms, engine)
+            return CagedTracker(tracker_model, "video", say=say)
+
+    with ExitStack() as parts:
+        parts.callback(driver.close)
+        with ThreadPoolExecutor(1) as aside:  # each waits for a library to load
+            starting = aside.submit(start_tracker)
+            try:
+                with _timed("engine", start_up_ms):
+                    engine = open_engine(avatar)
+                parts.callback(engine.close)
+            finally:
+                tracker = parts.enter_context(starting.result())
+        with _timed("framing and renderer", start_up_ms):
+            cast = open_cast(avatar, engine)
+        stage = AvatarStage(cast, Governor(), open_engine, latency, say)
+        parts.callback(stage.close)
+        loop = LiveLoop(driver, tracker, stage, publishers, latency, say)
+        yield Session(loop, stage, tracker, latency, start_up_ms, open_cast)
 
 
 @contextmanager

@@ -44,6 +44,9 @@ class Camera(Protocol):
     def close(self) -> None: ...
 
 
+Driver = Camera | MotionPlayer  # what can drive an avatar
+
+
 def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr) -> Camera:
     """`spec` is a webcam's number ("0"), part of its name ("c920"), its path or a link to it, or a video file.
 
@@ -64,9 +67,7 @@ def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: S
     return PlayedFile(path, loop, real_time)
 
 
-def open_driver(
-    spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr
-) -> Camera | MotionPlayer:
+def open_driver(spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr) -> Driver:
     """As `open_camera`, and recorded motion too: a MotionPlayer gives FaceStates in place of pictures."""
     if spec.lower().endswith(MOTION_SUFFIX):
         return MotionPlayer(read_motion(Path(spec)), loop, real_time, name=spec)
