@@ -1,0 +1,1 @@
+"""What is measured by hand, on a quiet machine: each file is a program with --help."""

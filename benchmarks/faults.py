@@ -1,0 +1,355 @@
+"""What a viewer sees while things fail, and how long it takes until all is well again.
+
+    python benchmarks/faults.py NAME [--markdown] [--json]
+
+One live session with real parts runs through every fault: the avatar's own portrait is the driver, in a picture with a
+green frame that no avatar has. Each published frame is searched for that green: no camera pixel may come out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from avatar.errors import DeviceError
+from avatar.frame import Frame, NoPicture
+from avatar.identity.avatar import Avatar
+from avatar.identity.bundle import find_avatar, load_avatar
+from avatar.live.avatar_stage import AvatarFrame
+from avatar.live.session import Session, open_session
+from avatar.publish.publisher import Publisher
+from avatar.sources.portrait_camera import PortraitCamera
+from avatar.tracking.face_state import FaceState
+from avatar.tracking.model_asset import tracker_model
+from engines import EngineDescription, EngineFailure, Tensors
+
+Picture = NDArray[np.uint8]
+GREEN = np.array([0, 255, 0], np.uint8)
+CALM_S = 1.5  # before each fault
+FAULT_S = 2.0
+MOST_S = 15.0  # by when all must be well again
+STUCK_S = 3.0
+
+
+def painted(picture: Picture) -> Picture:
+    """With a green frame of a tenth of the height."""
+    marked = picture.copy()
+    edge = len(picture) // 10
+    marked[:edge] = marked[-edge:] = GREEN
+    marked[:, :edge] = marked[:, -edge:] = GREEN
+    return marked
+
+
+def green_share(picture: Picture) -> float:
+    """Share of the pixels that are clearly green."""
+    red, green, blue = (picture[..., i].astype(np.int16) for i in range(3))
+    return float(np.mean((green - np.maximum(red, blue)) > 60))
+
+
+class FaultyCamera:
+    """The portrait as a driver, in a painted picture; what is wrong with it is set from outside."""
+
+    def __init__(self, portrait: Picture) -> None:
+        self._camera = PortraitCamera(portrait)
+        self.name, self.fps = "a painted portrait", self._camera.fps
+        self.change: Callable[[Picture], Picture] = lambda picture: picture
+        self.away = self.stuck = False
+        self.every = 1  # of so many frames one comes
+
+    @property
+    def dropped(self) -> int:
+        return 0
+
+    def read(self) -> Frame | NoPicture | None:
+        while True:
+            frame = self._camera.read()
+            if frame is None:
+                return None
+            if self.stuck:
+                time.sleep(STUCK_S)
+            if self.away:
+                return NoPicture(frame.capture_ns)
+            if frame.index % self.every == 0:
+                break
+        return replace(frame, rgb=painted(self.change(frame.rgb)))
+
+    def close(self) -> None:
+        self._camera.close()
+
+
+class Viewer(Publisher):
+    """Looks at every published frame, and goes away when it is told to."""
+
+    name = "the viewer's device"
+
+    def __init__(self) -> None:
+        self.times_ns: list[int] = []
+        self.green = 0.0
+        self.gone = False
+
+    def open(self, width: int, height: int, fps: float) -> None:
+        if self.gone:
+            raise DeviceError(f"{self.name} is not there")
+
+    def send(self, frame: Frame) -> None:
+        if self.gone:
+            raise DeviceError(f"{self.name} has gone.")
+        self.times_ns.append(time.monotonic_ns())
+        self.green = max(self.green, green_share(frame.rgb))
+
+    def close(self) -> None: ...
+
+
+class BrokenEngine:
+    """An engine whose device has gone."""
+
+    def __init__(self, whole: Session) -> None:
+        engine = whole.stage.cast.engine
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self._about = engine.describe()
+        engine.close()
+
+    def infer(self, inputs: Mapping[str, NDArray[np.generic]]) -> Tensors:
+        raise EngineFailure("generator.onnx failed: its device has gone")
+
+    def describe(self) -> EngineDescription:
+        return self._about
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Stage:
+    """All that a fault may touch, and what is seen of it."""
+
+    session: Session
+    camera: FaultyCamera
+    viewer: Viewer
+    said: list[str]
+    driven_ns: list[int] = field(default_factory=list)  # when a picture was painted from a tracked face
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    fault: str
+    longest_gap_s: float  # between two published frames, from the fault's beginning until all was well
+    recovery_s: float  # from the fault's end to the first frame that a tracked face drives and that is published
+    camera_pixels: float  # greatest share of the camera's green in any published frame
+    said: tuple[str, ...]
+
+
+Fault = Callable[[Stage], "Iterator[None]"]
+
+
+def _camera(**settings: object) -> Fault:
+    @contextmanager
+    def fault(stage: Stage) -> Iterator[None]:
+        before = {name: getattr(stage.camera, name) for name in settings}
+        for name, value in settings.items():
+            setattr(stage.camera, name, value)
+        yield
+        for name, value in before.items():
+            setattr(stage.camera, name, value)
+
+    return fault
+
+
+def _seen(change: Callable[[Picture], Picture]) -> Fault:
+    return _camera(change=change)
+
+
+def two_faces(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    half = cv2.resize(picture[:, width // 4 : -width // 4], (width // 2, height))
+    return np.asarray(np.concatenate([half, half[:, ::-1]], 1), np.uint8)
+
+
+def face_leaving(picture: Picture) -> Picture:
+    """Half of it is out of the picture."""
+    shift = np.float32([[1, 0, picture.shape[1] * 0.42], [0, 1, 0]])
+    return np.asarray(cv2.warpAffine(picture, shift, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def hand_over_face(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    covered = picture.copy()
+    cv2.ellipse(covered, (width // 2, height * 6 // 10), (width // 6, height // 5), 20, 0, 360, (196, 150, 126), -1)
+    return covered
+
+
+def sudden_light(picture: Picture) -> Picture:
+    return np.asarray(np.clip(picture.astype(np.float32) * 2.6 + 40, 0, 255), np.uint8)
+
+
+def other_size(picture: Picture) -> Picture:
+    return np.asarray(cv2.resize(picture, (1280, 720)), np.uint8)
+
+
+@contextmanager
+def tracker_killed(stage: Stage) -> Iterator[None]:
+    os.kill(stage.session.tracker.pid, signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def tracker_hangs(stage: Stage) -> Iterator[None]:
+    os.kill(stage.session.tracker.pid, signal.SIGSTOP)
+    yield
+
+
+@contextmanager
+def engine_gone(stage: Stage) -> Iterator[None]:
+    stage.session.stage.cast.take_engine(BrokenEngine(stage.session))
+    yield
+
+
+@contextmanager
+def device_removed(stage: Stage) -> Iterator[None]:
+    stage.viewer.gone = True
+    yield
+    stage.viewer.gone = False
+
+
+@contextmanager
+def cpu_taken(stage: Stage) -> Iterator[None]:
+    count = 2 * (os.cpu_count() or 1)
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    time.sleep(2 * FAULT_S)
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+
+
+FAULTS: dict[str, Fault] = {
+    "camera unplugged and back": _camera(away=True),
+    "camera's driver stuck": _camera(stuck=True),
+    "camera gives 5 fps": _camera(every=6),
+    "camera changes its size": _seen(other_size),
+    "camera covered": _seen(np.zeros_like),
+    "no face": _seen(lambda picture: np.full_like(picture, 90)),
+    "two faces": _seen(two_faces),
+    "face leaving": _seen(face_leaving),
+    "hand over face": _seen(hand_over_face),
+    "sudden light": _seen(sudden_light),
+    "tracker killed": tracker_killed,
+    "tracker hangs": tracker_hangs,
+    "engine gone, no other left": engine_gone,
+    "publisher's device removed and back": device_removed,
+    "CPU taken by other work": cpu_taken,
+}
+
+
+@contextmanager
+def staged(avatar: Avatar) -> Iterator[Stage]:
+    """A live session under way."""
+    camera, viewer = FaultyCamera(avatar.portraits[0]), Viewer()
+    said: list[str] = []
+    failures: list[BaseException] = []
+    with open_session(avatar, tracker_model(), camera, [viewer], say=said.append) as session:
+        stage = Stage(session, camera, viewer, said)
+        paint = session.stage.paint
+
+        def watched(state: FaceState) -> AvatarFrame:
+            painted_frame = paint(state)
+            if state.found and not session.stage.broken:
+                stage.driven_ns.append(time.monotonic_ns())
+            return painted_frame
+
+        session.stage.paint = watched  # type: ignore[method-assign]
+
+        def run() -> None:
+            try:
+                session.loop.run()
+            except BaseException as failure:
+                failures.append(failure)
+
+        thread = threading.Thread(target=run, name="session")
+        thread.start()
+        try:
+            yield stage
+        finally:
+            session.loop.stop()
+            thread.join(20)
+    if failures:
+        raise failures[0]
+
+
+def run_fault(name: str, stage: Stage) -> Outcome:
+    """Let one thing fail for a while, and wait until all is well. Raises TimeoutError when it never is."""
+    time.sleep(CALM_S)
+    said_before = len(stage.said)
+    stage.viewer.green = 0.0
+    begin_ns = time.monotonic_ns()
+    with FAULTS[name](stage):
+        time.sleep(FAULT_S)
+    end_ns = time.monotonic_ns()
+    while time.monotonic_ns() - end_ns < MOST_S * 1e9:
+        driven = next((at for at in reversed(stage.driven_ns[-40:]) if at > end_ns), None)
+        if driven is not None:
+            driven = min(at for at in stage.driven_ns[-600:] if at > end_ns)
+            well = next((at for at in stage.viewer.times_ns[-600:] if at > driven), None)
+            if well is not None:
+                break
+        time.sleep(0.01)
+    else:
+        raise TimeoutError(f"{name}: not well again after {MOST_S:.0f} s; said: {stage.said[said_before:]}")
+    times_ns = [at for at in stage.viewer.times_ns if begin_ns - 10**9 < at <= well]
+    return Outcome(
+        name,
+        round(float(np.diff(times_ns).max()) / 1e9, 2),
+        round((well - end_ns) / 1e9, 2),
+        stage.viewer.green,
+        tuple(stage.said[said_before:]),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("avatar", help="a name given to `visavis enroll`, or a .avatar file")
+    parser.add_argument("--only", nargs="*", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    outcomes: list[Outcome] = []
+    with staged(load_avatar(find_avatar(options.avatar))) as stage:
+        for name in options.only:
+            outcomes.append(run_fault(name, stage))
+            if not options.json and not options.markdown:
+                print(_row(outcomes[-1]), *(f"      {line}" for line in outcomes[-1].said), sep="\n", flush=True)
+    if options.json:
+        print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
+    if options.markdown:
+        print("| fault | longest gap | recovery | camera pixels | said |\n|---|---|---|---|---|")
+        for outcome in outcomes:
+            print(
+                f"| {outcome.fault} | {outcome.longest_gap_s} s | {outcome.recovery_s} s | {outcome.camera_pixels:.0%} "
+                f"| {' '.join(outcome.said) or '–'} |"
+            )
+
+
+def _row(outcome: Outcome) -> str:
+    return (
+        f"{outcome.fault:40} longest gap {outcome.longest_gap_s:5.2f} s, recovery {outcome.recovery_s:5.2f} s, "
+        f"camera pixels {outcome.camera_pixels:.0%}"
+    )
+
+
+if __name__ == "__main__":
+    main()

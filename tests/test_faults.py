@@ -1,0 +1,35 @@
+"""Whatever fails, the picture goes on, no camera pixel comes out, and it mends itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from clips import astronaut_avatar
+
+from benchmarks.faults import FAULTS, Stage, run_fault, staged
+
+SPOKEN = {  # what the user must be told
+    "tracker killed": "tracker",
+    "tracker hangs": "tracker",
+    "engine gone, no other left": "engine",
+    "publisher's device removed and back": "viewer",
+}
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with staged(astronaut_avatar()) as stage:
+        yield stage
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_picture_goes_on(stage: Stage, fault: str) -> None:
+    outcome = run_fault(fault, stage)
+    assert outcome.camera_pixels == 0
+    if fault != "publisher's device removed and back":
+        assert outcome.longest_gap_s < 5
+    if fault in SPOKEN:
+        assert any(SPOKEN[fault] in line for line in outcome.said)
+        assert all("Traceback" not in line for line in outcome.said)
