@@ -11,11 +11,11 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from avatar.errors import InputError, UsageError
-from avatar.model.checkpoint import load_weights
+from avatar.model.checkpoint import DAMAGE, load_weights
 from avatar.model.embedder import Embedder
 from avatar.model.example import example_inputs, layer_inputs, smooth_noise
 from avatar.model.full.blocks import without_spectral_norm
@@ -58,7 +58,7 @@ def load_networks(path: Path) -> Networks:
     try:
         with safe_open(path, "pt") as file:
             size = json.loads((file.metadata() or {}).get("config", "{}")).get("size")
-    except (OSError, SafetensorError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} is no visavis checkpoint ({error}). Train one with `visavis train`.") from error
     if size == "full":
         networks, _ = load_full(path)

@@ -70,17 +70,15 @@ def test_the_shipped_graphs_are_the_shipped_weights() -> None:
         assert abs(got[name] - wanted.numpy()).max() <= MAX_DIFFERENCE
 
 
-@pytest.mark.parametrize(("size_px", "batch"), [(256, 2), (512, 1)])
-def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(size_px: int, batch: int, tmp_path: Path) -> None:
+def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(tmp_path: Path) -> None:
     networks = load_networks(model_file("fast/fast.safetensors"))
-    report = package(networks, tmp_path, size_px=size_px, batch=batch, embedder=False)
+    report = package(networks, tmp_path, size_px=512, batch=2, embedder=False)
     assert report.files[0].max_difference <= MAX_DIFFERENCE
-    names = {256: "generator_256_batch2.onnx", 512: "generator_512.onnx"}
-    graph = onnx.load(tmp_path / names[size_px])
+    graph = onnx.load(tmp_path / "generator_512_batch2.onnx")
     assert input_ranks(graph, "GridSample")
     assert all(rank == 4 for ranks in input_ranks(graph, "GridSample") for rank in ranks)
     face = next(output for output in graph.graph.output if output.name == "face")
-    assert [size.dim_value for size in face.type.tensor_type.shape.dim] == [batch, 3, size_px, size_px]
+    assert [size.dim_value for size in face.type.tensor_type.shape.dim] == [2, 3, 512, 512]
 
 
 def test_a_persons_weights_replace_the_shared_ones(exported: Path, tmp_path: Path) -> None:

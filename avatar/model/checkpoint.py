@@ -15,6 +15,8 @@ from avatar.model.discriminator import Discriminator
 from avatar.model.embedder import Embedder
 from avatar.model.generator import Generator
 
+DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)  # of a checkpoint
+
 
 def build_networks(config: ModelConfig) -> tuple[Generator, Embedder]:
     generator = Generator(config)
@@ -49,7 +51,7 @@ def load_judges(path: Path) -> tuple[Discriminator, Discriminator]:
         face, mouth = Discriminator(config), Discriminator(config)
         for prefix, network in (("face.", face), ("mouth.", mouth)):
             network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} holds no discriminators ({error}). Train them with `visavis train`.") from error
     return face, mouth
 
@@ -65,6 +67,6 @@ def load_weights(path: Path) -> tuple[Generator, Embedder, dict[str, Any]]:
         for prefix, network in (("generator.", generator), ("embedder.", embedder)):
             part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             network.load_state_dict(part)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} is no visavis checkpoint ({error}). Train one with `visavis train`.") from error
     return generator.eval(), embedder.eval(), json.loads(header.get("about", "{}"))

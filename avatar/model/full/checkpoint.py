@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from avatar.errors import InputError, UsageError
+from avatar.model.checkpoint import DAMAGE
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullDiscriminator
 from avatar.model.full.embedder import FullEmbedder
@@ -57,7 +58,7 @@ def load_full(path: Path) -> tuple[FullNetworks, dict[str, Any]]:
             own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             network.load_state_dict(own)
             network.eval()
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
+    except (*DAMAGE, UsageError) as error:
         raise InputError(
             f"{path} holds no `full` networks ({error}). Train them with `visavis train --size full`."
         ) from error

@@ -7,6 +7,8 @@ from typing import Any
 
 from avatar.errors import UsageError
 
+# What a checkpoint may ask for: one that asks for more would only fill the memory
+MAX_WIDTH, MAX_BLOCKS = 2048, 32
 LAST_PX = 4  # side at which E and D end
 
 
@@ -25,6 +27,10 @@ class FullConfig:
     attention_up_px: int = 64
 
     def __post_init__(self) -> None:
+        most = max(self.embedding, self.channels_min, self.channels_max, self.picture_size_px)
+        least = min(self.embedding, self.channels_min, self.channels_max, self.residual_blocks)
+        if least < 1 or most > MAX_WIDTH or self.residual_blocks > MAX_BLOCKS:
+            raise UsageError(f"A network of at most {MAX_WIDTH} px, channels and numbers is possible.")
         downs = self.sides_down(self.embedder_blocks)
         if self.picture_size_px != LAST_PX << self.embedder_blocks or not 1 <= self.down_blocks <= len(downs):
             raise UsageError(
