@@ -3,73 +3,70 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-import cv2
+import numpy as np
 
 from avatar.errors import DeviceError
 from avatar.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
 
-TITLE = "visavis (q closes)"
-ESCAPE = 27
-IN_CALLERS_THREAD = sys.platform == "darwin"  # macOS lets only a program's main thread have windows
+END_S = 5.0
+INSTEAD = "Record instead: --to FILE.mp4"
 
 
 class Preview(ThreadedPublisher):
-    """An OpenCV window. `q`, Escape or closing it ends the run, as Ctrl-C in the terminal does."""
+    """A window in a process of its own (`preview_window`). `q`, Escape or closing it ends the run, as Ctrl-C does."""
 
     name = "The preview"
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown = False
-
-    def open(self, width: int, height: int, fps: float) -> None:
-        if IN_CALLERS_THREAD:
-            self._begin(width, height, fps)
-        else:
-            super().open(width, height, fps)
-
-    def send(self, frame: Frame) -> None:
-        if IN_CALLERS_THREAD:
-            self._take(frame)
-        else:
-            super().send(frame)
-
-    def close(self) -> None:
-        if IN_CALLERS_THREAD:
-            self._end()
-        else:
-            super().close()
+        self._window: subprocess.Popen[bytes] | None = None
 
     def _begin(self, width: int, height: int, fps: float) -> None:
         problem = why_no_window()
         if problem:
-            raise DeviceError(f"{problem} Record instead: --to FILE.mp4")
-        try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-            cv2.resizeWindow(TITLE, width, height)
-        except cv2.error as error:
-            raise DeviceError(f"No window can be opened ({error.err}). Record instead: --to FILE.mp4") from error
+            raise DeviceError(f"{problem} {INSTEAD}")
+        command = [sys.executable, "-m", "avatar.publish.preview_window", str(width), str(height)]
+        self._window = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._window.stdout is not None
+        said = self._window.stdout.readline().decode(errors="replace").strip()
+        if said != "ready":
+            raise DeviceError(f"No window can be opened ({said or 'it crashed'}). {INSTEAD}")
 
     def _take(self, frame: Frame) -> None:
-        cv2.imshow(TITLE, frame.rgb[:, :, ::-1])
-        key = cv2.waitKey(1) & 0xFF
-        closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
-        self._shown = True
-        if closed or key in (ord("q"), ESCAPE):
-            raise KeyboardInterrupt
+        assert self._window is not None and self._window.stdin is not None
+        try:
+            self._window.stdin.write(np.ascontiguousarray(frame.rgb).data)
+            self._window.stdin.flush()
+        except OSError as error:  # the window is no more
+            if self._window.wait(END_S) == 0:
+                raise KeyboardInterrupt from error
+            raise DeviceError(f"The preview window crashed. {INSTEAD}") from error
 
     def _end(self) -> None:
-        if self._shown:
-            cv2.destroyAllWindows()
-            self._shown = False
+        window, self._window = self._window, None
+        if window is None:
+            return
+        for pipe in (window.stdin, window.stdout):
+            assert pipe is not None
+            with suppress(OSError):
+                pipe.close()
+        try:
+            window.wait(END_S)
+        except subprocess.TimeoutExpired:
+            window.kill()
+            window.wait()
 
 
 def why_no_window() -> str | None:
-    """None when a desktop is there to show a window. Asked first, because Qt aborts the process where there is none."""
+    """None when a desktop is there to show a window. Asked first: Qt only aborts."""
     if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
         return None
     display = os.environ.get("DISPLAY", "")

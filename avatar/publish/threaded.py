@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from functools import partial
 
 from avatar.errors import DeviceError
 from avatar.frame import Frame
@@ -22,18 +23,16 @@ class ThreadedPublisher(Publisher):
 
     def __init__(self) -> None:
         self._mailbox: Mailbox[Frame] = Mailbox("publisher")
-        self._thread: threading.Thread | None = None
+        self._ended: threading.Event | None = None  # of the work that was begun
         self._failure: BaseException | None = None
         self._dropped_before = 0
 
     def open(self, width: int, height: int, fps: float) -> None:
         self._mailbox, self._failure, self._dropped_before = Mailbox("publisher"), None, self.dropped
-        begun = threading.Event()
+        begun, self._ended = threading.Event(), threading.Event()
+        work = partial(self._work, begun, self._ended, width, height, fps)
         # daemon: a desktop or a disk that never answers must not keep the program alive
-        self._thread = threading.Thread(
-            target=self._work, args=(begun, width, height, fps), name=f"visavis-{type(self).__name__}", daemon=True
-        )
-        self._thread.start()
+        threading.Thread(target=work, name=f"visavis-{type(self).__name__}", daemon=True).start()
         begun.wait()
         self._raise_failure()
 
@@ -43,12 +42,11 @@ class ThreadedPublisher(Publisher):
         self._raise_failure()
 
     def close(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is None:
+        ended, self._ended = self._ended, None
+        if ended is None:
             return
         self._mailbox.close()
-        thread.join(FINISH_S)
-        if thread.is_alive():
+        if not ended.wait(FINISH_S):
             raise DeviceError(f"{type(self).__name__} did not come to its end within {FINISH_S:.0f} s.")
         self._raise_failure()
 
@@ -61,7 +59,7 @@ class ThreadedPublisher(Publisher):
     @abstractmethod
     def _end(self) -> None: ...
 
-    def _work(self, begun: threading.Event, width: int, height: int, fps: float) -> None:
+    def _work(self, begun: threading.Event, ended: threading.Event, width: int, height: int, fps: float) -> None:
         try:
             try:
                 self._begin(width, height, fps)
@@ -75,6 +73,7 @@ class ThreadedPublisher(Publisher):
             self._failure = failure
         finally:
             begun.set()
+            ended.set()
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None

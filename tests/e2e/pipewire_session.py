@@ -44,7 +44,9 @@ class PipeWireSession:
             stop(daemon)
 
     def start_portal(self) -> None:
-        """With the camera allowed: what a click on "Allow" stores. Needs a display for its dialogs."""
+        """With the camera allowed: what a click on "Allow" stores. Its dialogs need DISPLAY, also from the bus."""
+        update = ["dbus-update-activation-environment", "DISPLAY"]
+        subprocess.run(update, env=self.environment, check=True)
         store = "org.freedesktop.impl.portal.PermissionStore"
         permission = ["string:devices", "boolean:true", "string:camera", "string:", "array:string:yes"]
         allow = ["dbus-send", "--session", "--print-reply", f"--dest={store}", f"/{store.replace('.', '/')}"]

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip
+from display import a_display, grab
 from numpy.typing import NDArray
 from PIL import Image
 from pipewire_session import NEEDED, PORTAL, PipeWireSession, pipewire_session, wait_for
@@ -160,35 +161,14 @@ def test_the_avatar_itself(session: PipeWireSession, tmp_path: Path) -> None:
     reason="apt-get install chromium xvfb xdg-desktop-portal xdg-desktop-portal-gtk dbus-bin",
 )
 def test_chromium_lists_the_camera_by_name_and_shows_it(session: PipeWireSession) -> None:
-    with a_display(session), publishing(session, "virtual-camera", f"{WIDTH}x{HEIGHT}"):
+    with a_display() as display, publishing(session, "virtual-camera", f"{WIDTH}x{HEIGHT}"):
+        session.environment["DISPLAY"] = display
         session.start_portal()
         wait_for(lambda: cameras(session))
         seen = in_chromium(session, "visavis")
     assert seen["names"] == ["visavis"]
     assert (seen["width"], seen["height"]) == (WIDTH, HEIGHT)
     check_pictures(seen["pictures"])
-
-
-@contextmanager
-def a_display(session: PipeWireSession) -> Iterator[None]:
-    """An X server without a screen. The bus must know it, since the bus starts the portal's dialogs."""
-    read_end, write_end = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "900x700x24"],
-        pass_fds=[write_end],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write_end)
-    try:
-        with os.fdopen(read_end) as pipe:
-            session.environment["DISPLAY"] = f":{pipe.readline().strip()}"
-        update = ["dbus-update-activation-environment", "DISPLAY"]
-        subprocess.run(update, env=session.environment, check=True)
-        yield
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def in_chromium(session: PipeWireSession, name: str) -> dict[str, Any]:
@@ -223,9 +203,7 @@ def in_chromium(session: PipeWireSession, name: str) -> dict[str, Any]:
         )
         arrived = came.wait(90)
         if shots := os.environ.get("VISAVIS_SCREENSHOTS"):
-            grab = ["ffmpeg", "-v", "error", "-y", "-f", "x11grab", "-video_size", "900x700"]
-            grab += ["-i", session.environment["DISPLAY"], "-frames:v", "1", f"{shots}/chromium-pipewire.png"]
-            subprocess.run(grab, check=True)
+            grab(session.environment["DISPLAY"], Path(shots, "chromium-pipewire.png"))
         server.shutdown()
     assert arrived, "the page saw nothing within 90 s"
     assert "error" not in seen, seen["error"]

@@ -19,13 +19,15 @@ import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip, green_share, painted
 from numpy.typing import NDArray
+from publish_pictures import GROUND
 
 from avatar.identity.bundle import save_avatar
 from avatar.tracking.model_asset import tracker_model
 
 REPOSITORY = Path(__file__).parents[2]
 SIZE_PX = 256
-FRAMES = 3
+FRAMES = 2
+LAB = os.environ.get("VISAVIS_LAB", str(Path.home() / ".cache" / "visavis-lab"))  # as in qemu_v4l2.sh
 NEEDED = ("qemu-system-x86_64", "busybox", "cpio", "depmod", "apt-get", "v4l2-ctl", "ffmpeg", "make")
 MISSING = [program for program in NEEDED if not shutil.which(program) and not Path("/usr/sbin", program).exists()]
 
@@ -39,42 +41,84 @@ pytestmark = [
     ),
 ]
 
-# Runs in the guest. Twice: start, wait until the device says that it is a camera, read by another program, stop.
+PUBLISHED = ("256x256", "256x256", "640x360")  # by one program: open, close and open three times, the last larger
+
+# Runs in the guest, which is slow: the avatar moves in two rounds, plain pictures show what needs no avatar.
 GUEST = r"""
-export MPLCONFIGDIR={fonts} VISAVIS_TRACKER_MODEL={model}
+export MPLCONFIGDIR={fonts} VISAVIS_TRACKER_MODEL={model} PYTHONPATH={repository}
 export VISAVIS_HOME=/run/visavis-home VISAVIS_CACHE=/run/visavis-cache
 cd {repository}
-live=({python} -m avatar.cli.main live {avatar})
+live=({python} -m avatar.cli.main live {avatar} --engine onnxruntime --threads 2 --size {size}x{size})
+pictures=({python} {pictures})
 
-for round in 1 2; do
-    echo "guest: round $round, $(cut -d' ' -f1 /proc/uptime) s after boot"
-    "${{live[@]}}" --threads 2 --camera {clip} --loop --size {size}x{size} --to virtual-camera:/dev/video10 \
-        >/out/live-$round.txt 2>&1 &
-    running=$!
+step() {{ echo "guest: $1, $(cut -d' ' -f1 /proc/uptime) s after boot"; }}
+camera_is_there() {{ # or the program that makes it has ended
     for _ in $(seq 300); do
-        v4l2-ctl -d /dev/video10 --info 2>/dev/null | grep -q 'Video Capture' && break
-        kill -0 $running 2>/dev/null || break
+        v4l2-ctl -d /dev/video10 --info 2>/dev/null | grep -q 'Video Capture' && return
+        kill -0 $running 2>/dev/null || return
         sleep 0.5
     done
-    v4l2-ctl -d /dev/video10 --get-fmt-video >/out/format-$round.txt 2>&1
-    if [ $round = 1 ]; then
-        timeout 200 v4l2-ctl -d /dev/video10 --stream-mmap --stream-count={frames} --stream-to=/out/read-1.yuv
-    else
-        timeout 200 ffmpeg -nostdin -v error -f v4l2 -i /dev/video10 -frames:v {frames} -fps_mode passthrough \
-            -f rawvideo -pix_fmt yuv420p -y /out/read-2.yuv
-    fi
-    echo $? >/out/reader-$round.code
-    kill -TERM $running # a shell without job control starts its background programs deaf to INT
-    wait $running
-    echo $? >/out/live-$round.code
-done
+}}
+read_with_v4l2ctl() {{
+    v4l2-ctl -d /dev/video10 --get-fmt-video >/out/$1.format 2>&1
+    timeout 200 v4l2-ctl -d /dev/video10 --stream-mmap --stream-count={frames} --stream-to=/out/$1.yuv >/dev/null 2>&1
+    echo $? >/out/$1.reader
+}}
+read_with_ffmpeg() {{
+    v4l2-ctl -d /dev/video10 --get-fmt-video >/out/$1.format 2>&1
+    timeout 200 ffmpeg -nostdin -v error -f v4l2 -i /dev/video10 -frames:v {frames} -fps_mode passthrough \
+        -f rawvideo -pix_fmt yuv420p -y /out/$1.yuv
+    echo $? >/out/$1.reader
+}}
+said() {{ # wait until the publisher of plain pictures has said this so many times
+    for _ in $(seq 300); do
+        [ "$(grep -c "$1" /out/pictures.txt)" -ge "$2" ] && return
+        sleep 0.2
+    done
+}}
+end() {{ kill -TERM $running; wait $running; echo $? >/out/$1.code; }} # without job control, programs are deaf to INT
 
-echo "guest: webcam, $(cut -d' ' -f1 /proc/uptime) s after boot"
+step "open, close and open three times"
+"${{pictures[@]}}" virtual-camera:/dev/video10 {sizes} >/out/pictures.txt 2>&1 &
+running=$!
+for round in 1 2 3; do
+    said "open" $round && camera_is_there
+    read_with_ffmpeg pictures-$round
+    [ $round = 1 ] && read_with_v4l2ctl pictures-again # the reader has gone, and another one comes
+    [ $round = 3 ] || kill -USR1 $running
+done
+rmmod v4l2loopback 2>/out/in-use.txt
+step "SIGKILL"
+kill -KILL $running
+"${{pictures[@]}}" virtual-camera:/dev/video10 320x320 pause 320x320 >>/out/pictures.txt 2>&1 &
+running=$!
+said "open" 4 && camera_is_there
+read_with_ffmpeg pictures-4
+
+step "the device goes and comes back"
+kill -USR1 $running
+said "pause" 1
+rmmod v4l2loopback
+kill -USR1 $running
+said "DeviceError" 1
+insmod {module} video_nr=10 exclusive_caps=1 card_label=Avatar
+said "open" 5 && camera_is_there
+read_with_ffmpeg pictures-5
+end pictures
+
+step "a video drives the avatar"
+"${{live[@]}}" --camera {clip} --loop --to virtual-camera --to /out/video.mp4 >/out/video.txt 2>&1 &
+running=$!
+camera_is_there
+read_with_v4l2ctl video
+end video
+
+step "a webcam drives the avatar"
 "${{live[@]}}" --camera 0 --seconds 2 --to /out/webcam.mp4 >/out/webcam.txt 2>&1
 echo $? >/out/webcam.code
 "${{live[@]}}" --camera /dev/video10 --seconds 1 --to /run/none.mp4 >/out/output-only.txt 2>&1
 echo $? >/out/output-only.code
-echo "guest: done, $(cut -d' ' -f1 /proc/uptime) s after boot"
+step done
 """
 
 
@@ -99,6 +143,9 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         clip=shlex.quote(str(clip)),
         size=SIZE_PX,
         frames=FRAMES,
+        pictures=shlex.quote(str(Path(__file__).with_name("publish_pictures.py"))),
+        sizes=" ".join(PUBLISHED),
+        module=shlex.quote(f"{LAB}/v4l2/root/lib/modules/") + '"$(uname -r)"/extra/v4l2loopback.ko',
     )
     script = Path(__file__).with_name("qemu_v4l2.sh")
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
@@ -107,38 +154,71 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def pictures(path: Path) -> list[NDArray[np.uint8]]:
-    """RGB pictures of a raw I420 file."""
-    raw = np.fromfile(path, np.uint8)
-    assert len(raw) == FRAMES * SIZE_PX * SIZE_PX * 3 // 2
-    planes = raw.reshape(FRAMES, SIZE_PX * 3 // 2, SIZE_PX)
+def read(guest: Path, name: str, width: int = SIZE_PX, height: int = SIZE_PX) -> list[NDArray[np.uint8]]:
+    """RGB pictures that an independent reader got, and that they have the size that was announced."""
+    assert (guest / f"{name}.reader").read_text().strip() == "0"
+    about = (guest / f"{name}.format").read_text()
+    assert f"{width}/{height}" in about and "YU12" in about
+    raw = np.fromfile(guest / f"{name}.yuv", np.uint8)
+    assert len(raw) == FRAMES * width * height * 3 // 2
+    planes = raw.reshape(FRAMES, height * 3 // 2, width)
     return [np.asarray(cv2.cvtColor(plane, cv2.COLOR_YUV2RGB_I420), np.uint8) for plane in planes]
 
 
-@pytest.mark.parametrize("opening", [1, 2])
-def test_an_independent_reader_gets_the_moving_avatar(guest: Path, opening: int) -> None:
-    said = (guest / f"live-{opening}.txt").read_text()
-    assert (guest / f"live-{opening}.code").read_text().strip() == "0", said
-    assert (guest / f"reader-{opening}.code").read_text().strip() == "0", said
-    about = (guest / f"format-{opening}.txt").read_text()
-    assert f"{SIZE_PX}/{SIZE_PX}" in about
-    assert "YU12" in about
-    frames = pictures(guest / f"read-{opening}.yuv")
-    portrait = cv2.resize(astronaut_avatar().portraits[0], (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+def changes(frames: list[NDArray[np.uint8]]) -> list[float]:
+    return [float(np.abs(a.astype(int) - b).mean()) for a, b in itertools.pairwise(frames)]
+
+
+OPENINGS = [
+    *(pytest.param(f"pictures-{n}", size, id=f"opening {n}") for n, size in enumerate(PUBLISHED, 1)),
+    pytest.param("pictures-again", PUBLISHED[0], id="another reader"),
+    pytest.param("pictures-4", "320x320", id="after SIGKILL"),
+    pytest.param("pictures-5", "320x320", id="after the device came back"),
+]
+
+
+@pytest.mark.parametrize(("name", "size"), OPENINGS)
+def test_the_camera_opens_again_and_again(guest: Path, name: str, size: str) -> None:
+    width, height = map(int, size.split("x"))
+    frames = read(guest, name, width, height)
+    assert min(changes(frames)) > 0.3  # every picture is a new one
     for frame in frames:
-        assert np.corrcoef(frame.ravel(), portrait.ravel())[0, 1] > 0.7  # the astronaut, not noise and not a test card
-        assert green_share(frame) == 0  # and not the painted camera picture
-    changes = [np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(frames)]
-    assert max(changes) > 0.3  # it moves
+        assert np.median(frame, axis=(0, 1)) == pytest.approx(GROUND, abs=6)
+
+
+def test_a_device_that_has_gone_is_said(guest: Path) -> None:
+    assert "in use" in (guest / "in-use.txt").read_text()  # the kernel keeps it while it is open
+    assert "DeviceError /dev/video10 cannot be opened" in (guest / "pictures.txt").read_text()
+    assert (guest / "pictures.code").read_text().strip() == "0"
+
+
+def looks_like_the_astronaut(picture: NDArray[np.uint8]) -> bool:
+    """Not noise, not a test card."""
+    portrait = cv2.resize(astronaut_avatar().portraits[0], (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+    return bool(np.corrcoef(picture.ravel(), portrait.ravel())[0, 1] > 0.7)
+
+
+def recorded(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
+
+
+def test_an_independent_reader_gets_the_moving_avatar(guest: Path) -> None:
+    said = (guest / "video.txt").read_text()
+    assert (guest / "video.code").read_text().strip() == "0", said
+    assert "Virtual camera: /dev/video10 (Avatar), by v4l2loopback." in said
+    frames = read(guest, "video")
+    for frame in frames:
+        assert looks_like_the_astronaut(frame)
+        assert green_share(frame) == 0  # nothing of the painted camera picture
+    assert max(changes(frames)) > 0.3
+    assert looks_like_the_astronaut(recorded(guest / "video.mp4")[-1])  # several publishers at once
 
 
 def test_a_real_webcam_drives_and_without_a_face_the_avatar_idles(guest: Path) -> None:
     said = (guest / "webcam.txt").read_text()
     assert (guest / "webcam.code").read_text().strip() == "0", said
-    with av.open(str(guest / "webcam.mp4")) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    assert frames
-    assert np.corrcoef(frames[-1].ravel(), astronaut_avatar().portraits[0].ravel())[0, 1] > 0.7
+    assert looks_like_the_astronaut(recorded(guest / "webcam.mp4")[-1])
 
 
 def test_a_device_that_only_takes_pictures_is_no_camera(guest: Path) -> None:
