@@ -1,0 +1,247 @@
+"""WebRTC connections of this process: who is sent the avatar, within limits, and freed when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aioice import ice as aioice_ice
+from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription, sdp
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+
+from avatar.call.avatar_track import AvatarTrack, AvatarVideo
+from avatar.call.ice import Ice
+from avatar.call.sound import Sound, SoundTrack
+from avatar.errors import VisavisError
+
+LARGEST_SDP = 64 * 1024
+MOST_MEDIA, MOST_CANDIDATES = 4, 64
+CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that
+CONSENT_S = 2.5
+LONGEST_S = 12 * 3600.0
+CODECS = ("h264", "vp8")  # in the order of liking: H.264 follows the network without key frames
+
+logger = logging.getLogger(__name__)
+
+
+class DescriptionError(VisavisError):
+    """A session description (SDP) that cannot be used. The message says why."""
+
+
+class TooManyPeersError(VisavisError):
+    """No room for one more."""
+
+
+@dataclass(eq=False)
+class Peer:
+    """One connection. `id` cannot be guessed."""
+
+    kind: str
+    connection: RTCPeerConnection
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    started_s: float = field(default_factory=time.monotonic)
+    tracks: list[MediaStreamTrack] = field(default_factory=list)
+    guard: asyncio.Task[None] | None = None
+    on_end: Callable[[], None] | None = None
+
+    @property
+    def state(self) -> str:
+        return self.connection.connectionState
+
+    def figures(self) -> dict[str, object]:
+        """For the page: state, age, and what was sent."""
+        figures: dict[str, object] = {
+            "kind": self.kind,
+            "state": self.state,
+            "seconds": round(time.monotonic() - self.started_s, 1),
+        }
+        for track in self.tracks:
+            if isinstance(track, AvatarTrack):
+                figures |= {"frames": track.sent, "skipped": track.skipped}
+            elif isinstance(track, SoundTrack):
+                figures["sound_skips"] = track.skips
+        return figures
+
+
+class Peers:
+    """All connections, at most `most` at once. Everything here runs on one asyncio loop.
+
+    A connection ends, and is forgotten, when its peer hangs up or vanishes (found out within 15 s), when it does not
+    come about within CONNECT_S, after LONGEST_S, or by `close`.
+    """
+
+    def __init__(self, ice: Ice, codec: str | None = None, most: int = 16) -> None:
+        """`codec`: "h264" or "vp8" forces that one; None takes the first of CODECS that the other side knows."""
+        self._configuration = ice.configuration()
+        self._codecs = (codec,) if codec else CODECS
+        self._most = most
+        self._peers: dict[str, Peer] = {}
+        # Consent (RFC 7675) is asked every CONSENT_S here, and lost after 6 silences: by default that takes 30 s
+        aioice_ice.CONSENT_INTERVAL = CONSENT_S  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, peer_id: str) -> Peer | None:
+        return self._peers.get(peer_id)
+
+    def figures(self) -> list[dict[str, object]]:
+        return [peer.figures() for peer in self._peers.values()]
+
+    async def answer_viewer(
+        self, offer: str, video: AvatarVideo, sound: Sound | None, kind: str = "view"
+    ) -> tuple[Peer, str]:
+        """Send the avatar to whoever made `offer` (recvonly). Returns the connection and the SDP answer.
+
+        Raises DescriptionError or TooManyPeersError.
+        """
+        kinds = check_description(offer, receives=True)
+        peer = self._new(kind)
+        try:
+            if "video" in kinds:
+                self._add(peer, video.track())
+            if "audio" in kinds and sound is not None:
+                self._add(peer, sound.track())
+            return peer, await self._answer(peer, offer)
+        except BaseException:
+            await self.close(peer)
+            raise
+
+    async def offer_viewer(self, video: AvatarVideo, sound: Sound | None, kind: str = "view") -> tuple[Peer, str]:
+        """Offer the avatar (sendonly); `accept` takes the answer. Returns the connection and the SDP offer."""
+        peer = self._new(kind)
+        try:
+            self._add(peer, video.track())
+            if sound is not None:
+                self._add(peer, sound.track())
+            for transceiver in peer.connection.getTransceivers():
+                transceiver.direction = "sendonly"
+            await peer.connection.setLocalDescription(await peer.connection.createOffer())
+            return peer, peer.connection.localDescription.sdp
+        except BaseException:
+            await self.close(peer)
+            raise
+
+    async def answer_driver(
+        self, offer: str, on_track: Callable[[MediaStreamTrack], Awaitable[None]], kind: str = "drive"
+    ) -> tuple[Peer, str]:
+        """Take camera and microphone of whoever made `offer` (sendonly). `on_track` runs for each until it ends."""
+        check_description(offer, receives=False)
+        peer = self._new(kind)
+        work: set[asyncio.Task[None]] = set()
+
+        def start(track: MediaStreamTrack) -> None:
+            task = asyncio.ensure_future(_consume(track, on_track))
+            work.add(task)
+            task.add_done_callback(work.discard)
+
+        peer.connection.on("track", start)
+        try:
+            return peer, await self._answer(peer, offer)
+        except BaseException:
+            await self.close(peer)
+            raise
+
+    async def accept(self, peer: Peer, answer: str) -> None:
+        """The answer to an offer of ours. Raises DescriptionError."""
+        check_description(answer)
+        await _describe(peer.connection, answer, "answer")
+
+    async def close(self, peer: Peer) -> None:
+        """End and forget a connection. Safe to call twice."""
+        if self._peers.pop(peer.id, None) is None:
+            return
+        if peer.guard is not None and peer.guard is not asyncio.current_task():
+            peer.guard.cancel()
+        for track in peer.tracks:
+            track.stop()
+        await peer.connection.close()
+        if peer.on_end is not None:
+            peer.on_end()
+
+    async def close_all(self) -> None:
+        await asyncio.gather(*(self.close(peer) for peer in list(self._peers.values())))
+
+    def _new(self, kind: str) -> Peer:
+        if len(self._peers) >= self._most:
+            raise TooManyPeersError(f"{self._most} connections are open, and that is the limit. Close one first.")
+        peer = Peer(kind, RTCPeerConnection(self._configuration))
+        self._peers[peer.id] = peer
+        peer.guard = asyncio.ensure_future(self._guard(peer))
+        return peer
+
+    def _add(self, peer: Peer, track: MediaStreamTrack) -> None:
+        peer.tracks.append(track)
+        sender = peer.connection.addTrack(track)
+        if track.kind == "video":
+            transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
+            transceiver.setCodecPreferences(_preferences(self._codecs))
+
+    async def _answer(self, peer: Peer, offer: str) -> str:
+        # aiortc as DTLS client knows only ECDSA certificates, as server any: so let the other side be the client
+        await _describe(peer.connection, offer.replace("a=setup:actpass", "a=setup:active"), "offer")
+        await peer.connection.setLocalDescription(await peer.connection.createAnswer())
+        return peer.connection.localDescription.sdp
+
+    async def _guard(self, peer: Peer) -> None:
+        """Ends the connection when it is over, or never was."""
+        changed = asyncio.Event()
+        peer.connection.on("connectionstatechange", changed.set)
+        was_connected = False
+        while peer.state not in ("failed", "closed"):
+            changed.clear()
+            was_connected = was_connected or peer.state == "connected"
+            left_s = peer.started_s + (LONGEST_S if was_connected else CONNECT_S) - time.monotonic()
+            try:
+                await asyncio.wait_for(changed.wait(), left_s)
+            except TimeoutError:
+                break
+        await self.close(peer)
+
+
+def check_description(text: str, receives: bool | None = None) -> set[str]:
+    """The kinds of media in an SDP that are worth answering. Raises DescriptionError for what is hostile or useless.
+
+    `receives`: whether the other side must want to receive (True) or to send (False).
+    """
+    if len(text) > LARGEST_SDP:
+        raise DescriptionError(f"The session description has {len(text)} characters; {LARGEST_SDP} is the limit.")
+    if not text.startswith("v=0"):
+        raise DescriptionError("That is not a session description: it does not start with v=0.")
+    if text.count("\nm=") > MOST_MEDIA or text.count("\na=candidate:") > MOST_CANDIDATES:
+        raise DescriptionError(f"More than {MOST_MEDIA} media sections or {MOST_CANDIDATES} candidates.")
+    try:
+        description = sdp.SessionDescription.parse(text)
+    except Exception as error:  # aiortc's parser raises whatever its indexing and converting runs into
+        raise DescriptionError(f"The session description cannot be read: {error!r}.") from error
+    wanted = {True: ("recvonly", "sendrecv"), False: ("sendonly", "sendrecv"), None: sdp.DIRECTIONS}[receives]
+    kinds = {media.kind for media in description.media if media.direction in wanted} & {"audio", "video"}
+    if not kinds:
+        verb = "receive" if receives else "send"
+        raise DescriptionError(f"The session description offers to {verb} neither video nor audio.")
+    return kinds
+
+
+async def _describe(connection: RTCPeerConnection, text: str, kind: str) -> None:
+    try:
+        await connection.setRemoteDescription(RTCSessionDescription(text, kind))
+    except Exception as error:  # as above: any kind of exception for a bad description
+        raise DescriptionError(f"The session description cannot be used: {error}.") from error
+
+
+async def _consume(track: MediaStreamTrack, on_track: Callable[[MediaStreamTrack], Awaitable[None]]) -> None:
+    try:
+        await on_track(track)
+    finally:
+        track.stop()
+
+
+def _preferences(codecs: tuple[str, ...]) -> list[RTCRtpCodecCapability]:
+    known = RTCRtpSender.getCapabilities("video").codecs
+    chosen = [codec for name in codecs for codec in known if codec.mimeType.lower() == f"video/{name}"]
+    return chosen + [codec for codec in known if codec.mimeType.lower() == "video/rtx"]

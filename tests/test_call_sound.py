@@ -1,0 +1,85 @@
+"""The microphone is delayed by the picture's measured latency, so that lips and sound arrive together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+
+from avatar.call.sound import CHUNK, RATE, Sound
+
+MS = 1_000_000
+EARLIEST_MS, LATEST_MS = -45, 125  # ITU-R BT.1359
+
+
+def click_offset_ms(picture_ms: float, microphone_ms: float) -> float:
+    """When a click is sent, against the picture of the same moment, in ms; positive: the sound is late.
+
+    The picture takes `picture_ms` from capture to sending; a chunk of 20 ms arrives `microphone_ms` after its end.
+    """
+    sound = Sound(lambda: round(picture_ms * MS))
+    start_ns, click_ns = 10**12, 10**12 + 2000 * MS
+    position = None
+    for chunk in range(200):
+        captured_ns = start_ns + chunk * 20 * MS
+        arrives_ns = captured_ns + round((20 + microphone_ms) * MS)
+        samples = np.zeros(CHUNK, np.int16)
+        if captured_ns == click_ns:
+            samples[0] = 20_000
+        sound.put(samples, captured_ns, now_ns=arrives_ns)
+        wanted = sound.due(arrives_ns)
+        if position is None or abs(wanted - position) > RATE * 0.025:
+            position = wanted
+        heard = np.flatnonzero(sound.read(position))
+        if heard.size:
+            return (arrives_ns + (heard[0] - CHUNK) / RATE * 1e9 - click_ns) / MS - picture_ms
+        position += CHUNK
+    raise AssertionError("the click was lost")
+
+
+def test_sound_waits_for_the_picture() -> None:
+    for picture_ms in (20, 45, 76, 150, 400):
+        for microphone_ms in (3, 20, 80):
+            offset_ms = click_offset_ms(picture_ms, microphone_ms)
+            assert EARLIEST_MS < offset_ms < LATEST_MS, (picture_ms, microphone_ms, offset_ms)
+
+
+def test_sound_is_never_held_longer_than_needed() -> None:
+    assert abs(click_offset_ms(picture_ms=200, microphone_ms=5)) < 30
+
+
+def test_a_muted_or_missing_microphone_is_silence() -> None:
+    async def call() -> None:
+        sound = Sound()
+        track = sound.track()
+        assert not (await track.recv()).to_ndarray().any()
+        assert not sound.live
+        now_ns = time.monotonic_ns()
+        sound.put(np.full(RATE, 1000, np.int16), now_ns - 1000 * MS)
+        assert sound.live
+        await asyncio.sleep(0.1)
+        sound.muted = True
+        assert not (await track.recv()).to_ndarray().any()
+
+    asyncio.run(call())
+
+
+def test_chunks_come_every_20_ms_in_step_with_the_clock() -> None:
+    async def call() -> None:
+        track = Sound().track()
+        start_s = time.monotonic()
+        frames = [await track.recv() for _ in range(11)]
+        assert 0.18 < time.monotonic() - start_s < 1.0
+        assert [frame.pts for frame in frames] == [CHUNK * i for i in range(11)]
+
+    asyncio.run(call())
+
+
+def test_a_gap_in_the_microphone_becomes_silence_and_not_old_sound() -> None:
+    sound = Sound()
+    sound.put(np.full(CHUNK, 500, np.int16), 10**12, now_ns=10**12 + 25 * MS)
+    sound.put(np.full(CHUNK, 900, np.int16), 10**12 + 500 * MS, now_ns=10**12 + 525 * MS)
+    middle = sound.read((10**12 + 250 * MS) * RATE // 10**9)
+    assert not middle.any()
+    assert (sound.read((10**12 + 500 * MS) * RATE // 10**9) == 900).all()
