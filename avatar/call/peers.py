@@ -185,7 +185,10 @@ class Peers:
     async def _answer(self, peer: Peer, offer: str) -> str:
         # aiortc as DTLS client knows only ECDSA certificates, as server any: so let the other side be the client
         await _describe(peer.connection, offer.replace("a=setup:actpass", "a=setup:active"), "offer")
-        await peer.connection.setLocalDescription(await peer.connection.createAnswer())
+        try:
+            await peer.connection.setLocalDescription(await peer.connection.createAnswer())
+        except ValueError as error:
+            raise DescriptionError(f"The session description cannot be answered: {error}.") from error
         return peer.connection.localDescription.sdp
 
     async def _guard(self, peer: Peer) -> None:
@@ -221,6 +224,8 @@ def check_description(text: str, receives: bool | None = None) -> set[str]:
         raise DescriptionError(f"The session description cannot be read: {error!r}.") from error
     wanted = {True: ("recvonly", "sendrecv"), False: ("sendonly", "sendrecv"), None: sdp.DIRECTIONS}[receives]
     kinds = {media.kind for media in description.media if media.direction in wanted} & {"audio", "video"}
+    if not all(media.dtls is not None and media.dtls.fingerprints for media in description.media):
+        raise DescriptionError("The session description has no fingerprint: it would not be known who answers.")
     if not kinds:
         verb = "receive" if receives else "send"
         raise DescriptionError(f"The session description offers to {verb} neither video nor audio.")
