@@ -13,11 +13,7 @@ CLOSE_S = 5.0
 
 
 class MediaThread:
-    """Runs coroutines for threads that have no loop.
-
-    Make it before the process gives up its network with `keep_older_threads`: the thread that runs from then on keeps
-    its own, and the tracker's and all later ones have none.
-    """
+    """Runs coroutines for threads that have no loop of their own."""
 
     def __init__(self, name: str = "visavis-media") -> None:
         self.loop = asyncio.new_event_loop()

@@ -149,7 +149,7 @@ class WhipSession:
 class WhipPublisher(Publisher):
     """`--to whip:URL`. Connects in `open`, and again by itself, with growing pauses, whenever the connection breaks.
 
-    Its network thread starts when it is made: make it before the process gives up its network.
+    A process that publishes by it must keep its network.
     """
 
     def __init__(
@@ -163,37 +163,44 @@ class WhipPublisher(Publisher):
     ) -> None:
         self._target, self._ice, self._codec = target, ice or Ice(), codec
         self._rates, self._say = rates or BitRates(), say
-        self._thread = MediaThread("visavis-whip")
-        self._video = AvatarVideo(self._thread.loop)
-        self.sound = Sound(lambda: self._video.latency_ns)  # put a microphone's samples in here
-        self.connects = 0
+        self.sound = Sound(lambda: self._video.latency_ns if self._video else 0)  # for a microphone's samples
+        self.connects = self._dropped_before = 0
+        self._thread: MediaThread | None = None
+        self._video: AvatarVideo | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     @property
     def dropped(self) -> int:  # type: ignore[override]
-        return self._video.dropped
+        return self._dropped_before + (self._video.dropped if self._video else 0)
 
     def open(self, width: int, height: int, fps: float) -> None:
+        self._thread = MediaThread("visavis-whip")
+        self._video = AvatarVideo(self._thread.loop)
         use_realtime_encoders(self._rates, fps)
         if self._target.token and self._target.url.startswith("http://"):
             self._say(f"The token travels unencrypted to {self._target.url}: use https outside of your own network.")
-        self._thread.wait(self._start())
+        self._thread.wait(self._start(self._video))
 
     def send(self, frame: Frame) -> None:
+        assert self._video is not None, "open comes first"
         self._video.put(frame)
 
     def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._dropped_before, self._video = self.dropped, None
         try:
-            self._thread.wait(self._stop(), REQUEST_S * 2)
+            thread.wait(self._stop(), REQUEST_S * 2)
         except TimeoutError:
             self._say(f"{self._target.url} did not confirm the end of the session.")
         finally:
-            self._thread.close()
+            thread.close()
 
-    async def _start(self) -> None:
+    async def _start(self, video: AvatarVideo) -> None:
         """Returns after the first connection; raises WhipError when that fails for good or twice."""
         first = asyncio.get_running_loop().create_future()
-        self._keeping = asyncio.ensure_future(self._keep(first))
+        self._keeping = asyncio.ensure_future(self._keep(video, first))
         await first
 
     async def _stop(self) -> None:
@@ -201,7 +208,7 @@ class WhipPublisher(Publisher):
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
 
-    async def _keep(self, first: asyncio.Future[None]) -> None:
+    async def _keep(self, video: AvatarVideo, first: asyncio.Future[None]) -> None:
         """Hold one session at the server until cancelled."""
         failures, ice = 0, self._ice
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
@@ -209,7 +216,7 @@ class WhipPublisher(Publisher):
             while True:
                 session = WhipSession(self._target, Peers(ice, self._codec), http)
                 try:
-                    peer = await session.start(self._video, self.sound)
+                    peer = await session.start(video, self.sound)
                     self.connects, failures = self.connects + 1, 0
                     if not first.done():
                         first.set_result(None)

@@ -1,0 +1,175 @@
+"""One person in a call: answers everybody who wants to see the avatar, and keeps that person's own page informed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiortc.sdp import candidate_from_sdp
+
+from avatar.call.avatar_track import AvatarVideo
+from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
+from avatar.call.room import Allowance, Message, Room, RoomError, Send
+from avatar.call.sound import Sound
+
+OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of one member; each costs a connection
+
+logger = logging.getLogger(__name__)
+
+
+class Call:
+    """The member that stands for the avatar. Everything runs on one asyncio loop.
+
+    The room's messages come in by `from_room`. Offers are answered here, with the avatar's picture and sound; all else
+    goes to the page, which receives the others' media itself, and whose messages come in by `from_page`.
+    """
+
+    def __init__(self, video: AvatarVideo, sound: Sound, peers: Peers) -> None:
+        self.video, self.sound, self.peers = video, sound, peers
+        self._to_room: Send = lambda message: None
+        self._pages: set[Send] = set()
+        self._you = ""
+        self._members: dict[str, Message] = {}
+        self._viewers: dict[str, tuple[str, Peer]] = {}  # by member: the link and the connection
+        self._newest: dict[str, str] = {}  # by member: the link that is being answered, or was
+        self._offers: dict[str, Allowance] = {}
+        self._work: set[asyncio.Task[None]] = set()
+
+    def use_room(self, to_room: Send) -> None:
+        """`to_room` sends as this person. To be called before the room's first message."""
+        self._to_room = to_room
+
+    def join(self, room: Room, name: str) -> Callable[[], None]:
+        """Become a member of this computer's own room. Returns what leaves it."""
+        member = room.join(self.from_room, name, "avatar")
+
+        def to_room(message: Message) -> None:
+            try:
+                room.receive(member, message)
+            except RoomError as error:
+                self._to_pages({"type": "error", "reason": str(error)})
+
+        self.use_room(to_room)
+        return lambda: room.leave(member)
+
+    @property
+    def state(self) -> Message:
+        return {"muted": self.sound.muted, "camera_on": self.video.camera_on}
+
+    def set_state(self, muted: bool | None = None, camera_on: bool | None = None) -> None:
+        """Mute, or take the avatar off the screen; both are told to the others."""
+        if muted is not None:
+            self.sound.muted = muted
+        if camera_on is not None:
+            self.video.camera_on = camera_on
+        self._to_room({"type": "state", **self.state})
+        self._to_pages({"type": "state", "from": self._you, **self.state})
+
+    def add_page(self, send: Send) -> None:
+        self._pages.add(send)
+        if self._you:
+            send(self._welcome())
+
+    def remove_page(self, send: Send) -> None:
+        self._pages.discard(send)
+
+    def from_page(self, message: Message) -> None:
+        """What the person's own page says to the room. Raises RoomError."""
+        if message.get("type") == "state":
+            muted, camera_on = message.get("muted"), message.get("camera_on")
+            if not isinstance(muted, bool) or not isinstance(camera_on, bool):
+                raise RoomError("state: muted and camera_on must be true or false.")
+            self.set_state(muted, camera_on)
+        else:
+            self._to_room(message)
+
+    def from_room(self, message: Message) -> None:
+        kind, sender = message.get("type"), str(message.get("from", ""))
+        if kind == "offer":
+            self._start(self._answer(sender, str(message.get("link")), str(message.get("sdp"))))
+            return
+        if kind in ("bye", "candidate") and self._link_of(sender) == message.get("link"):
+            if kind == "bye":
+                self._forget(sender)
+            else:
+                self._start(self._add_candidate(sender, str(message.get("candidate"))))
+            return
+        self._keep_list(message)
+        self._to_pages(self._welcome() if kind == "welcome" else message)
+
+    async def close(self) -> None:
+        for task in self._work:
+            task.cancel()
+        await self.peers.close_all()
+
+    def _keep_list(self, message: Message) -> None:
+        kind = message.get("type")
+        if kind == "welcome":  # also after a reconnect: all begins anew
+            for member in list(self._viewers):
+                self._forget(member)
+            self._you = str(message["you"])
+            self._members = {str(member["id"]): member for member in message["members"]}
+            self._to_room({"type": "state", **self.state})
+        elif kind == "joined":
+            self._members[str(message["member"]["id"])] = message["member"]
+        elif kind == "left":
+            self._members.pop(str(message["id"]), None)
+            self._offers.pop(str(message["id"]), None)
+            self._forget(str(message["id"]))
+        elif kind == "state" and str(message["from"]) in self._members:
+            changes = {"muted": message["muted"], "camera_on": message["camera_on"]}
+            self._members[str(message["from"])] |= changes
+
+    def _welcome(self) -> Message:
+        return {"type": "welcome", "you": self._you, "members": list(self._members.values()), **self.state}
+
+    async def _answer(self, sender: str, link: str, offer: str) -> None:
+        self._forget(sender)  # a second offer is a reconnect
+        self._newest[sender] = link
+        try:
+            if not self._offers.setdefault(sender, Allowance(OFFERS_PER_SECOND, OFFERS_BURST)).take():
+                raise TooManyPeersError("Too many offers: wait a little.")
+            peer, answer = await self.peers.answer_viewer(offer, self.video, self.sound, kind="room")
+        except (DescriptionError, TooManyPeersError) as error:
+            self._to_room({"type": "refuse", "to": sender, "link": link, "reason": str(error)})
+            return
+        if self._newest.get(sender) != link:  # another offer came, or the member left, in the meantime
+            await self.peers.close(peer)
+            return
+        self._viewers[sender] = link, peer
+
+        def ended() -> None:
+            if self._viewers.get(sender, ("", None))[1] is peer:
+                del self._viewers[sender]
+
+        peer.on_end = ended
+        self._to_room({"type": "answer", "to": sender, "link": link, "sdp": answer})
+
+    async def _add_candidate(self, sender: str, text: str) -> None:
+        _, peer = self._viewers[sender]
+        try:
+            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMLineIndex = 0  # all media share one transport
+            await peer.connection.addIceCandidate(candidate)
+        except (ValueError, AssertionError, IndexError):
+            logger.info("not a candidate: %r", text[:80])
+
+    def _link_of(self, sender: str) -> str | None:
+        return self._viewers[sender][0] if sender in self._viewers else None
+
+    def _forget(self, member: str) -> None:
+        self._newest.pop(member, None)
+        if member in self._viewers:
+            _, peer = self._viewers.pop(member)
+            self._start(self.peers.close(peer))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def _to_pages(self, message: Message) -> None:
+        for send in list(self._pages):
+            send(message)

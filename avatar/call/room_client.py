@@ -1,0 +1,145 @@
+"""A member of a room that another visavis keeps: one WebSocket, made again when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import aiohttp
+
+from avatar.call.room import Message, Send
+from avatar.errors import DeviceError, UsageError
+
+LARGEST_MESSAGE = 256 * 1024
+HEARTBEAT_S, CONNECT_S = 10.0, 10.0
+BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+MOST_WAITING = 256
+PROTOCOL = "visavis"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLink:
+    """A link that somebody was sent: the page's address, the room's token, and the certificate's SHA-256."""
+
+    page: str  # "https://192.0.2.5:8443/"
+    token: str = field(repr=False)
+    fingerprint: bytes | None = None
+
+    @classmethod
+    def parse(cls, link: str) -> RoomLink:
+        """Raises UsageError.
+
+        >>> RoomLink.parse("https://192.0.2.5:8443/#room=abc").token
+        'abc'
+        """
+        parts = urlsplit(link)
+        values = parse_qs(parts.fragment)
+        token, fingerprint = values.get("room", [""])[0], values.get("cert", [""])[0]
+        try:
+            pinned = bytes.fromhex(fingerprint) or None
+        except ValueError:
+            pinned = b""
+        if parts.scheme not in ("http", "https") or not parts.hostname or not token or pinned == b"":
+            raise UsageError(f"{link!r} is not a room link. It looks like https://HOST:PORT/#room=…")
+        return cls(urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", "")), token, pinned)
+
+    def __str__(self) -> str:
+        pin = f"&cert={self.fingerprint.hex()}" if self.fingerprint else ""
+        return f"{self.page}#room={self.token}{pin}"
+
+
+class RoomClient:
+    """`receive` gets every message of the room, a new "welcome" after each reconnect. Lives on one asyncio loop."""
+
+    def __init__(self, link: RoomLink, name: str, receive: Send) -> None:
+        self._link, self._name, self._receive = link, name, receive
+        self._outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Join. Raises DeviceError when that fails; later failures are mended in the background."""
+        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._keeping = asyncio.ensure_future(self._keep(first))
+        await first
+
+    def send(self, message: Message) -> None:
+        """Pass a message to the room; dropped while the room cannot be reached."""
+        if not self._outgoing.full():
+            self._outgoing.put_nowait(message)
+
+    async def close(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
+
+    async def _keep(self, first: asyncio.Future[None]) -> None:
+        failures = 0
+        async with aiohttp.ClientSession() as http:
+            while True:
+                try:
+                    await self._once(http, first)
+                    failures = 0
+                except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                    if not first.done():
+                        first.set_exception(DeviceError(_why(self._link, error)))
+                        return
+                    failures += 1
+                await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+
+    async def _once(self, http: aiohttp.ClientSession, first: asyncio.Future[None]) -> None:
+        ssl: aiohttp.Fingerprint | bool = True
+        if self._link.fingerprint is not None:
+            ssl = aiohttp.Fingerprint(self._link.fingerprint)  # a pinned certificate needs no authority
+        socket = http.ws_connect(
+            f"{self._link.page.rstrip('/')}/room",
+            protocols=(PROTOCOL, f"token.{self._link.token}"),
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=LARGEST_MESSAGE,
+            ssl=ssl,
+            timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+        )
+        async with asyncio.timeout(CONNECT_S):
+            web_socket = await socket
+        async with web_socket:
+            await web_socket.send_json({"type": "hello", "name": self._name, "kind": "avatar"})
+            while not self._outgoing.empty():  # meant for the room before the break
+                self._outgoing.get_nowait()
+            sending = asyncio.ensure_future(self._send_all(web_socket))
+            try:
+                async for frame in web_socket:
+                    if frame.type is not aiohttp.WSMsgType.TEXT:
+                        continue
+                    message: Any = json.loads(frame.data)
+                    if isinstance(message, dict):
+                        if message.get("type") == "error":
+                            raise ValueError(str(message.get("reason"))[:300])
+                        self._hand_on(message)
+                        if message.get("type") == "welcome" and not first.done():
+                            first.set_result(None)
+            finally:
+                sending.cancel()
+        if not first.done():
+            raise ValueError("the room hung up")
+
+    def _hand_on(self, message: Message) -> None:
+        try:
+            self._receive(message)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the room's messages make no sense ({error!r})") from error
+
+    async def _send_all(self, web_socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            await web_socket.send_json(await self._outgoing.get())
+
+
+def _why(link: RoomLink, error: Exception) -> str:
+    if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in (401, 403):
+        return f"{link.page} does not know this link's token. Ask for a new link: it changes with every start."
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return f"{link.page} shows another certificate than the link says. Do not trust it; ask for a new link."
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"{link.page} shows a certificate of its own making. Use the whole link, with its &cert=… part."
+    return f"{link.page} lets nobody in: {error or 'no answer within ten seconds'}. Check the link and the network."
