@@ -46,7 +46,7 @@ class Whep:
         except TooManyPeersError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "10"}) from error
         headers = {"Location": f"/whep/{peer.id}", "ETag": f'"{peer.id[:8]}"', "Accept-Patch": FRAGMENT_TYPE}
-        return web.Response(status=201, text=answer, content_type=SDP_TYPE, headers=headers)
+        return web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
 
     async def _trickle(self, request: web.Request) -> web.Response:
         peer = self._session(request)

@@ -21,6 +21,7 @@ COMMANDS = {
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
     "cameras": (USE, "List the webcams of this computer."),
     "record-motion": (USE, "Record how a face moves, as numbers without a picture."),
+    "call": (USE, "Call others as your avatar, from browser to browser (needs the call extra)."),
     "profile": (USE, "Measure the live loop on this computer."),
     "engines": (USE, "See, measure and clean the inference engines of this computer."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
@@ -67,7 +68,7 @@ def _command_app(name: str) -> typer.Typer:
         package = (error.name or "").partition(".")[0]
         if package in OWN_PACKAGES:
             raise
-        wanted = "visavis[train]" if COMMANDS[name][0] == MAKE else "visavis"
+        wanted = "visavis[call]" if name == "call" else "visavis[train]" if COMMANDS[name][0] == MAKE else "visavis"
         raise VisavisError(
             f"`visavis {name}` needs the package {package}, which is not installed. Run: pip install '{wanted}'"
         ) from error

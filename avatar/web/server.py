@@ -84,10 +84,9 @@ class CallServer:
     figures: Callable[[], Message] = dict  # of the live loop
     _runner: web.AppRunner | None = None
     _sockets: set[web.WebSocketResponse] = field(default_factory=set)
-    _drivers: int = 0
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listen; port 0 takes a free one. Returns the port. Raises DeviceError."""
+    async def start(self, host: str, port: int) -> int:
+        """Set up, and `listen` without TLS: for loopback."""
         app = web.Application(middlewares=[self.gate.middleware], client_max_size=LARGEST_BODY)
         app.router.add_get("/room", self._room)
         app.router.add_get("/api/state", self._get_state)
@@ -99,14 +98,25 @@ class CallServer:
         Whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
         for name, (body, content_type) in _page().items():
             app.router.add_get(name, _file(body, content_type))
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=30, shutdown_timeout=SHUTDOWN_S)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=30,
+            lingering_time=0.1,  # how long the rest of a refused body is still swallowed
+            shutdown_timeout=SHUTDOWN_S,
+        )
         await self._runner.setup()
+        return await self.listen(host, port, None)
+
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Serve at one more address; port 0 takes a free one. Returns the port. Raises DeviceError."""
+        assert self._runner is not None, "start comes first"
+        before = len(self._runner.addresses)
         try:
             await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=32).start()
         except OSError as error:
-            await self._runner.cleanup()
-            raise DeviceError(f"{host}:{port} cannot be listened on ({error.strerror}). Try another --port.") from error
-        return int(self._runner.addresses[0][1])
+            raise DeviceError(f"{host}:{port} cannot be listened on ({error.strerror}). Try another port.") from error
+        return int(self._runner.addresses[before][1])
 
     async def stop(self) -> None:
         """Hang up on everybody, and free all."""

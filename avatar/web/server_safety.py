@@ -69,13 +69,20 @@ class Gate:
     rebinding), and its Origin, where it has one, is one of `origins`.
     """
 
-    def __init__(self, tokens: Tokens, origins: set[str]) -> None:
-        """`origins`: "https://192.0.2.5:8443" and the like, by which this server may be called."""
+    def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
-        self.origins = {origin.lower() for origin in origins}
-        self.hosts = {urlsplit(origin).netloc for origin in self.origins}
+        self.origins: set[str] = set()
+        self.hosts: set[str] = set()
         self._requests: OrderedDict[str, Allowance] = OrderedDict()
         self._wrong: OrderedDict[str, Allowance] = OrderedDict()
+
+    def allow(self, origins: set[str]) -> None:
+        """`origins`: "https://192.0.2.5:8443" and the like, by which this server may be called from now on."""
+        for origin in origins:
+            parts = urlsplit(origin.lower())
+            default_port = {"http": ":80", "https": ":443"}[parts.scheme]
+            self.origins.add(f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}")  # browsers leave it out
+            self.hosts |= {parts.netloc, parts.netloc.removesuffix(default_port)}
 
     def role(self, request: web.Request) -> Role | None:
         """By "Authorization: Bearer TOKEN" or, for a browser's WebSocket, the protocol "token.TOKEN".

@@ -1,0 +1,137 @@
+"""A call on this computer, from its parts: the server in a network thread of its own, and the links to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aioice.ice import get_host_addresses
+
+from avatar.call.avatar_track import AvatarVideo
+from avatar.call.browser_camera import BrowserCamera
+from avatar.call.call import Call
+from avatar.call.ice import Ice
+from avatar.call.media_thread import MediaThread
+from avatar.call.microphone import open_microphone
+from avatar.call.peers import Peers
+from avatar.call.room import Message, Room
+from avatar.call.room_client import RoomClient, RoomLink
+from avatar.call.sound import Sound
+from avatar.errors import UsageError
+from avatar.paths import home
+from avatar.web.server import CallServer
+from avatar.web.server_safety import Gate, Tokens
+from avatar.web.server_tls import context, digest_of, own_certificate
+
+EVERYWHERE = ("0.0.0.0", "::")
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """What `visavis call` was told about its server."""
+
+    name: str  # as the others see it
+    port: int = 0  # on loopback, for this computer's own page
+    listen: tuple[str, int] | None = None  # for others, by TLS
+    certificate: tuple[Path, Path | None] | None = None  # PEM files; else one of our own making
+    public_url: str | None = None  # of a reverse proxy that passes requests on to the loopback port
+    join: RoomLink | None = None  # somebody else's room
+    microphone: str | None = None  # of this computer; else the page's
+    ice: Ice = field(default_factory=Ice)
+    codec: str | None = None
+
+
+@dataclass(eq=False)
+class HostedCall:
+    """A call that runs. `page_link` is for this person alone, `invitation` for the others."""
+
+    call: Call
+    page_link: str
+    invitation: str
+    tokens: Tokens
+    figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
+
+
+@contextmanager
+def host_call(hosting: Hosting, camera: BrowserCamera | None) -> Iterator[HostedCall]:
+    """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError."""
+    with ExitStack() as parts:
+        thread = MediaThread()
+        parts.callback(thread.close)
+        hosted, server, client = thread.wait(_start(hosting, camera, thread))
+        parts.callback(lambda: thread.wait(server.stop(), 15))
+        if client is not None:
+            parts.callback(lambda: thread.wait(client.close(), 5))
+            thread.wait(client.open())
+        if hosting.microphone is not None:
+            parts.callback(open_microphone(hosting.microphone, hosted.call.sound).close)
+        yield hosted
+
+
+async def _start(
+    hosting: Hosting, camera: BrowserCamera | None, thread: MediaThread
+) -> tuple[HostedCall, CallServer, RoomClient | None]:
+    video = AvatarVideo(thread.loop)
+    call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))
+    tokens, room = Tokens(), Room()
+    gate = Gate(tokens)
+    hosted = HostedCall(call, "", "", tokens)
+    server = CallServer(
+        call,
+        room,
+        gate,
+        hosting.ice,
+        hosting.name,
+        camera,
+        invitation=lambda: hosted.invitation,
+        figures=lambda: hosted.figures,
+    )
+    try:
+        port = await server.start(LOOPBACK, hosting.port)
+        gate.allow({f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"})
+        hosted.page_link = f"http://{LOOPBACK}:{port}/#owner={tokens.owner}"
+        hosted.invitation = f"http://{LOOPBACK}:{port}/#room={tokens.guest}"
+        if hosting.listen is not None:
+            hosted.invitation = await _listen(hosting, server, gate, tokens)
+        if hosting.public_url is not None:
+            gate.allow({_origin(hosting.public_url)})
+            hosted.invitation = f"{hosting.public_url.rstrip('/')}/#room={tokens.guest}"
+        client = None
+        if hosting.join is None:
+            call.join(room, hosting.name)
+        else:
+            client = RoomClient(hosting.join, hosting.name, call.from_room)
+            call.use_room(client.send)
+            hosted.invitation = str(hosting.join)
+    except BaseException:
+        await server.stop()
+        raise
+    return hosted, server, client
+
+
+async def _listen(hosting: Hosting, server: CallServer, gate: Gate, tokens: Tokens) -> str:
+    """Serve others by TLS. Returns their link."""
+    assert hosting.listen is not None
+    host, wanted_port = hosting.listen
+    own = get_host_addresses(use_ipv4=True, use_ipv6=False)
+    hosts = [*own, LOOPBACK] if host in EVERYWHERE else [host]
+    if hosting.certificate is None:
+        path, digest = own_certificate(home(), hosts)
+        tls = context(path)
+    else:
+        path, key = hosting.certificate
+        tls, digest = context(path, key), digest_of(path)
+    port = await server.listen(host, wanted_port, tls)
+    gate.allow({f"https://{name}:{port}" for name in [*hosts, "localhost"]})
+    return f"https://{hosts[0]}:{port}/#room={tokens.guest}&cert={digest.hex()}"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise UsageError(f"--public-url {url} is not like https://calls.example.org: no path, one name.")
+    return f"{parts.scheme}://{parts.netloc}"

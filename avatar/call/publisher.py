@@ -1,0 +1,28 @@
+"""The live loop's way into a call."""
+
+from __future__ import annotations
+
+from avatar.call.avatar_track import AvatarVideo
+from avatar.call.encoders import BitRates, use_realtime_encoders
+from avatar.frame import Frame
+from avatar.publish.publisher import Publisher
+
+
+class CallPublisher(Publisher):
+    """Hands every frame to the viewers of `video`, who come and go. The call goes on after the loop has ended."""
+
+    def __init__(self, video: AvatarVideo, rates: BitRates) -> None:
+        self._video, self._rates = video, rates
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self._video.dropped
+
+    def open(self, width: int, height: int, fps: float) -> None:
+        use_realtime_encoders(self._rates, fps)
+
+    def send(self, frame: Frame) -> None:
+        self._video.put(frame)
+
+    def close(self) -> None:
+        """Nothing to do."""

@@ -1,0 +1,207 @@
+"""`visavis call`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+
+if TYPE_CHECKING:
+    from avatar.call.browser_camera import BrowserCamera
+
+TURN_PASSWORD = "VISAVIS_TURN_PASSWORD"
+
+
+def call(
+    name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
+    camera: Annotated[
+        str,
+        typer.Option("--camera", "-c", help="A webcam's number or path, a video that plays as one, or browser."),
+    ] = "0",
+    microphone: Annotated[
+        str, typer.Option(help="page (the browser's), none, default, a device's name, or a sound file.")
+    ] = "page",
+    join: Annotated[str | None, typer.Option(help="The link to somebody else's room.")] = None,
+    shown_as: Annotated[str | None, typer.Option("--as", help="Your name in the room; else the avatar's.")] = None,
+    port: Annotated[int, typer.Option(help="Of your own page, on loopback; 0: a free one.", min=0, max=65535)] = 0,
+    listen: Annotated[
+        str | None, typer.Option(help="HOST:PORT for the others, by TLS: 0.0.0.0:8443. Else only this computer.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file for --listen; else one is made.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of its key, where that is another.")] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="https://NAME of a reverse proxy that leads to --port.")
+    ] = None,
+    stun: Annotated[list[str] | None, typer.Option(help="stun:HOST:PORT. May be given repeatedly.")] = None,
+    turn: Annotated[list[str] | None, typer.Option(help="turn:HOST:PORT, a relay. May be given repeatedly.")] = None,
+    turn_user: Annotated[
+        str | None, typer.Option(help=f"For the relay; its password comes from {TURN_PASSWORD}.")
+    ] = None,
+    relay_only: Annotated[
+        bool, typer.Option("--relay-only", help="Show the others no address but the relay's.")
+    ] = False,
+    codec: Annotated[str, typer.Option(help="auto (by negotiation), h264 or vp8.")] = "auto",
+    floor_kbps: Annotated[int, typer.Option(help="Lowest bit rate of the video.")] = 300,
+    ceiling_kbps: Annotated[int, typer.Option(help="Highest bit rate of the video.")] = 4000,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "512x512",
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the links at the start, and the figures at the end, as JSON.")
+    ] = False,
+) -> None:
+    """Call others as your avatar, from browser to browser, without a server between. Ctrl-C hangs up.
+
+    Example: visavis call ada --listen 0.0.0.0:8443
+
+    Example: visavis call bob --join 'https://192.0.2.5:8443/#room=…'
+    """
+    import os
+
+    from rich.console import Console
+
+    from avatar.call.browser_camera import BrowserCamera
+    from avatar.call.encoders import BitRates
+    from avatar.call.hosting import Hosting, host_call
+    from avatar.call.ice import Ice
+    from avatar.call.publisher import CallPublisher
+    from avatar.call.room_client import RoomLink
+    from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.cli.tables import drops_line, latency_table
+    from avatar.errors import UsageError
+    from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.live.canvas import parse_size
+    from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+    from avatar.live.session import open_session
+    from avatar.sources.camera import open_camera
+    from avatar.tracking.model_asset import tracker_model
+
+    if codec not in ("auto", "h264", "vp8"):
+        raise UsageError(f"--codec {codec} is not known. Use auto, h264 or vp8.")
+    if key is not None and certificate is None:
+        raise UsageError("--key belongs to a --certificate.")
+    rates = BitRates.between(floor_kbps, ceiling_kbps)
+    hosting = Hosting(
+        shown_as or Path(name).stem,
+        port,
+        _host_and_port(listen) if listen else None,
+        (certificate, key) if certificate else None,
+        public_url,
+        RoomLink.parse(join) if join else None,
+        None if microphone in ("page", "none") else microphone,
+        Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
+        None if codec == "auto" else codec,
+    )
+    picture_size = parse_size(size)
+    avatar = load_avatar(find_avatar(name))
+    console = Console(stderr=True, highlight=False)
+    model = tracker_model()
+    browser = BrowserCamera() if camera == "browser" else None
+    source = browser or open_camera(camera, loop)
+    with host_call(hosting, browser) as hosted:
+        if as_json:
+            links = {"page": hosted.page_link, "invitation": hosted.invitation, "whep_token": hosted.tokens.player}
+            print(json.dumps(links), flush=True)
+        console.print(f"Your page:   {hosted.page_link}\nFor others:  {hosted.invitation}", soft_wrap=True)
+        if not (listen or public_url or join):
+            console.print("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
+        if open_page:
+            _open(hosted.page_link)
+        if browser is None:
+            sigterm_as_ctrl_c()
+        else:
+            _stop_by_closing(browser, seconds)
+        publisher = CallPublisher(hosted.call.video, rates)
+        with open_session(
+            avatar,
+            model,
+            source,
+            [publisher],
+            size=picture_size,
+            backend=engine,
+            threads=threads,
+            precision=precision,
+            say=say_on(console),
+        ) as session:
+            console.print(session.engine_line, soft_wrap=True)
+            with console.status("Waiting for the first picture; Ctrl-C hangs up") as status:
+
+                def each_second(now: LiveReport) -> None:
+                    line = now.latency.get(CAPTURE_TO_PUBLISHED)
+                    hosted.figures = {
+                        "fps": round(now.fps, 1),
+                        "latency_ms": round(line.p50_ms, 1) if line else None,
+                        "drops": now.drops,
+                        "faceless": now.faceless,
+                    }
+                    viewers = sum(peer["state"] == "connected" for peer in hosted.call.peers.figures())
+                    status.update(
+                        f"{now.fps:.1f} fps, {hosted.call.video.latency_ns / 1e6:.0f} ms, connections: {viewers}, "
+                        f"{drops_line(now.drops)}; Ctrl-C hangs up"
+                    )
+
+                report = session.loop.run(seconds, each_second=each_second)
+            backend = asdict(session.engine)
+        sent_ms, lips_ms = hosted.call.video.latency_ns / 1e6, hosted.call.sound.lip_offset_ms
+    if as_json:
+        figures = {"capture_to_encoder_ms": sent_ms, "sound_after_picture_ms": lips_ms, "engine": backend}
+        print(json.dumps({**asdict(report), **figures}, indent=2))
+        return
+    out = Console(highlight=False)
+    out.print(latency_table(report.latency))
+    out.print(
+        f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
+        f"capture → encoder {sent_ms:.0f} ms; sound after picture {lips_ms:.0f} ms",
+        soft_wrap=True,
+    )
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    from avatar.errors import UsageError
+
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--listen {text} is not HOST:PORT, for example 0.0.0.0:8443.")
+    return host.strip("[]"), int(port)
+
+
+def _open(link: str) -> None:
+    """Open the page by a private file that leads to it: a command line with the token in it is for everybody to see."""
+    import html
+    import webbrowser
+
+    from avatar.paths import home
+
+    leader = home() / "call.html"
+    leader.unlink(missing_ok=True)
+    leader.touch(0o600)
+    target = html.escape(link, quote=True)
+    leader.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">', encoding="utf-8")
+    webbrowser.open(leader.as_uri())
+
+
+def _stop_by_closing(camera: BrowserCamera, seconds: float | None) -> None:
+    """A browser's camera may be waited for: Ctrl-C, SIGTERM and the end of the time wake whoever waits."""
+    import signal
+    import threading
+    from types import FrameType
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        camera.close()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    if seconds is not None:
+        timer = threading.Timer(seconds, camera.close)
+        timer.daemon = True
+        timer.start()

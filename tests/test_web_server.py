@@ -1,0 +1,491 @@
+"""The server of a call: what it lets in, what it refuses, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
+
+from avatar.call import room as room_module
+from avatar.call.browser_camera import BrowserCamera
+from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.ice import Ice
+from avatar.call.room_client import RoomLink
+from avatar.errors import DeviceError, UsageError
+from avatar.frame import Frame
+from avatar.web import server as server_module
+from avatar.web import server_safety
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture
+def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    with host_call(Hosting("Ada"), BrowserCamera()) as call:
+        yield call
+
+
+def port_of(hosted: HostedCall) -> int:
+    return link_port(hosted.page_link)
+
+
+def link_port(link: str) -> int:
+    return int(link.split("#")[0].rsplit(":", 1)[1].strip("/"))
+
+
+def ask(
+    hosted: HostedCall,
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    token: str | None = None,
+    **headers: str,
+) -> Reply:
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(hosted), timeout=20)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if token is not None:
+        sent["Authorization"] = f"Bearer {token}"
+    connection.request(method, path, body, sent)
+    response = connection.getresponse()
+    reply = response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+    connection.close()
+    return reply
+
+
+async def offer(kinds: tuple[str, ...] = ("video",)) -> tuple[RTCPeerConnection, str]:
+    connection = RTCPeerConnection(Ice().configuration())
+    for kind in kinds:
+        connection.addTransceiver(kind, "recvonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    return connection, connection.localDescription.sdp
+
+
+def an_offer() -> str:
+    async def make() -> str:
+        connection, sdp = await offer()
+        await connection.close()
+        return sdp
+
+    return asyncio.run(make())
+
+
+def test_the_page_is_served_with_a_strict_policy_and_without_a_token(hosted: HostedCall) -> None:
+    status, headers, body = ask(hosted, "GET", "/")
+    assert status == 200 and b"<html" in body
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store" and headers["referrer-policy"] == "no-referrer"
+    assert hosted.tokens.owner.encode() not in body
+
+
+def test_it_listens_on_loopback_only(hosted: HostedCall) -> None:
+    outside = [address for address in own_addresses() if not address.startswith("127.")]
+    for address in outside:
+        with pytest.raises(OSError):
+            socket.create_connection((address, port_of(hosted)), timeout=2).close()
+
+
+def own_addresses() -> list[str]:
+    from aioice.ice import get_host_addresses
+
+    return get_host_addresses(use_ipv4=True, use_ipv6=False)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/state", "/room", "/whep", "/api/view", "/api/drive", "/api/view/x", "/api/peers/x", "/whep/x"]
+)
+def test_nothing_but_the_page_answers_without_the_token(hosted: HostedCall, path: str) -> None:
+    method = "GET" if path in ("/api/state", "/room") else "DELETE" if path in ("/api/peers/x", "/whep/x") else "POST"
+    for token in (None, "", "wrong", hosted.tokens.owner[:-1], hosted.tokens.owner + "x"):
+        assert ask(hosted, method, path, token=token)[0] == 401
+
+
+def test_a_guest_cannot_do_what_the_owner_can(hosted: HostedCall) -> None:
+    for method, path in (("GET", "/api/state"), ("POST", "/api/view"), ("POST", "/api/drive"), ("POST", "/api/state")):
+        assert ask(hosted, method, path, "{}", token=hosted.tokens.guest)[0] == 403
+        assert ask(hosted, method, path, "{}", token=hosted.tokens.player)[0] == 403
+    assert ask(hosted, "POST", "/whep", "v=0", token=hosted.tokens.guest, Content_Type="application/sdp")[0] == 401
+
+
+def test_a_foreign_name_for_this_address_gets_nothing(hosted: HostedCall) -> None:
+    """DNS rebinding: a page of evil.example resolves to 127.0.0.1, and its requests carry that Host."""
+    for host in ("evil.example", f"evil.example:{port_of(hosted)}", "127.0.0.1", "127.0.0.1:1", "", "127.0.0.1.nip.io"):
+        for path in ("/", "/api/state"):
+            assert ask(hosted, "GET", path, token=hosted.tokens.owner, Host=host)[0] == 421, host
+
+
+def test_a_foreign_page_gets_nothing_even_with_the_token(hosted: HostedCall) -> None:
+    own = f"http://127.0.0.1:{port_of(hosted)}"
+    for origin in (
+        "https://evil.example",
+        "null",
+        own + ".evil.example",
+        own.replace("http", "https"),
+        "http://127.0.0.1",
+    ):
+        status, headers, _ = ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Origin=origin)
+        assert status == 403 and "access-control-allow-origin" not in headers, origin
+    assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Origin=own)[0] == 200
+
+
+def test_a_foreign_page_cannot_open_the_room(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            for headers, protocols in (
+                ({"Origin": "https://evil.example"}, ("visavis", f"token.{hosted.tokens.guest}")),
+                ({}, ("visavis", "token.wrong")),
+                ({}, ("visavis",)),
+            ):
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    await http_session.ws_connect(room_url(hosted), headers=headers, protocols=protocols)
+
+    asyncio.run(call())
+
+
+def room_url(hosted: HostedCall) -> str:
+    return f"http://127.0.0.1:{port_of(hosted)}/room"
+
+
+def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(hosted: HostedCall) -> None:
+    statuses = [ask(hosted, "GET", "/api/state", token=f"guess{index}")[0] for index in range(30)]
+    assert statuses[0] == 401 and statuses[-1] == 429
+    assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner)[0] == 200
+
+
+def test_ten_gigabytes_are_refused_before_they_are_read(hosted: HostedCall) -> None:
+    for announced in (f"Content-Length: {10 * 2**30}", "Transfer-Encoding: chunked"):
+        with socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20) as connection:
+            connection.sendall(
+                f"POST /api/view HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\n{announced}\r\n"
+                f"Authorization: Bearer {hosted.tokens.owner}\r\n\r\n".encode()
+            )
+            sent = 0
+            try:
+                while sent < 2**31:
+                    connection.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+                    sent += 0x10000
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            assert sent < 2**31, "it went on reading"
+    assert ask(hosted, "GET", "/")[0] == 200
+
+
+def test_a_compressed_bomb_is_not_unpacked(hosted: HostedCall) -> None:
+    import zlib
+
+    bomb = zlib.compress(b'{"sdp": "' + b"v" * 50_000_000)
+    status, _, _ = ask(hosted, "POST", "/api/view", bomb, token=hosted.tokens.owner, Content_Encoding="deflate")
+    assert status in (400, 413)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"sdp": 7}', b'{"sdp": "v=0"}', b"[" * 100_000, b'{"sdp": null}']
+)
+def test_a_bad_body_gets_a_reason_and_leaves_no_connection(hosted: HostedCall, body: bytes) -> None:
+    for path in ("/api/drive", "/api/view"):
+        if path == "/api/view" and body == b'{"sdp": null}':
+            continue  # asks for an offer
+        status, _, reply = ask(hosted, "POST", path, body, token=hosted.tokens.owner)
+        assert status == 400 and json.loads(reply)["error"]
+    assert len(hosted.call.peers) == 0
+
+
+def test_paths_never_reach_files(hosted: HostedCall) -> None:
+    for path in (
+        "/../server.py",
+        "/..%2fserver.py",
+        "/%2e%2e/server.py",
+        "/page/index.html",
+        "//etc/passwd",
+        "/.",
+        "/x\x7f",
+    ):
+        connection = socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20)
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert connection.recv(4096).split(b" ")[1] in (b"400", b"404"), path
+        connection.close()
+
+
+def test_a_body_that_never_comes_is_given_up(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_safety, "REQUEST_S", 0.3)
+    with socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20) as connection:
+        connection.sendall(
+            f"POST /api/view HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\nContent-Length: 100\r\n"
+            f"Authorization: Bearer {hosted.tokens.owner}\r\n\r\n{{".encode()
+        )
+        assert connection.recv(4096).split(b" ")[1] == b"408"
+
+
+def test_mute_and_camera_off_are_set_and_told(hosted: HostedCall) -> None:
+    status, _, body = ask(hosted, "POST", "/api/state", '{"muted": true}', token=hosted.tokens.owner)
+    state = json.loads(body)
+    assert status == 200 and state["muted"] is True and state["camera_on"] is True
+    assert hosted.call.sound.muted
+    ask(hosted, "POST", "/api/state", '{"camera_on": false, "muted": false}', token=hosted.tokens.owner)
+    assert not hosted.call.video.camera_on and not hosted.call.sound.muted
+    assert ask(hosted, "POST", "/api/state", '{"muted": "yes"}', token=hosted.tokens.owner)[0] == 400
+
+
+def test_whep_gives_a_player_the_avatar_and_forgets_it(hosted: HostedCall) -> None:
+    token = hosted.tokens.player
+    wrong_type = ask(hosted, "POST", "/whep", "v=0", token=token, Content_Type="text/plain")
+    assert wrong_type[0] == 415
+    assert ask(hosted, "POST", "/whep", "v=0", token=token, Content_Type="application/sdp")[0] == 400
+    status, headers, answer = ask(hosted, "POST", "/whep", an_offer(), token=token, Content_Type="application/sdp")
+    assert status == 201 and answer.startswith(b"v=0") and headers["content-type"] == "application/sdp"
+    session = headers["location"]
+    fragment = "a=candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host\r\n"
+    kind = "application/trickle-ice-sdpfrag"
+    assert ask(hosted, "PATCH", session, fragment, token=token, Content_Type=kind)[0] == 204
+    assert ask(hosted, "PATCH", session, "a=candidate:nonsense", token=token, Content_Type=kind)[0] == 400
+    assert ask(hosted, "DELETE", session)[0] == 401
+    assert ask(hosted, "DELETE", session, token=token)[0] == 200
+    assert ask(hosted, "DELETE", session, token=token)[0] == 404
+    assert len(hosted.call.peers) == 0
+
+
+def run(call: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        await call()
+
+    asyncio.run(whole())
+
+
+async def join(http_session: aiohttp.ClientSession, hosted: HostedCall, name: str, owner: bool = False) -> Any:
+    token = hosted.tokens.owner if owner else hosted.tokens.guest
+    room = await http_session.ws_connect(room_url(hosted), protocols=("visavis", f"token.{token}"))
+    await room.send_json({"type": "hello", "name": name, "kind": "browser"})
+    return room, await room.receive_json(timeout=10)
+
+
+def test_a_guest_sees_the_avatar_by_the_room(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            room, welcome = await join(http_session, hosted, "Bob")
+            (ada,) = welcome["members"]
+            assert (ada["name"], ada["kind"], welcome["owner"]) == ("Ada", "avatar", False)
+            connection, sdp = await offer()
+            frames: list[object] = []
+
+            async def count(track: Any) -> None:
+                while True:
+                    frames.append(await track.recv())
+
+            connection.on("track", lambda track: asyncio.ensure_future(count(track)))
+            await room.send_json({"type": "offer", "to": ada["id"], "link": "1", "sdp": sdp})
+            answer = await room.receive_json(timeout=10)
+            assert (answer["type"], answer["from"], answer["link"]) == ("answer", ada["id"], "1")
+            await connection.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+            end_s = time.monotonic() + 20
+            while len(frames) < 3:
+                assert time.monotonic() < end_s
+                hosted.call.video.put(Frame(np.zeros((64, 64, 3), np.uint8), time.monotonic_ns()))
+                await asyncio.sleep(0.03)
+            await room.close()  # the guest leaves: the link ends from this side
+            while len(hosted.call.peers):
+                assert time.monotonic() < end_s
+                await asyncio.sleep(0.02)
+            await connection.close()
+
+    run(call)
+
+
+def test_a_bad_offer_is_refused_by_a_message(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            room, welcome = await join(http_session, hosted, "Bob")
+            for index in range(12):
+                link = str(index)
+                await room.send_json({"type": "offer", "to": welcome["members"][0]["id"], "link": link, "sdp": "v=1"})
+                refusal = await room.receive_json(timeout=10)
+                assert (refusal["type"], refusal["link"]) == ("refuse", link)
+            assert "Too many" in refusal["reason"]
+            await room.close()
+
+    run(call)
+
+
+def test_the_owners_page_speaks_for_the_avatar(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            page, welcome = await join(http_session, hosted, "ignored", owner=True)
+            assert welcome["owner"] is True and welcome["members"] == []
+            guest, guest_welcome = await join(http_session, hosted, "Bob\n<b>")
+            joined = await page.receive_json(timeout=10)
+            assert joined["member"]["name"] == "Bob<b>"
+            await page.send_json({"type": "state", "muted": True, "camera_on": True})
+            told = await guest.receive_json(timeout=10)
+            assert (told["type"], told["from"], told["muted"]) == ("state", welcome["you"], True)
+            await page.receive_json(timeout=10)  # its own state, for other pages of the owner
+            await page.send_json({"type": "offer", "to": guest_welcome["you"], "link": "x", "sdp": "v=0"})
+            wanted = await guest.receive_json(timeout=10)
+            assert (wanted["type"], wanted["from"], wanted["sdp"]) == ("offer", welcome["you"], "v=0")
+            await guest.close()
+            assert (await page.receive_json(timeout=10))["type"] == "left"
+            await page.close()
+
+    run(call)
+
+
+def test_a_fifth_member_is_told_why_not(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            rooms = [await join(http_session, hosted, f"guest {index}") for index in range(3)]
+            _, refusal = await join(http_session, hosted, "one too many")
+            assert refusal["type"] == "error" and "--to whip:" in refusal["reason"]
+            await asyncio.gather(*(room.close() for room, _ in rooms))
+
+    run(call)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["no json", "[]", '{"type": "dance"}', '{"type": "offer"}', '{"type": "state", "muted": 1}', "[" * 50_000,
+     '{"type": "offer", "to": "x", "link": "' + "y" * 1000 + '", "sdp": ""}'],
+)  # fmt: skip
+def test_a_member_that_sends_nonsense_is_thrown_out_and_the_others_stay(hosted: HostedCall, message: str) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            good, _ = await join(http_session, hosted, "good")
+            bad, _ = await join(http_session, hosted, "bad")
+            await good.receive_json(timeout=10)
+            await bad.send_str(message)
+            assert (await bad.receive_json(timeout=10))["type"] == "error"
+            assert (await bad.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+            assert (await good.receive_json(timeout=10))["type"] == "left"
+            await good.close()
+
+    run(call)
+
+
+def test_no_hello_no_room(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HELLO_S", 0.2)
+
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            room = await http_session.ws_connect(
+                room_url(hosted), protocols=("visavis", f"token.{hosted.tokens.guest}")
+            )
+            assert (await room.receive_json(timeout=10))["type"] == "error"
+            await room.close()
+
+    run(call)
+
+
+def test_a_reader_that_does_not_read_is_cut_off(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MOST_WAITING", 8)
+    monkeypatch.setattr(room_module, "BURST", 10_000)
+
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            slow, slow_welcome = await join(http_session, hosted, "slow")
+            slow._reader._protocol.pause_reading()  # type: ignore[attr-defined]
+            fast, _ = await join(http_session, hosted, "fast")
+            text = "v=0" + "x" * 60_000
+            end_s = time.monotonic() + 30
+            while True:
+                assert time.monotonic() < end_s, "the slow one is still there"
+                await fast.send_json({"type": "offer", "to": slow_welcome["you"], "link": "1", "sdp": text})
+                try:
+                    reply = await fast.receive_json(timeout=0.001)
+                except TimeoutError:
+                    continue
+                if reply["type"] == "left" and reply["id"] == slow_welcome["you"]:
+                    break
+            await fast.close()
+            slow._response.connection.transport.abort()  # type: ignore[union-attr]
+
+    run(call)
+
+
+def test_fifty_guests_come_and_go_and_nothing_stays(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            for index in range(50):
+                room, welcome = await join(http_session, hosted, f"guest {index}")
+                assert len(welcome["members"]) == 1
+                await room.close()
+                if index % 5 == 0:
+                    (room, _) = await join(http_session, hosted, "vanishing")
+                    room._response.connection.transport.abort()  # type: ignore[union-attr]
+                    await asyncio.sleep(0.05)
+
+    run(call)
+    time.sleep(0.2)
+    assert len(hosted.call._members) == 0 and len(hosted.call.peers) == 0
+
+
+def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as ada:
+        link = RoomLink.parse(ada.invitation)
+        assert link.page.startswith("https://127.0.0.1:") and link.fingerprint is not None
+        assert (tmp_path / "call.pem").stat().st_mode & 0o077 == 0
+        plain = ssl.create_default_context()
+        with (
+            pytest.raises(ssl.SSLCertVerificationError),
+            socket.create_connection(("127.0.0.1", link_port(ada.invitation)), timeout=10) as raw,
+        ):
+            plain.wrap_socket(raw, server_hostname="127.0.0.1")
+        with host_call(Hosting("Bob", join=link), None) as bob:
+            end_s = time.monotonic() + 10
+            while not ada.call._members:
+                assert time.monotonic() < end_s
+                time.sleep(0.02)
+            assert [member["name"] for member in ada.call._members.values()] == ["Bob"]
+            assert [member["name"] for member in bob.call._members.values()] == ["Ada"]
+        end_s = time.monotonic() + 10
+        while ada.call._members:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        wrong = RoomLink(link.page, "wrong", link.fingerprint)
+        with (
+            pytest.raises(DeviceError, match="does not know this link's token"),
+            host_call(Hosting("Eve", join=wrong), None),
+        ):
+            pass
+        other = RoomLink(link.page, link.token, bytes(32))
+        with pytest.raises(DeviceError, match="another certificate"), host_call(Hosting("Eve", join=other), None):
+            pass
+
+
+def test_the_certificate_is_kept_and_renewed_for_other_names(tmp_path: Path) -> None:
+    from avatar.web.server_tls import own_certificate
+
+    path, first = own_certificate(tmp_path, ["192.0.2.5"])
+    assert own_certificate(tmp_path, ["192.0.2.5"])[1] == first
+    assert own_certificate(tmp_path, ["192.0.2.6", "host.example"])[1] != first
+    path.write_text("damaged")
+    own_certificate(tmp_path, ["192.0.2.5"])
+
+
+@pytest.mark.parametrize("link", ["", "https://h/", "https://h/#room=", "ftp://h/#room=a", "https://h/#room=a&cert=xy"])
+def test_links_that_are_none(link: str) -> None:
+    with pytest.raises(UsageError, match="room link"):
+        RoomLink.parse(link)
+
+
+def test_a_proxys_name_is_served_only_when_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    with host_call(Hosting("Ada", public_url="https://Calls.example.org"), None) as hosted:
+        assert hosted.invitation.startswith("https://Calls.example.org/#room=")
+        origin = "https://calls.example.org"
+        own = ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Host="calls.example.org", Origin=origin)
+        assert own[0] == 200
+        assert ask(hosted, "GET", "/", Host="other.example.org")[0] == 421
+    with pytest.raises(UsageError, match="--public-url"), host_call(Hosting("Ada", public_url="calls"), None):
+        pass
