@@ -15,8 +15,8 @@ from avatar.live.mailbox import Mailbox
 from avatar.sources.camera import WEBCAM_FPS
 
 WIDEST_PX = 640  # as for a webcam: what the tracker needs
-# aiortc hands a packet out when the fourth one after it has come, so its first sample is five packets of 20 ms old
-JITTER_BUFFER_NS = 100_000_000
+# a packet is handed out when the next one has come (see `peers`), so its first sample is two packets of 20 ms old
+JITTER_BUFFER_NS = 40_000_000
 ARRIVALS = 250  # how many packets tell when the network was at its quickest
 
 

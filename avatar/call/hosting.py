@@ -53,6 +53,7 @@ class HostedCall:
     page_link: str
     invitation: str
     tokens: Tokens
+    camera: BrowserCamera | None = None
     figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
 
 
@@ -79,7 +80,7 @@ async def _start(
     call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))
     tokens, room = Tokens(), Room()
     gate = Gate(tokens)
-    hosted = HostedCall(call, "", "", tokens)
+    hosted = HostedCall(call, "", "", tokens, camera)
     server = CallServer(
         call,
         room,
