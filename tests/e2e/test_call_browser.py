@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from moving_avatar import CELL_PX, CELLS, MovingAvatar
 from PIL import Image
 
 from avatar.call.browser_camera import BrowserCamera
-from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.frame import Frame
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
-
-CELLS, CELL_PX = 16, 16  # a row of black and white squares: the time in ms, modulo 2^16, when it was published
 
 # What the page does, in short. `owner` and `room` are the tokens.
 SCRIPT = """
@@ -120,36 +116,6 @@ window.call = {
 SCRIPT = SCRIPT.replace("CELL_PX", str(CELL_PX)).replace("CELLS", str(CELLS))
 
 
-def picture(index: int) -> Frame:
-    """A moving ramp with the time in its first rows."""
-    rgb = np.empty((512, 512, 3), np.uint8)
-    rgb[:] = ((np.arange(512) // 2 + index * 3) % 200 + 28).astype(np.uint8)[None, :, None]
-    now_ms = int(time.time() * 1000) & 0xFFFF
-    bits = [255 if now_ms >> (CELLS - 1 - i) & 1 else 0 for i in range(CELLS)]
-    rgb[:CELL_PX, : CELLS * CELL_PX] = np.repeat(bits, CELL_PX).astype(np.uint8)[None, :, None]
-    return Frame(rgb, time.monotonic_ns(), index)
-
-
-class Avatar:
-    """Publishes 30 pictures a second into a call, as the live loop does."""
-
-    def __init__(self, hosted: HostedCall) -> None:
-        use_realtime_encoders(BitRates(), 30)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._publish, args=(hosted,))
-        self._thread.start()
-
-    def _publish(self, hosted: HostedCall) -> None:
-        index = 0
-        while not self._over.wait(1 / 30):
-            hosted.call.video.put(picture(index))
-            index += 1
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join()
-
-
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
@@ -174,7 +140,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     with host_call(Hosting("Ada"), BrowserCamera()) as call:
-        avatar = Avatar(call)
+        avatar = MovingAvatar(call.call.video.put)
         yield call
         avatar.stop()
 
@@ -263,7 +229,7 @@ def test_two_people_call_by_copy_and_paste(
     hosted: HostedCall, chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with host_call(Hosting("Bob"), BrowserCamera()) as other:
-        avatar = Avatar(other)
+        avatar = MovingAvatar(other.call.video.put)
         ann, bob = open_page(chromium, hosted.page_link), open_page(chromium, other.page_link)
         invitation = ann.evaluate(
             """async owner => {
