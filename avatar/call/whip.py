@@ -44,6 +44,12 @@ class WhipTarget:
     url: str
     token: str | None = field(default=None, repr=False)
 
+    @property
+    def exposed(self) -> bool:
+        """Whether what is sent can be read on its way."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+
     @classmethod
     def parse(cls, spec: str) -> WhipTarget:
         """`spec`: "https://host/whip/room", the token in $VISAVIS_WHIP_TOKEN or after "#token=". Raises UsageError.
@@ -177,7 +183,7 @@ class WhipPublisher(Publisher):
         self._thread = MediaThread("visavis-whip")
         self._video = AvatarVideo(self._thread.loop)
         use_realtime_encoders(self._rates, fps)
-        if self._target.token and self._target.url.startswith("http://"):
+        if self._target.token and self._target.exposed:
             self._say(f"The token travels unencrypted to {self._target.url}: use https outside of your own network.")
         self._thread.wait(self._start(self._video))
 
