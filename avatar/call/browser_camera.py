@@ -12,7 +12,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from avatar.call.sound import RATE, Sound
 from avatar.frame import Frame
 from avatar.live.mailbox import Mailbox
-from avatar.sources.camera import WEBCAM_FPS
+from avatar.sources.camera_modes import WANTED_FPS
 
 WIDEST_PX = 640  # as for a webcam: what the tracker needs
 # a packet is handed out when the next one has come (see `peers`), so its first sample is two packets of 20 ms old
@@ -23,7 +23,7 @@ ARRIVALS = 250  # how many packets tell when the network was at its quickest
 class BrowserCamera:
     """A `Camera` whose frames come from a browser; the newest wins. Waits where no browser sends."""
 
-    name, fps = "a browser's camera", float(WEBCAM_FPS)
+    name, fps = "a browser's camera", WANTED_FPS
 
     def __init__(self) -> None:
         self._newest: Mailbox[Frame] = Mailbox("browser → camera")

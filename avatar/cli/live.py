@@ -32,7 +32,7 @@ def live(
         typer.Option(
             "--to",
             "-t",
-            help="virtual-camera[:DEVICE], pipewire, preview, or FILE.mp4 (is replaced). May be given repeatedly.",
+            help="virtual-camera[:DEVICE], pipewire, preview, FILE.mp4 (replaced) or whip:URL; as many as you like.",
         ),
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
@@ -60,7 +60,7 @@ def live(
     from rich.console import Console
 
     from avatar.cli.keys import listening
-    from avatar.cli.offline import tracker_model_then_offline
+    from avatar.cli.offline import tracker_model_and_note, tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import drops_line, latency_table
     from avatar.errors import UsageError
@@ -81,7 +81,8 @@ def live(
     say = say_on(console)
     publishers = open_publishers(to, camera, say)
     avatar = load_avatar(find_avatar(name))
-    tracker = tracker_model_then_offline(console)
+    online = any(spec.startswith("whip:") for spec in to)
+    tracker = tracker_model_and_note(console) if online else tracker_model_then_offline(console)
     source = open_driver(camera, loop, say=say)
     sigterm_as_ctrl_c()
 

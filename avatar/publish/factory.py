@@ -36,7 +36,7 @@ def open_publishers(specs: Sequence[str], camera: str, say: Say = on_stderr) -> 
 
 
 def open_publisher(spec: str, say: Say = on_stderr) -> Publisher:
-    """The publisher for "virtual-camera", "virtual-camera:/dev/video10", "pipewire", "preview" or "FILE.mp4".
+    """The publisher for virtual-camera, virtual-camera:/dev/video10, pipewire, preview, FILE.mp4 or whip:URL.
 
     Raises UsageError for anything else, and for a file that cannot be written; DeviceError as `open_publishers`.
 
@@ -50,11 +50,22 @@ def open_publisher(spec: str, say: Say = on_stderr) -> Publisher:
         return PipeWireCamera()
     if spec == "preview":
         return Preview()
+    if kind == "whip":
+        return _whip(device, say)
     if Path(spec).suffix.lower() in CONTAINERS:
         return Recorder(Path(spec))
     raise UsageError(
-        f"--to {spec} is not known. Use virtual-camera, virtual-camera:/dev/video10, pipewire, preview or FILE.mp4."
+        f"--to {spec} is not known. Use virtual-camera, virtual-camera:/dev/video10, pipewire, preview, FILE.mp4 or "
+        "whip:https://…"
     )
+
+
+def _whip(url: str, say: Say) -> Publisher:
+    try:
+        from avatar.call.whip import WhipPublisher, WhipTarget
+    except ImportError as error:
+        raise UsageError(f"--to whip: needs {error.name}, which is missing: pip install 'visavis[call]'") from error
+    return WhipPublisher(WhipTarget.parse(url), say=say)
 
 
 def _any_virtual_camera(say: Say) -> Publisher:

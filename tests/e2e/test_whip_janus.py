@@ -1,6 +1,6 @@
 """WHIP into Janus, a media server of others: visavis → Janus → a viewer.
 
-Janus has no WHIP of its own. The bridge does what Janus' `simple-whip-server` does: it passes the offer on to VideoRoom.
+The bridge does what Janus' `simple-whip-server` does, which Janus lacks: it passes the offer on to VideoRoom.
 """
 
 from __future__ import annotations
