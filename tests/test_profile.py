@@ -12,6 +12,7 @@ import pytest
 from clips import astronaut_avatar, face_clip
 
 from avatar.identity.bundle import save_avatar
+from avatar.live.governor import LEVELS
 from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
 from avatar.live.profile import Budget, budgets
@@ -31,10 +32,10 @@ def command(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_the_json_form(tmp_path: Path) -> None:
     report = json.loads(command(tmp_path, "--seconds", "3", "--json").stdout)
     assert list(report) == [
-        "schema", "avatar", "camera", "size", "engine", "start_up_ms", "stages", "fps", "seconds", "frames", "drops",
-        "cpu", "memory_mb", "budgets",
+        "schema", "avatar", "camera", "size", "engine", "start_up_ms", "stages", "fps", "seconds", "frames", "idled",
+        "drops", "governor", "glass_to_glass", "slopes", "cpu", "memory_mb", "budgets",
     ]  # fmt: skip
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     assert set(report["stages"]) == set(STAGES)
     for line in report["stages"].values():
         assert list(line) == ["count", "p50_ms", "p95_ms", "p99_ms", "max_ms"]
@@ -43,11 +44,23 @@ def test_the_json_form(tmp_path: Path) -> None:
     assert stages["generator"]["p50_ms"] <= stages["render"]["p50_ms"] < whole["p50_ms"]
     assert whole["count"] == report["frames"]["published"] == pytest.approx(report["fps"] * report["seconds"], abs=1)
     assert report["frames"]["without_face"] == 0
+    assert report["governor"]["level"] in {level.name for level in LEVELS}
     assert report["engine"]["backend"] in BACKENDS
     assert 100 < report["memory_mb"] < 2000
     assert report["cpu"]["percent_of_one_core"] > 0
     assert set(report["start_up_ms"]) == {"tracker", "engine", "framing and renderer", "first frame", "total"}
     assert {"what", "limit", "value", "unit", "at_least", "met"} == set(report["budgets"][0])
+
+
+@pytest.mark.e2e
+def test_a_soak_says_whether_anything_creeps_up_and_a_trace_shows_every_frame(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    report = json.loads(command(tmp_path, "--soak", "0.12", "--trace", str(trace), "--json").stdout)
+    assert [line["unit"] for line in report["slopes"]] == ["ms", "MB"]
+    assert all(line["low"] <= line["per_hour"] <= line["high"] for line in report["slopes"])
+    spans = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+    assert {"track", "render", "publish"} <= {event["name"] for event in spans}
+    assert len({event["tid"] for event in spans}) == 3  # tracker, avatar and publisher overlap
 
 
 @pytest.mark.e2e
@@ -64,7 +77,7 @@ def report(fps: float = 30.0, generator_ms: float = 10.0, path_ms: float = 30.0)
         "generator": StageLatency(9, generator_ms, generator_ms, generator_ms, generator_ms),
         CAPTURE_TO_PUBLISHED: StageLatency(9, path_ms, path_ms, path_ms, path_ms),
     }
-    return LiveReport(9, 9, 0, 9, fps, 1.0, {}, latency, 100.0, False)
+    return LiveReport(9, 9, 0, 9, 0, fps, 1.0, {}, latency, 100.0, "full", "full", False)
 
 
 def test_budgets_that_are_missed_are_said() -> None:
