@@ -21,7 +21,7 @@ from engines.backends import (
     short_reason,
 )
 from engines.choice import Choice, choose
-from engines.engine import Engine, EngineDescription, EngineFailure, Unavailable
+from engines.engine import Engine, EngineDescription, EngineFailure, Example, Unavailable
 from engines.measure import find_devices
 from engines.network import REMAKE, network_file, thread_count
 from engines.resilient import ResilientEngine, Rung
@@ -48,6 +48,7 @@ def open_engine(
     folder: Path | None = None,
     say: Say = on_stderr,
     own: OwnWeights | None = None,
+    example: Example | None = None,
 ) -> Engine:
     """Load the ONNX file at `path`.
 
@@ -59,6 +60,7 @@ def open_engine(
         the network, which is measured once. None keeps nothing, measures nothing and takes the first of BACKENDS that
         loads, as is right for a network that runs a few times.
     say: gets one line when something is measured, and when an engine fails while running and another takes its place.
+    example: makes inputs for measuring, as of `choose`.
     own: a person's own weights. What was measured for `path` holds for them; there are no variants of fewer digits.
 
     `explain(engine)` says in one line what runs, and why. Raises EngineFailure.
@@ -79,7 +81,7 @@ def open_engine(
         rungs, unusable = _in_order(precision, opened)
     else:
         try:
-            choice = choose(path, threads, folder, say)
+            choice = choose(path, threads, folder, say, example=example)
         except EngineFailure as error:  # no process could be started
             say(f"{error}: the first that loads is taken")
             rungs, unusable = _in_order(precision, opened)

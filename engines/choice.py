@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from engines.backends import BACKENDS, OWN_FILES, PRECISIONS, Candidate, Say, installed_versions, variant
-from engines.engine import EngineFailure
+from engines.engine import EngineFailure, Example
 from engines.files import Unfit, locked, opened, write_beside
 from engines.measure import Result, measure
 from engines.network import network_file, thread_count
 
 FILE_NAME = "choice.json"
-FORMAT = 1  # grows when what is remembered, or how it is measured, changes
+FORMAT = 2  # grows when what is remembered, or how it is measured, changes
 KEPT = 12  # choices, the newest
 MAX_BYTES = 1 << 20
 MEASURING = "Measuring the engines of this computer for {model}, once: a few seconds"
@@ -47,11 +47,21 @@ class Choice:
         return self.measured[:10]
 
 
-def choose(network: Path, threads: int | None, folder: Path | None, say: Say, *, anew: bool = False) -> Choice:
+def choose(
+    network: Path,
+    threads: int | None,
+    folder: Path | None,
+    say: Say,
+    *,
+    anew: bool = False,
+    example: Example | None = None,
+) -> Choice:
     """The remembered choice for the ONNX file `network`, or a new one.
 
     folder: where it is remembered, in FILE_NAME. Where nothing can be written, that is said and it is measured each
     time; None remembers nothing. anew: measure in any case.
+    example: makes inputs for measuring. An int8 network is right only for inputs such as it was made for, so it is told
+    from a wrong one by these; tensors that are missing there, or have another shape, get smooth made-up values.
     Measuring says so in one line, takes a few seconds and a process for each candidate. A choice in which no candidate
     works is not remembered. Raises EngineFailure when no process can be started.
     """
@@ -65,7 +75,7 @@ def choose(network: Path, threads: int | None, folder: Path | None, say: Say, *,
             return known
         say(MEASURING.format(model=network.name))
         try:
-            results, unusable = measure(network, count, folder if writable else None)
+            results, unusable = measure(network, count, folder if writable else None, example() if example else {})
         except OSError as error:
             raise EngineFailure(f"the engines could not be measured: {error.strerror or error}") from error
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[np.generic]]
+Example = Callable[[], Mapping[str, NDArray[np.generic]]]  # makes inputs such as a network is fed in use
 
 
 @dataclass(frozen=True, slots=True)

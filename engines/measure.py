@@ -9,14 +9,16 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.backends import BACKENDS, FP16_ON_CPU, Candidate, Devices, candidates, short_reason, variant
 from engines.engine import EngineFailure, Tensors
@@ -70,10 +72,13 @@ def find_devices() -> dict[str, Devices | str]:
     return {name: found[name] for name in BACKENDS}
 
 
-def measure(network: Path, threads: int, folder: Path | None) -> tuple[list[Result], dict[str, str]]:
+def measure(
+    network: Path, threads: int, folder: Path | None, example: Mapping[str, NDArray[np.generic]]
+) -> tuple[list[Result], dict[str, str]]:
     """(every candidate, the best first; backends that are not usable, and why).
 
-    folder: for what backends compile; what they keep there, the later start finds.
+    folder: for what backends compile; what they keep there, the later start finds. example: as of `choose`.
+    Raises OSError when no process can be started, or nothing written for it to read.
     """
     devices = find_devices()
     unusable = {name: found for name, found in devices.items() if isinstance(found, str)}
@@ -83,7 +88,9 @@ def measure(network: Path, threads: int, folder: Path | None) -> tuple[list[Resu
     if variant(network, "fp16").is_file() and not any(way.precision == "fp16" for way in ways):
         unusable["fp16"] = FP16_ON_CPU
     with ExitStack() as closing:
-        trials = [closing.enter_context(_Trial(way, network, threads, folder)) for way in ways]
+        inputs = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="visavis-"))) / "inputs.npz"
+        np.savez(inputs, allow_pickle=False, **example)
+        trials = [closing.enter_context(_Trial(way, network, inputs, threads, folder)) for way in ways]
         reference: Tensors | None = None
         for trial in trials:
             trial.start()
@@ -134,7 +141,7 @@ def _psnr_db(outputs: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> 
 class _Trial:
     """One candidate in its process."""
 
-    def __init__(self, candidate: Candidate, network: Path, threads: int, folder: Path | None) -> None:
+    def __init__(self, candidate: Candidate, network: Path, inputs: Path, threads: int, folder: Path | None) -> None:
         self.candidate = candidate
         self.path = candidate.file(network)
         self.reason: str | None = None
@@ -144,6 +151,7 @@ class _Trial:
         given = {
             "candidate": asdict(candidate),
             "path": str(self.path.absolute()),
+            "inputs": str(inputs),
             "threads": threads,
             "folder": str(folder.absolute()) if folder else None,
         }

@@ -2,9 +2,9 @@
 
 `devices BACKEND` prints the backend's Devices as one line of JSON, or {"reason": …}.
 
-`run JSON` loads a network, runs it once, and prints {"load_ms": …, "bytes": n} and n bytes of outputs (numpy's .npz),
-or {"reason": …}. Then, for each line on its standard input, it times a round of inferences and prints how many
-milliseconds each took, as one line of JSON.
+`run JSON` loads a network, runs it once on inputs from a .npz file (and made-up ones for what is not in it), and prints
+{"load_ms": …, "bytes": n} and n bytes of outputs (numpy's .npz), or {"reason": …}. Then, for each line on its standard
+input, it times a round of inferences and prints how many milliseconds each took, as one line of JSON.
 """
 
 from __future__ import annotations
@@ -31,11 +31,19 @@ ROUND_MIN = 2  # inferences
 
 
 def synthetic_inputs(specs: Mapping[str, TensorSpec]) -> Tensors:
-    """Smooth values for any network: small waves in [0, 1], or a plain grid in [-1, 1] where a tensor is a flow.
+    """Smooth values for any network: small waves in [0, 1] for pictures and about zero for vectors, or a plain grid in
+    [-1, 1] where a tensor is a flow.
 
     Good for timing, and for telling wrong numbers from right ones; no face is needed.
     """
     return {name: _smooth(spec) for name, spec in specs.items()}
+
+
+def _fitting(path: Path, specs: Mapping[str, TensorSpec]) -> Tensors:
+    """The arrays of a .npz file that the network takes as they are."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name in specs}
+    return {name: a for name, a in arrays.items() if (a.shape, a.dtype) == (specs[name].shape, specs[name].dtype)}
 
 
 def _smooth(spec: TensorSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -44,6 +52,8 @@ def _smooth(spec: TensorSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.generic
         top = 255 if spec.dtype == np.uint8 else 1
         return (_waves(shape) * top).astype(spec.dtype)
     axis = _flow_axis(shape)
+    if len(shape) < 3:  # no picture but parameters, which lie about zero
+        return ((_waves(shape) - 0.5) * 0.4).astype(spec.dtype)
     if axis is None:
         return _waves(shape).astype(spec.dtype)
     height, width = (size for at, size in enumerate(shape[-3:]) if at - 3 != axis)
@@ -84,7 +94,7 @@ def main() -> None:
     try:
         engine = candidate.open(Path(given["path"]), given["threads"], folder)
         load_ms = (time.perf_counter() - started) * 1e3
-        inputs = synthetic_inputs(engine.specs)
+        inputs = synthetic_inputs(engine.specs) | _fitting(Path(given["inputs"]), engine.specs)
         outputs = engine.infer(inputs)
         for _ in range(WARM_UP):
             engine.infer(inputs)

@@ -98,6 +98,8 @@ def test_the_commands_measure_show_and_clean(tmp_path: Path) -> None:
     assert (openvino["reason"] is None) == HAS_OPENVINO
     (measured,) = report["measured"]
     assert measured["current"] and measured["key"]["threads"] == 1
+    assert {row["candidate"]["precision"] for row in measured["results"]} >= {"fp32", "int8"}
+    assert all(row["ms"] for row in measured["results"]), measured["results"]  # each gives the right numbers
     assert {Path(file["path"]).name for file in report["files"]} == {"choice.json", "choice.lock"}
     cleaned = visavis("clean", cache=tmp_path)
     assert cleaned.stdout == f"Removed 2 files (0.0 MB) from {tmp_path / 'engines'}.\n"

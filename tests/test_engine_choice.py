@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from networks import HAS_OPENVINO, convolution, needs_openvino, sabotage
 
@@ -39,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Measuring made instant, for tests of the memory alone: how many threads each measurement was for."""
     calls: list[int] = []
 
-    def instant(network: Path, threads: int, folder: Path | None) -> tuple[list[Result], dict[str, str]]:
+    def instant(network: Path, threads: int, *_: object) -> tuple[list[Result], dict[str, str]]:
         calls.append(threads)
         return [Result(Candidate("onnxruntime", "cpu", "fp32"), 1.0, "", 2.0)], {"openvino": "not looked at"}
 
@@ -332,3 +333,18 @@ def test_of_two_processes_at_once_one_measures_and_one_waits(network: Path, fold
     waited = next(text for text in said if "Measuring" not in text)
     assert waited.startswith("another process is measuring the engines: waiting for it\n")
     assert said[0].splitlines()[-1] == said[1].splitlines()[-1]
+
+
+def test_the_example_is_what_candidates_are_compared_on(
+    network: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a tensor is missing, or of another shape, made-up values stand in for it."""
+    seen: list[float] = []
+    compare = measure._wrong
+    monkeypatch.setattr(measure, "_wrong", lambda *given: seen.append(float(given[0]["y"].mean())) or compare(*given))
+    for value in (0.0, 9.0):
+        given = {"x": np.full((1, 8, 32, 32), value, np.float32), "unknown": np.zeros(3)}
+        choose(network, 1, None, lambda line: None, example=lambda given=given: given)
+    choose(network, 1, None, lambda line: None, example=lambda: {"x": np.zeros((1, 8, 9, 9), np.float32)})
+    assert seen[0] == pytest.approx(0.5, abs=1e-3)  # sigmoid(0)
+    assert len({round(mean, 2) for mean in seen}) == 3

@@ -107,7 +107,7 @@ def test_the_shipped_generator_builds_without_a_gpu(rtx: Library, folder: Path) 
 
 
 @pytest.mark.parametrize("capability", [75, 80, 86, 89, 120])
-@pytest.mark.parametrize("name", ["generator.onnx", "embedder.onnx"])
+@pytest.mark.parametrize("name", ["generator.onnx", "generator.fp16.onnx", "embedder.onnx"])
 def test_the_shipped_networks_build_for_five_generations_of_gpus(name: str, capability: int, rtx: Library) -> None:
     built = build(rtx, model_file(f"fast/{name}").read_bytes(), name, capability)
     assert built.plan and built.inputs and built.outputs

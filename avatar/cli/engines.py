@@ -91,14 +91,14 @@ def measure(
     """
     from rich.console import Console
 
-    from avatar.identity.generator import GENERATOR, engine_folder
+    from avatar.identity.generator import GENERATOR, engine_folder, example_frame
     from avatar.model_files import model_file
     from engines.choice import choose
 
     folder = engine_folder()
     errors = Console(stderr=True, highlight=False)
     with errors.status("measuring"):
-        choice = choose(model_file(GENERATOR), threads, folder, say_on(errors), anew=True)
+        choice = choose(model_file(GENERATOR), threads, folder, say_on(errors), anew=True, example=example_frame)
     if as_json:
         print(json.dumps(asdict(choice), indent=2))
     else:

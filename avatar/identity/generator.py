@@ -19,6 +19,7 @@ from avatar.paths import cache
 from engines import Engine, OwnWeights, Say, on_stderr, open_engine
 
 GENERATOR = "fast/generator.onnx"
+EXAMPLE_PX = 256  # side of the portrait in `example_frame`
 
 
 def open_generator(
@@ -60,7 +61,28 @@ def open_generator(
         folder=engine_folder(),
         say=say,
         own=OwnWeights(tensors, file) if avatar.fine_tuned else None,
+        example=example_frame,
     )
+
+
+def example_frame() -> dict[str, NDArray[np.float32]]:
+    """What the generator is fed for one frame, beside ψ: the mean face, turned and talking. Nobody's face is in it."""
+    from avatar.retarget.assemble import REGIONS, generator_inputs
+    from avatar.retarget.conditioning import conditioning
+    from avatar.retarget.face_model import face_model
+    from avatar.retarget.geometry import HeadPose
+
+    model = face_model()
+    turn = np.array([[0.98, 0, 0.2], [0, 1, 0], [-0.2, 0, 0.98]], np.float32)
+    upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
+    turned = HeadPose(turn, 0.26, np.array([0.52, 0.46, 0.0], np.float32))
+    scores = np.zeros(len(model.expression_basis), np.float32)
+    scores[25] = 0.6  # jawOpen
+    fed = conditioning(upright.apply(model.mean_shape), turned.apply(model.mean_shape + model.expression(scores)))
+    y, x = np.mgrid[0:EXAMPLE_PX, 0:EXAMPLE_PX] / EXAMPLE_PX
+    waves = [0.5 + 0.3 * np.sin(9 * x + phase) * np.cos(7 * y) for phase in (0.0, 0.4, 0.8)]
+    portrait = (np.stack(waves, axis=-1) * 255).astype(np.uint8)
+    return generator_inputs(fed, dict.fromkeys(REGIONS, portrait))
 
 
 def engine_folder() -> Path:
