@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.retarget.real_frame import RealFrame
-from engines.backends import variant
+from engines.backends import OWN_FILES, variant
 from engines.engine import Tensors
 from engines.measure import find_devices
 from export.check import Checked, check
@@ -78,7 +78,8 @@ def package(
     size_px, batch: as of `trace_generator`.
     frames: real people, for other precisions and for `checked`. psi: person -> (1, P), instead of the embedder's.
     checked: fill `Package.checks`. signed: as of `quantise`. private: as of `staged`.
-    All files appear together, or none. Raises VisavisError as `write_onnx`, `check` and `staged` do.
+    All files appear together, or none; older ones of another network, which engines would take for this one's, go.
+    Raises VisavisError as `write_onnx`, `check` and `staged` do.
     """
     with staged(out, private) as folder:
         result = Package()
@@ -108,8 +109,20 @@ def package(
                     people = {frame.person: frame for frame in scene.frames}.values()
                     rows = [photo_of(frame, {n: tuple(v.shape) for n, v in photos.inputs.items()}) for frame in people]
                     result.checks += check(folder / "embedder.onnx", ("fp32",), devices, photos, rows, None, threads)
+        stale = _stale(out / path.name, path)
+    for precision, old in stale.items():
+        old.unlink(missing_ok=True)
+        result.left_out.append(LeftOut(precision, f"the older {old.name} was of another network, and is deleted"))
     result.files = [replace(file, path=out / file.path.name) for file in result.files]
     return result
+
+
+def _stale(old: Path, new: Path) -> dict[str, Path]:
+    """Variants beside `old` that are not written anew although the network has become another."""
+    if not old.is_file() or old.read_bytes() == new.read_bytes():
+        return {}
+    beside = {precision: variant(old, precision) for precision in OWN_FILES}
+    return {name: path for name, path in beside.items() if path.is_file() and not (new.parent / path.name).exists()}
 
 
 def split(frames: Sequence[RealFrame]) -> tuple[list[RealFrame], list[RealFrame]]:

@@ -170,6 +170,12 @@ def test_a_damaged_checkpoint_or_avatar_is_named(damage: Callable[[Path], bytes]
     assert not (tmp_path / "out").exists()
 
 
+def test_an_engine_of_a_precision_that_is_not_there_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "my.safetensors").write_bytes(model_file("fast/fast.safetensors").read_bytes())
+    with pytest.raises(UsageError, match=r"generator\.fp16\.onnx does not exist. Write it first: .* --precision fp16"):
+        export(str(tmp_path / "my.safetensors"), engine="tensorrt", capability="89", precision="fp16")
+
+
 def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(VisavisError, match=r"file cannot be written: .* --out"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -307,6 +308,20 @@ def test_one_is_judged_by_people_on_whom_it_was_not_calibrated() -> None:
     calibrating, judging = split(frames)
     assert len(calibrating) == len(judging) == 4 and not {id(f) for f in calibrating} & {id(f) for f in judging}
     assert split(frames[:1]) == (frames[:1], frames[:1])
+
+
+def test_files_of_an_older_network_do_not_stay(written: tuple[Path, Package], tmp_path: Path) -> None:
+    """Engines would take them for its own."""
+    out = tmp_path / "out"
+    shutil.copytree(written[0], out)
+    networks = small_networks()
+    same = package(networks, out, embedder=False)
+    assert not same.left_out and (out / "generator.fp16.onnx").exists()
+    with torch.no_grad():
+        next(networks.generator.parameters()).mul_(2)
+    other = package(networks, out, embedder=False)
+    assert [one.precision for one in other.left_out] == ["fp16", "int8"]
+    assert sorted(path.name for path in out.glob("*.onnx")) == ["embedder.onnx", "generator.onnx"]
 
 
 def test_a_file_that_differs_from_torch_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -414,6 +414,13 @@ def test_the_command_builds_then_finds_them_again(folder: Path) -> None:
     assert {Path(r["path"]) for r in report} == set(kept(folder))
 
 
+def test_the_command_builds_the_generators_own_file_of_a_precision(folder: Path) -> None:
+    done = export("--engine", "tensorrt", "--capability", "89", "--precision", "fp16", "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"generator\.fp16\.onnx │ 89 +│ fp16 .*│ built ", done.stdout)) == 1
+    assert re.search(r"generator\.fp16\.onnx │ in +│ psi +│ 1×\d+ +│ float32", done.stdout)
+
+
 @pytest.mark.parametrize(
     ("options", "words", "code"),
     [
