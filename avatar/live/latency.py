@@ -40,15 +40,14 @@ class LatencyRecorder:
     def reset(self) -> None:
         """Forget everything, for instance after a warm-up."""
         with self._lock:
-            self._samples = {stage: np.zeros(256, np.float32) for stage in self.stages}
+            # written to at once: memory that is touched later would look like a leak
+            self._samples = {stage: np.full(KEPT, np.nan, np.float32) for stage in self.stages}
             self._counts = dict.fromkeys(self.stages, 0)
             self._maxima = dict.fromkeys(self.stages, 0.0)
 
     def record(self, stage: str, duration_ms: float) -> None:
         with self._lock:
             count, samples = self._counts[stage], self._samples[stage]
-            if count == len(samples) < KEPT:
-                samples = self._samples[stage] = np.concatenate([samples, np.zeros_like(samples)])
             samples[count % KEPT] = duration_ms
             self._counts[stage] = count + 1
             self._maxima[stage] = max(self._maxima[stage], duration_ms)
@@ -57,7 +56,7 @@ class LatencyRecorder:
         """The last `count` durations of a stage in milliseconds, or as many as there are, in no order."""
         with self._lock:
             total, samples = self._counts[stage], self._samples[stage]
-            at = np.arange(max(0, total - count, total - len(samples)), total) % KEPT
+            at = np.arange(max(0, total - count, total - KEPT), total) % KEPT
             return np.asarray(samples[at])
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from avatar.live.session import Session
 from avatar.live.soak import Slope, slope
 from avatar.publish.publisher import Publisher
 
+SPARE_S = 60  # a loop that is stalled ends late
 SETTLE_S = 1.0  # the first inferences, and the tracker's search for the face, are start-up and not the loop
 SCHEMA = 2  # of the JSON form; grows when a reader would have to change
 
@@ -119,15 +121,21 @@ def profile_session(
     soak: also say whether latency and memory grow, from one figure a second. glass: reads what is published meanwhile.
     """
     process = psutil.Process()
-    samples: list[tuple[float, float, float]] = []  # (time s, CPU s, resident MB)
-    latencies: list[tuple[float, float]] = []  # (time s, median of that second in ms)
+    # one row a second: time s, CPU s, resident MB, median latency ms; written to now, so that it is no growth later
+    rows = np.full((math.ceil(seconds) + SPARE_S, 4), np.nan)
+    count = 0
 
     def each_second(report: LiveReport) -> None:
+        nonlocal count
         if glass is not None:
             glass.start()
-        samples.append((time.monotonic(), *tree_usage(process)))
-        if soak and (newest := session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(report.fps)))).size:
-            latencies.append((time.monotonic(), float(np.median(newest))))
+        newest = session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(report.fps)))
+        rows[min(count, len(rows) - 1)] = (
+            time.monotonic(),
+            *tree_usage(process),
+            np.median(newest) if newest.size else np.nan,
+        )
+        count += 1
         progress(report.seconds)
 
     run_ns = time.monotonic_ns()
@@ -135,23 +143,24 @@ def profile_session(
         loop = session.loop.run(seconds, SETTLE_S, each_second)
     finally:
         seen = glass.stop() if glass is not None else None
-    samples.append((time.monotonic(), *tree_usage(process)))
-    settled = samples[1:] if len(samples) > 2 else samples  # the first second is settling
+    if count == 0:
+        rows[0], count = (time.monotonic(), *tree_usage(process), np.nan), 1
+    settled = rows[1:count] if count > 2 else rows[:count]  # the first second is settling
     cpu_percent = 0.0
     if len(settled) > 1:
-        cpu_percent = 100 * (settled[-1][1] - settled[0][1]) / (settled[-1][0] - settled[0][0])
+        cpu_percent = float(100 * (settled[-1, 1] - settled[0, 1]) / (settled[-1, 0] - settled[0, 0]))
     first_frame_ms = loop.first_frame_ms
     start_up_ms = {
         **session.start_up_ms,
         "first frame": first_frame_ms,
         "total": (run_ns - started_ns) / 1e6 + first_frame_ms,
     }
-    memory_mb = max(sample[2] for sample in samples)
+    memory_mb = float(np.nanmax(rows[:count, 2]))
     slopes: tuple[Slope, ...] = ()
-    if soak and len(settled) > 2 and len(latencies) > 2:
-        latency = slope("capture → published, median of a second", "ms", *zip(*latencies, strict=True))
-        memory = slope("memory of the process tree", "MB", [s[0] for s in settled], [s[2] for s in settled])
-        slopes = (latency, memory)
+    timed = settled[np.isfinite(settled).all(1)]
+    if soak and len(timed) > 2:
+        latency = slope("capture → published, median of a second", "ms", timed[:, 0], timed[:, 3])
+        slopes = (latency, slope("memory of the process tree", "MB", timed[:, 0], timed[:, 2]))
     return ProfileReport(
         avatar=avatar,
         camera=camera,

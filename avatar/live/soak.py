@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
 CONFIDENCE = 0.95
+Floats = NDArray[np.float64]
+
 BLOCKS = 30  # samples are averaged into so many, so that what lasts a while does not count as many
 
 
@@ -28,7 +30,7 @@ class Slope:
         return self.low <= 0 <= self.high
 
 
-def slope(what: str, unit: str, seconds: Sequence[float], values: Sequence[float]) -> Slope:
+def slope(what: str, unit: str, seconds: Floats, values: Floats) -> Slope:
     """The slope of `values` at the times `seconds`, two of them at least."""
     at = np.asarray(seconds, np.float64) / 3600
     found = np.asarray(values, np.float64)
