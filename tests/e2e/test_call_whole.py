@@ -1,0 +1,99 @@
+"""The whole of `visavis call`: Chromium's webcam drives, the avatar comes back to Chromium, all through the command."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from clips import astronaut_avatar, moving_face
+from PIL import Image
+from test_call_browser import chromium_arguments, open_page, wait_for
+
+from avatar.identity.bundle import save_avatar
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
+]
+
+
+def write_y4m(path: Path, frames: int = 90) -> None:
+    """A video that Chromium plays as its webcam, over and over."""
+    with av.open(str(path), "w", format="yuv4mpegpipe") as container:
+        stream = container.add_stream("rawvideo", rate=30, width=640, height=480, pix_fmt="yuv420p")
+        for index in range(frames):
+            picture = moving_face(index, 640, 480)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`visavis call` that waits for a browser's camera, and its links."""
+    avatar = tmp_path / "ada.avatar"
+    save_avatar(astronaut_avatar(), avatar)
+    line = [sys.executable, "-m", "avatar.cli.main", "call", str(avatar), "--camera", "browser", "--no-open", "--json"]
+    environment = {**os.environ, "VISAVIS_HOME": str(tmp_path / "home")}
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None and process.stderr is not None
+    links = process.stdout.readline()
+    assert links, process.stderr.read()
+    yield process, json.loads(links)
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def test_a_webcam_in_chromium_drives_the_avatar_that_chromium_shows(command: Any, tmp_path: Path) -> None:
+    process, links = command
+    owner = links["page"].partition("#owner=")[2]
+    webcam = tmp_path / "webcam.y4m"
+    write_y4m(webcam)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=[*chromium_arguments(), f"--use-file-for-fake-video-capture={webcam}"],
+        )
+        page = open_page(browser, links["page"])
+        page.evaluate("owner => call.drive(owner, {width: 640, height: 480})", owner)
+        page.evaluate("owner => call.view(owner)", owner)
+        wait_for(page, "call.frames > 60", timeout_s=60)
+        state = page.evaluate(
+            "async owner => (await fetch('/api/state', {headers: {Authorization: 'Bearer ' + owner}})).json()", owner
+        )
+        shots = []
+        for _ in range(3):
+            shots.append(page.locator("video").screenshot())
+            page.wait_for_timeout(300)
+        browser.close()
+    if folder := os.environ.get("VISAVIS_TEST_PICTURES"):
+        for index, shot in enumerate(shots):
+            (Path(folder) / f"call_{index}.png").write_bytes(shot)
+    pictures = [np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int) for shot in shots]
+    assert pictures[0].std() > 30  # a face, and no black box
+    assert np.abs(pictures[0] - pictures[1]).mean() + np.abs(pictures[1] - pictures[2]).mean() > 0.5  # it moves
+    figures = {name: state[name] for name in ("latency_ms", "lip_offset_ms", "microphone", "figures")}
+    print(json.dumps(figures))
+    assert state["microphone"] is True
+    assert state["drives"] == "browser" and state["figures"]["fps"] > 3
+    process.send_signal(signal.SIGINT)
+    end_s = time.monotonic() + 20
+    while process.poll() is None:
+        assert time.monotonic() < end_s, "Ctrl-C did not end it"
+        time.sleep(0.1)
+    assert process.returncode == 0, process.stderr.read()
+    report = json.loads(process.stdout.read())
+    assert report["published"] > 60 and report["interrupted"] is True
+    print("capture → encoder", report["capture_to_encoder_ms"], "sound after picture", report["sound_after_picture_ms"])
