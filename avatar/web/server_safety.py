@@ -75,6 +75,7 @@ class Gate:
         self.hosts: set[str] = set()
         self._requests: OrderedDict[str, Allowance] = OrderedDict()
         self._wrong: OrderedDict[str, Allowance] = OrderedDict()
+        self._more: dict[str, tuple[int, float]] = {}
 
     def allow(self, origins: set[str]) -> None:
         """`origins`: "https://192.0.2.5:8443" and the like, by which this server may be called from now on."""
@@ -83,6 +84,10 @@ class Gate:
             default_port = {"http": ":80", "https": ":443"}[parts.scheme]
             self.origins.add(f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}")  # browsers leave it out
             self.hosts |= {parts.netloc, parts.netloc.removesuffix(default_port)}
+
+    def allow_more(self, allowances: dict[str, tuple[int, float]]) -> None:
+        """Other limits than LARGEST_BODY and REQUEST_S, by exact path: of photos, for example."""
+        self._more |= allowances
 
     def role(self, request: web.Request) -> Role | None:
         """By "Authorization: Bearer TOKEN" or, for a browser's WebSocket, the protocol "token.TOKEN".
@@ -115,11 +120,12 @@ class Gate:
             self._check_address(request)
             if not _allowance(self._requests, request, PER_SECOND, BURST).take():
                 raise web.HTTPTooManyRequests(text="Too many requests.\n", headers={"Retry-After": "1"})
-            if (request.content_length or 0) > LARGEST_BODY:
-                raise web.HTTPRequestEntityTooLarge(LARGEST_BODY, request.content_length or 0)
+            largest, seconds = self._more.get(request.path, (LARGEST_BODY, REQUEST_S))
+            if (request.content_length or 0) > largest:
+                raise web.HTTPRequestEntityTooLarge(largest, request.content_length or 0)
             if request.headers.get("Upgrade"):
                 return await handler(request)  # a WebSocket has limits of its own
-            async with asyncio.timeout(REQUEST_S):
+            async with asyncio.timeout(seconds):
                 response = await handler(request)
         except TimeoutError:
             response = web.Response(status=408, text="Too slow.\n", headers={"Connection": "close"})

@@ -1,0 +1,386 @@
+// The call: who is in the room, their pictures and sound, and what this person sends. Messages: avatar/web/server.py.
+
+import { byId, make, setText, tell, whyNoMedia } from "./dom.js";
+import { link, openSocket, request } from "./server.js";
+
+const GATHER_MS = 2000; // for the addresses of this computer
+const MEND_MS = 2500; // after a link was lost
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const POLL_MS = 3000;
+
+const members = new Map(); // by id: {member, element, video, link, pc}
+let socket = null;
+let ice = {};
+let you = "";
+let mine = null; // a guest's own camera and microphone
+let answering = new Map(); // of a guest, by "from link": the connection that sends
+let state = { muted: false, camera_on: true };
+let tries = 0;
+let ended = false;
+
+// The room
+
+function enter(hello, refused) {
+  callState("Connecting");
+  socket = openSocket("/room");
+  socket.onopen = () => say({ type: "hello", ...hello });
+  socket.onmessage = ({ data }) => receive(JSON.parse(data));
+  socket.onclose = async (event) => {
+    closeAll();
+    if (ended) return;
+    callState("Lost the call: trying again", "bad");
+    if (event.code === 1008 && event.reason) tell(byId("call-problem"), event.reason);
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]));
+    tries += 1;
+    if (tries > RETRY_MS.length && link.role === "guest") {
+      callState("Over", "bad");
+      return refused?.("The call is over, or cannot be reached. Ask for a new link, or reload this page to try again.");
+    }
+    enter(hello, refused);
+  };
+}
+
+const say = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
+
+function receive(message) {
+  switch (message.type) {
+    case "welcome":
+      tries = 0;
+      closeAll();
+      ({ you, ice } = message);
+      callState("In the call", "on");
+      tell(byId("call-problem"), "");
+      for (const member of message.members) if (member.id !== you) add(member);
+      if (link.role === "guest") say({ type: "state", ...state });
+      break;
+    case "joined":
+      if (message.member.id !== you) add(message.member);
+      break;
+    case "left":
+      remove(message.id);
+      break;
+    case "state":
+      if (message.from === you || message.from === "") takeState(message);
+      else if (members.has(message.from)) {
+        Object.assign(members.get(message.from).member, { muted: message.muted, camera_on: message.camera_on });
+        caption(members.get(message.from));
+      }
+      break;
+    case "offer":
+      answer(message);
+      break;
+    case "answer":
+      if (members.get(message.from)?.link === message.link) {
+        members.get(message.from).pc.setRemoteDescription({ type: "answer", sdp: message.sdp }).catch(() => mend(message.from));
+      }
+      break;
+    case "refuse":
+      if (members.get(message.from)?.link === message.link) {
+        members.get(message.from).trouble = message.reason;
+        caption(members.get(message.from));
+        mend(message.from);
+      }
+      break;
+    case "bye":
+      forgetAnswer(`${message.from} ${message.link}`);
+      break;
+    case "candidate":
+      addCandidate(message);
+      break;
+    case "error":
+      tell(byId("call-problem"), message.reason);
+      break;
+  }
+  byId("alone").hidden = members.size > 0;
+}
+
+function callState(text, mark = "") {
+  setText(byId("call-state"), text);
+  byId("call-state").className = `pill ${mark}`;
+}
+
+// Those whom this person sees
+
+function add(member) {
+  remove(member.id);
+  const video = make("video", { autoplay: true, playsInline: true, "aria-label": `Picture of ${member.name}` });
+  const element = make("li", { className: member.kind === "avatar" ? "member avatar" : "member" }, video, make("p"));
+  const one = { member, element, video, link: "", pc: null, trouble: "" };
+  members.set(member.id, one);
+  byId("members").append(element);
+  caption(one);
+  connect(one);
+}
+
+function remove(id) {
+  const one = members.get(id);
+  if (!one) return;
+  members.delete(id);
+  one.pc?.close();
+  one.element.remove();
+}
+
+function closeAll() {
+  for (const id of [...members.keys()]) remove(id);
+  for (const key of [...answering.keys()]) forgetAnswer(key);
+}
+
+function caption(one) {
+  const { member, trouble } = one;
+  const words = [member.kind === "avatar" ? `${member.name} (avatar)` : member.name];
+  if (member.muted) words.push("muted");
+  if (member.camera_on === false) words.push("picture hidden");
+  if (trouble) words.push(trouble);
+  setText(one.element.lastElementChild, words.join(" · "));
+}
+
+async function connect(one) {
+  one.pc?.close();
+  const pc = (one.pc = new RTCPeerConnection(ice));
+  one.link = crypto.randomUUID?.() ?? String(Math.random());
+  const media = new MediaStream();
+  one.video.srcObject = media;
+  pc.ontrack = ({ track }) => {
+    media.addTrack(track);
+    one.video.play().catch((error) => (byId("hear").hidden = error.name !== "NotAllowedError"));
+  };
+  pc.onconnectionstatechange = () => {
+    if (one.pc !== pc) return;
+    one.trouble = { new: "connecting", connecting: "connecting", disconnected: "connection weak", failed: "reconnecting" }[pc.connectionState] ?? "";
+    caption(one);
+    if (pc.connectionState === "failed" || pc.connectionState === "disconnected") mend(one.member.id);
+  };
+  pc.addTransceiver("video", { direction: "recvonly" });
+  pc.addTransceiver("audio", { direction: "recvonly" });
+  one.trouble = "connecting";
+  caption(one);
+  await pc.setLocalDescription(await pc.createOffer());
+  await gathered(pc);
+  if (one.pc === pc && members.get(one.member.id) === one) say({ type: "offer", to: one.member.id, link: one.link, sdp: pc.localDescription.sdp });
+}
+
+/** Connect anew, unless it mended itself meanwhile. */
+function mend(id) {
+  const one = members.get(id);
+  if (!one || one.mending) return;
+  one.mending = setTimeout(() => {
+    one.mending = 0;
+    if (members.get(id) === one && one.pc.connectionState !== "connected") {
+      say({ type: "bye", to: id, link: one.link });
+      connect(one);
+    }
+  }, MEND_MS);
+}
+
+function gathered(pc) {
+  return new Promise((resolve) => {
+    if (pc.iceGatheringState === "complete") return resolve();
+    const timer = setTimeout(resolve, GATHER_MS);
+    pc.addEventListener("icegatheringstatechange", () => {
+      if (pc.iceGatheringState !== "complete") return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+window.addEventListener("online", () => {
+  for (const one of members.values()) connect(one);
+});
+
+// Those who see a guest
+
+async function answer({ from, link: name, sdp }) {
+  if (!mine) return;
+  for (const key of [...answering.keys()]) if (key.startsWith(`${from} `)) forgetAnswer(key); // a second offer is a reconnect
+  const pc = new RTCPeerConnection(ice);
+  answering.set(`${from} ${name}`, pc);
+  try {
+    for (const track of mine.getTracks()) pc.addTrack(track, mine);
+    await pc.setRemoteDescription({ type: "offer", sdp });
+    await pc.setLocalDescription(await pc.createAnswer());
+    await gathered(pc);
+    say({ type: "answer", to: from, link: name, sdp: pc.localDescription.sdp });
+  } catch (error) {
+    forgetAnswer(`${from} ${name}`);
+    say({ type: "refuse", to: from, link: name, reason: String(error.message).slice(0, 200) });
+  }
+}
+
+function forgetAnswer(key) {
+  answering.get(key)?.close();
+  answering.delete(key);
+}
+
+function addCandidate({ from, link: name, candidate }) {
+  const pc = answering.get(`${from} ${name}`) ?? (members.get(from)?.link === name ? members.get(from).pc : null);
+  pc?.addIceCandidate({ candidate, sdpMLineIndex: 0 }).catch(() => {});
+}
+
+// What this person lets others have
+
+function takeState({ muted, camera_on: cameraOn }) {
+  state = { muted, camera_on: cameraOn };
+  byId("mute").setAttribute("aria-pressed", String(muted));
+  byId("camera-off").setAttribute("aria-pressed", String(!cameraOn));
+  if (mine) setText(byId("own-caption"), ownCaption());
+  for (const track of mine?.getAudioTracks() ?? []) track.enabled = !muted;
+  for (const track of mine?.getVideoTracks() ?? []) track.enabled = cameraOn;
+}
+
+async function setState(change) {
+  const wanted = { ...state, ...change };
+  if (link.role === "guest") {
+    takeState(wanted);
+    say({ type: "state", ...wanted });
+    return;
+  }
+  try {
+    takeState(await request("POST", "/api/state", wanted));
+    tell(byId("call-problem"), "");
+  } catch (error) {
+    tell(byId("call-problem"), error.message);
+  }
+}
+
+byId("mute").onclick = () => setState({ muted: !state.muted });
+byId("camera-off").onclick = () => setState({ camera_on: !state.camera_on });
+byId("hear").onclick = () => {
+  byId("hear").hidden = true;
+  for (const one of members.values()) one.video.play().catch(() => {});
+};
+byId("copy").onclick = async () => {
+  byId("invitation").select();
+  try {
+    await navigator.clipboard.writeText(byId("invitation").value);
+    setText(byId("copy"), "Copied");
+  } catch {
+    setText(byId("copy"), "Press Ctrl+C");
+  }
+  setTimeout(() => setText(byId("copy"), "Copy"), 2000);
+};
+
+// The owner: visavis answers for the avatar; this page sees the others, and lends its microphone and camera
+
+let driving = null; // {pc, id, stream}
+
+export async function joinAsOwner() {
+  byId("in-call").hidden = false;
+  byId("microphone").hidden = false;
+  enter({ name: "", kind: "browser" });
+  poll();
+}
+
+async function poll() {
+  try {
+    const now = await request("GET", "/api/state");
+    takeState(now);
+    byId("invite").hidden = !now.invitation;
+    byId("invitation").value = now.invitation;
+    const browser = now.drives === "browser";
+    if (!driving) setText(byId("microphone"), browser ? "Use this browser’s camera and microphone" : "Use this browser’s microphone");
+    byId("microphone").dataset.camera = browser ? "yes" : "";
+    byId("connections-details").hidden = now.peers.length === 0;
+    byId("connections").replaceChildren(...now.peers.map((peer) => make("li", {}, make("span", {}, peer.kind), make("span", {}, peer.state))));
+  } catch (error) {
+    if (error.status === 404) return tell(byId("call-problem"), "There is no call: visavis was started without one.");
+  }
+  setTimeout(poll, POLL_MS);
+}
+
+byId("microphone").onclick = async () => {
+  const button = byId("microphone");
+  if (driving) return stopDriving();
+  tell(byId("call-problem"), "");
+  button.disabled = true;
+  const camera = button.dataset.camera === "yes";
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: camera && { width: 640, height: 480 } });
+  } catch (error) {
+    tell(byId("call-problem"), whyNoMedia(error, camera ? "webcam or microphone" : "microphone"));
+    button.disabled = false;
+    return;
+  }
+  const pc = new RTCPeerConnection(ice);
+  try {
+    for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+    await pc.setLocalDescription(await pc.createOffer());
+    await gathered(pc);
+    const { id, sdp } = await request("POST", "/api/drive", { sdp: pc.localDescription.sdp });
+    await pc.setRemoteDescription({ type: "answer", sdp });
+    driving = { pc, id, stream };
+    stream.getTracks()[0].onended = stopDriving;
+    pc.onconnectionstatechange = () => pc.connectionState === "failed" && stopDriving();
+    setText(button, camera ? "Stop the camera and microphone" : "Stop the microphone");
+    button.setAttribute("aria-pressed", "true");
+  } catch (error) {
+    pc.close();
+    for (const track of stream.getTracks()) track.stop();
+    tell(byId("call-problem"), error.message);
+  } finally {
+    button.disabled = false;
+  }
+};
+
+async function stopDriving() {
+  const { pc, id, stream } = driving;
+  driving = null;
+  byId("microphone").setAttribute("aria-pressed", "false");
+  setText(byId("microphone"), byId("microphone").dataset.camera ? "Use this browser’s camera and microphone" : "Use this browser’s microphone");
+  for (const track of stream.getTracks()) track.stop();
+  pc.close();
+  await request("DELETE", `/api/peers/${id}`).catch(() => {});
+}
+
+// A guest
+
+function ownCaption() {
+  const words = [`${byId("guest-name").value.trim()} (you)`];
+  if (state.muted) words.push("muted");
+  if (!state.camera_on) words.push("picture hidden");
+  return words.join(" · ");
+}
+
+export function joinAsGuest(refused) {
+  const form = byId("join");
+  form.hidden = false;
+  callState("Not joined");
+  byId("guest-name").value = localStorage.getItem("name") ?? "";
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const name = byId("guest-name").value.trim();
+    if (!name) return byId("guest-name").focus();
+    localStorage.setItem("name", name);
+    form.hidden = true;
+    byId("in-call").hidden = false;
+    callState("Asking for the camera");
+    mine = await ownMedia();
+    const video = make("video", { autoplay: true, muted: true, playsInline: true, srcObject: mine, "aria-label": "Your own picture, mirrored" });
+    byId("members").append(make("li", { className: "member mine" }, video, make("p", { id: "own-caption" }, `${name} (you)`)));
+    enter({ name, kind: "browser" }, refused);
+  };
+}
+
+/** Camera and microphone, or what there is of them: one may as well only listen. */
+async function ownMedia() {
+  const wanted = { audio: true, video: { width: { ideal: 640 }, height: { ideal: 480 } } };
+  let why = "";
+  for (const kinds of [["audio", "video"], ["audio"], ["video"]]) {
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia(Object.fromEntries(kinds.map((kind) => [kind, wanted[kind]])));
+      if (kinds.length === 1) why = `${why} Until then the others ${kinds[0] === "audio" ? "hear you only" : "see you only"}.`;
+      tell(byId("call-problem"), why);
+      return stream;
+    } catch (error) {
+      why ||= whyNoMedia(error, "webcam and microphone");
+    }
+  }
+  tell(byId("call-problem"), `${why} Until then you can watch and listen.`);
+  return new MediaStream();
+}
+
+window.addEventListener("pagehide", () => {
+  ended = true;
+  socket?.close();
+});

@@ -1,0 +1,214 @@
+// A new avatar: photos come in, each is checked by visavis, then the avatar is made of them.
+
+import { choose } from "./avatars.js";
+import { startCapture, stopCapture } from "./capture.js";
+import { byId, make, setText, tell } from "./dom.js";
+import { Refused, request, upload } from "./server.js";
+
+const CONSENT = "Confirmed on the page: I am the person in these photos, or that person has agreed to be shown by an avatar.";
+
+let enrolment = { state: "none", most_photos: 32, most_bytes: 32 << 20 };
+let tiles = []; // {name, number, element, stopper}: number once visavis has taken it
+let queue = Promise.resolve(); // one upload at a time
+const dialog = byId("enrol");
+
+export function openEnrolment() {
+  if (enrolment.state !== "working") {
+    byId("enrol-form").reset();
+    tell(byId("enrol-problem"), "");
+    tell(byId("capture-problem"), "");
+    clear();
+  }
+  showStep();
+  dialog.showModal();
+}
+
+export function showEnrolment(now) {
+  const was = enrolment.state;
+  enrolment = now;
+  setText(byId("enrol-line"), now.line || "Starting");
+  byId("enrol-progress").max = Math.max(1, now.total);
+  byId("enrol-progress").value = now.done;
+  if (now.state === "failed" && was === "working") tell(byId("enrol-problem"), named(now.problem));
+  showStep();
+  if (now.state === "done" && was === "working") {
+    choose(now.name);
+    close();
+  }
+  showStatus();
+}
+
+function showStep() {
+  const working = enrolment.state === "working";
+  byId("enrol-collect").hidden = working;
+  byId("enrol-working").hidden = !working;
+}
+
+function clear() {
+  for (const tile of tiles) tile.stopper.abort();
+  tiles = [];
+  byId("photos").replaceChildren();
+  showStatus();
+}
+
+function close() {
+  stopCapture();
+  clear();
+  if (dialog.open) dialog.close();
+  byId("new-avatar").focus();
+}
+
+async function giveUp() {
+  if (enrolment.state === "working") return dialog.close(); // it goes on; the button opens this again
+  close();
+  await request("DELETE", "/api/studio/enrolment").catch(() => {});
+}
+
+// Photos
+
+export function addPhotos(files, kind = "") {
+  tell(byId("enrol-problem"), "");
+  const room = enrolment.most_photos - tiles.filter((tile) => !tile.element.classList.contains("bad")).length;
+  const taken = [...files].slice(0, Math.max(0, room));
+  if (taken.length < files.length) tell(byId("enrol-problem"), `Up to ${enrolment.most_photos} photos: the last ${files.length - taken.length} were left out.`);
+  for (const file of taken) addPhoto(file, kind || file.name);
+}
+
+function addPhoto(file, name) {
+  const picture = make("img", { alt: "", src: URL.createObjectURL(file) });
+  picture.onload = () => URL.revokeObjectURL(picture.src);
+  picture.onerror = () => {
+    URL.revokeObjectURL(picture.src);
+    element.classList.add("blind"); // a format that only visavis reads, or no picture at all
+  };
+  const sent = make("progress", { max: 1, value: 0, "aria-label": `Sending ${name}` });
+  const verdict = make("p", { className: "verdict" }, "Waiting");
+  const remove = make("button", { type: "button", "aria-label": `Remove ${name}` }, "✕");
+  const element = make("li", { className: "photo" }, picture, sent, verdict, make("p", {}, name), remove);
+  const tile = { name, number: null, element, stopper: new AbortController() };
+  remove.onclick = () => removePhoto(tile);
+  tiles.push(tile);
+  byId("photos").append(element);
+  showStatus();
+  const judge = (text, mark) => {
+    setText(verdict, text);
+    verdict.className = `verdict ${mark}`;
+    sent.remove();
+    element.classList.toggle("bad", mark === "bad");
+    showStatus();
+  };
+  if (file.size > enrolment.most_bytes) {
+    return judge(`Larger than ${enrolment.most_bytes >> 20} MB. Save a smaller copy: 4096 pixels wide is plenty.`, "bad");
+  }
+  if (file.size === 0) return judge("The file is empty. Copy it again.", "bad");
+  queue = queue.then(async () => {
+    if (tile.stopper.signal.aborted) return;
+    setText(verdict, "Sending");
+    try {
+      const sending = (share) => {
+        sent.value = share;
+        if (share === 1) setText(verdict, "Checking");
+      };
+      const photo = await patiently(() => upload("/api/studio/photos", file, sending, tile.stopper.signal));
+      tile.number = photo.number;
+      if (photo.reason) judge(sentence(photo.reason), "bad");
+      else if (photo.warnings.length) judge(sentence(photo.warnings.join("; ")), "warn");
+      else judge("Good", "good");
+    } catch (error) {
+      if (!tile.stopper.signal.aborted) judge(error.message, "bad");
+    }
+  });
+}
+
+/** Again after a while where visavis says that there is too much at once. */
+async function patiently(act) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 429 || tries >= 5) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+async function removePhoto(tile) {
+  tile.stopper.abort();
+  const after = tile.element.nextElementSibling ?? tile.element.previousElementSibling;
+  tile.element.remove();
+  tiles = tiles.filter((other) => other !== tile);
+  (after?.querySelector("button") ?? byId("files")).focus();
+  showStatus();
+  if (tile.number !== null) await request("DELETE", `/api/studio/photos/${tile.number}`).catch(() => {});
+}
+
+function showStatus() {
+  const good = tiles.filter((tile) => tile.number !== null && !tile.element.classList.contains("bad")).length;
+  const pending = tiles.filter((tile) => tile.number === null && !tile.element.classList.contains("bad")).length;
+  const bad = tiles.length - good - pending;
+  const words = [];
+  if (pending) words.push(`${pending} being checked`);
+  if (good) words.push(`${good} can be used`);
+  if (bad) words.push(`${bad} cannot`);
+  setText(byId("photos-status"), words.length ? `Photos: ${words.join(", ")}.` : "");
+  byId("enrol-create").disabled = good === 0 || pending > 0;
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+
+/** visavis knows photos by number alone; the person by the names of the files. */
+const named = (text) => text.replace(/photo-(\d+)/g, (all, number) => tiles.find((tile) => tile.number === Number(number))?.name ?? all);
+
+// What the person does
+
+byId("files").onchange = (event) => {
+  addPhotos(event.target.files);
+  event.target.value = "";
+};
+const drop = byId("drop");
+for (const kind of ["dragenter", "dragover"]) {
+  dialog.addEventListener(kind, (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+}
+dialog.addEventListener("dragleave", (event) => event.relatedTarget === null && drop.classList.remove("over"));
+dialog.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  addPhotos(event.dataTransfer.files);
+});
+// photos dropped beside the dialog must not replace the page
+window.addEventListener("dragover", (event) => event.preventDefault());
+window.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (!dialog.open && !byId("avatars").hidden && event.dataTransfer.files.length) {
+    openEnrolment();
+    addPhotos(event.dataTransfer.files);
+  }
+});
+
+byId("use-webcam").onclick = () => startCapture((shot, kind) => addPhotos([shot], kind));
+byId("enrol-close").onclick = byId("enrol-cancel").onclick = giveUp;
+dialog.addEventListener("cancel", (event) => {
+  event.preventDefault();
+  giveUp();
+});
+byId("enrol-stop").onclick = () => request("DELETE", "/api/studio/enrolment").catch(() => {});
+byId("enrol-form").onsubmit = async (event) => {
+  event.preventDefault();
+  tell(byId("enrol-problem"), "");
+  stopCapture();
+  byId("enrol-create").disabled = true;
+  try {
+    await request("POST", "/api/studio/enrolment", {
+      name: byId("enrol-name").value.trim(),
+      consent: byId("consent").checked ? CONSENT : "",
+      same_person: byId("same-person").checked,
+    });
+  } catch (error) {
+    tell(byId("enrol-problem"), named(error.message));
+  } finally {
+    showStatus();
+  }
+};

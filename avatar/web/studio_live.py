@@ -1,0 +1,341 @@
+"""The live session that the page starts and stops: one at a time, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from avatar.errors import UsageError, VisavisError
+from avatar.identity.bundle import avatar_names, load_avatar
+from avatar.live.background import parse_background
+from avatar.live.canvas import parse_size
+from avatar.live.control import REGIONS, Control
+from avatar.live.loop import LiveReport
+from avatar.live.session import Session, open_session
+from avatar.publish.factory import open_publisher
+from avatar.publish.publisher import Publisher
+from avatar.sources.camera import Driver, open_driver
+from avatar.sources.video_devices import video_devices
+from avatar.web.preview import PagePreview
+from avatar.web.studio_avatars import existing
+from engines import EngineDescription, EngineFailure, Say, available_backends
+from engines.backends import LABELS
+
+SIZES = ("512x512", "640x480", "1280x720", "1920x1080")
+SECONDS_KEPT = 120
+LINES_KEPT = 20
+STOP_S = 25.0
+VIRTUAL_CAMERA = "virtual-camera"
+
+State = Literal["off", "starting", "running", "stopping"]
+Figures = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChoice:
+    """A camera that the page may choose by `id`. Its path, if it has one, never comes from the page."""
+
+    id: str
+    name: str
+    open: Callable[[Say], Driver]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the page asks to run. Everything is an id or a number that is checked against what there is."""
+
+    avatar: str
+    camera: str
+    engine: str = "auto"
+    virtual_camera: bool = False
+    size: str = "512x512"
+    background: str = "portrait"  # or "blur", or "#rrggbb"
+    mirror: bool = False
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the program gives its page beside what this computer has."""
+
+    cameras: Sequence[CameraChoice] = ()  # before the webcams that there are
+    publishers: Callable[[], Sequence[Publisher]] = tuple  # that always get the avatar, such as a call; for each run
+    threads: int | None = None
+    precision: str = "auto"
+    say: Say = _silent  # is told what the page is told
+
+
+class LiveRun:
+    """Starts and stops; `change` sets what may change meanwhile. From any thread.
+
+    `changed` is called when `report` is new, `each_second` with the figures of a second, `on_frame` for each picture.
+    """
+
+    def __init__(
+        self,
+        tracker_model: Callable[[], Path],
+        changed: Callable[[], None],
+        each_second: Callable[[Figures], None],
+        on_frame: Callable[[], None],
+        given: Given,
+    ) -> None:
+        self.preview = PagePreview(on_frame)
+        self._tracker_model, self._changed, self._each_second = tracker_model, changed, each_second
+        self._given = given
+        self._lock = threading.Lock()
+        self._state: State = "off"
+        self._wish: Wish | None = None
+        self._problem: str | None = None
+        self._said: deque[str] = deque(maxlen=LINES_KEPT)
+        self._seconds: deque[Figures] = deque(maxlen=SECONDS_KEPT)
+        self._session: Session | None = None
+        self._control: Control | None = None
+        self._driver: Driver | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._sizes = list(SIZES)
+        self._before: LiveReport | None = None  # of the second before
+        self.last: LiveReport | None = None  # of the session that ended last, or as it stands now
+        self.engine: EngineDescription | None = None  # that runs, or ran last
+        self.failure: Exception | None = None  # that ended the last session
+        self.ended_by_itself = False  # the last session: its camera ended, or it failed
+
+    @property
+    def shows(self) -> str | None:
+        """The avatar that is on the stage, or about to be."""
+        return None if self._wish is None or self._state == "off" else self._wish.avatar
+
+    @property
+    def engine_line(self) -> str:
+        """Which engine runs, and why the others do not; "" while none does."""
+        session = self._session
+        return "" if session is None else session.engine_line
+
+    def report(self) -> Figures:
+        session = self._session
+        return {
+            "state": self._state,
+            "problem": self._problem,
+            "said": list(self._said),
+            "wish": None if self._wish is None else asdict(self._wish),
+            "controls": None if session is None else _controls(session),
+            "engine": None if session is None else asdict(session.engine),
+            "engine_line": self.engine_line,
+            "seconds": list(self._seconds),
+        }
+
+    def choices(self) -> Figures:
+        """What can be chosen on this computer, now. Looks at the devices: not for an event loop."""
+        return {
+            "cameras": [{"id": choice.id, "name": choice.name} for choice in self._all_cameras()],
+            "virtual_camera": _virtual_camera(),
+            "engines": [{"id": "auto", "name": "The fastest", "problem": None}]
+            + [
+                {"id": name, "name": LABELS[name], "problem": problem} for name, problem in available_backends().items()
+            ],
+            "sizes": list(self._sizes),
+        }
+
+    def check(self, wish: Wish) -> None:
+        """Raises UsageError for what a page cannot choose, NotThereError without that avatar."""
+        existing(wish.avatar)
+        if wish.size not in self._sizes:
+            raise UsageError(f"The size {wish.size} is not one of {', '.join(self._sizes)}.")
+        if wish.engine != "auto" and wish.engine not in LABELS:
+            raise UsageError(f"There is no engine {wish.engine}.")
+        _check_background(wish.background)
+
+    def start(self, wish: Wish, bundle: Path | None = None) -> None:
+        """Start in a thread. `bundle`: a file that is not among the enrolled ones.
+
+        Raises UsageError while one is running, and without that camera; NotThereError without that avatar.
+        """
+        bundle = bundle or existing(wish.avatar)
+        if wish.size not in self._sizes:
+            self._sizes.append(wish.size)
+        camera = next((choice for choice in self._all_cameras() if choice.id == wish.camera), None)
+        if camera is None:
+            raise UsageError("That camera is not there. Plug it in, then look for cameras again.")
+        with self._lock:
+            if self._state != "off":
+                raise UsageError("The avatar is live already. Stop it first.")
+            self._state, self._wish, self._problem, self.failure = "starting", wish, None, None
+            self.ended_by_itself = False
+            self._said.clear()
+            self._seconds.clear()
+            self._stopping.clear()
+            self._thread = threading.Thread(
+                target=self._run, args=(wish, camera, bundle), name="visavis-live", daemon=True
+            )
+            self._thread.start()
+        self._changed()
+
+    def stop(self) -> None:
+        """Ask it to end; `report` tells when it has."""
+        with self._lock:
+            if self._state in ("off", "stopping"):
+                return
+            self._state = "stopping"
+            self._stopping.set()
+            session, driver = self._session, self._driver
+        if session is not None:
+            session.loop.stop()
+        if driver is not None:
+            driver.close()  # ends a read that waits for a picture
+        self._changed()
+
+    def close(self) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+
+    def change(self, wanted: Figures) -> None:
+        """Of {avatar, mirror, paused, frozen, gains: {mouth: 1.2}, calibrate: true}. Raises UsageError, InputError."""
+        session, control = self._session, self._control
+        if session is None or control is None or self._wish is None:
+            raise UsageError("The avatar is not live. Start it first.")
+        retargeter = session.stage.cast.retargeter
+        for name, value in wanted.items():
+            if name == "avatar":
+                existing(str(value))
+                self._wish = replace(self._wish, avatar=str(value))
+                control.show(str(value))
+            elif name in ("mirror", "paused", "frozen") and isinstance(value, bool):
+                setattr(retargeter, {"mirror": "mirror", "paused": "idle_only", "frozen": "frozen"}[name], value)
+            elif name == "gains" and isinstance(value, dict):
+                for region, gain in value.items():
+                    if region not in REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
+                        raise UsageError(f"gains are numbers for {', '.join(REGIONS)}.")
+                    control.set_gain(region, float(gain))
+            elif name == "calibrate" and value is True:
+                control.recalibrate()
+            else:
+                raise UsageError(f"{name} cannot be changed to {value!r}.")
+        self._changed()
+
+    def _all_cameras(self) -> list[CameraChoice]:
+        webcams = [
+            CameraChoice(device.path, f"{device.card} ({device.path})", _opener(device.path))
+            for device in video_devices()
+            if device.captures and not device.loopback
+        ]
+        return [*self._given.cameras, *webcams]
+
+    def _run(self, wish: Wish, camera: CameraChoice, bundle: Path) -> None:
+        try:
+            self._play(wish, camera, bundle)
+        except (VisavisError, EngineFailure) as error:
+            self._problem, self.failure = str(error), error
+        except Exception as error:
+            logger.exception("the live session failed")
+            self._problem, self.failure = "Something unexpected went wrong. The terminal says what.", error
+        finally:
+            with self._lock:
+                self._session = self._control = self._driver = None
+                self.ended_by_itself = not self._stopping.is_set()
+                self._state = "off"
+            self._changed()
+
+    def _play(self, wish: Wish, camera: CameraChoice, bundle: Path) -> None:
+        avatar = load_avatar(bundle)
+        publishers: list[Publisher] = [self.preview, *self._given.publishers()]
+        if wish.virtual_camera:
+            publishers.append(open_publisher(VIRTUAL_CAMERA, self._say))
+        with ExitStack() as parts:
+            driver = self._driver = camera.open(self._say)
+            session = parts.enter_context(
+                open_session(
+                    avatar,
+                    self._tracker_model(),
+                    driver,
+                    publishers,
+                    size=parse_size(wish.size),
+                    background=parse_background(wish.background),
+                    backend=wish.engine,
+                    threads=self._given.threads,
+                    precision=self._given.precision,
+                    say=self._say,
+                )
+            )
+            session.stage.cast.retargeter.mirror = wish.mirror
+            with self._lock:
+                self._session, self._control = session, Control(session, avatar_names(), self._say)
+                if self._stopping.is_set():
+                    return
+                self._state = "running"
+            self._before = None
+            self._changed()
+            try:
+                self.last = session.loop.run(each_second=self._second)
+            finally:
+                self.engine = session.engine
+        if not self._stopping.is_set():
+            self._say(f"{camera.name} has ended.")
+
+    def _second(self, now: LiveReport) -> None:
+        second = self.preview.second()
+        before, self._before, self.last = self._before, now, now
+        tracked = now.tracked - (before.tracked if before else 0)
+        faceless = now.faceless - (before.faceless if before else 0)
+        figures = {
+            "fps": second.fps,
+            "p50_ms": second.p50_ms,
+            "p99_ms": second.p99_ms,
+            "drops": sum(now.drops.values()) - (sum(before.drops.values()) if before else 0),
+            "dropped": now.drops,
+            "faceless": 0 < tracked == faceless,
+            "idle": tracked == 0,
+            "level": now.level,
+            "backend": self._session.engine.backend if self._session else "",
+            "calibrated": round(self._session.stage.cast.retargeter.calibrated, 2) if self._session else 0.0,
+            "at_s": round(time.time(), 1),
+        }
+        self._seconds.append(figures)
+        self._each_second(figures)
+
+    def _say(self, line: str) -> None:
+        self._said.append(line)
+        self._given.say(line)
+        self._changed()
+
+
+def _controls(session: Session) -> Figures:
+    retargeter = session.stage.cast.retargeter
+    return {
+        "mirror": retargeter.mirror,
+        "paused": retargeter.idle_only,
+        "frozen": retargeter.frozen,
+        "gains": {region: float(getattr(retargeter.gains, region)) for region in REGIONS},
+    }
+
+
+def _opener(path: str) -> Callable[[Say], Driver]:
+    return lambda say: open_driver(path, say=say)
+
+
+def _virtual_camera() -> Figures:
+    """`problem`: why there is none, and how to have one; `name`: which it will be."""
+    lines: list[str] = []
+    try:
+        open_publisher(VIRTUAL_CAMERA, lines.append)
+    except VisavisError as error:
+        return {"name": "", "problem": str(error)}
+    return {"name": " ".join(lines), "problem": None}
+
+
+def _check_background(text: str) -> None:
+    if text not in ("portrait", "blur") and not (text.startswith("#") and len(text) == 7):
+        raise UsageError("The background is portrait, blur or a colour such as #203040.")
+    parse_background(text)
