@@ -63,6 +63,7 @@ from avatar.call.room import Member, Message, Room, RoomError
 from avatar.call.whep import Whep
 from avatar.errors import DeviceError, VisavisError
 from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate
+from avatar.web.studio import Studio
 
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
 MOST_WAITING = 128  # messages for a page that reads slowly; more, and it is cut off
@@ -82,6 +83,7 @@ class CallServer:
     camera: BrowserCamera | None = None  # where a browser's camera drives
     invitation: Callable[[], str] = lambda: ""  # the link for others
     figures: Callable[[], Message] = dict  # of the live loop
+    studio: Studio | None = None  # what the page does beside calling
     _runner: web.AppRunner | None = None
     _sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
@@ -95,6 +97,8 @@ class CallServer:
         app.router.add_post("/api/view/{id}", self._view_answered)
         app.router.add_post("/api/drive", self._drive)
         app.router.add_delete("/api/peers/{id}", self._end_peer)
+        if self.studio is not None:
+            self.studio.add_routes(app, self.gate)
         Whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
         for name, (body, content_type) in _page().items():
             app.router.add_get(name, _file(body, content_type))
