@@ -1,0 +1,298 @@
+"""The page in Chromium, as a person meets it: enrol, rename, go live, call, delete; by keyboard, and on a phone.
+
+VISAVIS_SCREENSHOTS=FOLDER keeps pictures of it at the widths of a phone and a desktop, light and dark.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from portraits import enlarged, save
+
+sync_api = pytest.importorskip("playwright.sync_api")
+axe_core = pytest.importorskip("axe_core_python")
+page_server = pytest.importorskip("page_server", exc_type=ImportError)  # without aiortc there is no call
+Links = page_server.Links
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium"),
+]
+AXE = (Path(axe_core.__file__).parent / "axe.min.js").read_text()
+SIZES = {"desktop": (1280, 900), "phone": (390, 844), "small-phone": (360, 740)}
+expect = sync_api.expect
+
+
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Links]:
+    with page_server.running(tmp_path_factory.mktemp("page")) as found:
+        yield found
+
+
+@contextmanager
+def browser(*flags: str) -> Iterator[Any]:
+    quiet = (
+        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync",
+    )  # fmt: skip
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*quiet, *flags])
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def fake_webcam(links: Links) -> tuple[str, ...]:
+    return (
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={links.home.parent / 'camera.mjpeg'}",
+    )  # fmt: skip
+
+
+def open_page(opened: Any, link: str) -> tuple[Any, list[str]]:
+    """The page, and what it complains of in the console: nothing should come."""
+    page = opened.new_context(viewport=dict(zip(("width", "height"), SIZES["desktop"], strict=True))).new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    page.goto(link)
+    return page, complaints
+
+
+def look(page: Any, name: str) -> None:
+    """No serious fault of accessibility, nothing wider than a phone; a picture of it for whoever wants to see."""
+    folder = os.environ.get("VISAVIS_SCREENSHOTS")
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate(AXE)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+        assert not serious, [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious]
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{name} at {width} px"
+            if folder:
+                page.screenshot(path=f"{folder}/{name}-{size}-{scheme}.png", full_page=True)
+    page.set_viewport_size(dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+
+
+def wait_for(page: Any, script: str, seconds: float = 20.0) -> Any:
+    """Of the script's value, as soon as it is true. (Playwright's own waiting needs eval, which the page forbids.)"""
+    end = time.monotonic() + seconds
+    while not (value := page.evaluate(script)):
+        assert time.monotonic() < end, script
+        page.wait_for_timeout(100)
+    return value
+
+
+def enrol(page: Any, name: str, *photos: Path) -> None:
+    page.click("#new-avatar")
+    page.set_input_files("#files", [str(photo) for photo in photos])
+    finish_enrolment(page, name)
+
+
+def finish_enrolment(page: Any, name: str) -> None:
+    page.fill("#enrol-name", name)
+    page.check("#consent")
+    expect(page.locator("#enrol-create")).to_be_enabled(timeout=20_000)
+    page.click("#enrol-create")
+    expect(page.locator("#enrol")).not_to_be_visible(timeout=40_000)
+    expect(page.get_by_role("radio", name=re.compile(f"^{name}"))).to_be_checked()
+
+
+def test_from_photos_to_live_to_deleted(links: Links, tmp_path: Path) -> None:
+    good, better = save(enlarged(1.5), tmp_path / "good.jpg"), save(enlarged(2.0), tmp_path / "better.png")
+    text = tmp_path / "notes.jpg"
+    text.write_text("no photo")
+    with browser() as opened:
+        page, complaints = open_page(opened, f"{links.address}/#owner={links.owner}")
+        expect(page.locator("#connection")).to_have_text("Connected", timeout=20_000)
+        assert links.owner not in page.url  # not to be copied or seen
+        expect(page.get_by_text("Nobody is here yet.")).to_be_visible()
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+        look(page, "empty")
+
+        page.click("#new-avatar")
+        page.set_input_files("#files", [str(good), str(better), str(text)])
+        expect(page.locator("#photos-status")).to_have_text("Photos: 2 can be used, 1 cannot.", timeout=20_000)
+        expect(page.locator(".photo.bad")).to_contain_text("text file")
+        page.fill("#enrol-name", "ada")
+        page.click("#enrol-create")  # without the tick
+        assert page.evaluate("!document.querySelector('#consent').validity.valid")
+        look(page, "enrol")
+        finish_enrolment(page, "ada")
+        expect(page.locator(".card")).to_contain_text("2 portraits")
+        assert links.uploads() == []
+        wait_for(page, "document.querySelector('.card img').naturalWidth")
+
+        page.get_by_role("button", name="Rename ada").click()
+        page.fill("#ask-input", "../ada")
+        page.keyboard.press("Enter")
+        expect(page.locator("#ask-problem")).to_contain_text("cannot be the name")
+        look(page, "error")
+        page.fill("#ask-input", "eileen")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("radio", name=re.compile("^eileen"))).to_be_checked()
+        look(page, "enrolled")
+
+        page.click("#start")
+        expect(page.locator("#live-state")).to_have_text("Live", timeout=60_000)
+        wait_for(page, "Number(document.querySelector('#fps').textContent) > 0")
+        # the picture is the avatar's, and it moves
+        picture = "document.querySelector('#picture').toDataURL()"
+        first = page.evaluate(picture)
+        assert len(first) > 20_000
+        wait_for(page, f"{picture}.length > 20000 && {picture} !== {first!r}")
+        page.click("#mirror")
+        expect(page.locator("#mirror")).to_have_attribute("aria-pressed", "true")
+        page.click("#calibrate")
+        expect(page.locator("#live-hint")).to_contain_text("look straight")
+        page.locator("#motion summary").click()
+        page.locator("#gain-mouth").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#gain-mouth-shown")).to_have_text("110 %")
+        page.select_option("#size", "640x480")
+        page.click("#restart")
+        wait_for(page, "document.querySelector('#picture').width === 640", 60)
+        expect(page.locator("#restart")).to_be_hidden()
+        expect(page.get_by_role("button", name="Delete eileen")).to_be_disabled()
+        look(page, "live")
+        page.click("#start")
+        expect(page.locator("#live-state")).to_have_text("Off", timeout=30_000)
+
+        page.get_by_role("button", name="Delete eileen").click()
+        expect(page.locator("#ask-no")).to_be_focused()  # Enter by mistake deletes nobody
+        page.click("#ask-yes")
+        expect(page.get_by_text("Nobody is here yet.")).to_be_visible()
+        assert list((links.home / "avatars").iterdir()) == []
+        assert [line for line in complaints if "400" not in line] == []  # the refused name
+
+
+def test_a_guided_capture_with_the_webcam(links: Links) -> None:
+    with browser(*fake_webcam(links)) as opened:
+        page, complaints = open_page(opened, f"{links.address}/#owner={links.owner}")
+        page.click("#new-avatar")
+        page.click("#use-webcam")
+        expect(page.locator("#capture-steps li").first).to_have_class("taken", timeout=30_000)  # by itself
+        expect(page.locator("#capture-say")).to_have_text("Turn your head to your left", timeout=10_000)
+        expect(page.locator("#capture-checks li.good")).to_have_count(2)  # light and sharpness; not the pose
+        look(page, "capture")
+        for _ in ("left", "right"):  # this face only looks straight
+            page.click("#skip")
+        expect(page.locator("#capture-steps li").nth(3)).to_have_class("taken", timeout=30_000)  # it smiles
+        page.click("#shoot")
+        page.click("#capture-end")
+        expect(page.locator("#photos .photo")).to_have_count(3)
+        finish_enrolment(page, "webcam")
+        page.get_by_role("button", name="Delete webcam").click()
+        page.click("#ask-yes")
+        expect(page.locator("#no-avatars")).to_be_visible()
+        assert complaints == []
+
+
+def test_who_cancels_leaves_nothing(links: Links) -> None:
+    with browser(*fake_webcam(links)) as opened:
+        page, _ = open_page(opened, f"{links.address}/#owner={links.owner}")
+        page.click("#new-avatar")
+        page.click("#use-webcam")
+        expect(page.locator("#photos-status")).to_contain_text("1 can be used", timeout=30_000)
+        assert len(links.uploads()) == 1
+        page.keyboard.press("Escape")
+        expect(page.locator("#enrol")).not_to_be_visible()
+        expect(page.locator("#new-avatar")).to_be_focused()
+        wait_for(page, "document.querySelector('#self').srcObject === null")
+        end = time.monotonic() + 10
+        while links.uploads():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_a_webcam_or_microphone_that_is_refused_says_what_to_do(links: Links) -> None:
+    with browser() as opened:  # no device, no permission
+        page, _ = open_page(opened, f"{links.address}/#owner={links.owner}")
+        page.click("#new-avatar")
+        page.click("#use-webcam")
+        expect(page.locator("#capture-problem")).to_have_text(re.compile("then try again"), timeout=10_000)
+        page.keyboard.press("Escape")
+        page.click("#microphone")
+        expect(page.locator("#call-problem")).to_have_text(re.compile("microphone.*then try again"), timeout=10_000)
+
+
+def test_a_wrong_link_says_so(links: Links) -> None:
+    with browser() as opened:
+        page, _ = open_page(opened, f"{links.address}/#owner=wrong")
+        expect(page.get_by_role("heading", name="This link does not open visavis")).to_be_visible()
+        look(page, "wrong-link")
+        page, _ = open_page(opened, links.address)
+        expect(page.get_by_text("lacks its end")).to_be_visible()
+
+
+def test_by_keyboard_alone(links: Links, tmp_path: Path) -> None:
+    with browser() as opened:
+        page, _ = open_page(opened, f"{links.address}/#owner={links.owner}")
+        expect(page.locator("#connection")).to_have_text("Connected", timeout=20_000)
+        reached = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(
+                "(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();"
+                " return [e.id, s.outlineStyle, r.height] })()"
+            )
+            if focused[0] in reached:
+                break
+            if focused[0]:
+                reached.append(focused[0])
+                assert focused[1] != "none", f"{focused[0]} hides the focus"
+                assert focused[2] >= 44 or focused[0] == "virtual-camera", focused
+        assert {"new-avatar", "mirror", "camera", "mute", "invitation", "copy"} <= set(reached)
+
+
+def test_a_guest_calls_and_each_sees_the_other(links: Links, tmp_path: Path) -> None:
+    photo = save(enlarged(1.5), tmp_path / "a.jpg")
+    with browser(*fake_webcam(links)) as opened:
+        page, complaints = open_page(opened, f"{links.address}/#owner={links.owner}")
+        enrol(page, "host", photo)
+        page.select_option("#size", "512x512")
+        page.click("#start")
+        expect(page.locator("#live-state")).to_have_text("Live", timeout=60_000)
+        guest, more = open_page(opened, page.input_value("#invitation"))
+        guest.fill("#guest-name", "Bob")
+        look(guest, "guest-joins")
+        guest.get_by_role("button", name="Join the call").click()
+        shown = (
+            "[...document.querySelectorAll('.member:not(.mine) video')].some(v => v.videoWidth && v.currentTime > 0.5)"
+        )
+        wait_for(guest, shown, 30)
+        wait_for(page, shown, 30)
+        expect(page.locator(".member p")).to_have_text("Bob")
+        guest.click("#mute")
+        expect(page.locator(".member p")).to_have_text("Bob · muted")
+        page.click("#mute")
+        expect(guest.locator(".member:not(.mine) p")).to_contain_text("muted")
+        look(guest, "guest")
+        look(page, "call")
+        guest.close()
+        expect(page.locator("#alone")).to_be_visible()
+        page.click("#start")
+        expect(page.locator("#live-state")).to_have_text("Off", timeout=30_000)
+        page.get_by_role("button", name="Delete host").click()
+        page.click("#ask-yes")
+        expect(page.locator("#no-avatars")).to_be_visible()
+        assert complaints == [] and more == []
+
+
+def test_a_reload_keeps_the_link(links: Links) -> None:
+    with browser() as opened:
+        page, _ = open_page(opened, f"{links.address}/#owner={links.owner}")
+        expect(page.locator("#connection")).to_have_text("Connected", timeout=20_000)
+        page.reload()
+        expect(page.locator("#connection")).to_have_text("Connected", timeout=20_000)

@@ -1,0 +1,103 @@
+"""A `visavis call` server in a process of its own: `running` starts it for a test, with a video as its camera."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from portraits import enlarged
+
+from avatar.call.avatar_track import AvatarVideo
+from avatar.call.call import Call
+from avatar.call.encoders import BitRates
+from avatar.call.ice import Ice
+from avatar.call.peers import Peers
+from avatar.call.publisher import CallPublisher
+from avatar.call.room import Room
+from avatar.call.sound import Sound
+from avatar.sources.camera import open_camera
+from avatar.tracking.model_asset import tracker_model
+from avatar.web.server import CallServer
+from avatar.web.server_safety import Gate, Tokens
+from avatar.web.studio import Studio
+from avatar.web.studio_live import CameraChoice, Given
+
+CAMERA = "video"  # the id of the only camera
+
+
+@dataclass(frozen=True)
+class Links:
+    address: str  # http://127.0.0.1:PORT
+    owner: str  # tokens
+    guest: str
+    home: Path
+
+    def uploads(self) -> list[Path]:
+        """What is left of uploads."""
+        return [path for path in (self.home / "uploads").rglob("*") if path.is_file()]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Links]:
+    """Everything lies in `folder`."""
+    home = folder / "home"
+    video = swaying_face(folder / "camera.mjpeg")
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(video)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "VISAVIS_HOME": str(home)},
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        address, owner, guest = process.stdout.readline().split()
+        yield Links(address, owner, guest, home)
+    finally:
+        process.stdin.close()
+        process.wait(60)
+
+
+def swaying_face(path: Path) -> Path:
+    """Three seconds of a face of 160 px that moves from side to side, 640 x 480, as Chromium takes it for a webcam."""
+    picture = enlarged(1.5)
+    with path.open("wb") as file:
+        for number in range(60):
+            left = int(60 + 50 * np.sin(number / 60 * 2 * np.pi))
+            bgr = cv2.cvtColor(picture[:480, left : left + 640], cv2.COLOR_RGB2BGR)
+            file.write(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
+    return path
+
+
+async def _serve(video: Path) -> None:
+    pictures = AvatarVideo(asyncio.get_running_loop())
+    call = Call(pictures, Sound(lambda: pictures.latency_ns), Peers(Ice()))
+    tokens, room = Tokens(), Room()
+    gate = Gate(tokens)
+    camera = CameraChoice(CAMERA, "A video", lambda say: open_camera(str(video), loop=True, say=say))
+    rates = BitRates.between(300, 4000)
+    studio = Studio(tracker_model, Given([camera], lambda: [CallPublisher(pictures, rates)]))
+    address = ""
+    server = CallServer(
+        call, room, gate, Ice(), "ada", invitation=lambda: f"{address}/#room={tokens.guest}", studio=studio
+    )
+    address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
+    gate.allow({address})
+    call.join(room, "ada")
+    print(address, tokens.owner, tokens.guest, flush=True)
+    try:
+        await asyncio.to_thread(sys.stdin.read)  # until the test closes it
+    finally:
+        await server.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))

@@ -1,0 +1,391 @@
+"""The owner's API of the page: who may use it, what it refuses, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import socket
+import time
+import zipfile
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from portraits import darkened, enlarged, resized
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("aiortc")
+
+from aiohttp import ClientSession, WSMsgType
+from page_server import CAMERA, Links, running
+
+from avatar.identity.bundle import load_avatar
+from avatar.web.studio_enrolment import MOST_BYTES, for_page, remove_stale
+
+CONSENT = "It is me."
+
+
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Links]:
+    with running(tmp_path_factory.mktemp("studio")) as found:
+        yield found
+
+
+Ask = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+def owner(links: Links, act: Callable[[Ask], Awaitable[None]]) -> None:
+    """Run `act(ask)`, where ask(method, path below /api/studio, json or bytes) gives the status and the answer."""
+
+    async def run() -> None:
+        headers = {"Authorization": f"Bearer {links.owner}"}
+        async with ClientSession(links.address, headers=headers) as session:
+
+            async def ask(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+                how = {"data": body} if isinstance(body, bytes) or hasattr(body, "__aiter__") else {"json": body}
+                async with session.request(method, f"/api/studio{path}", **({} if body is None else how)) as answer:
+                    data = await answer.read()
+                    kind = answer.content_type
+                    return answer.status, json.loads(data) if kind == "application/json" else data
+
+            await act(ask)
+
+    asyncio.run(run())
+
+
+def jpeg(picture: Any, kind: str = "JPEG") -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, kind)
+    return data.getvalue()
+
+
+async def enrol(ask: Ask, name: str) -> None:
+    assert (await ask("POST", "/photos", jpeg(enlarged(1.5))))[1]["reason"] is None
+    assert await ask("POST", "/enrolment", {"name": name, "consent": CONSENT}) == (200, {})
+    await until(ask, lambda state: state["enrolment"]["state"] in ("done", "failed"))
+    assert (await ask("GET", ""))[1]["enrolment"]["state"] == "done"
+
+
+async def until(ask: Ask, true: Callable[[Any], bool], limit_s: float = 60.0) -> Any:
+    end = time.monotonic() + limit_s
+    while not true(state := (await ask("GET", ""))[1]):
+        assert time.monotonic() < end, state
+        await asyncio.sleep(0.1)
+    return state
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("GET", ""), ("GET", "/choices"), ("GET", "/avatars/ada/thumbnail"), ("PATCH", "/avatars/ada"),
+        ("DELETE", "/avatars/ada"), ("POST", "/check"), ("POST", "/photos"), ("DELETE", "/photos/1"),
+        ("POST", "/enrolment"), ("DELETE", "/enrolment"), ("POST", "/live"), ("PATCH", "/live"), ("DELETE", "/live"),
+        ("GET", "/events"),
+    ],
+)  # fmt: skip
+def test_everything_is_for_the_owner_alone(links: Links, method: str, path: str) -> None:
+    async def run() -> None:
+        async with ClientSession(links.address) as session:
+            guest = {"Authorization": f"Bearer {links.guest}"}
+            async with session.request(method, f"/api/studio{path}", headers=guest) as answer:
+                assert answer.status == 403
+            async with session.request(method, f"/api/studio{path}") as answer:
+                assert answer.status in (401, 429)  # the server tires of tries without a token
+
+    asyncio.run(run())
+
+
+def test_enrols_renames_and_deletes(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await enrol(ask, "ann")
+        assert links.uploads() == []
+        (card,) = [card for card in (await ask("GET", ""))[1]["avatars"] if card["name"] == "ann"]
+        assert (card["portraits"], card["consent_given"], card["problem"]) == (1, True, None)
+        assert card["consent"] == CONSENT
+        status, picture = await ask("GET", "/avatars/ann/thumbnail")
+        assert status == 200 and Image.open(io.BytesIO(picture)).size == (256, 256)
+
+        assert await ask("PATCH", "/avatars/ann", {"name": "beth"}) == (200, {})
+        assert load_avatar(links.home / "avatars" / "beth.avatar").name == "beth"
+        assert not (links.home / "avatars" / "ann.avatar").exists()
+        assert (await ask("PATCH", "/avatars/ann", {"name": "other"}))[0] == 404
+        assert (await ask("PATCH", "/avatars/beth", {"name": "beth"}))[0] == 400
+        assert await ask("DELETE", "/avatars/beth") == (200, {})
+        assert not (links.home / "avatars" / "beth.avatar").exists()
+        assert (await ask("DELETE", "/avatars/beth"))[0] == 404
+
+    owner(links, act)
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/b", "", ".", "..", "x" * 65, "a b", "naïve", "CON\0"])
+def test_no_name_becomes_a_path(links: Links, name: str) -> None:
+    async def act(ask: Ask) -> None:
+        status, told = await ask("POST", "/enrolment", {"name": name, "consent": CONSENT})
+        assert status == 400 and "cannot be the name" in told["error"]
+        assert (await ask("POST", "/live", {"avatar": name, "camera": CAMERA}))[0] == 400
+
+    owner(links, act)
+
+
+def test_an_avatar_is_not_renamed_out_of_its_folder(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await enrol(ask, "kept")
+        for name in ("../out", str(links.home / "out"), "a/b"):
+            assert (await ask("PATCH", "/avatars/kept", {"name": name}))[0] == 400
+        for path in ("..%2Fkept", "%2e%2e%2fhome%2favatars%2fkept", "kept.avatar"):
+            assert (await ask("DELETE", f"/avatars/{path}"))[0] in (400, 404)
+        assert [file.name for file in (links.home / "avatars").iterdir()] == ["kept.avatar"]
+        await ask("DELETE", "/avatars/kept")
+
+    owner(links, act)
+
+
+def test_the_camera_is_chosen_from_a_list_never_by_path(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await enrol(ask, "cam")
+        for camera in ("/dev/null", "/etc/passwd", "clip.mp4", "0"):
+            status, told = await ask("POST", "/live", {"avatar": "cam", "camera": camera})
+            assert status == 400 and "not there" in told["error"]
+        for wrong in ({"background": "/etc/passwd"}, {"size": "9999x9999"}, {"engine": "/bin/sh"}, {"to": "x.mp4"}):
+            assert (await ask("POST", "/live", {"avatar": "cam", "camera": CAMERA, **wrong}))[0] == 400
+        await ask("DELETE", "/avatars/cam")
+
+    owner(links, act)
+
+
+def test_nobody_is_enrolled_without_consent(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await ask("POST", "/photos", jpeg(enlarged(1.5)))
+        for wish in ({"name": "eve"}, {"name": "eve", "consent": ""}, {"name": "eve", "consent": " "}):
+            assert (await ask("POST", "/enrolment", wish))[0] == 400
+        assert not (links.home / "avatars" / "eve.avatar").exists()
+        await ask("DELETE", "/enrolment")
+        assert links.uploads() == []
+
+    owner(links, act)
+
+
+def picture_bomb() -> bytes:
+    """A PNG of 100,000 x 100,000 pixels in a few kilobytes."""
+    row_block = zlib.compress(bytes(100_000), 9)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = (100_000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", row_block) + chunk(b"IEND", b"")
+
+
+def packed_picture() -> bytes:
+    """A whole PNG of 8,000 x 9,000 pixels: small to send, 216 MB to look at."""
+    data = io.BytesIO()
+    Image.new("1", (8_000, 9_000)).save(data, "PNG")
+    return data.getvalue()
+
+
+def zip_bomb() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", bytes(50_000_000))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    "made, reason",
+    [
+        (picture_bomb, "100000 x 100000"), (packed_picture, "8000 x 9000"), (zip_bomb, "not a picture"),
+        (lambda: b"<svg onload=alert(1)>", "text file"), (lambda: b"", "empty"),
+        (lambda: jpeg(enlarged())[:5000], "damaged"),
+        (lambda: jpeg(np.zeros((300, 300, 3), np.uint8)), "no face"),
+        (lambda: jpeg(darkened(enlarged(), 0.02)), ""),
+    ],
+)  # fmt: skip
+def test_what_is_no_photo_is_refused_with_a_reason_and_deleted(
+    links: Links, made: Callable[[], bytes], reason: str
+) -> None:
+    async def act(ask: Ask) -> None:
+        status, told = await ask("POST", "/photos", made())
+        assert status == 200 and told["reason"] and reason in told["reason"], told
+        assert "`visavis" not in told["reason"] and str(links.home) not in told["reason"]
+        assert links.uploads() == []
+
+    owner(links, act)
+
+
+def test_an_upload_of_ten_gigabytes_is_refused_before_it_is_sent(links: Links) -> None:
+    place = urlsplit(links.address)
+    assert place.hostname and place.port
+    with socket.create_connection((place.hostname, place.port), 10) as connection:
+        connection.sendall(
+            f"POST /api/studio/photos HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {links.owner}\r\n"
+            f"Content-Length: {10 << 30}\r\n\r\n".encode()
+        )
+        assert b" 413 " in connection.recv(200)
+    assert links.uploads() == []
+
+
+def test_an_upload_that_does_not_say_its_size_ends_at_the_limit(links: Links) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 4 * MOST_BYTES:
+            yield bytes(1 << 20)
+            sent += 1 << 20
+
+    async def act(ask: Ask) -> None:
+        try:
+            status, _ = await ask("POST", "/photos", endless())
+        except OSError:  # cut off in the middle of sending
+            status = 413
+        assert status == 413
+
+    owner(links, act)
+    assert sent < 2 * MOST_BYTES
+    assert links.uploads() == []
+
+
+def test_photos_that_are_not_used_are_deleted(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        first = (await ask("POST", "/photos", jpeg(enlarged(1.5))))[1]["number"]
+        await ask("POST", "/photos", jpeg(enlarged(2.0)))
+        assert len(links.uploads()) == 2
+        assert all(path.parent.stat().st_mode & 0o077 == 0 for path in links.uploads())  # for this user alone
+        await ask("DELETE", f"/photos/{first}")
+        assert len(links.uploads()) == 1
+        await ask("DELETE", "/enrolment")
+        assert links.uploads() == []
+
+    owner(links, act)
+
+
+def test_a_shot_is_judged_and_the_person_told_what_to_do(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        good = (await ask("POST", "/check?pose=front", jpeg(enlarged(1.5)[:480, 60:700])))[1]
+        assert good["good"] and good["light"] == "good" and good["sharp"] and good["pose"]
+        left, top, width, height = good["face"]
+        assert 0 < left < left + width < 1 and 0 < top < top + height < 1
+        turned = (await ask("POST", "/check?pose=left", jpeg(enlarged(1.5)[:480, 60:700])))[1]
+        assert not turned["good"] and turned["say"] == "Turn your head to your left"
+        assert (await ask("POST", "/check?pose=smile", jpeg(enlarged(1.5)[:480, 60:700])))[1]["good"]
+        nobody = (await ask("POST", "/check", jpeg(np.full((480, 640, 3), 120, np.uint8))))[1]
+        assert not nobody["good"] and nobody["face"] is None and "no face" in nobody["say"]
+        dark = (await ask("POST", "/check", jpeg(darkened(enlarged(1.5)[:480, 60:700], 0.2))))[1]
+        assert not dark["good"] and "lamp" in dark["say"]
+        assert (await ask("POST", "/check?pose=upside-down", jpeg(enlarged())))[0] == 400
+        assert (await ask("POST", "/check", b"no picture"))[0] == 400
+        assert (await ask("POST", "/check", jpeg(resized(enlarged(), 2.5))))[0] in (400, 413)  # 6.5 megapixels
+        assert (await ask("POST", "/check", bytes(3 << 20)))[0] == 413
+        assert links.uploads() == []
+
+    owner(links, act)
+
+
+def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await enrol(ask, "live")
+        await enrol(ask, "other")
+        assert next(iter((await ask("GET", "/choices"))[1]["cameras"]))["id"] == CAMERA
+        assert (await ask("PATCH", "/live", {"mirror": True}))[0] == 400  # not live yet
+        async with (
+            ClientSession(links.address) as session,
+            session.ws_connect("/api/studio/events", protocols=("visavis", f"token.{links.owner}")) as page,
+        ):
+            assert (await page.receive_json())["type"] == "state"
+            assert await ask("POST", "/live", {"avatar": "live", "camera": CAMERA, "size": "640x480"}) == (200, {})
+            assert (await ask("POST", "/live", {"avatar": "live", "camera": CAMERA}))[0] == 400  # already
+            await page.send_str("frame")
+            picture, second = None, None
+            async with asyncio.timeout(90):
+                while picture is None or second is None:
+                    message = await page.receive()
+                    if message.type is WSMsgType.BINARY:
+                        assert picture is None, "one picture for each that is asked for"
+                        picture = Image.open(io.BytesIO(message.data))
+                    elif (told := json.loads(message.data))["type"] == "second":
+                        second = told["figures"]
+                    elif told["type"] == "state":
+                        assert told["live"]["problem"] is None
+            assert picture.size == (640, 480)
+            assert second["fps"] > 0 and 0 < second["p50_ms"] <= second["p99_ms"]
+
+            assert (await ask("DELETE", "/avatars/live"))[0] == 409
+            assert (await ask("PATCH", "/avatars/live", {"name": "new"}))[0] == 409
+            wanted = {"mirror": True, "paused": True, "gains": {"mouth": 1.5}, "calibrate": True}
+            assert await ask("PATCH", "/live", wanted) == (200, {})
+            controls = (await ask("GET", ""))[1]["live"]["controls"]
+            assert controls["mirror"] and controls["paused"] and controls["gains"]["mouth"] == 1.5
+            for wrong in ({"gains": {"nose": 1}}, {"mirror": "yes"}, {"gains": {"mouth": True}}, {"loop": True}):
+                assert (await ask("PATCH", "/live", wrong))[0] == 400
+            assert await ask("PATCH", "/live", {"avatar": "other"}) == (200, {})
+            assert (await ask("GET", ""))[1]["live"]["wish"]["avatar"] == "other"
+            assert await ask("DELETE", "/live") == (200, {})
+            state = await until(ask, lambda state: state["live"]["state"] == "off")
+            assert state["live"]["problem"] is None and state["live"]["controls"] is None
+        for name in ("live", "other"):
+            assert (await ask("DELETE", f"/avatars/{name}"))[0] == 200
+
+    owner(links, act)
+
+
+def test_a_live_session_that_cannot_start_says_why(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await enrol(ask, "lone")
+        assert (await ask("GET", "/choices"))[1]["virtual_camera"]["problem"]
+        wish = {"avatar": "lone", "camera": CAMERA, "virtual_camera": True}
+        assert await ask("POST", "/live", wish) == (200, {})
+        state = await until(ask, lambda state: state["live"]["state"] == "off")
+        assert "virtual camera" in state["live"]["problem"].lower()
+        await ask("DELETE", "/avatars/lone")
+
+    owner(links, act)
+
+
+def test_a_damaged_bundle_is_listed_with_its_problem(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        (links.home / "avatars" / "broken.avatar").write_bytes(b"PK no")
+        (card,) = [card for card in (await ask("GET", ""))[1]["avatars"] if card["name"] == "broken"]
+        assert "damaged" in card["problem"]
+        assert (await ask("GET", "/avatars/broken/thumbnail"))[0] == 404
+        assert (await ask("DELETE", "/avatars/broken"))[0] == 200
+
+    owner(links, act)
+
+
+def test_too_many_pages_are_refused(links: Links) -> None:
+    async def run() -> None:
+        async with ClientSession(links.address, headers={"Authorization": f"Bearer {links.owner}"}) as session:
+            pages = [await session.ws_connect("/api/studio/events") for _ in range(4)]
+            async with session.get("/api/studio/events") as answer:
+                assert answer.status == 429
+            for page in pages:
+                await page.close()
+
+    asyncio.run(run())
+
+
+def test_errors_for_the_page_say_nothing_of_the_terminal() -> None:
+    assert for_page("It is blurred. Try again with other photos: `visavis enroll PHOTO.jpg --name a`.") == (
+        "It is blurred. Try again with other photos."
+    )
+    assert "--same-person" not in for_page("Leave out what is not the same person, or add --same-person if it is.")
+    assert for_page("None of the photos can be used, so 'a' was not made:\n  photo-1: no face").endswith(
+        "photo-1: no face"
+    )
+
+
+def test_a_killed_programs_uploads_are_removed_after_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / "enrolment-old", tmp_path / "enrolment-new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "photo-1").write_bytes(b"x")
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    remove_stale(tmp_path)
+    assert not old.exists() and new.exists()
