@@ -25,6 +25,7 @@ from avatar.paths import home
 from avatar.web.server import CallServer
 from avatar.web.server_safety import Gate, Tokens
 from avatar.web.server_tls import context, digest_of, own_certificate
+from avatar.web.studio import Studio
 
 EVERYWHERE = ("0.0.0.0", "::")
 LOOPBACK = "127.0.0.1"
@@ -58,12 +59,17 @@ class HostedCall:
 
 
 @contextmanager
-def host_call(hosting: Hosting, camera: BrowserCamera | None) -> Iterator[HostedCall]:
-    """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError."""
+def host_call(
+    hosting: Hosting, camera: BrowserCamera | None = None, studio: Studio | None = None
+) -> Iterator[HostedCall]:
+    """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError.
+
+    camera: where a page's camera drives; may be set later. studio: what the page does beside calling.
+    """
     with ExitStack() as parts:
         thread = MediaThread()
         parts.callback(thread.close)
-        hosted, server, client = thread.wait(_start(hosting, camera, thread))
+        hosted, server, client = thread.wait(_start(hosting, camera, studio, thread))
         parts.callback(lambda: thread.wait(server.stop(), 15))
         if client is not None:
             parts.callback(lambda: thread.wait(client.close(), 5))
@@ -74,7 +80,7 @@ def host_call(hosting: Hosting, camera: BrowserCamera | None) -> Iterator[Hosted
 
 
 async def _start(
-    hosting: Hosting, camera: BrowserCamera | None, thread: MediaThread
+    hosting: Hosting, camera: BrowserCamera | None, studio: Studio | None, thread: MediaThread
 ) -> tuple[HostedCall, CallServer, RoomClient | None]:
     video = AvatarVideo(thread.loop)
     call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))
@@ -87,9 +93,10 @@ async def _start(
         gate,
         hosting.ice,
         hosting.name,
-        camera,
+        lambda: hosted.camera,
         invitation=lambda: hosted.invitation,
         figures=lambda: hosted.figures,
+        studio=studio,
     )
     try:
         port = await server.start(LOOPBACK, hosting.port)

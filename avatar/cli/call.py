@@ -12,13 +12,22 @@ import typer
 from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
 
 if TYPE_CHECKING:
-    from avatar.call.browser_camera import BrowserCamera
+    from rich.console import Console
 
+    from avatar.call.browser_camera import BrowserCamera
+    from avatar.call.hosting import HostedCall
+    from avatar.web.studio_live import LiveRun
+    from engines import Say
+
+BROWSER, GIVEN = "browser", "given"  # cameras
 TURN_PASSWORD = "VISAVIS_TURN_PASSWORD"
 
 
 def call(
-    name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file. Or choose on the page."),
+    ] = None,
     camera: Annotated[
         str,
         typer.Option("--camera", "-c", help="A webcam's number or path, a video that plays as one, or browser."),
@@ -61,6 +70,10 @@ def call(
 ) -> None:
     """Call others as your avatar, from browser to browser, without a server between. Ctrl-C hangs up.
 
+    Your page does everything else too: make avatars of photos or of the webcam, start and stop, a virtual camera.
+
+    Example: visavis call
+
     Example: visavis call ada --listen 0.0.0.0:8443
 
     Example: visavis call bob --join 'https://192.0.2.5:8443/#room=…'
@@ -69,21 +82,18 @@ def call(
 
     from rich.console import Console
 
-    from avatar.call.browser_camera import BrowserCamera
     from avatar.call.encoders import BitRates
     from avatar.call.hosting import Hosting, host_call
     from avatar.call.ice import Ice
     from avatar.call.publisher import CallPublisher
     from avatar.call.room_client import RoomLink
     from avatar.cli.stop import sigterm_as_ctrl_c
-    from avatar.cli.tables import drops_line, latency_table
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
-    from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
-    from avatar.live.session import open_session
-    from avatar.sources.camera import open_camera
     from avatar.tracking.model_asset import tracker_model
+    from avatar.web.studio import Studio
+    from avatar.web.studio_live import Given, Wish
 
     if codec not in ("auto", "h264", "vp8"):
         raise UsageError(f"--codec {codec} is not known. Use auto, h264 or vp8.")
@@ -91,7 +101,7 @@ def call(
         raise UsageError("--key belongs to a --certificate.")
     rates = BitRates.between(floor_kbps, ceiling_kbps)
     hosting = Hosting(
-        shown_as or Path(name).stem,
+        shown_as or (Path(name).stem if name else "visavis"),
         port,
         _host_and_port(listen) if listen else None,
         (certificate, key) if certificate else None,
@@ -101,13 +111,19 @@ def call(
         Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
         None if codec == "auto" else codec,
     )
-    picture_size = parse_size(size)
-    avatar = load_avatar(find_avatar(name))
+    parse_size(size)  # a bad one is refused before anything is opened
+    bundle = find_avatar(name) if name else None
+    shown = load_avatar(bundle).name if bundle else ""
     console = Console(stderr=True, highlight=False)
-    model = tracker_model()
-    browser = BrowserCamera() if camera == "browser" else None
-    source = browser or open_camera(camera, loop)
-    with host_call(hosting, browser) as hosted:
+    tracker_model()
+    cameras = _Cameras(camera, loop)
+    given = Given(
+        cameras.choices, lambda: [CallPublisher(cameras.hosted.call.video, rates)], threads, precision, say_on(console)
+    )
+    studio = Studio(tracker_model, given)
+    sigterm_as_ctrl_c()
+    with host_call(hosting, studio=studio) as hosted:
+        cameras.hosted = hosted
         if as_json:
             links = {"page": hosted.page_link, "invitation": hosted.invitation, "whep_token": hosted.tokens.player}
             print(json.dumps(links), flush=True)
@@ -116,26 +132,33 @@ def call(
             console.print("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
         if open_page:
             _open(hosted.page_link)
-        if browser is None:
-            sigterm_as_ctrl_c()
-        else:
-            _stop_by_closing(browser, seconds)
-        publisher = CallPublisher(hosted.call.video, rates)
-        with open_session(
-            avatar,
-            model,
-            source,
-            [publisher],
-            size=picture_size,
-            backend=engine,
-            threads=threads,
-            precision=precision,
-            say=say_on(console),
-        ) as session:
-            console.print(session.engine_line, soft_wrap=True)
-            with console.status("Waiting for the first picture; Ctrl-C hangs up") as status:
+        if bundle is not None:
+            studio.live.start(Wish(shown, cameras.first, engine, size=size), bundle)
+        _wait(studio.live, hosted, seconds, bundle is not None, console)
+        studio.live.close()
+        sent_ms, lips_ms = hosted.call.video.latency_ns / 1e6, hosted.call.sound.lip_offset_ms
+    if studio.live.failure is not None and bundle is not None:
+        raise studio.live.failure
+    _report(studio.live, sent_ms, lips_ms, as_json)
 
-                def each_second(now: LiveReport) -> None:
+
+def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: bool, console: Console) -> None:
+    """Until `seconds` are over or Ctrl-C; `as_started`: also until the session ends by itself, as a video does."""
+    import time
+
+    from avatar.cli.tables import drops_line
+    from avatar.live.loop import CAPTURE_TO_PUBLISHED
+
+    end_s = time.monotonic() + seconds if seconds is not None else float("inf")
+    told = False
+    with console.status("Ctrl-C hangs up") as status:
+        try:
+            while (left_s := end_s - time.monotonic()) > 0 and not (as_started and live.ended_by_itself):
+                now = live.last
+                if not told and live.engine_line:
+                    console.print(live.engine_line, soft_wrap=True)
+                    told = True
+                if now is not None and live.shows is not None:
                     line = now.latency.get(CAPTURE_TO_PUBLISHED)
                     hosted.figures = {
                         "fps": round(now.fps, 1),
@@ -148,12 +171,22 @@ def call(
                         f"{now.fps:.1f} fps, {hosted.call.video.latency_ns / 1e6:.0f} ms, connections: {viewers}, "
                         f"{drops_line(now.drops)}; Ctrl-C hangs up"
                     )
+                time.sleep(min(0.5, left_s))
+        except KeyboardInterrupt:
+            pass
 
-                report = session.loop.run(seconds, each_second=each_second)
-            backend = asdict(session.engine)
-        sent_ms, lips_ms = hosted.call.video.latency_ns / 1e6, hosted.call.sound.lip_offset_ms
+
+def _report(live: LiveRun, sent_ms: float, lips_ms: float, as_json: bool) -> None:
+    """Of the last session; nothing where there was none."""
+    from rich.console import Console
+
+    from avatar.cli.tables import drops_line, latency_table
+
+    report = live.last
+    if report is None or live.engine is None:
+        return
     if as_json:
-        figures = {"capture_to_encoder_ms": sent_ms, "sound_after_picture_ms": lips_ms, "engine": backend}
+        figures = {"capture_to_encoder_ms": sent_ms, "sound_after_picture_ms": lips_ms, "engine": asdict(live.engine)}
         print(json.dumps({**asdict(report), **figures}, indent=2))
         return
     out = Console(highlight=False)
@@ -163,6 +196,27 @@ def call(
         f"capture → encoder {sent_ms:.0f} ms; sound after picture {lips_ms:.0f} ms",
         soft_wrap=True,
     )
+
+
+class _Cameras:
+    """The page's choice beside the webcams: what --camera names, where that is another, and the browser's own."""
+
+    hosted: HostedCall
+
+    def __init__(self, spec: str, loop: bool) -> None:
+        from avatar.sources.camera import open_driver
+        from avatar.web.studio_live import CameraChoice
+
+        browser = CameraChoice(BROWSER, "This browser's camera", self._browsers)
+        named = CameraChoice(GIVEN, f"--camera {spec}", lambda say: open_driver(spec, loop, say=say))
+        self.choices = [browser] if spec == BROWSER else [named, browser]
+        self.first = self.choices[0].id
+
+    def _browsers(self, _say: Say) -> BrowserCamera:
+        from avatar.call.browser_camera import BrowserCamera
+
+        camera = self.hosted.camera = BrowserCamera()
+        return camera
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -187,21 +241,3 @@ def _open(link: str) -> None:
     target = html.escape(link, quote=True)
     leader.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">', encoding="utf-8")
     webbrowser.open(leader.as_uri())
-
-
-def _stop_by_closing(camera: BrowserCamera, seconds: float | None) -> None:
-    """A browser's camera may be waited for: Ctrl-C, SIGTERM and the end of the time wake whoever waits."""
-    import signal
-    import threading
-    from types import FrameType
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        camera.close()
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    if seconds is not None:
-        timer = threading.Timer(seconds, camera.close)
-        timer.daemon = True
-        timer.start()

@@ -80,7 +80,7 @@ class CallServer:
     gate: Gate
     ice: Ice
     avatar: str
-    camera: BrowserCamera | None = None  # where a browser's camera drives
+    camera: Callable[[], BrowserCamera | None] = lambda: None  # where a browser's camera drives, now
     invitation: Callable[[], str] = lambda: ""  # the link for others
     figures: Callable[[], Message] = dict  # of the live loop
     studio: Studio | None = None  # what the page does beside calling
@@ -181,8 +181,8 @@ class CallServer:
     async def _take(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
             await listen(track, self.call.sound)
-        elif self.camera is not None:
-            await self.camera.watch(track)
+        elif (camera := self.camera()) is not None:
+            await camera.watch(track)
 
     def _peer(self, request: web.Request) -> Peer:
         peer = self.call.peers.get(request.match_info["id"])
@@ -201,7 +201,7 @@ class CallServer:
             "microphone": sound.live,
             "latency_ms": round(video.latency_ns / 1e6, 1),
             "lip_offset_ms": round(sound.lip_offset_ms, 1),
-            "drives": "camera" if self.camera is None else "browser",
+            "drives": "camera" if self.camera() is None else "browser",
             "invitation": self.invitation(),
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
             "ice": self.ice.for_page(),
