@@ -149,7 +149,7 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
     from avatar.cli.tables import drops_line
     from avatar.live.loop import CAPTURE_TO_PUBLISHED
 
-    end_s = time.monotonic() + seconds if seconds is not None else float("inf")
+    end_s = float("inf") if seconds is None or as_started else time.monotonic() + seconds
     told = False
     with console.status("Ctrl-C hangs up") as status:
         try:
@@ -158,6 +158,8 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
                 if not told and live.engine_line:
                     console.print(live.engine_line, soft_wrap=True)
                     told = True
+                    if seconds is not None and as_started:
+                        end_s = time.monotonic() + seconds
                 if now is not None and live.shows is not None:
                     line = now.latency.get(CAPTURE_TO_PUBLISHED)
                     hosted.figures = {

@@ -5,8 +5,12 @@ VISAVIS_SCREENSHOTS=FOLDER keeps pictures of it at the widths of a phone and a d
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -287,6 +291,56 @@ def test_a_guest_calls_and_each_sees_the_other(links: Links, tmp_path: Path) -> 
         page.get_by_role("button", name="Delete host").click()
         page.click("#ask-yes")
         expect(page.locator("#no-avatars")).to_be_visible()
+        assert complaints == [] and more == []
+
+
+def test_visavis_call_with_the_browsers_own_webcam(links: Links, tmp_path: Path) -> None:
+    photo = save(enlarged(1.5), tmp_path / "a.jpg")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "avatar.cli.main", "call", "--camera", "browser", "--no-open", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "VISAVIS_HOME": str(tmp_path / "home")},
+    )
+    assert process.stdout is not None
+    try:
+        link = json.loads(process.stdout.readline())["page"]
+        with browser(*fake_webcam(links)) as opened:
+            page, complaints = open_page(opened, link)
+            enrol(page, "ada", photo)
+            page.click("#start")
+            expect(page.locator("#live-state")).to_have_text("Live", timeout=60_000)
+            expect(page.locator("#live-hint")).to_contain_text("Calibrating", timeout=30_000)  # so a face was seen
+            assert complaints == []
+        process.send_signal(signal.SIGINT)
+        figures = json.loads(process.communicate(timeout=60)[0])
+        assert process.returncode == 0 and figures["tracked"] > figures["faceless"]
+    finally:
+        process.kill()
+
+
+def test_two_call_by_copy_and_paste(links: Links, tmp_path: Path) -> None:
+    others = tmp_path / "other"
+    others.mkdir()
+    with page_server.running(others) as other, browser() as opened:
+        ann, complaints = open_page(opened, f"{links.address}/#owner={links.owner}")
+        bob, more = open_page(opened, f"{other.address}/#owner={other.owner}")
+        for page in (ann, bob):
+            page.locator("#paste summary").click()
+        ann.click("#paste-begin")
+        offer = wait_for(ann, "document.querySelector('#paste-out').value")
+        bob.fill("#paste-in", offer[:200])  # not the whole of it
+        bob.click("#paste-use")
+        expect(bob.locator("#paste-problem")).to_contain_text("whole text")
+        bob.fill("#paste-in", offer)
+        bob.click("#paste-use")
+        ann.fill("#paste-in", wait_for(bob, "document.querySelector('#paste-out').value"))
+        look(bob, "paste")
+        ann.click("#paste-use")
+        for page in (ann, bob):
+            expect(page.locator("#pasted .member p")).to_have_text("By copy and paste", timeout=20_000)
+        ann.get_by_role("button", name="Hang up").click()
+        expect(ann.locator("#pasted .member")).to_have_count(0)
         assert complaints == [] and more == []
 
 

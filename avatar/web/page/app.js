@@ -1,10 +1,11 @@
 // The page's start: who opened it, and the news from visavis.
 
 import { showAvatars } from "./avatars.js";
-import { joinAsGuest, joinAsOwner } from "./call.js";
+import { cameraWanted, joinAsGuest, joinAsOwner } from "./call.js";
 import { byId, setText } from "./dom.js";
 import { showEnrolment, openEnrolment } from "./enrol.js";
 import { loadChoices, pictureArrived, pictureWanted, secondArrived, showLive } from "./live.js";
+import "./paste.js";
 import { link, openSocket, request } from "./server.js";
 
 const FIRST_RETRY_MS = 500;
@@ -51,6 +52,7 @@ function listen(retryMs = FIRST_RETRY_MS) {
     showAvatars(message.avatars, message.live);
     showEnrolment(message.enrolment);
     showLive(message.live, message.avatars);
+    cameraWanted(message.live.state === "running" && message.live.wish.camera === "browser");
   };
   socket.onclose = async () => {
     connection("Lost visavis: trying again", true);

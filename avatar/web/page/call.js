@@ -136,14 +136,9 @@ function caption(one) {
 
 async function connect(one) {
   one.pc?.close();
-  const pc = (one.pc = new RTCPeerConnection(ice));
+  const pc = (one.pc = newConnection());
   one.link = crypto.randomUUID?.() ?? String(Math.random());
-  const media = new MediaStream();
-  one.video.srcObject = media;
-  pc.ontrack = ({ track }) => {
-    media.addTrack(track);
-    one.video.play().catch((error) => (byId("hear").hidden = error.name !== "NotAllowedError"));
-  };
+  showTrack(pc, one.video);
   pc.onconnectionstatechange = () => {
     if (one.pc !== pc) return;
     one.trouble = { new: "connecting", connecting: "connecting", disconnected: "connection weak", failed: "reconnecting" }[pc.connectionState] ?? "";
@@ -159,6 +154,18 @@ async function connect(one) {
   if (one.pc === pc && members.get(one.member.id) === one) say({ type: "offer", to: one.member.id, link: one.link, sdp: pc.localDescription.sdp });
 }
 
+export const newConnection = () => new RTCPeerConnection(ice);
+
+/** What comes over the connection is shown and heard in `video`. */
+export function showTrack(pc, video) {
+  const media = new MediaStream();
+  video.srcObject = media;
+  pc.ontrack = ({ track }) => {
+    media.addTrack(track);
+    video.play().catch((error) => (byId("hear").hidden = error.name !== "NotAllowedError"));
+  };
+}
+
 /** Connect anew, unless it mended itself meanwhile. */
 function mend(id) {
   const one = members.get(id);
@@ -172,7 +179,7 @@ function mend(id) {
   }, MEND_MS);
 }
 
-function gathered(pc) {
+export function gathered(pc) {
   return new Promise((resolve) => {
     if (pc.iceGatheringState === "complete") return resolve();
     const timer = setTimeout(resolve, GATHER_MS);
@@ -193,7 +200,7 @@ window.addEventListener("online", () => {
 async function answer({ from, link: name, sdp }) {
   if (!mine) return;
   for (const key of [...answering.keys()]) if (key.startsWith(`${from} `)) forgetAnswer(key); // a second offer is a reconnect
-  const pc = new RTCPeerConnection(ice);
+  const pc = newConnection();
   answering.set(`${from} ${name}`, pc);
   try {
     for (const track of mine.getTracks()) pc.addTrack(track, mine);
@@ -247,7 +254,7 @@ byId("mute").onclick = () => setState({ muted: !state.muted });
 byId("camera-off").onclick = () => setState({ camera_on: !state.camera_on });
 byId("hear").onclick = () => {
   byId("hear").hidden = true;
-  for (const one of members.values()) one.video.play().catch(() => {});
+  for (const video of document.querySelectorAll(".member:not(.mine) video")) video.play().catch(() => {});
 };
 byId("copy").onclick = async () => {
   byId("invitation").select();
@@ -262,11 +269,15 @@ byId("copy").onclick = async () => {
 
 // The owner: visavis answers for the avatar; this page sees the others, and lends its microphone and camera
 
-let driving = null; // {pc, id, stream}
+const driving = { microphone: null, camera: null }; // {pc, id, stream}
+const MEDIA = { microphone: { audio: true }, camera: { video: { width: 640, height: 480 } } };
+let cameraBusy = false;
+let cameraTried = false; // for the present session: what was refused is not asked for again and again
 
 export async function joinAsOwner() {
   byId("in-call").hidden = false;
   byId("microphone").hidden = false;
+  byId("paste").hidden = false;
   enter({ name: "", kind: "browser" });
   poll();
 }
@@ -277,60 +288,80 @@ async function poll() {
     takeState(now);
     byId("invite").hidden = !now.invitation;
     byId("invitation").value = now.invitation;
-    const browser = now.drives === "browser";
-    if (!driving) setText(byId("microphone"), browser ? "Use this browser’s camera and microphone" : "Use this browser’s microphone");
-    byId("microphone").dataset.camera = browser ? "yes" : "";
     byId("connections-details").hidden = now.peers.length === 0;
     byId("connections").replaceChildren(...now.peers.map((peer) => make("li", {}, make("span", {}, peer.kind), make("span", {}, peer.state))));
-  } catch (error) {
-    if (error.status === 404) return tell(byId("call-problem"), "There is no call: visavis was started without one.");
+  } catch {
+    // the areas above say that visavis is away
   }
   setTimeout(poll, POLL_MS);
 }
 
 byId("microphone").onclick = async () => {
   const button = byId("microphone");
-  if (driving) return stopDriving();
-  tell(byId("call-problem"), "");
   button.disabled = true;
-  const camera = button.dataset.camera === "yes";
+  if (driving.microphone) await stopDriving("microphone");
+  else await drive("microphone");
+  button.disabled = false;
+};
+
+/** This browser's webcam drives the avatar from now on, or no more. */
+export async function cameraWanted(wanted) {
+  if (!wanted) cameraTried = false;
+  if (cameraBusy || (wanted && cameraTried) || wanted === Boolean(driving.camera)) return;
+  cameraBusy = true;
+  if (wanted) {
+    cameraTried = true;
+    await drive("camera");
+  } else await stopDriving("camera");
+  cameraBusy = false;
+}
+
+/** Send the microphone or the webcam to visavis, on this computer. */
+async function drive(kind) {
+  const problem = byId(kind === "camera" ? "camera-problem" : "call-problem");
+  tell(problem, "");
   let stream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: camera && { width: 640, height: 480 } });
+    stream = await navigator.mediaDevices.getUserMedia(MEDIA[kind]);
   } catch (error) {
-    tell(byId("call-problem"), whyNoMedia(error, camera ? "webcam or microphone" : "microphone"));
-    button.disabled = false;
-    return;
+    return tell(problem, whyNoMedia(error, kind === "camera" ? "webcam" : "microphone"));
   }
-  const pc = new RTCPeerConnection(ice);
+  const pc = newConnection();
   try {
     for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
     await pc.setLocalDescription(await pc.createOffer());
     await gathered(pc);
     const { id, sdp } = await request("POST", "/api/drive", { sdp: pc.localDescription.sdp });
     await pc.setRemoteDescription({ type: "answer", sdp });
-    driving = { pc, id, stream };
-    stream.getTracks()[0].onended = stopDriving;
-    pc.onconnectionstatechange = () => pc.connectionState === "failed" && stopDriving();
-    setText(button, camera ? "Stop the camera and microphone" : "Stop the microphone");
-    button.setAttribute("aria-pressed", "true");
+    driving[kind] = { pc, id, stream };
+    showMicrophone();
+    const lost = () => {
+      if (driving[kind]?.pc !== pc) return;
+      stopDriving(kind);
+      tell(problem, kind === "camera" ? "The webcam has gone. Plug it in, then start again." : "The microphone has gone. Plug it in, then turn it on again.");
+    };
+    stream.getTracks()[0].onended = lost;
+    pc.onconnectionstatechange = () => pc.connectionState === "failed" && lost();
   } catch (error) {
     pc.close();
     for (const track of stream.getTracks()) track.stop();
-    tell(byId("call-problem"), error.message);
-  } finally {
-    button.disabled = false;
+    tell(problem, error.message);
   }
-};
+}
 
-async function stopDriving() {
-  const { pc, id, stream } = driving;
-  driving = null;
-  byId("microphone").setAttribute("aria-pressed", "false");
-  setText(byId("microphone"), byId("microphone").dataset.camera ? "Use this browser’s camera and microphone" : "Use this browser’s microphone");
+async function stopDriving(kind) {
+  const { pc, id, stream } = driving[kind];
+  driving[kind] = null;
+  showMicrophone();
   for (const track of stream.getTracks()) track.stop();
   pc.close();
   await request("DELETE", `/api/peers/${id}`).catch(() => {});
+}
+
+function showMicrophone() {
+  const on = Boolean(driving.microphone);
+  byId("microphone").setAttribute("aria-pressed", String(on));
+  setText(byId("microphone"), on ? "Stop the microphone" : "Use this browser’s microphone");
 }
 
 // A guest

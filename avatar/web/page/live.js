@@ -134,7 +134,7 @@ export function secondArrived(second) {
   setText(byId("drops"), second.drops.toString());
   byId("drops").parentElement.title = Object.entries(second.dropped).map(([hop, count]) => `${hop}: ${count}`).join("\n");
   const hints = [];
-  if (second.idle) hints.push("The camera gives no pictures: the avatar idles. Check its cable, and that nothing covers it.");
+  if (second.idle) hints.push("No pictures come from the camera: the avatar idles. Check its cable, and whether another program uses it.");
   else if (second.faceless) hints.push("The camera sees no face: the avatar idles. Sit in front of it, in good light.");
   else if (second.calibrated < 1) hints.push("Calibrating: look straight at the camera, mouth closed.");
   tell(byId("live-hint"), hints.join("\n"));
@@ -245,6 +245,7 @@ async function attempt(method, body) {
 
 async function start() {
   tell(byId("live-problem"), "");
+  tell(byId("camera-problem"), "");
   await attempt("POST", wish());
 }
 
