@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import platform
 import statistics
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -37,23 +36,17 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or `engines` would be this file
 
-from avatar.model.checkpoint import load_weights
-from avatar.model.example import layer_inputs
-from avatar.model.full.config import FullConfig
-from avatar.model.full.generator import FullGenerator
-from avatar.model.generator import Generator, LayerGenerator
 from avatar.model_files import model_file
 from engines import Engine, EngineFailure, open_engine
 from engines.backends import Candidate, Devices, candidates, installed_versions
 from engines.measure import find_devices
 from engines.network import thread_count
 from engines.torch import TorchEngine
-from export.to_onnx import OPSET, export_picture
+from export.networks import Networks, Traced, load_networks, trace_generator, untrained_full
+from export.to_onnx import write_onnx
 
 BASELINE = "full 256²"
 LIVE = "fast, live layers"
@@ -117,8 +110,6 @@ def main() -> None:
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument("--markdown", action="store_true", help="print the report as Markdown")
     options = parser.parse_args()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of packages that the exporter would like to have
-    warnings.simplefilter("ignore", FutureWarning)
     batches = _batches(parser, options.batch)
     rounds = 5 if options.quick else options.rounds
     threads = thread_count(options.threads)
@@ -142,17 +133,17 @@ def _batches(parser: argparse.ArgumentParser, text: str) -> list[int]:
 
 def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int, quick: bool) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
+    fast, full = load_networks(model_file("fast/fast.safetensors")), untrained_full(256)
     _say("writing the networks")
-    networks = _networks(folder, generator, quick)
-    crowds = [_crowd(folder, generator, size) for size in batches]
+    networks = _networks(folder, fast, full, quick)
+    crowds = [_written(f"{LIVE}, batch", folder, _crowd(trace_generator(fast), size), size) for size in batches]
     ways = [
         way
         for name, found in find_devices().items()
         if isinstance(found, Devices)
         for way in _ways(networks, name, found)
     ]
-    contenders, failed = _contenders(networks, crowds, ways, generator, threads)
+    contenders, failed = _contenders(networks, crowds, ways, {BASELINE: full, LIVE: fast}, threads)
     peaks = {name: _Peak(dtype) for name, dtype in TORCH_DTYPES.items() if name != "fp16"}
     copy = _Copy()
     for number in range(rounds):
@@ -176,74 +167,35 @@ def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int, qu
         "parameters": {network.name: network.parameters for network in networks},
         "rows": [asdict(row) for row in rows],
         "failed": failed,
-        "gpu": _gpu(generator, rounds) if torch.cuda.is_available() else None,
+        "gpu": _gpu(networks, {BASELINE: full, LIVE: fast}, rounds) if torch.cuda.is_available() else None,
     }
 
 
 # ---- what is measured
 
 
-def _networks(folder: Path, generator: Generator, quick: bool) -> list[Network]:
-    shipped = model_file("fast/generator.onnx")
-    example = {name: value.numpy() for name, value in layer_inputs(generator).items()}
-    full, given = _full()
-    _to_onnx(full, given, folder / "full.onnx")
+def _networks(folder: Path, fast: Networks, full: Networks, quick: bool) -> list[Network]:
+    shipped = {name: value.numpy() for name, value in trace_generator(fast).inputs.items()}
     found = [
-        _network(BASELINE, folder / "full.onnx", {name: value.numpy() for name, value in given.items()}),
-        _network(LIVE, shipped, example),
+        _written(BASELINE, folder, trace_generator(full)),
+        _network(LIVE, model_file("fast/generator.onnx"), shipped),
     ]
-    for output_px in () if quick else (256, 512):
-        path = folder / f"picture{output_px}.onnx"
-        export_picture(generator, path, output_px)
-        found.append(_network(f"fast, picture {output_px}²", path, _random_inputs(path)))
+    for size_px in () if quick else (256, 512):
+        found.append(_written(f"fast, picture {size_px}²", folder, trace_generator(fast, size_px)))
     return found
 
 
-def _crowd(folder: Path, generator: Generator, batch: int) -> Network:
-    """The live network for `batch` persons in one call, each with parameters ψ of its own."""
-    given = _repeated(layer_inputs(generator), batch)
-    path = folder / f"crowd{batch}.onnx"
-    _to_onnx(_layers(generator), given, path)
-    return _network(f"{LIVE}, batch", path, {name: value.numpy() for name, value in given.items()}, batch)
-
-
-def _layers(generator: Generator) -> nn.Module:
-    network = LayerGenerator(generator.config)
-    network.load_state_dict(generator.state_dict())
-    return network.eval()
-
-
-def _repeated(given: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
-    many = {name: value.repeat(batch, *[1] * (value.dim() - 1)) for name, value in given.items()}
+def _crowd(traced: Traced, batch: int) -> Traced:
+    """For `batch` persons in one call, each with parameters ψ of its own."""
+    many = {name: value.repeat(batch, *[1] * (value.dim() - 1)) for name, value in traced.inputs.items()}
     many["psi"] = many["psi"] + 0.05 * torch.randn(many["psi"].shape, generator=torch.Generator().manual_seed(5))
-    return many
+    return Traced(traced.network, many, traced.outputs)
 
 
-def _full(batch: int = 1) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The paper's generator with fresh weights, which take as long as trained ones."""
-    torch.manual_seed(1)
-    network = FullGenerator(FullConfig())
-    for module in list(network.modules()):
-        if parametrize.is_parametrized(module):  # spectral norm: a constant once training is over
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
-    side = network.config.picture_size_px
-    network.projection = nn.Identity()  # P is applied once for each person
-    return network.eval(), {"drawing": torch.rand(batch, 3, side, side), "psi": torch.randn(batch, network.psi_size)}
-
-
-def _to_onnx(network: nn.Module, given: Mapping[str, Tensor], path: Path) -> None:
-    torch.onnx.export(
-        network, tuple(given.values()), path, input_names=list(given), opset_version=OPSET, dynamo=True,
-        external_data=False, verbose=False,
-    )  # fmt: skip
-
-
-def _random_inputs(path: Path) -> dict[str, NDArray[Any]]:
-    rng = np.random.default_rng(1)
-    inputs = onnx.load(path, load_external_data=False).graph.input
-    shapes = {info.name: [size.dim_value for size in info.type.tensor_type.shape.dim] for info in inputs}
-    return {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
+def _written(name: str, folder: Path, traced: Traced, batch: int = 1) -> Network:
+    path = folder / f"{len(list(folder.iterdir()))}.onnx"
+    write_onnx(traced, path)
+    return _network(name, path, {key: value.numpy() for key, value in traced.inputs.items()}, batch)
 
 
 def _network(name: str, path: Path, inputs: dict[str, NDArray[Any]], batch: int = 1) -> Network:
@@ -287,7 +239,7 @@ def _contenders(
     networks: Sequence[Network],
     crowds: Sequence[Network],
     ways: Sequence[tuple[Network, Candidate]],
-    generator: Generator,
+    in_torch: Mapping[str, Networks],
     threads: int,
 ) -> tuple[list[Contender], dict[str, str]]:
     found: list[Contender] = []
@@ -301,10 +253,10 @@ def _contenders(
             found.append(_contender(network, way.label, engine))
         except EngineFailure as error:
             failed[f"{network.name}, {way.label}"] = str(error)
-    by_name = {network.name: network for network in networks}
-    for network, module in ((by_name[BASELINE], _full()[0]), (by_name[LIVE], _layers(generator))):
-        engine = _torch_engine(module, network.inputs, threads=threads)
-        found.append(_contender(network, "torch (cpu, fp32)", engine))
+    for network in networks:
+        if network.name in in_torch:
+            engine = _torch_engine(trace_generator(in_torch[network.name]), threads=threads)
+            found.append(_contender(network, "torch (cpu, fp32)", engine))
     return found, failed
 
 
@@ -316,11 +268,9 @@ def _contender(network: Network, label: str, engine: Engine) -> Contender:
     )
 
 
-def _torch_engine(module: nn.Module, inputs: Mapping[str, NDArray[Any]], **how: Any) -> TorchEngine:
-    with torch.no_grad():
-        result = module(*(torch.from_numpy(array) for array in inputs.values()))
-    count = len(result) if isinstance(result, (tuple, list)) else 1
-    return TorchEngine(module, inputs, [str(at) for at in range(count)], **how)
+def _torch_engine(traced: Traced, **how: Any) -> TorchEngine:
+    inputs = {name: value.numpy() for name, value in traced.inputs.items()}
+    return TorchEngine(traced.network, inputs, traced.outputs, **how)
 
 
 def _round(contender: Contender) -> None:
@@ -409,7 +359,7 @@ def _rows(contenders: Sequence[Contender], peaks: Mapping[str, float], gigabytes
 # ---- on a GPU, which has not been tried
 
 
-def _gpu(generator: Generator, rounds: int) -> dict[str, Any]:
+def _gpu(networks: Sequence[Network], in_torch: Mapping[str, Networks], rounds: int) -> dict[str, Any]:
     """torch's CUDA graphs of both sizes, with the GPU's own peak and bandwidth. Copies to and from the GPU count."""
     copy = _Copy("cuda", 256_000_000)
     peaks = {name: _Peak(dtype, "cuda", 8192) for name, dtype in TORCH_DTYPES.items()}
@@ -417,21 +367,15 @@ def _gpu(generator: Generator, rounds: int) -> dict[str, Any]:
     for peak in peaks.values():
         peak.round()
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="visavis-benchmark-") as folder:
-        full, given = _full()
-        path = Path(folder) / "full.onnx"
-        _to_onnx(full, given, path)
-        costs = {BASELINE: _network(BASELINE, path, {}), LIVE: _network(LIVE, model_file("fast/generator.onnx"), {})}
+    costs = {network.name: network for network in networks if network.name in in_torch}
     for (name, cost), batch in ((item, batch) for item in costs.items() for batch in GPU_BATCHES):
         for precision in TORCH_DTYPES:
             _say(f"{name}, batch {batch}, {precision} on the GPU")
-            if name == BASELINE:
-                module, inputs = _full(batch)
-            else:
-                module, inputs = _layers(generator), _repeated(layer_inputs(generator), batch)
-            arrays = {key: value.numpy() for key, value in inputs.items()}
+            traced = _crowd(trace_generator(in_torch[name]), batch)
+            arrays = {key: value.numpy() for key, value in traced.inputs.items()}
+            moved = Traced(deepcopy(traced.network), traced.inputs, traced.outputs)
             try:
-                engine = _torch_engine(module, arrays, device="cuda", precision=precision)
+                engine = _torch_engine(moved, device="cuda", precision=precision)
                 engine.infer(arrays)
             except EngineFailure as error:  # the GPU's memory is full
                 rows.append({"network": name, "batch": batch, "precision": precision, "failed": str(error)})

@@ -12,9 +12,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from avatar.model.checkpoint import load_weights
-from avatar.model.example import layer_inputs
 from avatar.model_files import model_file
+from export.networks import load_networks, trace_generator
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "engines.py"
 
@@ -30,33 +29,22 @@ def benchmark() -> ModuleType:
 
 
 def test_flops_of_the_live_graph_are_those_that_torch_counts(benchmark: ModuleType) -> None:
-    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
+    traced = trace_generator(load_networks(model_file("fast/fast.safetensors")))
     network = benchmark._network(benchmark.LIVE, model_file("fast/generator.onnx"), {})
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        benchmark._layers(generator)(**layer_inputs(generator))
+        traced.network(*traced.inputs.values())
     assert network.gflop == pytest.approx(counter.get_total_flops() / 1e9, rel=0.02)
     weights_mb = 4 * network.parameters / 1e6
     assert weights_mb * 0.9 < network.megabytes < 20 * weights_mb
 
 
-def test_the_papers_generator_is_more_than_thirty_times_the_work(benchmark: ModuleType) -> None:
-    network, given = benchmark._full()
-    counter = FlopCounterMode(display=False)
-    shapes = torch.device("meta")
-    with counter, torch.no_grad():
-        network.to(shapes)(*(value.to(shapes) for value in given.values()))
-    assert 55e9 < counter.get_total_flops() < 65e9
-    assert sum(parameter.numel() for parameter in network.parameters()) > 30e6
-
-
 def test_several_persons_in_one_call_are_each_their_own(benchmark: ModuleType) -> None:
-    generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
-    network, given = benchmark._layers(generator), benchmark._repeated(layer_inputs(generator), 2)
+    traced = benchmark._crowd(trace_generator(load_networks(model_file("fast/fast.safetensors"))), 2)
     with torch.no_grad():
-        both = network(**given)
-        second = network(**{name: value[1:] for name, value in given.items()})
-    assert not torch.equal(given["psi"][0], given["psi"][1])
+        both = traced.network(**traced.inputs)
+        second = traced.network(**{name: value[1:] for name, value in traced.inputs.items()})
+    assert not torch.equal(traced.inputs["psi"][0], traced.inputs["psi"][1])
     for layer, alone in zip(both, second, strict=True):
         assert torch.allclose(layer[1:], alone, atol=1e-4)
 
