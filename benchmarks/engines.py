@@ -111,7 +111,7 @@ def main() -> None:
     form.add_argument("--markdown", action="store_true", help="print the report as Markdown")
     options = parser.parse_args()
     batches = _batches(parser, options.batch)
-    rounds = 5 if options.quick else options.rounds
+    rounds = min(5, options.rounds) if options.quick else options.rounds
     threads = thread_count(options.threads)
     with tempfile.TemporaryDirectory(prefix="visavis-benchmark-") as folder:
         report = _measure(Path(folder), threads, batches, rounds, options.quick)
