@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,7 +28,8 @@ from aiohttp import ClientSession, WSMsgType
 from page_server import CAMERA, Links, running
 
 from avatar.identity.bundle import load_avatar
-from avatar.web.studio_enrolment import MOST_BYTES, for_page, remove_stale
+from avatar.web.studio_enrolment import for_page
+from avatar.web.studio_uploads import MOST_BYTES, remove_stale
 
 CONSENT = "It is me."
 
@@ -87,6 +89,7 @@ async def until(ask: Ask, true: Callable[[Any], bool], limit_s: float = 60.0) ->
         ("GET", ""), ("GET", "/choices"), ("GET", "/avatars/ada/thumbnail"), ("PATCH", "/avatars/ada"),
         ("DELETE", "/avatars/ada"), ("POST", "/check"), ("POST", "/photos"), ("DELETE", "/photos/1"),
         ("POST", "/enrolment"), ("DELETE", "/enrolment"), ("POST", "/live"), ("PATCH", "/live"), ("DELETE", "/live"),
+        ("POST", "/background"),
         ("GET", "/events"),
     ],
 )  # fmt: skip
@@ -344,6 +347,31 @@ def test_a_live_session_that_cannot_start_says_why(links: Links) -> None:
         state = await until(ask, lambda state: state["live"]["state"] == "off")
         assert "virtual camera" in state["live"]["problem"].lower()
         await ask("DELETE", "/avatars/lone")
+
+    owner(links, act)
+
+
+def test_a_picture_for_the_background_and_a_recording(links: Links) -> None:
+    async def act(ask: Ask) -> None:
+        await enrol(ask, "studio")
+        wish = {"avatar": "studio", "camera": CAMERA, "background": "picture", "recording": True}
+        assert (await ask("POST", "/live", wish))[0] == 400  # none was sent
+        for refused in (picture_bomb(), zip_bomb(), b""):
+            status, told = await ask("POST", "/background", refused)
+            assert status == 400 and str(links.home) not in told["error"]
+        assert (await ask("POST", "/background", bytes(MOST_BYTES + 1)))[0] == 413
+        blue = np.full((60, 80, 3), (10, 20, 200), np.uint8)
+        assert await ask("POST", "/background", jpeg(blue, "PNG")) == (200, {})
+        assert links.uploads() == []
+        assert await ask("POST", "/live", wish) == (200, {})
+        await until(ask, lambda state: len(state["live"]["seconds"]) >= 2 or state["live"]["problem"])
+        await ask("DELETE", "/live")
+        assert (await until(ask, lambda state: state["live"]["state"] == "off"))["live"]["problem"] is None
+        (video,) = (links.home / "recordings").glob("studio *.mp4")
+        with av.open(str(video)) as recorded:
+            frame = next(recorded.decode(video=0)).to_ndarray(format="rgb24")
+        assert frame[5, 5, 2] > 150 and frame[5, 5, 0] < 60  # the corner is the picture's blue
+        await ask("DELETE", "/avatars/studio")
 
     owner(links, act)
 

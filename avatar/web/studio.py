@@ -12,8 +12,9 @@ Mounted behind the server's Gate by `Studio.add_routes`. Everything is for the *
     DELETE /api/studio/photos/NUMBER          → {}
     POST   /api/studio/enrolment              {name, consent, same_person?} → {}: make the avatar of the photos
     DELETE /api/studio/enrolment              give up, and delete the photos → {}
-    POST   /api/studio/live                   {avatar, camera, engine?, virtual_camera?, size?, background?, mirror?}
-                                              → {}: start
+    POST   /api/studio/background             a picture, up to 32 MB → {}: what the background "picture" is from now on
+    POST   /api/studio/live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
+                                              background?, mirror?} → {}: start
     PATCH  /api/studio/live                   {avatar?, mirror?, paused?, frozen?, gains?, calibrate?} → {}
     DELETE /api/studio/live                   stop → {}
     GET    /api/studio/events                 WebSocket
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import wraps
@@ -37,18 +39,23 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from avatar.errors import UsageError, VisavisError
+from avatar.errors import InputError, UsageError, VisavisError
 from avatar.web.preview import as_jpeg
 from avatar.web.server_safety import PROTOCOL, Gate
 from avatar.web.studio_avatars import NotThereError, Shelf, delete, existing, rename
 from avatar.web.studio_check import POSES, ShotChecker, decode_shot
-from avatar.web.studio_enrolment import MOST_BYTES, BusyError, Enrolment, TooLargeError, for_page
+from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_live import Given, LiveRun, Wish
+from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, load_upload, private_folder, store
 
 PREFIX = "/api/studio"
 MOST_SHOT_BYTES = 2 << 20
 # Larger or slower requests than the Gate lets through elsewhere: path → bytes and seconds
-ALLOWANCES = {f"{PREFIX}/photos": (MOST_BYTES, 120.0), f"{PREFIX}/check": (MOST_SHOT_BYTES, 30.0)}
+ALLOWANCES = {
+    f"{PREFIX}/photos": (MOST_BYTES, 120.0),
+    f"{PREFIX}/background": (MOST_BYTES, 120.0),
+    f"{PREFIX}/check": (MOST_SHOT_BYTES, 30.0),
+}
 MOST_PAGES = 4
 HEARTBEAT_S, SEND_S, TICK_S, CHECKER_REST_S = 10.0, 10.0, 5.0, 60.0
 MOST_WAITING = 64
@@ -124,6 +131,7 @@ class Studio:
             ("DELETE", "/photos/{number:[0-9]{1,6}}", Studio._remove_photo),
             ("POST", "/enrolment", Studio._enrol),
             ("DELETE", "/enrolment", Studio._give_up),
+            ("POST", "/background", Studio._set_background),
             ("POST", "/live", Studio._start),
             ("PATCH", "/live", Studio._change),
             ("DELETE", "/live", Studio._stop),
@@ -288,6 +296,21 @@ class Studio:
         return web.json_response({})
 
     @_owner
+    async def _set_background(self, request: web.Request) -> web.StreamResponse:
+        if (request.content_length or 0) > MOST_BYTES:
+            raise TooLargeError(f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy.")
+        folder = private_folder()
+        path = folder / "picture"
+        try:
+            await store(_body(request), path)
+            self.live.picture = await self._one_at_a_time(lambda: load_upload(path))
+        except InputError as error:
+            raise type(error)(str(error).replace(str(path), "It")) from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return web.json_response({})
+
+    @_owner
     async def _start(self, request: web.Request) -> web.StreamResponse:
         wanted = await _json(request)
         try:
@@ -296,7 +319,7 @@ class Studio:
             raise UsageError("A live session needs an avatar and a camera.") from None
         strings = (wish.avatar, wish.camera, wish.engine, wish.size, wish.background)
         if not all(isinstance(value, str) for value in strings) or not all(
-            isinstance(value, bool) for value in (wish.virtual_camera, wish.mirror)
+            isinstance(value, bool) for value in (wish.virtual_camera, wish.recording, wish.mirror)
         ):
             raise UsageError("avatar, camera, engine, size and background are texts; the others true or false.")
         await asyncio.to_thread(self._check_and_start, wish)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,31 +16,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
-
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.enrolment import MAX_PHOTOS, consent_record, enroll
 from avatar.model_files import MODEL_ID, model_file
-from avatar.paths import home
-from avatar.sources.photo import FORMATS, load_photo
 from avatar.web.studio_check import ShotChecker
+from avatar.web.studio_uploads import MOST_BYTES, load_upload, private_folder, store
 from engines import EngineFailure, open_engine
 
-MOST_BYTES = 32 << 20  # of one photo
 MOST_RECEIVING = 4  # photos at once
-MOST_PIXELS = 64_000_000  # of one photo; the packed size tells nothing
 IDLE_S = 30 * 60.0
-STALE_S = 24 * 3600.0  # folders of a program that was killed
 
 State = Literal["none", "collecting", "working", "done", "failed"]
 Report = dict[str, Any]
 
 logger = logging.getLogger(__name__)
-
-
-class TooLargeError(InputError):
-    """An upload is larger than any photo."""
 
 
 class BusyError(VisavisError):
@@ -104,21 +93,9 @@ class Enrolment:
         self._touched_s = time.monotonic()
         number, self._next = self._next, self._next + 1
         path = self._own_folder() / f"photo-{number}"
-        size = 0
         self._receiving += 1
         try:
-            with path.open("xb") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > MOST_BYTES:
-                        raise TooLargeError(
-                            f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy: 4096 pixels wide is "
-                            "plenty."
-                        )
-                    file.write(chunk)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+            await store(chunks, path)
         finally:
             self._receiving -= 1
         return path
@@ -127,8 +104,7 @@ class Enrolment:
         """Look at a stored upload. One that cannot be used is deleted at once. Slow: not for an event loop."""
         number = int(path.name.rpartition("-")[2])
         try:
-            _refuse_bomb(path)
-            check = self._checker.photo(load_photo(path)).check
+            check = self._checker.photo(load_upload(path)).check
             photo = Photo(number, check.refusal, check.warnings, check.score)
         except InputError as error:
             photo = Photo(number, for_page(str(error).replace(str(path), "It")))
@@ -191,10 +167,7 @@ class Enrolment:
 
     def _own_folder(self) -> Path:
         if self._folder is None:
-            parent = home() / "uploads"
-            parent.mkdir(mode=0o700, exist_ok=True)
-            remove_stale(parent)
-            self._folder = Path(tempfile.mkdtemp(prefix="enrolment-", dir=parent))  # mode 0700
+            self._folder = private_folder()
         return self._folder
 
     def _forget(self, state: State) -> None:
@@ -244,31 +217,6 @@ class Enrolment:
             raise _GivenUpError
         self._line, self._done = line[:1].upper() + line[1:].partition(": photo-")[0], self._done + 1
         self._changed()
-
-
-def _refuse_bomb(path: Path) -> None:
-    """By the size that the header states: whatever is decoded is no larger. Raises InputError."""
-    saved = Image.MAX_IMAGE_PIXELS
-    try:
-        Image.MAX_IMAGE_PIXELS = None
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError):
-        return  # `load_photo` says better what is wrong with it
-    finally:
-        Image.MAX_IMAGE_PIXELS = saved
-    if width * height > MOST_PIXELS:
-        raise InputError(
-            f"{path} has {width} x {height} pixels, more than the {MOST_PIXELS // 1_000_000} million that are read. "
-            "Save a smaller copy: 4096 pixels wide is plenty."
-        )
-
-
-def remove_stale(parent: Path) -> None:
-    """Uploads that a killed program left."""
-    for folder in parent.iterdir():
-        if time.time() - folder.stat().st_mtime > STALE_S:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def for_page(message: str) -> str:

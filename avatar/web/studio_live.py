@@ -9,18 +9,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from avatar.errors import UsageError, VisavisError
 from avatar.identity.bundle import avatar_names, load_avatar
-from avatar.live.background import parse_background
+from avatar.live.background import Background, parse_background
 from avatar.live.canvas import parse_size
 from avatar.live.control import REGIONS, Control
 from avatar.live.loop import LiveReport
 from avatar.live.session import Session, open_session
+from avatar.paths import home
 from avatar.publish.factory import open_publisher
 from avatar.publish.publisher import Publisher
+from avatar.publish.recorder import Recorder
 from avatar.sources.camera import Driver, open_driver
 from avatar.sources.video_devices import video_devices
 from avatar.web.preview import PagePreview
@@ -33,6 +39,7 @@ SECONDS_KEPT = 120
 LINES_KEPT = 20
 STOP_S = 25.0
 VIRTUAL_CAMERA = "virtual-camera"
+PICTURE = "picture"  # the background that a page has sent
 
 State = Literal["off", "starting", "running", "stopping"]
 Figures = dict[str, Any]
@@ -58,8 +65,9 @@ class Wish:
     engine: str = "auto"
     virtual_camera: bool = False
     size: str = "512x512"
-    background: str = "portrait"  # or "blur", or "#rrggbb"
+    background: str = "portrait"  # or "blur", "#rrggbb", or PICTURE
     mirror: bool = False
+    recording: bool = False  # into the folder of recordings
 
 
 def _silent(line: str) -> None:
@@ -106,6 +114,7 @@ class LiveRun:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._sizes = list(SIZES)
+        self.picture: NDArray[np.uint8] | None = None  # (H, W, 3), of the background PICTURE
         self._before: LiveReport | None = None  # of the second before
         self.last: LiveReport | None = None  # of the session that ended last, or as it stands now
         self.engine: EngineDescription | None = None  # that runs, or ran last
@@ -146,6 +155,8 @@ class LiveRun:
                 {"id": name, "name": LABELS[name], "problem": problem} for name, problem in available_backends().items()
             ],
             "sizes": list(self._sizes),
+            "picture": self.picture is not None,
+            "recordings": str(_recordings()),
         }
 
     def check(self, wish: Wish) -> None:
@@ -155,7 +166,7 @@ class LiveRun:
             raise UsageError(f"The size {wish.size} is not one of {', '.join(self._sizes)}.")
         if wish.engine != "auto" and wish.engine not in LABELS:
             raise UsageError(f"There is no engine {wish.engine}.")
-        _check_background(wish.background)
+        self._background(wish.background)
 
     def start(self, wish: Wish, bundle: Path | None = None) -> None:
         """Start in a thread. `bundle`: a file that is not among the enrolled ones.
@@ -225,6 +236,14 @@ class LiveRun:
                 raise UsageError(f"{name} cannot be changed to {value!r}.")
         self._changed()
 
+    def _background(self, text: str) -> Background:
+        """Never a path. Raises UsageError."""
+        if text == PICTURE and self.picture is not None:
+            return Background("picture", self.picture)
+        if text not in ("portrait", "blur") and not (text.startswith("#") and len(text) == 7):
+            raise UsageError("The background is portrait, blur, a colour such as #203040, or a picture that was sent.")
+        return parse_background(text)
+
     def _all_cameras(self) -> list[CameraChoice]:
         webcams = [
             CameraChoice(device.path, f"{device.card} ({device.path})", _opener(device.path))
@@ -253,6 +272,11 @@ class LiveRun:
         publishers: list[Publisher] = [self.preview, *self._given.publishers()]
         if wish.virtual_camera:
             publishers.append(open_publisher(VIRTUAL_CAMERA, self._say))
+        if wish.recording:
+            file = _recordings() / f"{wish.avatar} {datetime.now():%Y-%m-%d %H.%M.%S}.mp4"
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            publishers.append(Recorder(file))
+            self._say(f"Recording into {file}")
         with ExitStack() as parts:
             driver = self._driver = camera.open(self._say)
             session = parts.enter_context(
@@ -262,7 +286,7 @@ class LiveRun:
                     driver,
                     publishers,
                     size=parse_size(wish.size),
-                    background=parse_background(wish.background),
+                    background=self._background(wish.background),
                     backend=wish.engine,
                     threads=self._given.threads,
                     precision=self._given.precision,
@@ -335,7 +359,5 @@ def _virtual_camera() -> Figures:
     return {"name": " ".join(lines), "problem": None}
 
 
-def _check_background(text: str) -> None:
-    if text not in ("portrait", "blur") and not (text.startswith("#") and len(text) == 7):
-        raise UsageError("The background is portrait, blur or a colour such as #203040.")
-    parse_background(text)
+def _recordings() -> Path:
+    return home() / "recordings"

@@ -361,7 +361,7 @@ async function stopDriving(kind) {
 function showMicrophone() {
   const on = Boolean(driving.microphone);
   byId("microphone").setAttribute("aria-pressed", String(on));
-  setText(byId("microphone"), on ? "Stop the microphone" : "Use this browser’s microphone");
+  setText(byId("microphone"), on ? "Stop my microphone" : "Use my microphone");
 }
 
 // A guest

@@ -3,7 +3,7 @@
 import { chosenAvatar, onChoice } from "./avatars.js";
 import { byId, make, setText, tell } from "./dom.js";
 import { paintGraph } from "./graph.js";
-import { request } from "./server.js";
+import { request, upload } from "./server.js";
 
 const REGIONS = { mouth: "Mouth", eyes: "Eyes", brows: "Brows", head: "Head" };
 const FRAMINGS = {
@@ -21,6 +21,9 @@ let seen = new Set();
 let askForPicture = () => {};
 let waiting = false; // a picture was asked for, and has not come
 let visible = true;
+let hasPicture = false; // a background was sent
+let pictures = 0; // how many were sent
+let picturesShown = 0; // at the last start
 let mirror = localStorage.getItem("mirror") === "yes";
 
 // What can be chosen
@@ -51,6 +54,8 @@ export async function loadChoices() {
   tell(byId("virtual-camera-note"), name);
   byId("virtual-camera-help").hidden = !problem;
   setText(byId("virtual-camera-problem"), problem ?? "");
+  setText(byId("recording-note"), `into ${choices.recordings}`);
+  hasPicture = choices.picture;
   showButtons();
 }
 
@@ -69,13 +74,14 @@ function wish() {
     camera: byId("camera").value,
     engine: byId("engine-choice").value,
     virtual_camera: byId("virtual-camera").checked,
+    recording: byId("recording").checked,
     size: byId("size").value,
     background: byId("background").value === "colour" ? byId("colour").value : byId("background").value,
     mirror,
   };
 }
 
-const SETTINGS = ["camera", "engine", "virtual_camera", "size", "background"];
+const SETTINGS = ["camera", "engine", "virtual_camera", "recording", "size", "background"];
 
 // News
 
@@ -113,8 +119,9 @@ function takeOver(now, was) {
   const colour = given.background.startsWith("#");
   byId("background").value = colour ? "colour" : given.background;
   if (colour) byId("colour").value = given.background;
-  byId("colour-label").hidden = !colour;
   byId("virtual-camera").checked = given.virtual_camera;
+  byId("recording").checked = given.recording;
+  showBackground();
 }
 
 function stageText(now, avatars) {
@@ -180,8 +187,10 @@ function showButtons() {
   if (state !== "running") for (const id of ["paused", "frozen"]) press(id, false);
   if (state === "off") press("mirror", mirror);
   const now = wish();
-  const differs = state === "running" && SETTINGS.some((key) => now[key] !== live.wish[key]);
-  byId("restart").hidden = !differs;
+  const incomplete = now.background === "picture" && !hasPicture;
+  if (state === "off" && incomplete) start.disabled = true;
+  const differs = state === "running" && (SETTINGS.some((key) => now[key] !== live.wish[key]) || (now.background === "picture" && pictures !== picturesShown));
+  byId("restart").hidden = !differs || incomplete;
 }
 
 const press = (id, on) => byId(id).setAttribute("aria-pressed", String(Boolean(on)));
@@ -246,6 +255,7 @@ async function attempt(method, body) {
 async function start() {
   tell(byId("live-problem"), "");
   tell(byId("camera-problem"), "");
+  picturesShown = pictures;
   await attempt("POST", wish());
 }
 
@@ -273,10 +283,33 @@ onChoice((name) => {
   showButtons();
 });
 
+function showBackground() {
+  byId("colour-label").hidden = byId("background").value !== "colour";
+  byId("picture-choice").hidden = byId("background").value !== "picture";
+  if (!byId("picture-note").textContent) setText(byId("picture-note"), hasPicture ? "The last one is kept." : "None is chosen yet.");
+}
+
+byId("picture-file").onchange = async ({ target }) => {
+  const [file] = target.files;
+  if (!file) return;
+  const note = byId("picture-note");
+  setText(note, "Sending");
+  try {
+    await upload("/api/studio/background", file, (share) => setText(note, share < 1 ? `Sending: ${Math.round(share * 100)} %` : "Looking at it"));
+    hasPicture = true;
+    pictures += 1;
+    setText(note, file.name);
+  } catch (error) {
+    setText(note, error.message);
+  }
+  target.value = "";
+  showButtons();
+};
+
 byId("look-again").onclick = loadChoices;
 byId("settings").onsubmit = (event) => event.preventDefault();
 byId("settings").onchange = () => {
-  byId("colour-label").hidden = byId("background").value !== "colour";
+  showBackground();
   for (const [id, key] of [["camera", "camera"], ["engine-choice", "engine"], ["size", "size"]]) localStorage.setItem(key, byId(id).value);
   showButtons();
 };

@@ -1,0 +1,83 @@
+"""Pictures that a page sends: stored under names given here, in a private folder, within limits of size and pixels."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from avatar.errors import InputError
+from avatar.paths import home
+from avatar.sources.photo import FORMATS, load_photo
+
+MOST_BYTES = 32 << 20  # of one picture
+MOST_PIXELS = 64_000_000  # of one picture; the packed size tells nothing
+STALE_S = 24 * 3600.0  # folders of a program that was killed
+
+
+class TooLargeError(InputError):
+    """An upload is larger than any picture."""
+
+
+def private_folder() -> Path:
+    """A new one, for this user alone. The caller removes it."""
+    parent = home() / "uploads"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    remove_stale(parent)
+    return Path(tempfile.mkdtemp(prefix="upload-", dir=parent))  # mode 0700
+
+
+def remove_stale(parent: Path) -> None:
+    """Uploads that a killed program left."""
+    for folder in parent.iterdir():
+        try:
+            if time.time() - folder.stat().st_mtime > STALE_S:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # its own program removed it meanwhile
+            continue
+
+
+async def store(chunks: AsyncIterator[bytes], path: Path) -> None:
+    """Write a new file. Raises TooLargeError; whatever is raised, no part of it stays."""
+    size = 0
+    try:
+        with path.open("xb") as file:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > MOST_BYTES:
+                    raise TooLargeError(
+                        f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy: 4096 pixels wide will do."
+                    )
+                file.write(chunk)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def load_upload(path: Path) -> NDArray[np.uint8]:
+    """`load_photo`, once the header says that no more than MOST_PIXELS will be decoded. Raises InputError."""
+    _refuse_bomb(path)
+    return load_photo(path)
+
+
+def _refuse_bomb(path: Path) -> None:
+    saved = Image.MAX_IMAGE_PIXELS
+    try:
+        Image.MAX_IMAGE_PIXELS = None
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError):
+        return  # `load_photo` says better what is wrong with it
+    finally:
+        Image.MAX_IMAGE_PIXELS = saved
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"{path} has {width} x {height} pixels, more than the {MOST_PIXELS // 1_000_000} million that are read. "
+            "Save a smaller copy: 4096 pixels wide is plenty."
+        )
