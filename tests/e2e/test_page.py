@@ -319,6 +319,8 @@ def test_visavis_call_with_the_browsers_own_webcam(links: Links, chromium: Any, 
         process.send_signal(signal.SIGINT)
         figures = json.loads(process.communicate(timeout=60)[0])
         assert process.returncode == 0 and figures["tracked"] > figures["faceless"]
+        expect(page.locator("#connection")).to_contain_text("Lost visavis")
+        expect(page.locator("#live-state")).to_have_text("Unknown")
     finally:
         process.kill()
 

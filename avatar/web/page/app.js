@@ -4,7 +4,7 @@ import { showAvatars } from "./avatars.js";
 import { cameraWanted, joinAsGuest, joinAsOwner } from "./call.js";
 import { byId, setText } from "./dom.js";
 import { showEnrolment, openEnrolment } from "./enrol.js";
-import { loadChoices, pictureArrived, pictureWanted, secondArrived, showLive } from "./live.js";
+import { connectionLost, loadChoices, pictureArrived, pictureWanted, secondArrived, showLive } from "./live.js";
 import "./paste.js";
 import { link, openSocket, request } from "./server.js";
 
@@ -55,13 +55,16 @@ function listen(retryMs = FIRST_RETRY_MS) {
     cameraWanted(message.live.state === "running" && message.live.wish.camera === "browser");
   };
   socket.onclose = async () => {
-    connection("Lost visavis: trying again", true);
+    if (opened) connectionLost();
+    if (opened || !byId("connection").classList.contains("bad")) connection("Lost visavis: trying again", true);
     const wait = opened ? FIRST_RETRY_MS : Math.min(2 * retryMs, LAST_RETRY_MS);
     await new Promise((resolve) => setTimeout(resolve, wait));
     try {
       await request("GET", "/api/studio");
+      if (!opened) connection("This page is open in too many windows: close some", true);
     } catch (error) {
       if (error.status === 401 || error.status === 403) return refused(error.message);
+      connection("Lost visavis: trying again", true);
     }
     listen(wait);
   };

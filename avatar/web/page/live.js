@@ -149,6 +149,16 @@ export function secondArrived(second) {
   paintGraph(byId("graph"), seconds);
 }
 
+/** What is shown is no longer known to be so. */
+export function connectionLost() {
+  setText(byId("live-state"), "Unknown");
+  byId("live-state").className = "pill bad";
+  byId("stage").classList.remove("running");
+  setText(byId("stage-text"), "visavis does not answer. If it was stopped, start it again and open the link that it prints.");
+  clearPicture();
+  clearFigures();
+}
+
 function clearFigures() {
   for (const id of ["fps", "latency", "slowest", "drops"]) setText(byId(id), "–");
   tell(byId("live-hint"), "");
