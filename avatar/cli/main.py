@@ -27,7 +27,7 @@ COMMANDS = {
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
     "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
     "train": (MAKE, "Train the networks (needs the train extra)."),
-    "export": (MAKE, "Turn a checkpoint or an avatar into ONNX (needs the train extra), or ONNX into TensorRT engines."),
+    "export": (MAKE, "Turn a checkpoint or an avatar into ONNX (train extra), or ONNX into TensorRT engines."),
     "evaluate": (MAKE, "Measure quality on clips (needs the train extra)."),
 }
 OWN_PACKAGES = {"avatar", "engines", "export"}
