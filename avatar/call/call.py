@@ -9,9 +9,10 @@ from typing import Any
 
 from aiortc.sdp import candidate_from_sdp
 
+from avatar.call.allowance import Allowance
 from avatar.call.avatar_track import AvatarVideo
 from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
-from avatar.call.room import Allowance, Message, Room, RoomError, Send
+from avatar.call.room import Message, Room, RoomError, Send
 from avatar.call.sound import Sound
 
 OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of one member; each costs a connection

@@ -56,6 +56,28 @@ class BitRates:
         return max(self.floor_bps, min(bit_rate_bps, self.ceiling_bps))
 
 
+class RateControl:
+    """The bit rate: what the receiver estimates (REMB), less where packets are lost, between floor and ceiling."""
+
+    def __init__(self, rates: BitRates) -> None:
+        self._rates = rates
+        self._estimate_bps, self._loss_bps = rates.start_bps, rates.ceiling_bps
+
+    @property
+    def target_bps(self) -> int:
+        return self._rates.clamp(min(self._estimate_bps, self._loss_bps))
+
+    def estimate(self, bit_rate_bps: int) -> None:
+        self._estimate_bps = bit_rate_bps
+
+    def report_loss(self, share: float) -> None:
+        """The loss-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, section 6)."""
+        if share > 0.1:
+            self._loss_bps = self._rates.clamp(round(self.target_bps * (1 - 0.5 * share)))
+        elif share < 0.02:
+            self._loss_bps = self._rates.clamp(round(self._loss_bps * 1.05))
+
+
 class KeyFrames:
     """Grants requests for key frames, the next one at the earliest after KEY_FRAME_GAP_S; none is forgotten."""
 
@@ -81,16 +103,17 @@ class RealtimeH264Encoder(H264Encoder):
     def __init__(self, rates: BitRates, fps: float) -> None:
         super().__init__()
         self._rates, self._fps = rates, fps
-        self._target_bps = rates.start_bps
+        self._rate = RateControl(rates)
         self._keys = KeyFrames()
+        self.report_loss = self._rate.report_loss
 
     @property
     def target_bitrate(self) -> int:
-        return self._target_bps
+        return self._rate.target_bps
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        self._target_bps = self._rates.clamp(bitrate)
+        self._rate.estimate(bitrate)
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         if self.codec is None or (frame.width, frame.height) != (self.codec.width, self.codec.height):
@@ -98,7 +121,7 @@ class RealtimeH264Encoder(H264Encoder):
             self._keys.sent()
         key = self._keys.due(force_keyframe)
         frame.pict_type = av.video.frame.PictureType.I if key else av.video.frame.PictureType.NONE
-        self.codec.bit_rate = self._target_bps
+        self.codec.bit_rate = self._rate.target_bps
         data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
         yield from self._split_bitstream(data)
 
@@ -129,10 +152,12 @@ class RealtimeVp8Encoder(Vp8Encoder):
 
     def __init__(self, rates: BitRates, fps: float) -> None:
         super().__init__()
-        self._rates, self._fps = rates, fps
-        self._target_bps = self._wanted_bps = rates.start_bps
+        self._fps = fps
+        self._rate = RateControl(rates)
+        self._target_bps = self._rate.target_bps  # of the encoder as it was built
         self._keys = KeyFrames()
         self._built_s = 0.0
+        self.report_loss = self._rate.report_loss
 
     @property
     def target_bitrate(self) -> int:
@@ -140,12 +165,12 @@ class RealtimeVp8Encoder(Vp8Encoder):
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        self._wanted_bps = self._rates.clamp(bitrate)
+        self._rate.estimate(bitrate)
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         assert isinstance(frame, av.VideoFrame)
         if self.codec is None or self._rebuild_due(frame):
-            self._target_bps = self._wanted_bps
+            self._target_bps = self._rate.target_bps
             self.codec = self._open(frame.width, frame.height)
             self._built_s = time.monotonic()
             self._keys.sent()
@@ -161,7 +186,7 @@ class RealtimeVp8Encoder(Vp8Encoder):
         assert self.codec is not None
         if (frame.width, frame.height) != (self.codec.width, self.codec.height):
             return True
-        change = abs(self._wanted_bps - self._target_bps) / self._target_bps
+        change = abs(self._rate.target_bps - self._target_bps) / self._target_bps
         return change > REBUILD_CHANGE and time.monotonic() - self._built_s > REBUILD_GAP_S
 
     def _open(self, width: int, height: int) -> VideoCodecContext:

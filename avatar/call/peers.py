@@ -15,6 +15,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from avatar.call.avatar_track import AvatarTrack, AvatarVideo
+from avatar.call.congestion import ease_congestion
 from avatar.call.ice import Ice
 from avatar.call.sound import Sound, SoundTrack
 from avatar.errors import VisavisError
@@ -181,6 +182,7 @@ class Peers:
         peer.tracks.append(track)
         sender = peer.connection.addTrack(track)
         if track.kind == "video":
+            ease_congestion(sender)
             transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
             transceiver.setCodecPreferences(_preferences(self._codecs))
 

@@ -10,11 +10,11 @@ A member's messages are JSON objects. `to` names another member, `link` is the s
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatar.call.allowance import Allowance
 from avatar.call.peers import LARGEST_SDP
 from avatar.errors import VisavisError
 
@@ -36,23 +36,6 @@ _RELAYED: dict[str, dict[str, int]] = {
 
 class RoomError(VisavisError):
     """A message or a member that the room cannot take."""
-
-
-class Allowance:
-    """A token bucket: so much per second, and a burst before it."""
-
-    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_second, self._burst, self._clock = per_second, burst, clock
-        self._left, self._then_s = burst, clock()
-
-    def take(self) -> bool:
-        now_s = self._clock()
-        self._left = min(self._burst, self._left + (now_s - self._then_s) * self._per_second)
-        self._then_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 @dataclass(eq=False)

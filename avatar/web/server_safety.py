@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from avatar.call.room import Allowance
+from avatar.call.allowance import Allowance
 
 Role = Literal["owner", "guest", "player"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from avatar.call.encoders import BitRates, use_realtime_encoders
@@ -24,12 +25,20 @@ def picture(index: int, side_px: int = 512) -> Frame:
     return Frame(rgb, time.monotonic_ns(), index)
 
 
+def lively(index: int) -> Frame:
+    """The same in a picture that takes all bits that there are."""
+    noise = np.random.default_rng(index % 30).integers(60, 190, (64, 64, 3), dtype=np.uint8)
+    rgb, timed = np.asarray(cv2.resize(noise, (512, 512)), np.uint8), picture(index)
+    rgb[:CELL_PX] = timed.rgb[:CELL_PX]
+    return Frame(rgb, timed.capture_ns, index)
+
+
 class MovingAvatar:
     """Publishes 30 pictures a second until `stop`."""
 
-    def __init__(self, publish: Callable[[Frame], None]) -> None:
+    def __init__(self, publish: Callable[[Frame], None], make: Callable[[int], Frame] = picture) -> None:
         use_realtime_encoders(BitRates(), 30)
-        self._publish = publish
+        self._publish, self._make = publish, make
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -37,7 +46,7 @@ class MovingAvatar:
     def _run(self) -> None:
         index = 0
         while not self._over.wait(1 / 30):
-            self._publish(picture(index))
+            self._publish(self._make(index))
             index += 1
 
     def stop(self) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moving_avatar import CELL_PX, CELLS, MovingAvatar
+from moving_avatar import CELL_PX, CELLS, MovingAvatar, lively
 from PIL import Image
 
 from avatar.call.browser_camera import BrowserCamera
 from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.media_thread import MediaThread
+from tests.bad_network import BadNetwork, led_through, without_candidates
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -265,3 +267,34 @@ def test_two_people_call_by_copy_and_paste(
             wait_for(page, "call.frames > 10")
             page.context.close()
         avatar.stop()
+
+
+def test_behind_a_bottleneck_the_rate_gives_way_and_the_picture_goes_on(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    network, thread = BadNetwork(limit_bps=700_000), MediaThread()
+    with host_call(Hosting("Ada"), None) as hosted:
+        avatar = MovingAvatar(hosted.call.video.put, lively)
+        page = open_page(chromium, hosted.page_link)
+        offer = page.evaluate("(async () => call.gathered(call.receiver(), await call.viewing.createOffer()))()")
+        answer = page.evaluate(
+            "([sdp, owner]) => call.post('/api/view', {sdp}, owner)", [without_candidates(offer), hosted.tokens.owner]
+        )
+        led = thread.wait(led_through(answer["sdp"], network))
+        page.evaluate("sdp => call.viewing.setRemoteDescription({type: 'answer', sdp})", led)
+        wait_for(page, "call.frames > 0")
+        peer = hosted.call.peers.get(answer["id"])
+        assert peer is not None
+        encoder = peer.connection.getSenders()[0]._RTCRtpSender__encoder  # type: ignore[attr-defined]
+        seen = []
+        for _ in range(7):
+            page.wait_for_timeout(1000)
+            seen.append((page.evaluate("call.frames"), encoder.target_bitrate, network.lost))
+        print("frames, bit rate, packets lost, by the second:", seen)
+        page.context.close()
+        avatar.stop()
+    thread.loop.call_soon_threadsafe(network.close)
+    thread.close()
+    assert seen[-1][1] < 700_000
+    assert seen[-1][0] - seen[2][0] > 30  # of 120

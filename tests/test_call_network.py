@@ -1,0 +1,126 @@
+"""A bad network between two peers, which loses, delays and throttles: the picture goes on, the rate gives way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+
+from avatar.call.avatar_track import AvatarVideo
+from avatar.call.encoders import BitRates, RateControl, use_realtime_encoders
+from avatar.call.ice import Ice
+from avatar.call.peers import Peer, Peers
+from avatar.frame import Frame
+from tests.bad_network import BadNetwork, led_through, without_candidates
+
+
+def lively(index: int) -> Frame:
+    """A picture that takes more bits than there are."""
+    noise = np.random.default_rng(index % 30).integers(40, 215, (64, 64, 3), dtype=np.uint8)
+    return Frame(np.asarray(cv2.resize(noise, (256, 256)), np.uint8), time.monotonic_ns(), index)
+
+
+class Watching:
+    """A viewer behind a bad network."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.longest_gap_s = 0.0
+
+    async def start(self, peers: Peers, video: AvatarVideo, network: BadNetwork) -> Peer:
+        self.connection = RTCPeerConnection(Ice().configuration())
+        self.connection.addTransceiver("video", "recvonly")
+        self.connection.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        offer = without_candidates(self.connection.localDescription.sdp)
+        peer, answer = await peers.answer_viewer(offer, video, None)
+        led = await led_through(answer, network)
+        await self.connection.setRemoteDescription(RTCSessionDescription(led, "answer"))
+        return peer
+
+    async def _watch(self, track: Any) -> None:
+        last_s = 0.0
+        while True:
+            try:
+                await track.recv()
+            except MediaStreamError:
+                return
+            now_s = time.monotonic()
+            if self.frames:
+                self.longest_gap_s = max(self.longest_gap_s, now_s - last_s)
+            self.frames, last_s = self.frames + 1, now_s
+
+
+def encoder_of(peer: Peer) -> Any:
+    return peer.connection.getSenders()[0]._RTCRtpSender__encoder  # type: ignore[attr-defined]
+
+
+async def call(network: BadNetwork, seconds: float, codec: str) -> tuple[Watching, list[int], int]:
+    """Watch for `seconds`. Returns the viewer, the encoder's bit rates on the way, and how many key frames went out."""
+    use_realtime_encoders(BitRates(200_000, 1_500_000, 3_000_000), 30)
+    video, peers, viewer = AvatarVideo(asyncio.get_running_loop()), Peers(Ice(), codec), Watching()
+    peer = await viewer.start(peers, video, network)
+    rates, keys, index, end_s = [], 0, 0, time.monotonic() + 20
+    counted = False
+    while time.monotonic() < end_s:
+        video.put(lively(index))
+        index += 1
+        await asyncio.sleep(1 / 30)
+        if viewer.frames and not counted:
+            counted, end_s = True, time.monotonic() + seconds
+            encoder = encoder_of(peer)
+            granted = encoder._keys.sent
+
+            def sent(granted: Any = granted) -> None:
+                nonlocal keys
+                keys += 1
+                granted()
+
+            encoder._keys.sent = sent
+        if counted:
+            rates.append(encoder_of(peer).target_bitrate)
+    await viewer.connection.close()
+    await peers.close_all()
+    network.close()
+    assert viewer.frames, "nothing came through"
+    return viewer, rates, keys
+
+
+def test_loss_and_jitter_neither_stop_the_picture_nor_bring_a_storm_of_key_frames() -> None:
+    network = BadNetwork(loss=0.03, jitter_s=0.02)
+    viewer, _, keys = asyncio.run(call(network, seconds=6, codec="h264"))
+    print(f"{viewer.frames} frames, longest gap {viewer.longest_gap_s:.2f} s, {keys} key frames, lost {network.lost}")
+    assert network.lost > 10
+    assert viewer.frames > 60
+    assert keys <= 14
+
+
+def test_the_bit_rate_gives_way_to_a_bottleneck() -> None:
+    network = BadNetwork(limit_bps=700_000)
+    viewer, rates, keys = asyncio.run(call(network, seconds=7, codec="h264"))
+    print(f"{viewer.frames} frames, {rates[0]} → {min(rates)} b/s, {keys} key frames, lost {network.lost}")
+    assert min(rates) < 900_000
+    assert all(200_000 <= rate <= 3_000_000 for rate in rates)
+    assert keys <= 15
+    assert network.lost < 1000  # what was lost is not sent again and again
+
+
+def test_the_rate_follows_the_receivers_estimate_and_the_loss() -> None:
+    rate = RateControl(BitRates(200_000, 1_500_000, 3_000_000))
+    assert rate.target_bps == 1_500_000
+    rate.estimate(2_000_000)
+    rate.report_loss(0.05)  # as ordinary as on any wireless network
+    assert rate.target_bps == 2_000_000
+    rate.report_loss(0.4)
+    assert rate.target_bps == 1_600_000
+    for _ in range(30):
+        rate.report_loss(0.5)
+    assert rate.target_bps == 200_000
+    for _ in range(60):
+        rate.report_loss(0.0)
+    assert rate.target_bps == 2_000_000
