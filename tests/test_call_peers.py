@@ -268,8 +268,9 @@ def count(kind: type) -> int:
 def test_relay_only_gives_no_address_away() -> None:
     async def call() -> None:
         ice = Ice(turn=("turn:192.0.2.9:3478",), username="ada", credential="secret", relay_only=True)
-        assert ice.for_page()["iceTransportPolicy"] == "relay"
-        assert ice.for_page()["iceServers"][0]["credential"] == "secret"
+        assert ice.for_page(owner=True)["iceTransportPolicy"] == "relay"
+        assert ice.for_page(owner=True)["iceServers"][0]["credential"] == "secret"
+        assert "secret" not in str(ice.for_page(owner=False))
         connection = RTCPeerConnection(Ice().configuration())
         connection.addTransceiver("video", "recvonly")
         await connection.setLocalDescription(await connection.createOffer())

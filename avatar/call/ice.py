@@ -44,9 +44,11 @@ class Ice:
             bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
         )
 
-    def for_page(self) -> dict[str, Any]:
-        """The same for a browser's `new RTCPeerConnection(…)`."""
+    def for_page(self, owner: bool) -> dict[str, Any]:
+        """The same for a browser's `new RTCPeerConnection(…)`. Guests are not told the relay's password."""
         servers: list[dict[str, Any]] = [{"urls": uri} for uri in self.stun]
+        if not owner:
+            return {"iceServers": servers, "iceTransportPolicy": "all"}
         servers += [{"urls": uri, "username": self.username, "credential": self.credential} for uri in self.turn]
         return {"iceServers": servers, "iceTransportPolicy": "relay" if self.relay_only else "all"}
 

@@ -204,7 +204,7 @@ class CallServer:
             "drives": "camera" if self.camera() is None else "browser",
             "invitation": self.invitation(),
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
-            "ice": self.ice.for_page(),
+            "ice": self.ice.for_page(owner=True),
             "peers": self.call.peers.figures(),
             "figures": self.figures(),
         }
@@ -224,7 +224,7 @@ class CallServer:
 
         def send(message: Message) -> None:
             if message.get("type") == "welcome":
-                message = {**message, "ice": self.ice.for_page(), "owner": owner}
+                message = {**message, "ice": self.ice.for_page(owner), "owner": owner}
             if not outgoing.full():
                 outgoing.put_nowait(message)
             elif transport is not None:  # a slow reader
