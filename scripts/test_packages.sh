@@ -36,5 +36,8 @@ need_all gstreamer1.0-pipewire xdg-desktop-portal xdg-desktop-portal-gtk
 # other programs that speak WebRTC
 need_all gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
 need_all python3-gi gir1.2-gst-plugins-bad-1.0
-[ -z "${CI:-}" ] || need janus janus # a server, which starts by itself: not on somebody's desk
+if [ -n "${CI:-}" ]; then # servers, which start by themselves: not on somebody's desk
+    need janus janus
+    need turnserver coturn
+fi
 printf '%s\n' "${missing[@]}"
