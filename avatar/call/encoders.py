@@ -36,7 +36,7 @@ class BitRates:
     """What one viewer's video may take, in bits per second; that viewer's REMB moves it between floor and ceiling."""
 
     floor_bps: int = 300_000
-    start_bps: int = 1_500_000
+    start_bps: int = 1_000_000
     ceiling_bps: int = 4_000_000
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class BitRates:
 
     @classmethod
     def between(cls, floor_kbps: int, ceiling_kbps: int) -> BitRates:
-        """From the two flags in kb/s; starts at 1.5 Mb/s where they allow it."""
+        """From the two flags in kb/s; starts at 1 Mb/s where they allow it."""
         floor_bps, ceiling_bps = floor_kbps * 1000, ceiling_kbps * 1000
         return cls(floor_bps, max(floor_bps, min(cls().start_bps, ceiling_bps)), ceiling_bps)
 
@@ -140,7 +140,8 @@ class RealtimeH264Encoder(H264Encoder):
             "sc_threshold": "0",  # no key frame that nobody asked for
             "forced-idr": "1",
             "maxrate": str(self._rates.ceiling_bps),
-            "bufsize": str(self._rates.ceiling_bps // 8),
+            # no key frame larger than this: behind a bottleneck it would fill every queue, and lose its own end
+            "bufsize": str(self._rates.start_bps // 8),
         }
         codec.profile = "Baseline"
         codec.open()

@@ -26,8 +26,8 @@ def picture(index: int, side_px: int = 512) -> Frame:
 
 
 def lively(index: int) -> Frame:
-    """The same in a picture that takes all bits that there are."""
-    noise = np.random.default_rng(index % 30).integers(60, 190, (64, 64, 3), dtype=np.uint8)
+    """The same in a picture that takes more bits than a talking head."""
+    noise = np.random.default_rng(index % 30).integers(80, 170, (32, 32, 3), dtype=np.uint8)
     rgb, timed = np.asarray(cv2.resize(noise, (512, 512)), np.uint8), picture(index)
     rgb[:CELL_PX] = timed.rgb[:CELL_PX]
     return Frame(rgb, timed.capture_ns, index)
