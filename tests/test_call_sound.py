@@ -49,6 +49,15 @@ def test_sound_is_never_held_longer_than_needed() -> None:
     assert abs(click_offset_ms(picture_ms=200, microphone_ms=5)) < 30
 
 
+def test_a_hiccup_of_the_microphone_does_not_part_sound_and_lips() -> None:
+    sound = Sound(lambda: 80 * MS)
+    for chunk in range(100):
+        captured_ns = 10**12 + chunk * 20 * MS
+        late_ms = 400 if chunk in (40, 41, 42) else 30
+        sound.put(np.zeros(CHUNK, np.int16), captured_ns, now_ns=captured_ns + late_ms * MS)
+    assert EARLIEST_MS < sound.lip_offset_ms < 30
+
+
 def test_a_muted_or_missing_microphone_is_silence() -> None:
     async def call() -> None:
         sound = Sound()

@@ -58,8 +58,10 @@ class Sound:
     def delay_ns(self) -> int:
         """Capture → sent of the sound: the picture's, unless the microphone itself is slower than that."""
         with self._lock:
-            late_ns = max(self._late_ns, default=0)
-        return max(self._picture_latency_ns(), late_ns + MARGIN_NS)
+            late_ns = sorted(self._late_ns)
+        # a chunk in twenty may come too late, and is silent: waiting for the last straggler would part sound and lips
+        usual_ns = late_ns[len(late_ns) * 19 // 20] if late_ns else 0
+        return max(self._picture_latency_ns(), usual_ns + MARGIN_NS)
 
     @property
     def lip_offset_ms(self) -> float:
