@@ -34,8 +34,8 @@ need Xvfb xvfb
 need chromium chromium
 need_all gstreamer1.0-pipewire xdg-desktop-portal xdg-desktop-portal-gtk
 # other programs that speak WebRTC
-need_all gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
-need_all python3-gi gir1.2-gst-plugins-bad-1.0
+need_all gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-nice gstreamer1.0-libav
+need_all gstreamer1.0-plugins-base python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-bad-1.0
 if [ -n "${CI:-}" ]; then # servers, which start by themselves: not on somebody's desk
     need janus janus
     need turnserver coturn
