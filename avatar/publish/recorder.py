@@ -23,6 +23,7 @@ class Recorder(ThreadedPublisher):
         self.path, self.name = path, str(path)
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
+        self._newest_ns = 0
         self._parts = 0  # recordings that were kept
 
     def _begin(self, width: int, height: int, fps: float) -> None:
@@ -39,6 +40,9 @@ class Recorder(ThreadedPublisher):
         assert self._writer is not None
         if self._first_ns is None:
             self._first_ns = frame.capture_ns
+        elif frame.capture_ns == self._newest_ns:
+            return  # shown again, while nothing newer comes
+        self._newest_ns = frame.capture_ns
         try:
             self._writer.write(frame.rgb, (frame.capture_ns - self._first_ns) / 1e9)
         except VisavisError as error:
