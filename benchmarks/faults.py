@@ -100,6 +100,7 @@ class Viewer(Publisher):
 
     def __init__(self) -> None:
         self.times_ns: list[int] = []
+        self.newest_ns = 0
         self.green = 0.0
         self.gone = False
 
@@ -110,7 +111,9 @@ class Viewer(Publisher):
     def send(self, frame: Frame) -> None:
         if self.gone:
             raise DeviceError(f"{self.name} has gone.")
-        self.times_ns.append(time.monotonic_ns())
+        if frame.capture_ns > self.newest_ns:  # and not the same picture shown again
+            self.newest_ns = frame.capture_ns
+            self.times_ns.append(time.monotonic_ns())
         self.green = max(self.green, green_share(frame.rgb))
 
     def close(self) -> None: ...
@@ -123,7 +126,7 @@ class BrokenEngine:
         engine = whole.stage.cast.engine
         self.inputs, self.outputs = engine.inputs, engine.outputs
         self._about = engine.describe()
-        engine.close()
+        self._whole = engine
 
     def infer(self, inputs: Mapping[str, NDArray[np.generic]]) -> Tensors:
         raise EngineFailure("generator.onnx failed: its device has gone")
@@ -131,7 +134,8 @@ class BrokenEngine:
     def describe(self) -> EngineDescription:
         return self._about
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._whole.close()  # by the thread that drew with it
 
 
 @dataclass
@@ -230,11 +234,13 @@ def device_removed(stage: Stage) -> Iterator[None]:
 def cpu_taken(stage: Stage) -> Iterator[None]:
     count = 2 * (os.cpu_count() or 1)
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    time.sleep(2 * FAULT_S)
-    yield
-    for other in others:
-        other.kill()
-        other.wait()
+    try:
+        time.sleep(2 * FAULT_S)
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 FAULTS: dict[str, Fault] = {
@@ -287,6 +293,8 @@ def staged(avatar: Avatar) -> Iterator[Stage]:
         finally:
             session.loop.stop()
             thread.join(20)
+            if thread.is_alive():
+                failures.append(TimeoutError("the session did not end within 20 s"))
     if failures:
         raise failures[0]
 

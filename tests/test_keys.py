@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -33,7 +34,9 @@ def test_a_terminal_gives_its_keys() -> None:
 
     def wait_for(word: bytes) -> None:
         nonlocal seen
-        while word not in seen and time.monotonic() < deadline:
+        while word not in seen:
+            ready, _, _ = select.select([ours], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{word!r} did not come after {seen!r}"
             seen += os.read(ours, 1000)
 
     wait_for(b"terminal True")

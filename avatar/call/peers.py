@@ -72,7 +72,7 @@ class Peer:
 class Peers:
     """All connections, at most `most` at once. Everything here runs on one asyncio loop.
 
-    A connection ends, and is forgotten, when its peer hangs up or vanishes (found out within some 20 s), when it does not
+    A connection ends, and is forgotten, when its peer hangs up or vanishes (known within some 20 s), when it does not
     come about within CONNECT_S, after LONGEST_S, or by `close`.
     """
 

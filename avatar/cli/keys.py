@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +13,11 @@ POLL_S = 0.2
 
 @contextmanager
 def listening(actions: Mapping[str, Callable[[], None]]) -> Iterator[bool]:
-    """Call `actions[key]` for each key that is pressed, in a thread of its own. False where there is no terminal.
+    """Call `actions[key]` for each key that is pressed, in a thread of its own. False where no terminal listens.
 
     The terminal is as before afterwards. Ctrl-C keeps its meaning.
     """
-    if not sys.stdin or not sys.stdin.isatty():
+    if not sys.stdin or not sys.stdin.isatty() or _in_background():
         yield False
         return
     ended = threading.Event()
@@ -32,8 +33,22 @@ def listening(actions: Mapping[str, Callable[[], None]]) -> Iterator[bool]:
 
 def _listen(read: Callable[[], str], actions: Mapping[str, Callable[[], None]], ended: threading.Event) -> None:
     while not ended.is_set():
-        if (action := actions.get(read())) is not None:
+        try:
+            key = read()
+        except OSError:  # the terminal was closed
+            return
+        if (action := actions.get(key)) is not None:
             action()
+
+
+def _in_background() -> bool:
+    """A shell stops its background programs when they touch the terminal's settings."""
+    if sys.platform == "win32":
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp()
+    except OSError:  # a terminal that controls no programs
+        return False
 
 
 @contextmanager
@@ -51,7 +66,6 @@ def _unbuffered() -> Iterator[Callable[[], str]]:
 
         yield wait
         return
-    import os
     import select
     import termios
     import tty
@@ -61,7 +75,12 @@ def _unbuffered() -> Iterator[Callable[[], str]]:
 
     def read() -> str:
         ready, _, _ = select.select([descriptor], [], [], POLL_S)
-        return os.read(descriptor, 1).decode(errors="replace") if ready else ""
+        if not ready:
+            return ""
+        pressed = os.read(descriptor, 1)
+        if not pressed:
+            raise OSError("the terminal was closed")
+        return pressed.decode(errors="replace")
 
     tty.setcbreak(descriptor)
     try:

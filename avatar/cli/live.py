@@ -57,7 +57,9 @@ def live(
 
     Example: visavis live ada --camera 0 --to virtual-camera --to recording.mp4
     """
+    import numpy as np
     from rich.console import Console
+    from rich.markup import escape
 
     from avatar.cli.keys import listening
     from avatar.cli.offline import tracker_model_and_note, tracker_model_then_offline
@@ -107,14 +109,15 @@ def live(
         control = Control(session, avatar_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
         way = f"{camera} → {name} → {', '.join(to)}"
-        status = parts.enter_context(console.status(way))
+        status = parts.enter_context(console.status(escape(way)))
         hint = KEYS_HELP if keys else "Ctrl-C ends"
 
         def each_second(now: LiveReport) -> None:
-            lag_ms = now.latency[CAPTURE_TO_PUBLISHED].p50_ms if CAPTURE_TO_PUBLISHED in now.latency else 0.0
+            newest = session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(now.fps)))
+            lag_ms = float(np.median(newest)) if newest.size else 0.0
             words = [f"{now.fps:.1f} fps", f"{lag_ms:.0f} ms", drops_line(now.drops), session.engine.backend]
             words += [control.state] if control.state else []
-            status.update(f"{', '.join(words)}; {hint}".replace("[", r"\["))
+            status.update(escape(f"{', '.join(words)}; {hint}"))
 
         report = session.loop.run(seconds, each_second=each_second)
         backend = asdict(session.engine)

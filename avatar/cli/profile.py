@@ -34,7 +34,7 @@ def profile(
         str | None,
         typer.Option(
             help="Also measure glass to glass: publish to this virtual camera (virtual-camera, "
-            "virtual-camera:/dev/video10 or pipewire) and read it back as another program does."
+            "virtual-camera:/dev/video10 or pipewire) and read it back as another program does, whose load counts too."
         ),
     ] = None,
     trace: Annotated[
@@ -70,6 +70,7 @@ def profile(
         raise UsageError("Name the avatar to measure: visavis profile NAME (`visavis enroll` makes one).")
 
     from avatar.cli.offline import tracker_model_then_offline
+    from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
     from avatar.live.profile import Memory, profile_session
@@ -78,9 +79,12 @@ def profile(
     from avatar.sources.camera import open_camera
     from avatar.sources.portrait_camera import PortraitCamera
 
+    if trace is not None and not trace.absolute().parent.is_dir():
+        raise UsageError(f"--trace {trace}: the folder {trace.parent} does not exist.")
     picture_size = parse_size(size)
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
+    sigterm_as_ctrl_c()
     tracker = tracker_model_then_offline(console)
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     publisher: Publisher = Memory()
@@ -128,10 +132,15 @@ def profile(
 
 def _through(spec: str, camera: Camera, size: tuple[int, int]) -> tuple[Camera, Publisher, GlassToGlass]:
     """The camera with a time code in its pictures, the publisher that shows it as a number, and who reads it there."""
+    from avatar.errors import UsageError
     from avatar.live.glass import GlassToGlass, device_reader
     from avatar.live.time_code import CodedCamera, CodedPublisher, CodeReadingCamera
     from avatar.publish.factory import open_publisher
 
+    if spec.partition(":")[0] not in ("virtual-camera", "pipewire"):
+        raise UsageError(
+            f"--through {spec} cannot be read back. Use virtual-camera, virtual-camera:DEVICE or pipewire."
+        )
     reading = CodeReadingCamera(CodedCamera(camera))
     publisher = open_publisher(spec)
     return reading, CodedPublisher(publisher, reading), GlassToGlass(lambda: device_reader(publisher, *size))

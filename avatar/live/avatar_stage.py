@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.errors import VisavisError
 from avatar.frame import Frame
 from avatar.identity.avatar import Avatar
 from avatar.live.canvas import Canvas
@@ -50,10 +52,16 @@ class Cast:
             )
         return self.renderers[side_px]
 
+    @property
+    def shares_engine(self) -> bool:
+        """Whether the network is that of all avatars, which take it over from each other."""
+        return not self.avatar.fine_tuned
+
     def take_engine(self, engine: Engine) -> None:
         """Draw with another engine from here on."""
-        self.engine = engine
-        self.renderers.clear()
+        if engine is not self.engine:
+            self.engine = engine
+            self.renderers.clear()
 
 
 class AvatarStage:
@@ -75,6 +83,7 @@ class AvatarStage:
         self.held = 0  # pictures that were shown again because there was no engine
         self._open_engine, self._latency, self._say = open_engine, latency, say
         self._next: Cast | None = None
+        self._closed = False
         self._lock = threading.Lock()
         self._interpolator: MotionInterpolator | None = None  # of this avatar's motion
         self._index = 0
@@ -90,7 +99,9 @@ class AvatarStage:
     def change_cast(self, cast: Cast) -> None:
         """Show another avatar from the next frame on. The engine before is closed then, unless both share it."""
         with self._lock:
-            self._next = cast
+            unused, self._next = (cast, None) if self._closed else (self._next, cast)
+        if unused is not None and unused.engine not in (self.cast.engine, cast.engine if unused is not cast else None):
+            _close(unused.engine)  # it never came on
 
     def between(self, capture_ns: int) -> AvatarFrame | None:
         """The picture for a camera frame that was not tracked. None before the first that was."""
@@ -106,8 +117,10 @@ class AvatarStage:
         return self._paint(driving)
 
     def close(self) -> None:
+        with self._lock:
+            self._closed = True
         self._enter_next()
-        self.cast.engine.close()
+        _close(self.cast.engine)
 
     def _paint(self, driving: Driving) -> AvatarFrame:
         """The only place where a publishable frame comes into being: from numbers, and a portrait."""
@@ -118,6 +131,7 @@ class AvatarStage:
             with self._latency.time("render"):
                 renderer = cast.renderer(self._side_px(cast.canvas))
                 square, matte = renderer.render(driving), renderer.matte()
+            self._drew()
         except EngineFailure as failure:
             if self._last is None:
                 raise
@@ -143,7 +157,7 @@ class AvatarStage:
         self.held += 1
         return self._frame(driving)
 
-    def _broke(self, failure: EngineFailure) -> None:
+    def _broke(self, failure: Exception) -> None:
         now_ns = time.monotonic_ns()
         if self._broken_ns is None:
             self._say(f"{str(failure).rstrip('.')}. The picture is held; the engine is opened again.")
@@ -153,28 +167,39 @@ class AvatarStage:
         self._retry_ns = now_ns + round(self._retry_s * 1e9)
 
     def _mended(self, cast: Cast) -> bool:
+        """Whether there is an engine to draw with: a new one, once it is time to try."""
         if time.monotonic_ns() < self._retry_ns:
             return False
-        cast.engine.close()
+        _close(cast.engine)
         try:
             cast.take_engine(self._open_engine(cast.avatar))
-        except EngineFailure as failure:
+        except (EngineFailure, VisavisError, OSError) as failure:
             self._broke(failure)
             return False
-        assert self._broken_ns is not None
-        self._say(f"The engine is back after {(time.monotonic_ns() - self._broken_ns) / 1e9:.1f} s.")
-        self._broken_ns = None
         return True
+
+    def _drew(self) -> None:
+        """A picture was drawn: only that proves that an engine works again."""
+        if self._broken_ns is not None:
+            self._say(f"The engine is back after {(time.monotonic_ns() - self._broken_ns) / 1e9:.1f} s.")
+            self._broken_ns = None
 
     def _enter_next(self) -> None:
         with self._lock:
             cast, self._next = self._next, None
         if cast is None:
             return
-        if cast.engine is not self.cast.engine:
-            self.cast.engine.close()
+        if cast.shares_engine and self.cast.shares_engine:
+            cast.take_engine(self.cast.engine)  # it may have been opened again meanwhile
+        elif cast.engine is not self.cast.engine:
+            _close(self.cast.engine)
             self._broken_ns = None
         self.cast, self._interpolator = cast, None
+
+
+def _close(engine: Engine) -> None:
+    with suppress(EngineFailure):  # its device may have gone
+        engine.close()
 
 
 def _enlarged(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

@@ -73,7 +73,7 @@ class Control:
         def load() -> None:
             try:
                 self._session.show(load_avatar(find_avatar(name)))
-            except (VisavisError, EngineFailure) as error:
+            except (VisavisError, EngineFailure, OSError) as error:
                 self._say(str(error))
 
         self._loading = threading.Thread(target=load, name="visavis-load", daemon=True)

@@ -18,9 +18,10 @@ from avatar.publish.pipewire import PipeWireCamera
 from avatar.publish.publisher import Publisher
 from avatar.publish.virtual_camera import VirtualCamera
 
+STOP_S = 5.0
 LONGEST_MS = 60_000  # older codes are chance
 
-ReadPicture = Callable[[], NDArray[np.uint8] | None]  # waits for the next picture; None: none came
+ReadPicture = Callable[[], NDArray[np.uint8] | None]  # waits for the next picture; None: it has ended
 
 
 class GlassToGlass:
@@ -29,8 +30,9 @@ class GlassToGlass:
     def __init__(self, open_reader: Callable[[], tuple[ReadPicture, Callable[[], None]]]) -> None:
         """open_reader: opens the device as another program does; gives a function that reads, and one that closes."""
         self.ages_ms: list[int] = []
-        self.pictures = 0
         self._open_reader = open_reader
+        self._close: Callable[[], None] | None = None
+        self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read, name="visavis-viewer", daemon=True)
 
@@ -39,36 +41,49 @@ class GlassToGlass:
         if self._thread.ident is None:
             self._thread.start()
 
-    def stop(self) -> StageLatency | None:
-        """The delays that were seen; None without any."""
+    def stop(self) -> StageLatency:
+        """The delays that were seen. Raises what kept the device from being read; DeviceError where there were none."""
         self._ended.set()
+        if self._close is not None:
+            self._close()  # wakes a reader that waits for a picture
         if self._thread.ident is not None:
-            self._thread.join(5)
+            self._thread.join(STOP_S)
+        if self._failure is not None:
+            raise self._failure
         if not self.ages_ms:
-            return None
+            raise DeviceError("No picture with a time code came out of the device: is it the one that is published to?")
         p50, p95, p99 = np.percentile(self.ages_ms, [50, 95, 99])
         return StageLatency(len(self.ages_ms), float(p50), float(p95), float(p99), float(max(self.ages_ms)))
 
     def _read(self) -> None:
-        read, close = self._open_reader()
+        try:
+            self._watch()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _watch(self) -> None:
+        read, self._close = self._open_reader()
         last: int | None = None
         try:
             while not self._ended.is_set():
                 picture = read()
                 if picture is None:
-                    continue
-                self.pictures += 1
+                    if self._ended.is_set():
+                        return
+                    raise DeviceError("The device stopped giving pictures.")
                 code = read_code(picture)
                 if code is not None and code != last and (age := age_ms(code)) < LONGEST_MS:
                     self.ages_ms.append(age)
                     last = code
         finally:
-            close()
+            self._close()
 
 
 def video_device(path: str) -> tuple[ReadPicture, Callable[[], None]]:
     """A reader of a V4L2 device, through OpenCV."""
     device = cv2.VideoCapture(path, cv2.CAP_V4L2)
+    if not device.isOpened():
+        raise DeviceError(f"{path} cannot be read back: another program holds it, or it is no camera.")
 
     def read() -> NDArray[np.uint8] | None:
         ok, bgr = device.read()

@@ -71,11 +71,12 @@ class LatencyRecorder:
 
     def table(self) -> dict[str, StageLatency]:
         """One line per stage that was seen, in the order of a frame's way."""
-        with self._lock:
-            lines = {}
-            for stage in self.stages:
-                count = self._counts[stage]
-                if count:
-                    p50, p95, p99 = np.percentile(self._samples[stage][: min(count, KEPT)], [50, 95, 99])
-                    lines[stage] = StageLatency(count, float(p50), float(p95), float(p99), self._maxima[stage])
-            return lines
+        with self._lock:  # for copying alone: whoever records is in a hurry
+            seen = [stage for stage in self.stages if self._counts[stage]]
+            counts, maxima = dict(self._counts), dict(self._maxima)
+            samples = {stage: self._samples[stage][: counts[stage]].copy() for stage in seen}
+        lines = {}
+        for stage in seen:
+            p50, p95, p99 = np.percentile(samples[stage], [50, 95, 99])
+            lines[stage] = StageLatency(counts[stage], float(p50), float(p95), float(p99), maxima[stage])
+        return lines

@@ -32,7 +32,7 @@ STAGES = (
     "track", "retarget", "generator", "render", "compose", "hold", "publish",
     CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED, INTERVAL,
 )  # fmt: skip
-JOIN_S = 15.0  # longer than the ten seconds for which a webcam's read may block after it was unplugged
+JOIN_S = 5.0  # for all threads together: longer than a webcam's read or a tracker's last frame takes
 START_S = 1.0  # for the first tracked frame, after which the avatar idles
 STALLED_S = 0.3  # without a tracked frame: the avatar idles by itself
 REPEAT_S = 0.5  # without a picture: the last one is sent again, so that no reader thinks that the camera has gone
@@ -88,13 +88,11 @@ class LiveLoop:
         self._pictures: Mailbox[AvatarFrame] = Mailbox("avatar → publishers")
         self._latency = latency
         self._captured = self._tracked = self._faceless = self._published = self._idled = 0
-        self._camera_dropped = self._held = 0  # what was lost before the figures started
+        self._before: dict[str, int] = {}  # totals when the figures started
         self._failures: list[BaseException] = []
-        self._stopped = False
 
     def stop(self) -> None:
         """End the run, from any thread: what was recorded is finished."""
-        self._stopped = True
         self._frames.close(discard=True)
 
     def run(
@@ -104,6 +102,8 @@ class LiveLoop:
         each_second: Callable[[LiveReport], None] | None = None,
     ) -> LiveReport:
         """Run to the end and report. Figures of the first `settle_s` seconds are left out of the report.
+
+        `each_second` gets a report without latencies, which take long to sum up; `LatencyRecorder.newest` is quick.
 
         Raises what a stage raised, after every thread has ended and every publisher was closed.
         """
@@ -127,12 +127,16 @@ class LiveLoop:
         finally:
             for mailbox in (self._frames, self._states, self._pictures):
                 mailbox.close(discard=True)
+            # first: whatever comes next, recordings are finished, and only this thread feeds publishers
+            closing = self._publishers.close()
+            interrupted |= any(isinstance(failure, KeyboardInterrupt) for failure in closing)
+            self._failures += [failure for failure in closing if not isinstance(failure, KeyboardInterrupt)]
+            deadline_s = time.monotonic() + JOIN_S
             for thread in threads:
-                thread.join(JOIN_S)
-            self._failures += self._publishers.close()
+                thread.join(max(0.0, deadline_s - time.monotonic()))
         if self._failures:
             raise self._failures[0]
-        return self._report(interrupted)
+        return self._report(interrupted, self._latency.table())
 
     # The four stages, in the order of a frame's way
 
@@ -141,6 +145,8 @@ class LiveLoop:
             if end_ns is not None and time.monotonic_ns() >= end_ns:
                 break
             if isinstance(frame, NoPicture):
+                if self._frames.closed:
+                    break
                 continue  # the avatar's thread idles by its own clock
             self._captured += 1
             if not self._frames.put(frame):
@@ -170,6 +176,7 @@ class LiveLoop:
     def _animate(self, end_ns: int | None) -> None:
         """Paint what was tracked; when nothing comes, because the camera or the tracker is gone, idle meanwhile."""
         idle_s = 1 / min(self._driver.fps, MOST_FPS)
+        stalled_s = max(STALLED_S, 3 / self._driver.fps)
         last_ns = 0  # capture time of the newest picture: time never goes back
         lost_before = 0
         wait_s = START_S
@@ -182,7 +189,7 @@ class LiveLoop:
                 state, wait_s = no_face(now_ns), idle_s
                 self._idled += 1
             else:
-                wait_s = STALLED_S
+                wait_s = stalled_s
             if state.capture_ns <= last_ns:
                 self._states.dropped += 1  # late: the avatar idles already
                 continue
@@ -221,7 +228,7 @@ class LiveLoop:
             if clock.settled_now():
                 self._forget_figures()
             if each_second is not None and clock.second_over():
-                each_second(self._report(False))
+                each_second(self._report(False, {}))
 
     # Around them
 
@@ -241,25 +248,31 @@ class LiveLoop:
 
     def _forget_figures(self) -> None:
         self._latency.reset()
-        self._captured = self._tracked = self._faceless = self._published = self._idled = 0
-        self._camera_dropped, self._held = self._driver.dropped, self.stage.held
-        for mailbox in (self._frames, self._states, self._pictures):
-            mailbox.dropped = 0
+        self._before = self._totals()
 
-    def _report(self, interrupted: bool) -> LiveReport:
-        drops = {"camera": self._driver.dropped - self._camera_dropped}
+    def _totals(self) -> dict[str, int]:
+        """Counted since the start; other threads go on counting, so nothing is ever set back."""
+        drops = {"camera": self._driver.dropped}
         drops |= {mailbox.name: mailbox.dropped for mailbox in (self._frames, self._states, self._pictures)}
-        drops |= {"engine": self.stage.held - self._held, "publishers": self._publishers.dropped}
+        drops |= {"engine": self.stage.held, "publishers": self._publishers.dropped}
+        counts = {"captured": self._captured, "tracked": self._tracked, "faceless": self._faceless}
+        return {**counts, "published": self._published, "idled": self._idled, **drops}
+
+    def _report(self, interrupted: bool, latency: dict[str, StageLatency]) -> LiveReport:
+        drops = {name: total - self._before.get(name, 0) for name, total in self._totals().items()}
+        captured, tracked, faceless, published, idled = (
+            drops.pop(name) for name in ("captured", "tracked", "faceless", "published", "idled")
+        )
         return LiveReport(
-            captured=self._captured,
-            tracked=self._tracked,
-            faceless=self._faceless,
-            published=self._published,
-            idled=self._idled,
+            captured=captured,
+            tracked=tracked,
+            faceless=faceless,
+            published=published,
+            idled=idled,
             fps=self._clock.fps(),
             seconds=self._clock.seconds(),
             drops=drops,
-            latency=self._latency.table(),
+            latency=latency,
             first_frame_ms=self._clock.first_frame_ms(),
             level=self.stage.governor.level.name,
             lowest_level=LEVELS[self.stage.governor.lowest].name,

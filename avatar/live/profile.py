@@ -149,7 +149,7 @@ def profile_session(
     cpu_percent = 0.0
     if len(settled) > 1:
         cpu_percent = float(100 * (settled[-1, 1] - settled[0, 1]) / (settled[-1, 0] - settled[0, 0]))
-    first_frame_ms = loop.first_frame_ms
+    first_frame_ms = loop.first_frame_ms or math.inf
     start_up_ms = {
         **session.start_up_ms,
         "first frame": first_frame_ms,
@@ -181,7 +181,7 @@ def profile_session(
 
 def budgets(loop: LiveReport, camera_fps: float, start_up_ms: float, memory_mb: float) -> tuple[Budget, ...]:
     """The design's figures for two CPU cores. A slower camera than 30 fps lowers what the loop can be asked for."""
-    nothing = StageLatency(0, 0.0, 0.0, 0.0, 0.0)
+    nothing = StageLatency(0, math.inf, math.inf, math.inf, math.inf)  # what was not measured is not met
     generator = loop.latency.get("generator", nothing)
     path = loop.latency.get(CAPTURE_TO_PUBLISHED, nothing)
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from avatar.errors import DeviceError, VisavisError
@@ -31,14 +32,13 @@ class PublisherSet:
         self._say = say
         self._shape = (0, 0, 0.0)
         self._closing = False
-        self.failures = 0  # how often one was lost
 
     @property
     def dropped(self) -> int:
         return sum(member.publisher.dropped for member in self._members)
 
     def open(self, width: int, height: int, fps: float) -> None:
-        """Open them all. Raises what the first raises that cannot be opened; then none stays open."""
+        """Open them all. Raises what the first raises that cannot be opened; `close` closes the others."""
         self._shape = (width, height, fps)
         for member in self._members:
             member.working = True  # one that fails to open is closed too
@@ -57,22 +57,21 @@ class PublisherSet:
                 )
                 member.opening.start()
 
-    def close(self) -> list[VisavisError]:
-        """Close all; what failed in it is returned."""
+    def close(self) -> list[BaseException]:
+        """Close all, whatever happens; what failed in it is returned."""
         self._closing = True
-        failures: list[VisavisError] = []
+        failures: list[BaseException] = []
         for member in self._members:
             with member.lock:
                 if member.working:
                     member.working = False
                     try:
                         member.publisher.close()
-                    except VisavisError as failure:
+                    except BaseException as failure:
                         failures.append(failure)
         return failures
 
     def _lost(self, member: _Member, failure: VisavisError) -> None:
-        self.failures += 1
         member.working = False
         member.retry_s = time.monotonic() + RETRY_S
         self._say(f"{str(failure).splitlines()[0].rstrip('.')}. Trying again every {RETRY_S:.0f} s.")
@@ -87,10 +86,12 @@ class PublisherSet:
                 return
             try:
                 member.publisher.open(*self._shape)
-            except VisavisError:
-                member.publisher.close()  # what was half opened
+            except Exception:
+                with suppress(Exception):
+                    member.publisher.close()  # what was half opened
                 member.retry_s = time.monotonic() + RETRY_S
             else:
                 member.working = True
                 self._say(f"{member.publisher.name} is back.")
-            member.opening = None
+            finally:
+                member.opening = None

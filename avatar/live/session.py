@@ -50,8 +50,7 @@ class Session:
         """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
         thread that paints. Raises EngineFailure when that network does not load."""
         now = self.stage.cast
-        shared = not avatar.fine_tuned and not now.avatar.fine_tuned
-        cast = self.open_cast(avatar, now.engine if shared else None)
+        cast = self.open_cast(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
         before, retargeter = now.retargeter, cast.retargeter
         retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
         retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen

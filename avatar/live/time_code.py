@@ -73,7 +73,14 @@ class CodedCamera:
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
-        self.name, self.fps = camera.name, camera.fps
+
+    @property
+    def name(self) -> str:
+        return self._camera.name
+
+    @property
+    def fps(self) -> float:
+        return self._camera.fps
 
     @property
     def dropped(self) -> int:
@@ -126,6 +133,7 @@ class CodedPublisher(Publisher):
             draw_code(rgb, code)
             frame = replace(frame, rgb=rgb)
         self._publisher.send(frame)
+        self.dropped = self._publisher.dropped
 
     def close(self) -> None:
         self._publisher.close()

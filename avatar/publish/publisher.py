@@ -8,7 +8,7 @@ from avatar.frame import Frame
 
 
 class Publisher(ABC):
-    """A virtual camera, a file, a window. `open`, `send` per frame, `close`; the same thread calls all three.
+    """A virtual camera, a file, a window. `open`, `send` per frame, `close`: one at a time, maybe from two threads.
 
     `send` never blocks the loop: a publisher that cannot keep up drops frames and counts them in `dropped`. After
     `close`, also after a failure, `open` may be called again: that is how a device that came back is taken up.

@@ -30,10 +30,11 @@ class ThreadedPublisher(Publisher):
     def open(self, width: int, height: int, fps: float) -> None:
         self._mailbox, self._failure, self._dropped_before = Mailbox("publisher"), None, self.dropped
         begun, self._ended = threading.Event(), threading.Event()
-        work = partial(self._work, begun, self._ended, width, height, fps)
+        work = partial(self._work, self._mailbox, begun, self._ended, width, height, fps)
         # daemon: a desktop or a disk that never answers must not keep the program alive
         threading.Thread(target=work, name=f"visavis-{type(self).__name__}", daemon=True).start()
-        begun.wait()
+        if not begun.wait(FINISH_S):
+            raise DeviceError(f"{self.name} did not open within {FINISH_S:.0f} s.")
         self._raise_failure()
 
     def send(self, frame: Frame) -> None:
@@ -47,7 +48,7 @@ class ThreadedPublisher(Publisher):
             return
         self._mailbox.close()
         if not ended.wait(FINISH_S):
-            raise DeviceError(f"{type(self).__name__} did not come to its end within {FINISH_S:.0f} s.")
+            raise DeviceError(f"{self.name} did not come to its end within {FINISH_S:.0f} s.")
         self._raise_failure()
 
     @abstractmethod
@@ -59,15 +60,23 @@ class ThreadedPublisher(Publisher):
     @abstractmethod
     def _end(self) -> None: ...
 
-    def _work(self, begun: threading.Event, ended: threading.Event, width: int, height: int, fps: float) -> None:
+    def _work(
+        self,
+        mailbox: Mailbox[Frame],
+        begun: threading.Event,
+        ended: threading.Event,
+        width: int,
+        height: int,
+        fps: float,
+    ) -> None:
         try:
             try:
                 self._begin(width, height, fps)
                 begun.set()
-                while (frame := self._mailbox.take()) is not None:
+                while (frame := mailbox.take()) is not None:
                     self._take(frame)
             finally:
-                self._mailbox.close(discard=True)
+                mailbox.close(discard=True)
                 self._end()
         except BaseException as failure:
             self._failure = failure
