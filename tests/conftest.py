@@ -1,6 +1,7 @@
 """For the whole suite."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -11,6 +12,10 @@ from avatar.trust.no_network import ALLOW_VARIABLE
 # Commands that run inside the test process would take its network away for all later tests. `test_no_network` and the
 # end-to-end tests run without this.
 os.environ.setdefault(ALLOW_VARIABLE, "1")
+
+
+# In the background, shells have their programs ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

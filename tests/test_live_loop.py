@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,11 +249,7 @@ def test_the_command_ends_well_when_it_is_told_to_stop(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "avatar.cli.main", "live", str(tmp_path / "astronaut.avatar"), "--loop"]
     command += ["--camera", str(clip), "--to", str(output)]
     for number in (signal.SIGTERM, signal.SIGINT):
-        # in the background, shells have their programs ignore Ctrl-C, and programs' children inherit that
-        listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             deadline = time.monotonic() + 40
             while not list(tmp_path.glob("out.*.part.mp4")) and time.monotonic() < deadline:

@@ -206,7 +206,7 @@ class LiveLoop:
 
     def _publish(self, each_second: Callable[[LiveReport], None] | None) -> None:
         clock = self._clock
-        pace = SteadyPace(round(1e9 / 5 / self._driver.fps))
+        pace = SteadyPace(round(1e9 / 10 / self._driver.fps))
         last: AvatarFrame | None = None
         while True:
             picture = self._pictures.take(REPEAT_S)

@@ -12,7 +12,7 @@ class SteadyPace:
     """Holds frames back until most others would have been ready too, counted from their capture.
 
     The delay that is aimed at follows the QUANTILE of the frames' own delays, and no frame waits longer than
-    `most_ns`: a fifth of a frame's time leaves a frame that comes late time enough.
+    `most_ns`: a tenth of a frame's time is enough where the computer is not busy, and little where it is.
     """
 
     def __init__(self, most_ns: int) -> None:
