@@ -139,6 +139,42 @@ def test_a_driver_sends_its_camera() -> None:
     run(call)
 
 
+def test_what_a_viewer_sends_is_neither_taken_nor_decoded() -> None:
+    async def call() -> None:
+        async with moving_avatar() as video:
+            peers, viewer = Peers(Ice()), Viewer()
+            for track in (video.track(), Sound().track(), video.track()):
+                viewer.connection.addTransceiver(track, "sendrecv")
+            peer, answer = await peers.answer_viewer(await viewer.offer(()), video, Sound())
+            assert answer.count("a=sendonly") == 2 and answer.count("a=inactive") == 1
+            await viewer.accept(answer)
+            await until(lambda: viewer.frames["video"] > 5 and viewer.frames["audio"] > 5)
+            for receiver in peer.connection.getReceivers():
+                assert receiver.track is None or receiver.track._queue.empty()  # type: ignore[attr-defined]
+                assert receiver._RTCRtpReceiver__decoder_thread is None  # type: ignore[attr-defined]
+            await viewer.connection.close()
+            await peers.close_all()
+
+    run(call)
+
+
+def test_an_answer_that_sends_to_an_offer_that_sends_is_refused() -> None:
+    async def call() -> None:
+        async with moving_avatar() as video:
+            peers, viewer = Peers(Ice()), Viewer()
+            peer, offer = await peers.offer_viewer(video, None)
+            await viewer.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await viewer.connection.setLocalDescription(await viewer.connection.createAnswer())
+            answer = viewer.connection.localDescription.sdp
+            for sends in ("sendonly", "sendrecv"):
+                with pytest.raises(DescriptionError, match="receive only"):
+                    await peers.accept(peer, answer.replace("a=recvonly", f"a={sends}"))
+            await viewer.connection.close()
+            await peers.close_all()
+
+    run(call)
+
+
 async def good_offer() -> str:
     viewer = Viewer()
     offer = await viewer.offer()
@@ -159,6 +195,7 @@ def test_bad_descriptions_are_refused_with_a_reason_and_leave_nothing() -> None:
             "no fingerprint": "\r\n".join(line for line in good.split("\r\n") if "fingerprint" not in line),
             "sends": good.replace("recvonly", "sendonly"),
             "unknown codec": good.replace("VP8", "XX8").replace("H264", "YY4"),
+            "data channel": good.replace("m=audio", "m=application"),
             "bad port": good.replace("m=audio ", "m=audio x"),
             "huge": good + "a=x:" + "y" * 100_000,
             "many sections": good + "m=video 9 UDP/TLS/RTP/SAVPF 97\r\n" * 10,

@@ -108,7 +108,7 @@ class Peers:
                 self._add(peer, video.track())
             if "audio" in kinds and sound is not None:
                 self._add(peer, sound.track())
-            return peer, await self._answer(peer, offer)
+            return peer, await self._answer(peer, offer, sends=True)
         except BaseException:
             await self.close(peer)
             raise
@@ -145,14 +145,14 @@ class Peers:
 
         peer.connection.on("track", start)
         try:
-            return peer, await self._answer(peer, offer)
+            return peer, await self._answer(peer, offer, sends=False)
         except BaseException:
             await self.close(peer)
             raise
 
     async def accept(self, peer: Peer, answer: str) -> None:
         """The answer to an offer of ours. Raises DescriptionError."""
-        check_description(answer)
+        check_description(answer, receives=True, only=True)
         await _describe(peer.connection, answer, "answer")
 
     async def close(self, peer: Peer) -> None:
@@ -186,9 +186,12 @@ class Peers:
             transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
             transceiver.setCodecPreferences(_preferences(self._codecs))
 
-    async def _answer(self, peer: Peer, offer: str) -> str:
+    async def _answer(self, peer: Peer, offer: str, sends: bool) -> str:
         # aiortc as DTLS client knows only ECDSA certificates, as server any: so let the other side be the client
         await _describe(peer.connection, offer.replace("a=setup:actpass", "a=setup:active"), "offer")
+        if sends:  # and takes nothing: aiortc would decode what a viewer sends into a queue that nobody reads
+            for transceiver in peer.connection.getTransceivers():
+                transceiver.direction = "sendonly" if transceiver.sender.track in peer.tracks else "inactive"
         try:
             await peer.connection.setLocalDescription(await peer.connection.createAnswer())
         except ValueError as error:
@@ -211,10 +214,10 @@ class Peers:
         await self.close(peer)
 
 
-def check_description(text: str, receives: bool | None = None) -> set[str]:
+def check_description(text: str, receives: bool, only: bool = False) -> set[str]:
     """The kinds of media in an SDP that are worth answering. Raises DescriptionError for what is hostile or useless.
 
-    `receives`: whether the other side must want to receive (True) or to send (False).
+    `receives`: whether the other side must want to receive (True) or to send (False). `only`: and not send as well.
     """
     if len(text) > LARGEST_SDP:
         raise DescriptionError(f"The session description has {len(text)} characters; {LARGEST_SDP} is the limit.")
@@ -226,7 +229,11 @@ def check_description(text: str, receives: bool | None = None) -> set[str]:
         description = sdp.SessionDescription.parse(text)
     except Exception as error:  # aiortc's parser raises whatever its indexing and converting runs into
         raise DescriptionError(f"The session description cannot be read: {error!r}.") from error
-    wanted = {True: ("recvonly", "sendrecv"), False: ("sendonly", "sendrecv"), None: sdp.DIRECTIONS}[receives]
+    if strange := {media.kind for media in description.media} - {"audio", "video"}:
+        raise DescriptionError(f"Only video and audio are taken, not {', '.join(sorted(strange))}.")
+    if only and any(media.direction in ("sendonly", "sendrecv") for media in description.media):
+        raise DescriptionError("The session description sends, where it was to receive only.")
+    wanted = ("recvonly", "sendrecv") if receives else ("sendonly", "sendrecv")
     kinds = {media.kind for media in description.media if media.direction in wanted} & {"audio", "video"}
     if not all(media.dtls is not None and media.dtls.fingerprints for media in description.media):
         raise DescriptionError("The session description has no fingerprint: it would not be known who answers.")
