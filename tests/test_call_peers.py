@@ -16,9 +16,11 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from avatar.call import peers as peers_module
 from avatar.call.avatar_track import AvatarVideo
+from avatar.call.call import Call
 from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.peers import DescriptionError, Peers, TooManyPeersError, check_description
+from avatar.call.room import Message, Room
 from avatar.call.sound import Sound
 from avatar.errors import UsageError
 from avatar.frame import Frame
@@ -235,6 +237,41 @@ def test_there_is_a_limit_and_it_is_told() -> None:
             await peers.answer_viewer(await good_offer(), video, None)
         await peers.close_all()
         assert len(peers) == 0
+
+    run(call)
+
+
+def test_guests_leave_connections_for_the_owner() -> None:
+    async def call() -> None:
+        video, peers = AvatarVideo(asyncio.get_running_loop()), Peers(Ice(), most=peers_module.KEPT + 1)
+        await peers.answer_viewer(await good_offer(), video, None, kind="room")
+        with pytest.raises(TooManyPeersError, match="limit"):
+            await peers.answer_viewer(await good_offer(), video, None, kind="whep")
+        await peers.answer_viewer(await good_offer(), video, None)
+        await peers.close_all()
+
+    run(call)
+
+
+def test_a_guest_who_leaves_stops_watching_however_it_asked() -> None:
+    """Several offers at once, all by the same name of a link."""
+
+    async def call() -> None:
+        async with moving_avatar() as video:
+            peers, room = Peers(Ice()), Room()
+            got: list[Message] = []
+            avatar = Call(video, Sound(), peers)
+            avatar.join(room, "Ada")
+            guest, viewers = room.join(got.append, "Eve", "browser"), [Viewer() for _ in range(3)]
+            to = got[0]["members"][0]["id"]
+            for offer in [await viewer.offer() for viewer in viewers]:
+                room.receive(guest, {"type": "offer", "to": to, "link": "same", "sdp": offer})
+            await until(lambda: any(message["type"] == "answer" for message in got))
+            await until(lambda: len(peers) == 1)
+            room.leave(guest)
+            await until(lambda: len(peers) == 0)
+            await avatar.close()
+            await asyncio.gather(*(viewer.connection.close() for viewer in viewers))
 
     run(call)
 

@@ -34,7 +34,7 @@ class Call:
         self._you = ""
         self._members: dict[str, Message] = {}
         self._viewers: dict[str, tuple[str, Peer]] = {}  # by member: the link and the connection
-        self._newest: dict[str, str] = {}  # by member: the link that is being answered, or was
+        self._newest: dict[str, object] = {}  # by member: the attempt at answering that counts
         self._offers: dict[str, Allowance] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -128,7 +128,7 @@ class Call:
 
     async def _answer(self, sender: str, link: str, offer: str) -> None:
         self._forget(sender)  # a second offer is a reconnect
-        self._newest[sender] = link
+        attempt = self._newest[sender] = object()  # not the link: that is the sender's own text, maybe the same twice
         try:
             if not self._offers.setdefault(sender, Allowance(OFFERS_PER_SECOND, OFFERS_BURST)).take():
                 raise TooManyPeersError("Too many offers: wait a little.")
@@ -136,7 +136,7 @@ class Call:
         except (DescriptionError, TooManyPeersError) as error:
             self._to_room({"type": "refuse", "to": sender, "link": link, "reason": str(error)})
             return
-        if self._newest.get(sender) != link:  # another offer came, or the member left, in the meantime
+        if self._newest.get(sender) is not attempt:  # another offer came, or the member left, in the meantime
             await self.peers.close(peer)
             return
         self._viewers[sender] = link, peer

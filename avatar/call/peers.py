@@ -25,6 +25,8 @@ MOST_MEDIA, MOST_CANDIDATES = 4, 64
 CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that
 CONSENT_S = 2.5
 LONGEST_S = 12 * 3600.0
+GUESTS = ("room", "whep")  # kinds of connections that strangers ask for
+KEPT = 4  # connections that guests leave for the others
 CODECS = ("h264", "vp8")  # in the order of liking: H.264 follows the network without key frames
 
 logger = logging.getLogger(__name__)
@@ -171,8 +173,9 @@ class Peers:
         await asyncio.gather(*(self.close(peer) for peer in list(self._peers.values())))
 
     def _new(self, kind: str) -> Peer:
-        if len(self._peers) >= self._most:
-            raise TooManyPeersError(f"{self._most} connections are open, and that is the limit. Close one first.")
+        most = self._most - KEPT if kind in GUESTS else self._most
+        if len(self._peers) >= most:
+            raise TooManyPeersError(f"{most} connections are open, and that is the limit. Close one first.")
         peer = Peer(kind, RTCPeerConnection(self._configuration))
         self._peers[peer.id] = peer
         peer.guard = asyncio.ensure_future(self._guard(peer))
