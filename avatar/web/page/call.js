@@ -113,6 +113,7 @@ function add(member) {
 }
 
 function remove(id) {
+  forgetAnswers(id);
   const one = members.get(id);
   if (!one) return;
   members.delete(id);
@@ -198,20 +199,28 @@ window.addEventListener("online", () => {
 // Those who see a guest
 
 async function answer({ from, link: name, sdp }) {
-  if (!mine) return;
-  for (const key of [...answering.keys()]) if (key.startsWith(`${from} `)) forgetAnswer(key); // a second offer is a reconnect
+  if (!mine || !members.has(from)) return;
+  forgetAnswers(from); // a second offer is a reconnect
   const pc = newConnection();
   answering.set(`${from} ${name}`, pc);
+  pc.onconnectionstatechange = () => pc.connectionState === "failed" && answering.get(`${from} ${name}`) === pc && forgetAnswer(`${from} ${name}`);
   try {
     for (const track of mine.getTracks()) pc.addTrack(track, mine);
     await pc.setRemoteDescription({ type: "offer", sdp });
     await pc.setLocalDescription(await pc.createAnswer());
     await gathered(pc);
+    if (answering.get(`${from} ${name}`) !== pc) return; // it left meanwhile, or asked anew
     say({ type: "answer", to: from, link: name, sdp: pc.localDescription.sdp });
   } catch (error) {
+    if (answering.get(`${from} ${name}`) !== pc) return;
     forgetAnswer(`${from} ${name}`);
     say({ type: "refuse", to: from, link: name, reason: String(error.message).slice(0, 200) });
   }
+}
+
+/** Whoever left gets nothing of this guest any more. */
+function forgetAnswers(from) {
+  for (const key of [...answering.keys()]) if (key.startsWith(`${from} `)) forgetAnswer(key);
 }
 
 function forgetAnswer(key) {
