@@ -6,7 +6,10 @@ import asyncio
 import io
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 import zipfile
 import zlib
@@ -29,7 +32,7 @@ from page_server import CAMERA, Links, running
 
 from avatar.identity.bundle import load_avatar
 from avatar.web.studio_enrolment import for_page
-from avatar.web.studio_uploads import MOST_BYTES, remove_stale
+from avatar.web.studio_uploads import MOST_BYTES, private_folder, remove_stale
 
 CONSENT = "It is me."
 
@@ -409,11 +412,34 @@ def test_errors_for_the_page_say_nothing_of_the_terminal() -> None:
     )
 
 
-def test_a_killed_programs_uploads_are_removed_after_a_day(tmp_path: Path) -> None:
-    old, new = tmp_path / "enrolment-old", tmp_path / "enrolment-new"
-    for folder in (old, new):
-        folder.mkdir()
+def test_a_killed_programs_uploads_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    uploads = tmp_path / "uploads"
+    killed, old, new = (uploads / f"upload-{pid}-abc_1" for pid in (ended.pid, os.getppid(), os.getpid()))
+    for folder in (killed, old, new):
+        folder.mkdir(parents=True)
         (folder / "photo-1").write_bytes(b"x")
     os.utime(old, (time.time() - 2 * 86400,) * 2)
-    remove_stale(tmp_path)
-    assert not old.exists() and new.exists()
+    remove_stale()
+    assert list(uploads.iterdir()) == [new]
+    assert private_folder().parent == uploads
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_closed_terminal_ends_it_as_ctrl_c_does(name: str) -> None:
+    script = (
+        "import time; from avatar.cli.stop import sigterm_as_ctrl_c; sigterm_as_ctrl_c()\n"
+        "try: print(flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt: time.sleep(0.2); print('cleaned up')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(getattr(signal, name))
+    if name == "SIGHUP":  # of the shell, and of the kernel
+        time.sleep(0.05)
+        process.send_signal(getattr(signal, name))
+    assert process.communicate(timeout=30)[0] == "cleaned up\n"

@@ -46,7 +46,7 @@ from avatar.web.studio_avatars import NotThereError, Shelf, delete, existing, re
 from avatar.web.studio_check import POSES, ShotChecker, decode_shot
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_live import Given, LiveRun, Wish
-from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, load_upload, private_folder, store
+from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, load_upload, private_folder, remove_stale, store
 
 PREFIX = "/api/studio"
 MOST_SHOT_BYTES = 2 << 20
@@ -152,6 +152,7 @@ class Studio:
     async def _on_start(self, _app: web.Application) -> None:
         self._loop = asyncio.get_running_loop()
         self._ticking = asyncio.create_task(self._tick())
+        await asyncio.to_thread(remove_stale)
 
     async def _on_shutdown(self, _app: web.Application) -> None:
         for page in list(self._pages):
