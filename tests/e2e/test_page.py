@@ -190,6 +190,26 @@ def test_from_photos_to_live_to_deleted(links: Links, chromium: Any, tmp_path: P
     assert [line for line in complaints if "400" not in line] == []  # the refused name
 
 
+def test_photos_that_nobody_sees_any_more_are_deleted(links: Links, chromium: Any, tmp_path: Path) -> None:
+    one, two = save(enlarged(1.5), tmp_path / "one.jpg"), save(enlarged(2.0), tmp_path / "two.jpg")
+    page, _ = open_page(chromium, f"{links.address}/#owner={links.owner}")
+    page.click("#new-avatar")
+    page.set_input_files("#files", [str(one), str(two)])
+    page.get_by_role("button", name="Remove one.jpg").click()  # on its way, or being looked at
+    expect(page.locator("#photos-status")).to_have_text("Photos: 1 can be used.", timeout=20_000)
+    assert len(links.uploads()) == 1
+    page.reload()
+    page.click("#new-avatar")
+    page.set_input_files("#files", [str(two)])
+    expect(page.locator("#photos-status")).to_have_text("Photos: 1 can be used.", timeout=20_000)
+    assert len(links.uploads()) == 1
+    page.click("#enrol-cancel")
+    end = time.monotonic() + 10
+    while links.uploads():
+        assert time.monotonic() < end
+        page.wait_for_timeout(50)
+
+
 def test_a_guided_capture_with_the_webcam(links: Links, chromium: Any) -> None:
     page, complaints = open_page(chromium, f"{links.address}/#owner={links.owner}")
     page.click("#new-avatar")

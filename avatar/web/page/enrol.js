@@ -8,7 +8,7 @@ import { Refused, request, upload } from "./server.js";
 const CONSENT = "Confirmed on the page: I am the person in these photos, or that person has agreed to be shown by an avatar.";
 
 let enrolment = { state: "none", most_photos: 32, most_bytes: 32 << 20 };
-let tiles = []; // {name, number, element, stopper}: number once visavis has taken it
+let tiles = []; // {name, number, element, gone}: number once visavis has taken it; gone: removed by the person
 let queue = Promise.resolve(); // one upload at a time
 const dialog = byId("enrol");
 
@@ -18,6 +18,8 @@ export function openEnrolment() {
     tell(byId("enrol-problem"), "");
     tell(byId("capture-problem"), "");
     clear();
+    // what an earlier page left, before the first photo of this one
+    queue = queue.then(() => enrolment.state !== "working" && forgetAll());
   }
   showStep();
   dialog.showModal();
@@ -45,7 +47,7 @@ function showStep() {
 }
 
 function clear() {
-  for (const tile of tiles) tile.stopper.abort();
+  for (const tile of tiles) tile.gone = true;
   tiles = [];
   byId("photos").replaceChildren();
   showStatus();
@@ -61,8 +63,11 @@ function close() {
 async function giveUp() {
   if (enrolment.state === "working") return dialog.close(); // it goes on; the button opens this again
   close();
-  await request("DELETE", "/api/studio/enrolment").catch(() => {});
+  await forgetAll();
 }
+
+const forgetAll = () => request("DELETE", "/api/studio/enrolment").catch(() => {});
+const forget = (number) => request("DELETE", `/api/studio/photos/${number}`).catch(() => {});
 
 // Photos
 
@@ -85,7 +90,7 @@ function addPhoto(file, name) {
   const verdict = make("p", { className: "verdict" }, "Waiting");
   const remove = make("button", { type: "button", "aria-label": `Remove ${name}` }, "✕");
   const element = make("li", { className: "photo" }, picture, sent, verdict, make("p", {}, name), remove);
-  const tile = { name, number: null, element, stopper: new AbortController() };
+  const tile = { name, number: null, element, gone: false };
   remove.onclick = () => removePhoto(tile);
   tiles.push(tile);
   byId("photos").append(element);
@@ -102,20 +107,21 @@ function addPhoto(file, name) {
   }
   if (file.size === 0) return judge("The file is empty. Copy it again.", "bad");
   queue = queue.then(async () => {
-    if (tile.stopper.signal.aborted) return;
+    if (tile.gone) return;
     setText(verdict, "Sending");
     try {
       const sending = (share) => {
         sent.value = share;
         if (share === 1) setText(verdict, "Checking");
       };
-      const photo = await patiently(() => upload("/api/studio/photos", file, sending, tile.stopper.signal));
+      const photo = await patiently(() => upload("/api/studio/photos", file, sending));
       tile.number = photo.number;
+      if (tile.gone) return await forget(tile.number);
       if (photo.reason) judge(sentence(photo.reason), "bad");
       else if (photo.warnings.length) judge(sentence(photo.warnings.join("; ")), "warn");
       else judge("Good", "good");
     } catch (error) {
-      if (!tile.stopper.signal.aborted) judge(error.message, "bad");
+      if (!tile.gone) judge(error.message, "bad");
     }
   });
 }
@@ -133,13 +139,13 @@ async function patiently(act) {
 }
 
 async function removePhoto(tile) {
-  tile.stopper.abort();
+  tile.gone = true; // if it is on its way, it is deleted once its number is known
   const after = tile.element.nextElementSibling ?? tile.element.previousElementSibling;
   tile.element.remove();
   tiles = tiles.filter((other) => other !== tile);
   (after?.querySelector("button") ?? byId("files")).focus();
   showStatus();
-  if (tile.number !== null) await request("DELETE", `/api/studio/photos/${tile.number}`).catch(() => {});
+  if (tile.number !== null) await forget(tile.number);
 }
 
 function showStatus() {
@@ -194,7 +200,7 @@ dialog.addEventListener("cancel", (event) => {
   event.preventDefault();
   giveUp();
 });
-byId("enrol-stop").onclick = () => request("DELETE", "/api/studio/enrolment").catch(() => {});
+byId("enrol-stop").onclick = forgetAll;
 byId("enrol-form").onsubmit = async (event) => {
   event.preventDefault();
   tell(byId("enrol-problem"), "");

@@ -51,8 +51,8 @@ export async function request(method, path, body) {
   return answer.headers.get("Content-Type")?.startsWith("application/json") ? answer.json() : answer.blob();
 }
 
-/** As `request`, for a file: `progress` gets the share that was sent; `signal` stops it. */
-export function upload(path, blob, progress, signal) {
+/** As `request`, for a file: `progress` gets the share that was sent. */
+export function upload(path, blob, progress) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     sending.open("POST", path);
@@ -64,8 +64,6 @@ export function upload(path, blob, progress, signal) {
         ? resolve(JSON.parse(sending.responseText))
         : reject(new Refused(sending.status, reason(sending.status, sending.responseText)));
     sending.onerror = () => reject(new Refused(0, "The upload was cut off. Is visavis still running? Try again."));
-    sending.onabort = () => reject(new Refused(0, "stopped"));
-    signal?.addEventListener("abort", () => sending.abort());
     sending.send(blob);
   });
 }
