@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from aioice import stun as aioice_stun
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
@@ -284,6 +285,33 @@ def test_an_offer_that_leads_nowhere_is_forgotten(monkeypatch: pytest.MonkeyPatc
         await peers.answer_viewer(await good_offer(), AvatarVideo(asyncio.get_running_loop()), None)
         assert len(peers) == 1
         await until(lambda: len(peers) == 0)
+
+    run(call)
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_who_passes_descriptions_on_by_hand_may_take_longer(by_hand: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers_module, "CONNECT_S", 0.5)
+    monkeypatch.setattr(peers_module, "CHECK_AGAIN_S", 0.1)
+    monkeypatch.setattr(aioice_stun, "RETRY_MAX", 1)
+    monkeypatch.setattr(aioice_stun, "RETRY_RTO", 0.05)
+
+    async def call() -> None:
+        async with moving_avatar() as video:
+            peers, viewer = Peers(Ice()), Viewer()
+            offer = await viewer.offer(("video",))
+            ice = viewer.connection.getTransceivers()[0].receiver.transport.transport._connection
+            ice.request_received = lambda *_: None  # as behind a router: nobody answers yet
+            _, answer = await peers.answer_viewer(offer, video, None, by_hand=by_hand)
+            await peers.offer_viewer(video, None, by_hand=by_hand)
+            await asyncio.sleep(1.5)
+            assert len(peers) == (2 if by_hand else 0)
+            if by_hand:
+                del ice.request_received
+                await viewer.accept(answer)
+                await until(lambda: viewer.frames["video"] > 5)
+            await viewer.connection.close()
+            await peers.close_all()
 
     run(call)
 

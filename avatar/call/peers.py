@@ -23,6 +23,7 @@ from avatar.errors import VisavisError
 LARGEST_SDP = 64 * 1024
 MOST_MEDIA, MOST_CANDIDATES = 4, 64
 CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that
+BY_HAND_S, CHECK_AGAIN_S = 900.0, 5.0  # the same where people pass the descriptions on, and how often it is tried
 CONSENT_S = 2.5
 LONGEST_S = 12 * 3600.0
 GUESTS = ("room", "whep")  # kinds of connections that strangers ask for
@@ -46,6 +47,7 @@ class Peer:
 
     kind: str
     connection: RTCPeerConnection
+    by_hand: bool = False
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     started_s: float = field(default_factory=time.monotonic)
     tracks: list[MediaStreamTrack] = field(default_factory=list)
@@ -75,7 +77,8 @@ class Peers:
     """All connections, at most `most` at once. Everything here runs on one asyncio loop.
 
     A connection ends, and is forgotten, when its peer hangs up or vanishes (known within some 20 s), when it does not
-    come about within CONNECT_S, after LONGEST_S, or by `close`.
+    come about within CONNECT_S, after LONGEST_S, or by `close`. `by_hand`: people pass the descriptions on, and may
+    take BY_HAND_S.
     """
 
     def __init__(self, ice: Ice, codec: str | None = None, most: int = 16) -> None:
@@ -97,14 +100,16 @@ class Peers:
         return [peer.figures() for peer in self._peers.values()]
 
     async def answer_viewer(
-        self, offer: str, video: AvatarVideo, sound: Sound | None, kind: str = "view"
+        self, offer: str, video: AvatarVideo, sound: Sound | None, kind: str = "view", by_hand: bool = False
     ) -> tuple[Peer, str]:
         """Send the avatar to whoever made `offer` (recvonly). Returns the connection and the SDP answer.
 
         Raises DescriptionError or TooManyPeersError.
         """
         kinds = check_description(offer, receives=True)
-        peer = self._new(kind)
+        peer = self._new(kind, by_hand)
+        if by_hand:  # as if more could come: else ICE fails while the answer is on its way
+            offer = "".join(line for line in offer.splitlines(keepends=True) if "a=end-of-candidates" not in line)
         try:
             if "video" in kinds:
                 self._add(peer, video.track())
@@ -115,9 +120,11 @@ class Peers:
             await self.close(peer)
             raise
 
-    async def offer_viewer(self, video: AvatarVideo, sound: Sound | None, kind: str = "view") -> tuple[Peer, str]:
+    async def offer_viewer(
+        self, video: AvatarVideo, sound: Sound | None, kind: str = "view", by_hand: bool = False
+    ) -> tuple[Peer, str]:
         """Offer the avatar (sendonly); `accept` takes the answer. Returns the connection and the SDP offer."""
-        peer = self._new(kind)
+        peer = self._new(kind, by_hand)
         try:
             self._add(peer, video.track())
             if sound is not None:
@@ -172,11 +179,11 @@ class Peers:
     async def close_all(self) -> None:
         await asyncio.gather(*(self.close(peer) for peer in list(self._peers.values())))
 
-    def _new(self, kind: str) -> Peer:
+    def _new(self, kind: str, by_hand: bool = False) -> Peer:
         most = self._most - KEPT if kind in GUESTS else self._most
         if len(self._peers) >= most:
             raise TooManyPeersError(f"{most} connections are open, and that is the limit. Close one first.")
-        peer = Peer(kind, RTCPeerConnection(self._configuration))
+        peer = Peer(kind, RTCPeerConnection(self._configuration), by_hand)
         self._peers[peer.id] = peer
         peer.guard = asyncio.ensure_future(self._guard(peer))
         return peer
@@ -209,11 +216,15 @@ class Peers:
         while peer.state not in ("failed", "closed"):
             changed.clear()
             was_connected = was_connected or peer.state == "connected"
-            left_s = peer.started_s + (LONGEST_S if was_connected else CONNECT_S) - time.monotonic()
+            patience_s = LONGEST_S if was_connected else BY_HAND_S if peer.by_hand else CONNECT_S
+            left_s = peer.started_s + patience_s - time.monotonic()
+            again_s = CHECK_AGAIN_S if peer.by_hand and not was_connected else left_s
             try:
-                await asyncio.wait_for(changed.wait(), left_s)
+                await asyncio.wait_for(changed.wait(), min(left_s, again_s))
             except TimeoutError:
-                break
+                if left_s <= again_s:
+                    break
+                _check_again(peer.connection)
         await self.close(peer)
 
 
@@ -258,6 +269,15 @@ async def _consume(track: MediaStreamTrack, on_track: Callable[[MediaStreamTrack
         await on_track(track)
     finally:
         track.stop()
+
+
+def _check_again(connection: RTCPeerConnection) -> None:
+    """Knock once more where nobody answered, which also keeps a router's door open. aioice gives up after 32 s."""
+    for transceiver in connection.getTransceivers():
+        ice = transceiver.receiver.transport.transport._connection
+        for pair in ice._check_list:
+            if pair.state is aioice_ice.CandidatePair.State.FAILED:
+                ice.check_state(pair, aioice_ice.CandidatePair.State.WAITING)
 
 
 def _shorten_jitter_buffer(connection: RTCPeerConnection) -> None:

@@ -37,8 +37,9 @@ and answers each with its own webcam and microphone; an owner's page does not: v
 {type: "state", muted, camera_on} tells the others; an owner's page sets the avatar's with it.
 
 By copy and paste, without a room: Ann's page posts /api/view {} and makes a receiving offer; both SDPs go to Bob as one
-text. Bob's page answers the first with a receiving connection, and posts the second to its own /api/view {sdp}; both
-answers go back as one text. Ann's page posts the first to /api/view/ID and sets the second as remote description.
+text. Bob's page answers the first with a receiving connection, and posts the second to its own /api/view {sdp, by_hand:
+true}, which waits for as long as people take; both answers go back as one text. Ann's page posts the first to
+/api/view/ID and sets the second as remote description.
 """
 
 from __future__ import annotations
@@ -146,12 +147,13 @@ class CallServer:
 
     async def _view(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
-        call, offer = self.call, (await _json(request)).get("sdp")
+        call, wish = self.call, await _json(request)
+        offer, by_hand = wish.get("sdp"), wish.get("by_hand") is True
         try:
             if offer is None:
-                peer, description = await call.peers.offer_viewer(call.video, call.sound)
+                peer, description = await call.peers.offer_viewer(call.video, call.sound, by_hand=True)
             else:
-                peer, description = await call.peers.answer_viewer(str(offer), call.video, call.sound)
+                peer, description = await call.peers.answer_viewer(str(offer), call.video, call.sound, by_hand=by_hand)
         except VisavisError as error:
             return _refusal(error)
         return web.json_response({"id": peer.id, "sdp": description})

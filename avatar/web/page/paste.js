@@ -19,7 +19,10 @@ async function begin() {
   pc.addTransceiver("audio", { direction: "recvonly" });
   await pc.setLocalDescription(await pc.createOffer());
   await gathered(pc);
-  waiting?.pc.close();
+  if (waiting) {
+    waiting.pc.close();
+    request("DELETE", `/api/peers/${waiting.id}`).catch(() => {});
+  }
   waiting = { id, pc };
   return OFFER + (await pack([sdp, pc.localDescription.sdp]));
 }
@@ -30,7 +33,7 @@ async function answer([sends, receives]) {
   await pc.setRemoteDescription({ type: "offer", sdp: sends });
   await pc.setLocalDescription(await pc.createAnswer());
   await gathered(pc);
-  const { sdp } = await request("POST", "/api/view", { sdp: receives });
+  const { sdp } = await request("POST", "/api/view", { sdp: receives, by_hand: true });
   return ANSWER + (await pack([pc.localDescription.sdp, sdp]));
 }
 
