@@ -12,6 +12,8 @@ from aiortc.mediastreams import MediaStreamError
 
 from avatar.call import avatar_track
 from avatar.call.avatar_track import AvatarVideo
+from avatar.call.encoders import BitRates
+from avatar.call.publisher import CallPublisher
 from avatar.frame import Frame
 
 
@@ -99,6 +101,23 @@ def test_camera_off_shows_a_card_and_no_frame_gets_through() -> None:
         video.camera_on = True
         video.put(picture(2, 80_000_000, grey=200))
         assert np.median((await track.recv()).to_ndarray(format="rgb24")) > 180
+
+    asyncio.run(call())
+
+
+def test_after_the_session_viewers_do_not_see_the_last_picture() -> None:
+    async def call() -> None:
+        video = AvatarVideo(asyncio.get_running_loop())
+        publisher = CallPublisher(video, BitRates())
+        publisher.open(64, 64, 30)
+        publisher.send(picture(0, time.monotonic_ns(), 200))
+        await settle()
+        track = video.track()
+        assert (await track.recv()).to_ndarray(format="rgb24").min() > 150
+        publisher.send(picture(1, time.monotonic_ns(), 200))
+        publisher.close()
+        await settle()
+        assert (await track.recv()).to_ndarray(format="rgb24").mean() < 60
 
     asyncio.run(call())
 

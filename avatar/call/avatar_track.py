@@ -44,6 +44,10 @@ class AvatarVideo:
         if not waking and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._take_over)
 
+    def put_card(self, width: int, height: int) -> None:
+        """Viewers see a dark card until the next frame. From any thread."""
+        self.put(Frame(_card(width, height), time.monotonic_ns()))
+
     @property
     def latency_ns(self) -> int:
         """Capture → handed to the encoder, the median of the last frames. 0 before the first."""
@@ -148,7 +152,7 @@ class _Picture:
 
 
 def _card(width: int, height: int) -> NDArray[np.uint8]:
-    """The picture for "camera off": dark, with a crossed-out camera in its middle."""
+    """The picture for "camera off", or no avatar: dark, with a crossed-out camera in its middle."""
     card = np.full((height, width, 3), 24, np.uint8)
     x, y, unit, grey = width // 2, height // 2, min(width, height) // 16, (150, 150, 150)
     cv2.rectangle(card, (x - 2 * unit, y - unit), (x + unit // 2, y + unit), grey, -1, cv2.LINE_AA)

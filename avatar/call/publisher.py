@@ -13,6 +13,7 @@ class CallPublisher(Publisher):
 
     def __init__(self, video: AvatarVideo, rates: BitRates) -> None:
         self._video, self._rates = video, rates
+        self._size = 0, 0
 
     @property
     def dropped(self) -> int:  # type: ignore[override]
@@ -20,9 +21,12 @@ class CallPublisher(Publisher):
 
     def open(self, width: int, height: int, fps: float) -> None:
         use_realtime_encoders(self._rates, fps)
+        self._size = width, height
 
     def send(self, frame: Frame) -> None:
         self._video.put(frame)
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Viewers see a dark card, not the last picture."""
+        if all(self._size):
+            self._video.put_card(*self._size)
