@@ -164,6 +164,29 @@ def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(hosted: HostedCal
     assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner)[0] == 200
 
 
+def test_strangers_do_not_use_up_what_the_owner_may(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_safety, "BURST", 5.0)
+    monkeypatch.setattr(server_safety, "PER_SECOND", 0.01)
+    assert [ask(hosted, "GET", "/")[0] for _ in range(6)] == [200] * 5 + [429]
+    assert ask(hosted, "POST", "/api/state", "{}", token=hosted.tokens.guest)[0] == 403
+    assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner)[0] == 200
+
+
+def test_guests_leave_sockets_for_the_owner(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MOST_GUESTS", 1)
+
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            room, _ = await join(http_session, hosted, "guest")
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+                await join(http_session, hosted, "another")
+            page, _ = await join(http_session, hosted, "", hosted.tokens.owner)
+            await page.close()
+            await room.close()
+
+    asyncio.run(call())
+
+
 def test_ten_gigabytes_are_refused_before_they_are_read(hosted: HostedCall) -> None:
     for announced in (f"Content-Length: {10 * 2**30}", "Transfer-Encoding: chunked"):
         with socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20) as connection:
@@ -220,11 +243,12 @@ def test_paths_never_reach_files(hosted: HostedCall) -> None:
         connection.close()
 
 
-def test_a_body_that_never_comes_is_given_up(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", ["", "Connection: upgrade\r\nUpgrade: x\r\n"])
+def test_a_body_that_never_comes_is_given_up(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
     monkeypatch.setattr(server_safety, "REQUEST_S", 0.3)
     with socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20) as connection:
         connection.sendall(
-            f"POST /api/view HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\nContent-Length: 100\r\n"
+            f"POST /api/view HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\nContent-Length: 100\r\n{more}"
             f"Authorization: Bearer {hosted.tokens.owner}\r\n\r\n{{".encode()
         )
         assert connection.recv(4096).split(b" ")[1] == b"408"

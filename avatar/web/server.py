@@ -68,7 +68,7 @@ from avatar.web.studio import Studio
 
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
 MOST_WAITING = 128  # messages for a page that reads slowly; more, and it is cut off
-MOST_SOCKETS = 16
+MOST_SOCKETS, MOST_GUESTS = 16, 12  # open rooms, and those of them that guests may hold
 SHUTDOWN_S = 3.0
 
 
@@ -98,6 +98,7 @@ class CallServer:
         app.router.add_post("/api/view/{id}", self._view_answered)
         app.router.add_post("/api/drive", self._drive)
         app.router.add_delete("/api/peers/{id}", self._end_peer)
+        self.gate.allow_more({"/room": (0, None)})
         if self.studio is not None:
             self.studio.add_routes(app, self.gate)
         Whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
@@ -215,7 +216,7 @@ class CallServer:
 
     async def _room(self, request: web.Request) -> web.StreamResponse:
         owner = self.gate.require(request, "owner", "guest") == "owner"
-        if len(self._sockets) >= MOST_SOCKETS:
+        if len(self._sockets) >= (MOST_SOCKETS if owner else MOST_GUESTS):
             raise web.HTTPServiceUnavailable(text="Too many open pages.\n")
         socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=LARGEST_BODY)
         await socket.prepare(request)

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LARGEST_BODY = 256 * 1024
 REQUEST_S = 15.0  # to read a body and answer it
-PER_SECOND, BURST = 50.0, 200.0  # requests of one address
+PER_SECOND, BURST = 50.0, 200.0  # requests of one address in one role
 WRONG_PER_SECOND, WRONG_BURST = 0.5, 10.0  # wrong tokens of one address
 REMEMBERED = 1024  # addresses
 PROTOCOL = "visavis"
@@ -75,7 +75,7 @@ class Gate:
         self.hosts: set[str] = set()
         self._requests: OrderedDict[str, Allowance] = OrderedDict()
         self._wrong: OrderedDict[str, Allowance] = OrderedDict()
-        self._more: dict[str, tuple[int, float]] = {}
+        self._more: dict[str, tuple[int, float | None]] = {}
 
     def allow(self, origins: set[str]) -> None:
         """`origins`: "https://192.0.2.5:8443" and the like, by which this server may be called from now on."""
@@ -85,8 +85,8 @@ class Gate:
             self.origins.add(f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}")  # browsers leave it out
             self.hosts |= {parts.netloc, parts.netloc.removesuffix(default_port)}
 
-    def allow_more(self, allowances: dict[str, tuple[int, float]]) -> None:
-        """Other limits than LARGEST_BODY and REQUEST_S, by exact path: of photos, for example."""
+    def allow_more(self, allowances: Mapping[str, tuple[int, float | None]]) -> None:
+        """Other limits than LARGEST_BODY and REQUEST_S, by exact path: of photos, or of WebSockets, which stay open."""
         self._more |= allowances
 
     def role(self, request: web.Request) -> Role | None:
@@ -94,12 +94,8 @@ class Gate:
 
         Raises HTTPTooManyRequests for an address that keeps trying.
         """
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer":
-            offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-            token = next((name.removeprefix("token.") for name in offered if name.startswith("token.")), "")
-        role = self.tokens.role(token.strip())
-        if role is None and not _allowance(self._wrong, request, WRONG_PER_SECOND, WRONG_BURST).take():
+        role = self.tokens.role(_token_of(request))
+        if role is None and not _allowance(self._wrong, request.remote or "", WRONG_PER_SECOND, WRONG_BURST).take():
             raise web.HTTPTooManyRequests(text="Too many wrong tokens.\n", headers={"Retry-After": "5"})
         return role
 
@@ -118,13 +114,13 @@ class Gate:
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._check_address(request)
-            if not _allowance(self._requests, request, PER_SECOND, BURST).take():
+            # behind a proxy all have one address: who has no token must not use up what the owner may
+            asking = f"{self.tokens.role(_token_of(request))} {request.remote}"
+            if not _allowance(self._requests, asking, PER_SECOND, BURST).take():
                 raise web.HTTPTooManyRequests(text="Too many requests.\n", headers={"Retry-After": "1"})
             largest, seconds = self._more.get(request.path, (LARGEST_BODY, REQUEST_S))
             if (request.content_length or 0) > largest:
                 raise web.HTTPRequestEntityTooLarge(largest, request.content_length or 0)
-            if request.headers.get("Upgrade"):
-                return await handler(request)  # a WebSocket has limits of its own
             async with asyncio.timeout(seconds):
                 response = await handler(request)
         except TimeoutError:
@@ -145,11 +141,18 @@ class Gate:
             raise web.HTTPForbidden(text="Another page may not use this server.\n")
 
 
-def _allowance(known: OrderedDict[str, Allowance], request: web.Request, per_second: float, burst: float) -> Allowance:
-    address = request.remote or ""
-    if address not in known:
-        known[address] = Allowance(per_second, burst)
+def _token_of(request: web.Request) -> str:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        token = next((name.removeprefix("token.") for name in offered if name.startswith("token.")), "")
+    return token.strip()
+
+
+def _allowance(known: OrderedDict[str, Allowance], asking: str, per_second: float, burst: float) -> Allowance:
+    if asking not in known:
+        known[asking] = Allowance(per_second, burst)
         while len(known) > REMEMBERED:
             known.popitem(last=False)
-    known.move_to_end(address)
-    return known[address]
+    known.move_to_end(asking)
+    return known[asking]

@@ -55,6 +55,7 @@ ALLOWANCES = {
     f"{PREFIX}/photos": (MOST_BYTES, 120.0),
     f"{PREFIX}/background": (MOST_BYTES, 120.0),
     f"{PREFIX}/check": (MOST_SHOT_BYTES, 30.0),
+    f"{PREFIX}/events": (0, None),
 }
 MOST_PAGES = 4
 HEARTBEAT_S, SEND_S, TICK_S, CHECKER_REST_S = 10.0, 10.0, 5.0, 60.0
