@@ -277,6 +277,27 @@ def test_a_guest_who_leaves_stops_watching_however_it_asked() -> None:
     run(call)
 
 
+def test_a_room_cannot_speak_for_this_person_or_for_nobody() -> None:
+    async def call() -> None:
+        video, peers = AvatarVideo(asyncio.get_running_loop()), Peers(Ice())
+        avatar, told = Call(video, Sound(), peers), list[Message]()
+        avatar.add_page(told.append)
+        own, other = ({"id": name, "name": name, "kind": "browser"} for name in ("me", "bob"))
+        avatar.from_room({"type": "welcome", "you": "me", "members": [own, other]})
+        assert [member["id"] for member in told.pop()["members"]] == ["bob"]
+        for sender in ("me", "", "nobody"):
+            avatar.from_room({"type": "state", "from": sender, "muted": True, "camera_on": False})
+            avatar.from_room({"type": "offer", "from": sender, "link": "1", "sdp": await good_offer()})
+        avatar.from_room({"type": "candidate", "from": "bob"})
+        await asyncio.sleep(0.05)
+        assert [message for message in told if message["type"] == "state"] == [] and len(peers) == 0
+        avatar.from_room({"type": "state", "from": "bob", "muted": True, "camera_on": False})
+        assert told[-1]["from"] == "bob"
+        await avatar.close()
+
+    run(call)
+
+
 def test_an_offer_that_leads_nowhere_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers_module, "CONNECT_S", 0.3)
 

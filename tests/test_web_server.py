@@ -487,6 +487,21 @@ def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, mo
             pass
 
 
+def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    told: list[dict[str, Any]] = []
+    with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as ada:
+        link = RoomLink.parse(ada.invitation)
+        bob = host_call(Hosting("Bob", join=link), None)
+        bob.__enter__().call.add_page(told.append)
+    end_s = time.monotonic() + 10
+    while not any(message["type"] == "error" for message in told):
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+    bob.__exit__(None, None, None)
+    assert "Trying again" in next(message["reason"] for message in told if message["type"] == "error")
+
+
 def test_the_certificate_is_kept_and_renewed_for_other_names(tmp_path: Path) -> None:
     from avatar.web.server_tls import own_certificate
 

@@ -12,7 +12,7 @@ from aiortc.sdp import candidate_from_sdp
 from avatar.call.allowance import Allowance
 from avatar.call.avatar_track import AvatarVideo
 from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
-from avatar.call.room import Message, Room, RoomError, Send
+from avatar.call.room import MOST_MEMBERS, Message, Room, RoomError, Send
 from avatar.call.sound import Sound
 
 OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of one member; each costs a connection
@@ -88,10 +88,12 @@ class Call:
 
     def from_room(self, message: Message) -> None:
         kind, sender = message.get("type"), str(message.get("from", ""))
+        if kind in ("offer", "state") and sender not in self._members:
+            return  # somebody else's room could say anything: even that this person is muted
         if kind == "offer":
             self._start(self._answer(sender, str(message.get("link")), str(message.get("sdp"))))
             return
-        if kind in ("bye", "candidate") and self._link_of(sender) == message.get("link"):
+        if kind in ("bye", "candidate") and sender in self._viewers and self._viewers[sender][0] == message.get("link"):
             if kind == "bye":
                 self._forget(sender)
             else:
@@ -111,10 +113,15 @@ class Call:
             for member in list(self._viewers):
                 self._forget(member)
             self._you = str(message["you"])
-            self._members = {str(member["id"]): member for member in message["members"]}
+            others = [member for member in message["members"] if str(member["id"]) != self._you]
+            self._members = {str(member["id"]): member for member in others[:MOST_MEMBERS]}
+            self._offers = {member: left for member, left in self._offers.items() if member in self._members}
             self._to_room({"type": "state", **self.state})
         elif kind == "joined":
-            self._members[str(message["member"]["id"])] = message["member"]
+            member = str(message["member"]["id"])
+            if member == self._you or len(self._members) >= MOST_MEMBERS:
+                raise ValueError(f"{member} cannot join")
+            self._members[member] = message["member"]
         elif kind == "left":
             self._members.pop(str(message["id"]), None)
             self._offers.pop(str(message["id"]), None)
@@ -156,9 +163,6 @@ class Call:
             await peer.connection.addIceCandidate(candidate)
         except (ValueError, AssertionError, IndexError):
             logger.info("not a candidate: %r", text[:80])
-
-    def _link_of(self, sender: str) -> str | None:
-        return self._viewers[sender][0] if sender in self._viewers else None
 
     def _forget(self, member: str) -> None:
         self._newest.pop(member, None)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import aiohttp
 
-from avatar.call.room import Message, Send
+from avatar.call.allowance import Allowance
+from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, Send
 from avatar.errors import DeviceError, UsageError
 
 LARGEST_MESSAGE = 256 * 1024
@@ -18,6 +20,8 @@ HEARTBEAT_S, CONNECT_S = 10.0, 10.0
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_WAITING = 256
 PROTOCOL = "visavis"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,13 @@ class RoomClient:
         self._link, self._name, self._receive = link, name, receive
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
         self._keeping: asyncio.Task[None] | None = None
+        self._failures = 0
 
     async def open(self) -> None:
         """Join. Raises DeviceError when that fails; later failures are mended in the background."""
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.ensure_future(self._keep(first))
+        self._keeping.add_done_callback(lambda _: first.cancel())
         await first
 
     def send(self, message: Message) -> None:
@@ -76,18 +82,20 @@ class RoomClient:
             await asyncio.wait([self._keeping])
 
     async def _keep(self, first: asyncio.Future[None]) -> None:
-        failures = 0
         async with aiohttp.ClientSession() as http:
             while True:
                 try:
                     await self._once(http, first)
-                    failures = 0
-                except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                except Exception as error:
+                    if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
+                        logger.exception("the room's connection failed")
+                    why = _why(self._link, error)
                     if not first.done():
-                        first.set_exception(DeviceError(_why(self._link, error)))
+                        first.set_exception(DeviceError(why))
                         return
-                    failures += 1
-                await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                    self._receive({"type": "error", "reason": f"{why} Trying again."})
+                await asyncio.sleep(BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
+                self._failures += 1
 
     async def _once(self, http: aiohttp.ClientSession, first: asyncio.Future[None]) -> None:
         ssl: aiohttp.Fingerprint | bool = True
@@ -107,6 +115,7 @@ class RoomClient:
             await web_socket.send_json({"type": "hello", "name": self._name, "kind": "avatar"})
             while not self._outgoing.empty():  # meant for the room before the break
                 self._outgoing.get_nowait()
+            allowance = Allowance(MOST_MEMBERS * PER_SECOND, MOST_MEMBERS * BURST)
             sending = asyncio.ensure_future(self._send_all(web_socket))
             try:
                 async for frame in web_socket:
@@ -116,18 +125,21 @@ class RoomClient:
                     if isinstance(message, dict):
                         if message.get("type") == "error":
                             raise ValueError(str(message.get("reason"))[:300])
+                        if not allowance.take():
+                            raise ValueError("it sends too many messages")
                         self._hand_on(message)
-                        if message.get("type") == "welcome" and not first.done():
-                            first.set_result(None)
+                        if message.get("type") == "welcome":
+                            self._failures = 0
+                            if not first.done():
+                                first.set_result(None)
             finally:
                 sending.cancel()
-        if not first.done():
-            raise ValueError("the room hung up")
+        raise ValueError("the room hung up")
 
     def _hand_on(self, message: Message) -> None:
         try:
             self._receive(message)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"the room's messages make no sense ({error!r})") from error
 
     async def _send_all(self, web_socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -142,4 +154,4 @@ def _why(link: RoomLink, error: Exception) -> str:
         return f"{link.page} shows another certificate than the link says. Do not trust it; ask for a new link."
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"{link.page} shows a certificate of its own making. Use the whole link, with its &cert=… part."
-    return f"{link.page} lets nobody in: {error or 'no answer within ten seconds'}. Check the link and the network."
+    return f"{link.page} does not let us in: {error or 'no answer within ten seconds'}. Check the link and the network."
