@@ -169,6 +169,19 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     publisher.close()
 
 
+def test_whatever_goes_wrong_opening_ends(server: WhipServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whip, "BACK_OFF_S", (0.1, 0.1))
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no sockets left")
+
+    monkeypatch.setattr(Peers, "offer_viewer", fail)
+    publisher = WhipPublisher(WhipTarget(server.url, TOKEN), say=lambda line: None)
+    with pytest.raises(WhipError, match="no sockets left"):
+        publisher.open(160, 96, 30)
+    publisher.close()
+
+
 def test_the_token_is_not_sent_on_without_encryption() -> None:
     session = whip.WhipSession(WhipTarget("https://127.0.0.1/whip", TOKEN), None, None)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 from contextlib import suppress
@@ -27,6 +28,8 @@ TOKEN_VARIABLE = "VISAVIS_WHIP_TOKEN"
 MOST_REDIRECTS = 5
 REQUEST_S, CONNECT_S, LARGEST_ANSWER = 10.0, 20.0, 64 * 1024
 BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+logger = logging.getLogger(__name__)
 
 
 class WhipError(DeviceError):
@@ -207,6 +210,7 @@ class WhipPublisher(Publisher):
         """Returns after the first connection; raises WhipError when that fails for good or twice."""
         first = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.ensure_future(self._keep(video, first))
+        self._keeping.add_done_callback(lambda keeping: _ended(keeping, first))
         await first
 
     async def _stop(self) -> None:
@@ -229,16 +233,32 @@ class WhipPublisher(Publisher):
                     assert peer.guard is not None
                     await asyncio.wait([peer.guard])
                     self._say(f"The connection to {self._target.url} broke; connecting again.")
-                except WhipError as error:
+                except Exception as error:
                     failures += 1
-                    if not first.done() and (error.lasting or failures > 1):
-                        first.set_exception(error)
+                    if isinstance(error, WhipError):
+                        refusal = error
+                    else:
+                        logger.exception("publishing failed")
+                        refusal = WhipError(f"Publishing to {self._target.url} failed: {error!r}.")
+                    if not first.done() and (refusal.lasting or failures > 1):
+                        first.set_exception(refusal)
                         return
-                    self._say(f"{error} Trying again.")
+                    self._say(f"{refusal} Trying again.")
                 finally:
                     await asyncio.shield(session.end())
                 ice = _joined(self._ice, session.learned)
                 await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+
+
+def _ended(keeping: asyncio.Task[None], first: asyncio.Future[None]) -> None:
+    """Nobody waits for ever, and no end is silent."""
+    error = None if keeping.cancelled() else keeping.exception()
+    if error is None:
+        first.cancel()
+    elif first.done():
+        logger.error("publishing ended", exc_info=error)
+    else:
+        first.set_exception(error)
 
 
 def _refusal(url: str, status: int, body: str, with_token: bool) -> str:
