@@ -15,13 +15,14 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
+from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from avatar.call import room as room_module
 from avatar.call.browser_camera import BrowserCamera
 from avatar.call.hosting import HostedCall, Hosting, host_call
 from avatar.call.ice import Ice
-from avatar.call.room_client import RoomLink
+from avatar.call.room_client import RoomClient, RoomLink
 from avatar.errors import DeviceError, UsageError
 from avatar.frame import Frame
 from avatar.web import server as server_module
@@ -502,6 +503,30 @@ def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytes
     assert "Trying again" in next(message["reason"] for message in told if message["type"] == "error")
 
 
+def test_a_room_that_sends_on_to_another_is_not_followed() -> None:
+    async def call() -> None:
+        seen: list[str] = []
+
+        async def send_on(request: web.Request) -> web.Response:
+            seen.append(request.path)
+            return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+        app = web.Application()
+        app.router.add_get("/{path}", send_on)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        link = RoomLink.parse(f"http://127.0.0.1:{runner.addresses[0][1]}/#room=secret")
+        client = RoomClient(link, "Bob", lambda message: None)
+        with pytest.raises(DeviceError, match="another address"):
+            await client.open()
+        await client.close()
+        assert seen == ["/room"]
+        await runner.cleanup()
+
+    asyncio.run(call())
+
+
 def test_the_certificate_is_kept_and_renewed_for_other_names(tmp_path: Path) -> None:
     from avatar.web.server_tls import own_certificate
 
@@ -516,6 +541,15 @@ def test_the_certificate_is_kept_and_renewed_for_other_names(tmp_path: Path) -> 
 def test_links_that_are_none(link: str) -> None:
     with pytest.raises(UsageError, match="room link"):
         RoomLink.parse(link)
+
+
+@pytest.mark.parametrize(
+    "link", ["http://192.0.2.5:8443/#room=secret", "http://127.0.0.1:1/#room=secret&cert=00", "https://h/#rom=secret"]
+)
+def test_links_that_are_not_encrypted_are_refused_and_no_error_holds_the_token(link: str) -> None:
+    with pytest.raises(UsageError, match="room link") as refused:
+        RoomLink.parse(link)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_proxys_name_is_served_only_when_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 from aiortc.mediastreams import MediaStreamTrack
+from multidict import CIMultiDict
 
 from avatar.call import whip
 from avatar.call.ice import Ice
@@ -191,6 +192,34 @@ def test_the_token_is_not_sent_on_without_encryption() -> None:
     session._request = redirect  # type: ignore[method-assign,assignment]
     with pytest.raises(WhipError, match="not encrypted"):
         asyncio.run(session._post("v=0"))
+
+
+@pytest.mark.parametrize(
+    ("start", "location", "sees"),
+    [
+        ("https://one/whip", "https://two/whip", True),
+        ("http://one/whip", "https://one/whip", True),
+        ("http://one/whip", "http://one/other", True),
+        ("http://one/whip", "http://two/whip", False),
+        ("http://one/whip", "https://two/whip", False),
+    ],
+)
+def test_a_redirect_does_not_show_the_token_to_others(start: str, location: str, sees: bool) -> None:
+    session = whip.WhipSession(WhipTarget(start, TOKEN), None, None)  # type: ignore[arg-type]
+    asked: list[str] = []
+
+    async def redirect(_method: str, url: str, *_: object) -> tuple[int, CIMultiDict[str], str]:
+        asked.append(url)
+        headers = {"Location": location} if len(asked) == 1 else {"Location": "http://elsewhere/session"}
+        return (307 if len(asked) == 1 else 201), CIMultiDict(headers), "v=0"
+
+    session._request = redirect  # type: ignore[method-assign,assignment]
+    if sees:
+        asyncio.run(session._post("v=0"))
+        assert whip._place(location) in session._trusted and whip._place("http://elsewhere/") not in session._trusted
+    else:
+        with pytest.raises(WhipError, match="must not see the token"):
+            asyncio.run(session._post("v=0"))
 
 
 def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:

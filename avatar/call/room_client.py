@@ -20,6 +20,7 @@ HEARTBEAT_S, CONNECT_S = 10.0, 10.0
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_WAITING = 256
 PROTOCOL = "visavis"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class RoomLink:
 
     @classmethod
     def parse(cls, link: str) -> RoomLink:
-        """Raises UsageError.
+        """Raises UsageError. Without TLS only on this computer: whoever stands between would read the token.
 
         >>> RoomLink.parse("https://192.0.2.5:8443/#room=abc").token
         'abc'
@@ -46,9 +47,13 @@ class RoomLink:
             pinned = bytes.fromhex(fingerprint) or None
         except ValueError:
             pinned = b""
+        page = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", ""))
         if parts.scheme not in ("http", "https") or not parts.hostname or not token or pinned == b"":
-            raise UsageError(f"{link!r} is not a room link. It looks like https://HOST:PORT/#room=…")
-        return cls(urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", "")), token, pinned)
+            # without what follows #: it lets people in, and errors are copied into reports
+            raise UsageError(f"{page!r} is not a room link. It looks like https://HOST:PORT/#room=…")
+        if parts.scheme == "http" and (pinned or parts.hostname not in LOOPBACK):
+            raise UsageError(f"The room link {page} is not encrypted. It must start with https://")
+        return cls(page, token, pinned)
 
     def __str__(self) -> str:
         pin = f"&cert={self.fingerprint.hex()}" if self.fingerprint else ""
@@ -82,7 +87,9 @@ class RoomClient:
             await asyncio.wait([self._keeping])
 
     async def _keep(self, first: asyncio.Future[None]) -> None:
-        async with aiohttp.ClientSession() as http:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_redirect.append(_refuse_redirect)
+        async with aiohttp.ClientSession(trace_configs=[tracing]) as http:
             while True:
                 try:
                     await self._once(http, first)
@@ -145,6 +152,11 @@ class RoomClient:
     async def _send_all(self, web_socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
             await web_socket.send_json(await self._outgoing.get())
+
+
+async def _refuse_redirect(*_: object) -> None:
+    """aiohttp follows one even for a WebSocket, and takes the token along."""
+    raise ValueError("it sends us on to another address")
 
 
 def _why(link: RoomLink, error: Exception) -> str:

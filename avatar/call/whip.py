@@ -82,6 +82,7 @@ class WhipSession:
         self._target, self._peers, self._http = target, peers, http
         self._peer: Peer | None = None
         self._resource: str | None = None
+        self._trusted = {_place(target.url)}  # get the token
 
     async def start(self, video: AvatarVideo, sound: Sound | None) -> Peer:
         """Returns the connection once it stands. Raises WhipError."""
@@ -111,6 +112,11 @@ class WhipSession:
             location = urljoin(url, answer_headers.get("Location", ""))
             if urlsplit(location).scheme != "https" and urlsplit(url).scheme == "https":
                 raise WhipError(f"{url} sends us on to {location}, which is not encrypted.", lasting=True)
+            (old_scheme, old_host), (scheme, host) = _place(url), _place(location)
+            if scheme == "https" and (old_scheme == "https" or old_host == host):
+                self._trusted.add((scheme, host))
+            if self._target.token and (scheme, host) not in self._trusted:
+                raise WhipError(f"{url} sends us on to {location}, which must not see the token.", lasting=True)
             url = location
         else:
             raise WhipError(f"{self._target.url} sends us around in circles.", lasting=True)
@@ -124,7 +130,8 @@ class WhipSession:
     async def _request(
         self, method: str, url: str, data: str | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, CIMultiDictProxy[str], str]:
-        authorization = {"Authorization": f"Bearer {self._target.token}"} if self._target.token else {}
+        may_see = self._target.token is not None and _place(url) in self._trusted
+        authorization = {"Authorization": f"Bearer {self._target.token}"} if may_see else {}
         try:
             async with self._http.request(
                 method, url, data=data, headers={**(headers or {}), **authorization}, allow_redirects=False
@@ -248,6 +255,11 @@ class WhipPublisher(Publisher):
                     await asyncio.shield(session.end())
                 ice = _joined(self._ice, session.learned)
                 await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+
+
+def _place(url: str) -> tuple[str, str | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname
 
 
 def _ended(keeping: asyncio.Task[None], first: asyncio.Future[None]) -> None:
