@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,8 +31,9 @@ pytest.importorskip("aiortc")
 from aiohttp import ClientSession, WSMsgType
 from page_server import CAMERA, Links, running
 
-from avatar.identity.bundle import load_avatar
-from avatar.web.studio_enrolment import for_page
+from avatar.identity.bundle import avatar_path, load_avatar
+from avatar.web import studio_enrolment
+from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_uploads import MOST_BYTES, private_folder, remove_stale
 
 CONSENT = "It is me."
@@ -270,6 +272,67 @@ def test_photos_that_are_not_used_are_deleted(links: Links) -> None:
         assert links.uploads() == []
 
     owner(links, act)
+
+
+@pytest.fixture
+def collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Enrolment, Path]:
+    """An enrolment that has received one photo, and where that lies. All that looks at faces is left out."""
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    monkeypatch.setattr(studio_enrolment, "open_engine", lambda path: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(studio_enrolment, "model_file", Path)
+    monkeypatch.setattr(studio_enrolment, "save_avatar", lambda avatar, path: path.write_bytes(b"new"))
+    monkeypatch.setattr(studio_enrolment, "load_upload", lambda path: None)
+    checked = SimpleNamespace(check=SimpleNamespace(refusal=None, warnings=(), score=1.0))
+    checker: Any = SimpleNamespace(photo=lambda picture: checked)
+    enrolment = Enrolment(lambda: Path(), checker, lambda: None)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    return enrolment, asyncio.run(enrolment.add(chunks()))
+
+
+def test_a_photo_that_comes_too_late_is_deleted(collecting: tuple[Enrolment, Path]) -> None:
+    enrolment, path = collecting
+    enrolment._folder, folder = path.parent / "other", path.parent
+    with pytest.raises(BusyError, match="too late"):
+        enrolment.check(path)
+    assert not path.exists() and enrolment.report()["photos"] == []
+    enrolment._folder = folder
+    enrolment.give_up()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("happens", ["stop", "taken", "crash", "nothing"])
+def test_what_happens_in_the_last_step_of_an_enrolment(
+    collecting: tuple[Enrolment, Path], happens: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolment, path = collecting
+    enrolment.check(path)
+    avatar_path("ada").parent.mkdir(exist_ok=True)
+
+    def enroll(paths: list[Path], name: str, **_: object) -> SimpleNamespace:
+        assert paths == [path]
+        if happens == "stop":
+            enrolment.give_up()
+        elif happens == "taken":
+            avatar_path(name).write_bytes(b"of another window")
+        elif happens == "crash":
+            raise MemoryError
+        return SimpleNamespace(avatar=None)
+
+    monkeypatch.setattr(studio_enrolment, "enroll", enroll)
+    enrolment.start("ada", CONSENT, False, replace=False)
+    assert enrolment._worker is not None
+    enrolment._worker.join(20)
+    report, bundle = enrolment.report(), avatar_path("ada")
+    assert report["state"] == {"stop": "none", "nothing": "done"}.get(happens, "failed")
+    assert path.exists() == (report["state"] == "failed")  # to try again with
+    assert bundle.exists() == (happens in ("taken", "nothing"))
+    if happens == "taken":
+        assert bundle.read_bytes() == b"of another window" and "already" in report["problem"]
+    enrolment.close()
+    assert not path.exists()
 
 
 def test_a_shot_is_judged_and_the_person_told_what_to_do(links: Links) -> None:

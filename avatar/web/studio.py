@@ -273,7 +273,11 @@ class Studio:
         if (request.content_length or 0) > MOST_BYTES:
             raise TooLargeError(f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy.")
         path = await self.enrolment.add(_body(request))
-        photo = await self._one_at_a_time(lambda: self.enrolment.check(path))
+        try:
+            photo = await self._one_at_a_time(lambda: self.enrolment.check(path))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return web.json_response(
             {"number": photo.number, "reason": photo.reason, "warnings": photo.warnings, "score": photo.score}
         )

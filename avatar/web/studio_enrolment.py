@@ -56,6 +56,7 @@ class Enrolment:
 
     def __init__(self, tracker_model: Callable[[], Path], checker: ShotChecker, changed: Callable[[], None]) -> None:
         self._tracker_model, self._checker, self._changed = tracker_model, checker, changed
+        self._lock = threading.Lock()  # of the state and the photos, never held for long
         self._state: State = "none"
         self._folder: Path | None = None
         self._photos: dict[int, Photo] = {}
@@ -69,9 +70,11 @@ class Enrolment:
         self._touched_s = time.monotonic()
 
     def report(self) -> Report:
+        with self._lock:
+            photos = list(self._photos.values())
         return {
             "state": self._state,
-            "photos": [asdict(photo) for photo in self._photos.values()],
+            "photos": [asdict(photo) for photo in photos],
             "name": self._name,
             "line": self._line,
             "done": self._done,
@@ -83,8 +86,8 @@ class Enrolment:
 
     async def add(self, chunks: AsyncIterator[bytes]) -> Path:
         """Store an upload. `check` comes next. Raises TooLargeError, BusyError, UsageError for too many."""
-        self._require_idle()
-        if self._state in ("done", "failed", "none"):
+        with self._lock:
+            self._require_idle()
             self._state, self._problem = "collecting", None
         if len(self._photos) + self._receiving >= MAX_PHOTOS:
             raise UsageError(f"An avatar takes up to {MAX_PHOTOS} photos. Remove some to add others.")
@@ -101,69 +104,96 @@ class Enrolment:
         return path
 
     def check(self, path: Path) -> Photo:
-        """Look at a stored upload. One that cannot be used is deleted at once. Slow: not for an event loop."""
+        """Look at a stored upload. One that cannot be used is deleted at once. Slow: not for an event loop.
+
+        Raises BusyError for one that came too late.
+        """
         number = int(path.name.rpartition("-")[2])
+        kept = False
         try:
-            check = self._checker.photo(load_upload(path)).check
-            photo = Photo(number, check.refusal, check.warnings, check.score)
-        except InputError as error:
-            photo = Photo(number, for_page(str(error).replace(str(path), "It")))
-        if photo.reason is not None:
-            path.unlink(missing_ok=True)
-        elif self._folder is not None and path.exists():  # not given up meanwhile
-            self._photos[number] = photo
-            self._changed()
+            self._require_wanted(path)
+            try:
+                check = self._checker.photo(load_upload(path)).check
+                photo = Photo(number, check.refusal, check.warnings, check.score)
+            except InputError as error:
+                photo = Photo(number, for_page(str(error).replace(str(path), "It")))
+            with self._lock:
+                self._require_wanted(path)
+                if photo.reason is None:
+                    self._photos[number] = photo
+                    kept = True
+        finally:
+            if not kept:
+                path.unlink(missing_ok=True)
+        self._changed()
         return photo
 
     def remove(self, number: int) -> None:
-        self._require_idle()
-        if self._photos.pop(number, None) is not None and self._folder is not None:
-            (self._folder / f"photo-{number}").unlink(missing_ok=True)
+        with self._lock:
+            self._require_idle()
+            if self._photos.pop(number, None) is not None and self._folder is not None:
+                (self._folder / f"photo-{number}").unlink(missing_ok=True)
         self._changed()
 
     def start(self, name: str, consent: str, same_person: bool, replace: bool) -> None:
         """Make the avatar in a thread. Raises UsageError, BusyError."""
-        self._require_idle()
-        if avatar_path(name).exists() and not replace:
-            raise UsageError(f"There is an avatar {name} already. Choose another name.")
+        _require_free(name, replace)
         if not consent.strip():
             raise UsageError("Say that the person shown agrees: only then an avatar is made.")
         consent_record(consent)
-        if not self._photos:
-            raise UsageError("Add at least one photo.")
-        self._stop.clear()
-        self._name, self._problem = name, None
-        self._state, self._line, self._done, self._total = "working", "Starting", 0, len(self._photos) + 2
-        self._worker = threading.Thread(
-            target=self._work, args=(name, consent, same_person), name="visavis-enrol", daemon=True
-        )
-        self._worker.start()
+        with self._lock:
+            self._require_idle()
+            if not self._photos or self._folder is None:
+                raise UsageError("Add at least one photo.")
+            paths = [self._folder / f"photo-{number}" for number in self._photos]
+            worker = threading.Thread(
+                target=self._work, args=(paths, name, consent, same_person, replace), name="visavis-enrol", daemon=True
+            )
+            before = self._state
+            self._stop.clear()
+            self._name, self._problem = name, None
+            self._state, self._line, self._done, self._total = "working", "Starting", 0, len(paths) + 2
+            try:
+                worker.start()
+            except RuntimeError:  # no more threads
+                self._state = before
+                raise
+            self._worker = worker
         self._changed()
 
     def give_up(self) -> None:
         """Stop what is being done, and delete the photos."""
-        if self._state == "working":
-            self._stop.set()
-            self._line = "Stopping"
-        else:
-            self._forget("none")
+        with self._lock:
+            if self._state == "working":
+                self._stop.set()
+                self._line = "Stopping"
+            else:
+                self._forget("none")
         self._changed()
 
     def tick(self) -> None:
         """To be called now and then: forgets what was left lying."""
-        if self._state in ("collecting", "failed") and time.monotonic() - self._touched_s > IDLE_S:
-            self._forget("none")
+        with self._lock:
+            idle = self._state in ("collecting", "failed") and time.monotonic() - self._touched_s > IDLE_S
+            if idle:
+                self._forget("none")
+        if idle:
             self._changed()
 
     def close(self) -> None:
         self._stop.set()
         if self._worker is not None:
             self._worker.join(30.0)
-        self._forget("none")
+        with self._lock:
+            self._forget("none")
 
     def _require_idle(self) -> None:
         if self._state == "working":
             raise BusyError(f"{self._name} is being made. Wait until that is done, or stop it.")
+
+    def _require_wanted(self, path: Path) -> None:
+        if self._state != "collecting" or path.parent != self._folder or not path.exists():
+            raise BusyError("The photo came too late: the avatar is being made, or was given up. Add it anew.")
 
     def _own_folder(self) -> Path:
         if self._folder is None:
@@ -171,52 +201,69 @@ class Enrolment:
         return self._folder
 
     def _forget(self, state: State) -> None:
+        """With the lock held."""
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         self._photos.clear()
         self._state, self._line, self._problem = state, "", None
 
-    def _work(self, name: str, consent: str, same_person: bool) -> None:
-        folder = self._folder
-        assert folder is not None
-        paths = [folder / f"photo-{number}" for number in self._photos]
+    def _work(self, paths: list[Path], name: str, consent: str, same_person: bool, replace: bool) -> None:
         try:
-            embedder = open_engine(model_file("fast/embedder.onnx"))
-            try:
-                made = enroll(
-                    paths,
-                    name,
-                    tracker_model=self._tracker_model(),
-                    embedder=embedder,
-                    model_id=MODEL_ID,
-                    consent=consent,
-                    same_person=same_person,
-                    progress=self._progress,
-                )
-            finally:
-                embedder.close()
-            save_avatar(made.avatar, avatar_path(name))
+            self._make(paths, name, consent, same_person, replace)
         except _GivenUpError:
-            self._forget("none")
+            self._end("none")
         except (VisavisError, EngineFailure) as error:
             self._fail(for_page(str(error)))
         except Exception:
             logger.exception("enrolment failed")
             self._fail("Something unexpected went wrong. The terminal says what.")
         else:
-            self._forget("done")
+            self._end("done")
         self._changed()
+
+    def _make(self, paths: list[Path], name: str, consent: str, same_person: bool, replace: bool) -> None:
+        embedder = open_engine(model_file("fast/embedder.onnx"))
+        try:
+            made = enroll(
+                paths,
+                name,
+                tracker_model=self._tracker_model(),
+                embedder=embedder,
+                model_id=MODEL_ID,
+                consent=consent,
+                same_person=same_person,
+                progress=self._progress,
+            )
+        finally:
+            embedder.close()
+        if self._stop.is_set():
+            raise _GivenUpError
+        _require_free(name, replace)  # another window, or `visavis enroll`, may have been quicker
+        save_avatar(made.avatar, avatar_path(name))
+        if self._stop.is_set() and not replace:
+            avatar_path(name).unlink(missing_ok=True)
+            raise _GivenUpError
+
+    def _end(self, state: State) -> None:
+        with self._lock:
+            self._forget(state)
 
     def _fail(self, problem: str) -> None:
         """The photos stay, so that one can be left out and the rest tried again."""
-        self._state, self._problem, self._touched_s = "failed", problem, time.monotonic()
+        with self._lock:
+            self._state, self._problem, self._touched_s = "failed", problem, time.monotonic()
 
     def _progress(self, line: str) -> None:
         if self._stop.is_set():
             raise _GivenUpError
         self._line, self._done = line[:1].upper() + line[1:].partition(": photo-")[0], self._done + 1
         self._changed()
+
+
+def _require_free(name: str, replace: bool) -> None:
+    if avatar_path(name).exists() and not replace:
+        raise UsageError(f"There is an avatar {name} already. Choose another name.")
 
 
 def for_page(message: str) -> str:
