@@ -223,7 +223,19 @@ def test_a_bad_body_gets_a_reason_and_leaves_no_connection(hosted: HostedCall, b
             continue  # asks for an offer
         status, _, reply = ask(hosted, "POST", path, body, token=hosted.tokens.owner)
         assert status == 400 and json.loads(reply)["error"]
-    assert len(hosted.call.peers) == 0
+    assert len(hosted.call.peers) == len(hosted.call.drivers) == 0
+
+
+def test_the_owners_own_camera_needs_no_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    relay = Ice(turn=("turn:192.0.2.9:3478",), username="ada", credential="secret", relay_only=True)
+    with host_call(Hosting("Ada", ice=relay), BrowserCamera()) as hosted:
+        body = json.dumps({"sdp": an_offer().replace("recvonly", "sendonly")})
+        status, _, reply = ask(hosted, "POST", "/api/drive", body, token=hosted.tokens.owner)
+        assert status == 200 and "typ host" in json.loads(reply)["sdp"]
+        path = f"/api/peers/{json.loads(reply)['id']}"
+        assert ask(hosted, "DELETE", path, token=hosted.tokens.owner)[0] == 200
+        assert len(hosted.call.drivers) == 0
 
 
 def test_paths_never_reach_files(hosted: HostedCall) -> None:

@@ -11,10 +11,12 @@ from aiortc.sdp import candidate_from_sdp
 
 from avatar.call.allowance import Allowance
 from avatar.call.avatar_track import AvatarVideo
+from avatar.call.ice import Ice
 from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
 from avatar.call.room import MOST_MEMBERS, Message, Room, RoomError, Send
 from avatar.call.sound import Sound
 
+MOST_DRIVERS = 4  # a page has two: microphone and camera
 OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of one member; each costs a connection
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Call:
 
     def __init__(self, video: AvatarVideo, sound: Sound, peers: Peers) -> None:
         self.video, self.sound, self.peers = video, sound, peers
+        self.drivers = Peers(Ice(), most=MOST_DRIVERS)  # of this computer's browser: no relay stands between
         self._to_room: Send = lambda message: None
         self._pages: set[Send] = set()
         self._you = ""
@@ -105,7 +108,7 @@ class Call:
     async def close(self) -> None:
         for task in self._work:
             task.cancel()
-        await self.peers.close_all()
+        await asyncio.gather(self.peers.close_all(), self.drivers.close_all())
 
     def _keep_list(self, message: Message) -> None:
         kind = message.get("type")

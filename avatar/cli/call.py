@@ -52,7 +52,11 @@ def call(
         str | None, typer.Option(help=f"For the relay; its password comes from {TURN_PASSWORD}.")
     ] = None,
     relay_only: Annotated[
-        bool, typer.Option("--relay-only", help="Show the others no address but the relay's.")
+        bool,
+        typer.Option(
+            "--relay-only",
+            help="Media by the relay only. The room's host, or who has a --listen link, still sees your address.",
+        ),
     ] = False,
     codec: Annotated[str, typer.Option(help="auto (by negotiation), h264 or vp8.")] = "auto",
     floor_kbps: Annotated[int, typer.Option(help="Lowest bit rate of the video.")] = 300,
@@ -130,6 +134,9 @@ def call(
         console.print(f"Your page:   {hosted.page_link}\nFor others:  {hosted.invitation}", soft_wrap=True)
         if not (listen or public_url or join):
             console.print("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
+        if relay_only and (listen or join):
+            whom = "The room's host" if join else "Whoever has the link for others"
+            console.print(f"{whom} still sees this computer's address: the relay hides it in the media alone.")
         if open_page:
             _open(hosted.page_link)
         if bundle is not None:

@@ -171,14 +171,15 @@ class CallServer:
         self.gate.require(request, "owner")
         try:
             offer = str((await _json(request)).get("sdp"))
-            peer, answer = await self.call.peers.answer_driver(offer, self._take)
+            peer, answer = await self.call.drivers.answer_driver(offer, self._take)
         except VisavisError as error:
             return _refusal(error)
         return web.json_response({"id": peer.id, "sdp": answer})
 
     async def _end_peer(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
-        await self.call.peers.close(self._peer(request))
+        peer = self._peer(request)
+        await (self.call.drivers if peer.kind == "drive" else self.call.peers).close(peer)
         return web.json_response({})
 
     async def _take(self, track: MediaStreamTrack) -> None:
@@ -188,7 +189,8 @@ class CallServer:
             await camera.watch(track)
 
     def _peer(self, request: web.Request) -> Peer:
-        peer = self.call.peers.get(request.match_info["id"])
+        peer_id = request.match_info["id"]
+        peer = self.call.peers.get(peer_id) or self.call.drivers.get(peer_id)
         if peer is None:
             raise web.HTTPNotFound(text='{"error": "There is no such connection."}', content_type="application/json")
         return peer
@@ -208,7 +210,7 @@ class CallServer:
             "invitation": self.invitation(),
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
             "ice": self.ice.for_page(owner=True),
-            "peers": self.call.peers.figures(),
+            "peers": self.call.peers.figures() + self.call.drivers.figures(),
             "figures": self.figures(),
         }
 

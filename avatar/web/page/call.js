@@ -335,7 +335,7 @@ async function drive(kind) {
   } catch (error) {
     return tell(problem, whyNoMedia(error, kind === "camera" ? "webcam" : "microphone"));
   }
-  const pc = newConnection();
+  const pc = new RTCPeerConnection(); // to this computer: no server, and never a relay
   try {
     for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
     await pc.setLocalDescription(await pc.createOffer());
