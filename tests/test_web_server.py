@@ -500,6 +500,24 @@ def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, mo
             pass
 
 
+@pytest.mark.parametrize("host", ["::1", "0:0:0:0:0:0:0:1", "::"])
+def test_others_reach_it_by_ipv6(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this computer has no IPv6")
+    with host_call(Hosting("Ada", listen=(host, 0)), None) as ada:
+        link = RoomLink.parse(ada.invitation)
+        assert link.page.startswith("https://[")
+        port = link_port(ada.invitation)
+        with host_call(Hosting("Bob", join=RoomLink(f"https://[::1]:{port}/", link.token, link.fingerprint)), None):
+            end_s = time.monotonic() + 10
+            while not ada.call._members:
+                assert time.monotonic() < end_s
+                time.sleep(0.02)
+
+
 def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     told: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -125,8 +126,7 @@ async def _listen(hosting: Hosting, server: CallServer, gate: Gate, tokens: Toke
     """Serve others by TLS. Returns their link."""
     assert hosting.listen is not None
     host, wanted_port = hosting.listen
-    own = get_host_addresses(use_ipv4=True, use_ipv6=False)
-    hosts = [*own, LOOPBACK] if host in EVERYWHERE else [host]
+    hosts = _own_addresses(host) if host in EVERYWHERE else [_spelled(host)]
     if hosting.certificate is None:
         path, digest = own_certificate(home(), hosts)
         tls = context(path)
@@ -134,8 +134,26 @@ async def _listen(hosting: Hosting, server: CallServer, gate: Gate, tokens: Toke
         path, key = hosting.certificate
         tls, digest = context(path, key), digest_of(path)
     port = await server.listen(host, wanted_port, tls)
-    gate.allow({f"https://{name}:{port}" for name in [*hosts, "localhost"]})
-    return f"https://{hosts[0]}:{port}/#room={tokens.guest}&cert={digest.hex()}"
+    gate.allow({f"https://{_in_url(name)}:{port}" for name in [*hosts, "localhost"]})
+    return f"https://{_in_url(hosts[0])}:{port}/#room={tokens.guest}&cert={digest.hex()}"
+
+
+def _own_addresses(everywhere: str) -> list[str]:
+    """By which this computer is reached where it listens to "0.0.0.0", or to "::", which is IPv6 alone."""
+    six = everywhere == "::"
+    return [*get_host_addresses(use_ipv4=not six, use_ipv6=six), "::1" if six else LOOPBACK]
+
+
+def _spelled(host: str) -> str:
+    """An address as browsers send it (RFC 5952), where it is one."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _origin(url: str) -> str:
