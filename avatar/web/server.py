@@ -63,7 +63,7 @@ from avatar.call.peers import DescriptionError, Peer, TooManyPeersError
 from avatar.call.room import Member, Message, Room, RoomError
 from avatar.call.whep import Whep
 from avatar.errors import DeviceError, VisavisError
-from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate
+from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate, close_sockets
 from avatar.web.studio import Studio
 
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
@@ -126,11 +126,12 @@ class CallServer:
 
     async def stop(self) -> None:
         """Hang up on everybody, and free all."""
-        for socket in list(self._sockets):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the call is over")
-        await self.call.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        try:
+            await close_sockets(self._sockets, b"the call is over")
+            await self.call.close()
+        finally:
+            if self._runner is not None:
+                await self._runner.cleanup()
 
     # The owner's controls
 

@@ -6,12 +6,12 @@ import asyncio
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from avatar.call.allowance import Allowance
 
@@ -23,6 +23,7 @@ REQUEST_S = 15.0  # to read a body and answer it
 PER_SECOND, BURST = 50.0, 200.0  # requests of one address in one role
 WRONG_PER_SECOND, WRONG_BURST = 0.5, 10.0  # wrong tokens of one address
 REMEMBERED = 1024  # addresses
+GOODBYE_S = 2.0
 PROTOCOL = "visavis"
 
 HEADERS = {
@@ -139,6 +140,15 @@ class Gate:
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() not in self.origins:
             raise web.HTTPForbidden(text="Another page may not use this server.\n")
+
+
+async def close_sockets(sockets: Iterable[web.WebSocketResponse], why: bytes) -> None:
+    """All at once; who does not answer in GOODBYE_S has had the time."""
+    closing = [asyncio.ensure_future(socket.close(code=WSCloseCode.GOING_AWAY, message=why)) for socket in sockets]
+    if closing:
+        _, pending = await asyncio.wait(closing, timeout=GOODBYE_S)
+        for late in pending:
+            late.cancel()
 
 
 def _token_of(request: web.Request) -> str:

@@ -37,11 +37,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.web.preview import as_jpeg
-from avatar.web.server_safety import PROTOCOL, Gate
+from avatar.web.server_safety import PROTOCOL, Gate, close_sockets
 from avatar.web.studio_avatars import NotThereError, Shelf, delete, existing, rename
 from avatar.web.studio_check import POSES, ShotChecker, decode_shot
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
@@ -156,8 +156,7 @@ class Studio:
         await asyncio.to_thread(remove_stale)
 
     async def _on_shutdown(self, _app: web.Application) -> None:
-        for page in list(self._pages):
-            await page.socket.close(code=WSCloseCode.GOING_AWAY, message=b"visavis ends")
+        await close_sockets([page.socket for page in self._pages], b"visavis ends")
 
     async def _on_cleanup(self, _app: web.Application) -> None:
         for task in (self._ticking, self._telling):

@@ -279,6 +279,7 @@ class LiveRun:
             self._say(f"Recording into {file}")
         with ExitStack() as parts:
             driver = self._driver = camera.open(self._say)
+            parts.callback(driver.close)  # also where what comes before the session fails
             session = parts.enter_context(
                 open_session(
                     avatar,
