@@ -394,7 +394,7 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
             for wrong in ({"gains": {"nose": 1}}, {"mirror": "yes"}, {"gains": {"mouth": True}}, {"loop": True}):
                 assert (await ask("PATCH", "/live", wrong))[0] == 400
             assert await ask("PATCH", "/live", {"avatar": "other"}) == (200, {})
-            assert (await ask("GET", ""))[1]["live"]["wish"]["avatar"] == "other"
+            await until(ask, lambda state: state["live"]["wish"]["avatar"] == "other")  # once it is on the stage
             assert await ask("DELETE", "/live") == (200, {})
             state = await until(ask, lambda state: state["live"]["state"] == "off")
             assert state["live"]["problem"] is None and state["live"]["controls"] is None

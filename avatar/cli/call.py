@@ -154,7 +154,6 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
     import time
 
     from avatar.cli.tables import drops_line
-    from avatar.live.loop import CAPTURE_TO_PUBLISHED
 
     end_s = float("inf") if seconds is None or as_started else time.monotonic() + seconds
     told = False
@@ -168,10 +167,9 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
                     if seconds is not None and as_started:
                         end_s = time.monotonic() + seconds
                 if now is not None and live.shows is not None:
-                    line = now.latency.get(CAPTURE_TO_PUBLISHED)
                     hosted.figures = {
                         "fps": round(now.fps, 1),
-                        "latency_ms": round(line.p50_ms, 1) if line else None,
+                        "latency_ms": None if live.latency_ms is None else round(live.latency_ms, 1),
                         "drops": now.drops,
                         "faceless": now.faceless,
                     }

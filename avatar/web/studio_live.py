@@ -21,7 +21,7 @@ from avatar.identity.bundle import avatar_names, load_avatar
 from avatar.live.background import Background, parse_background
 from avatar.live.canvas import parse_size
 from avatar.live.control import REGIONS, Control
-from avatar.live.loop import LiveReport
+from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session, open_session
 from avatar.paths import home
 from avatar.publish.factory import open_publisher
@@ -116,6 +116,8 @@ class LiveRun:
         self._sizes = list(SIZES)
         self.picture: NDArray[np.uint8] | None = None  # (H, W, 3), of the background PICTURE
         self._before: LiveReport | None = None  # of the second before
+        self._shown: str | None = None  # in the second before
+        self.latency_ms: float | None = None  # capture → published, of the last second
         self.last: LiveReport | None = None  # of the session that ended last, or as it stands now
         self.engine: EngineDescription | None = None  # that runs, or ran last
         self.failure: Exception | None = None  # that ended the last session
@@ -123,8 +125,11 @@ class LiveRun:
 
     @property
     def shows(self) -> str | None:
-        """The avatar that is on the stage, or about to be."""
-        return None if self._wish is None or self._state == "off" else self._wish.avatar
+        """The avatar that is on the stage, or about to be the first. One wished for later takes a moment, or fails."""
+        session, wish = self._session, self._wish
+        if session is not None:
+            return session.stage.cast.avatar.name
+        return None if wish is None or self._state == "off" else wish.avatar
 
     @property
     def engine_line(self) -> str:
@@ -133,12 +138,14 @@ class LiveRun:
         return "" if session is None else session.engine_line
 
     def report(self) -> Figures:
-        session = self._session
+        session, wish, shows = self._session, self._wish, self.shows
+        if wish is not None and shows is not None:
+            wish = replace(wish, avatar=shows)
         return {
             "state": self._state,
             "problem": self._problem,
             "said": list(self._said),
-            "wish": None if self._wish is None else asdict(self._wish),
+            "wish": None if wish is None else asdict(wish),
             "controls": None if session is None else _controls(session),
             "engine": None if session is None else asdict(session.engine),
             "engine_line": self.engine_line,
@@ -310,6 +317,13 @@ class LiveRun:
             self._say(f"{camera.name} has ended.")
 
     def _second(self, now: LiveReport) -> None:
+        session = self._session
+        if session is not None:
+            newest = session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(now.fps)))
+            self.latency_ms = float(np.median(newest)) if newest.size else None
+        if self._shown != self.shows:
+            self._shown = self.shows
+            self._changed()
         second = self.preview.second()
         before, self._before, self.last = self._before, now, now
         tracked = now.tracked - (before.tracked if before else 0)
@@ -323,8 +337,8 @@ class LiveRun:
             "faceless": 0 < tracked == faceless,
             "idle": tracked == 0,
             "level": now.level,
-            "backend": self._session.engine.backend if self._session else "",
-            "calibrated": round(self._session.stage.cast.retargeter.calibrated, 2) if self._session else 0.0,
+            "backend": session.engine.backend if session else "",
+            "calibrated": round(session.stage.cast.retargeter.calibrated, 2) if session else 0.0,
             "at_s": round(time.time(), 1),
         }
         self._seconds.append(figures)
