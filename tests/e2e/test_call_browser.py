@@ -201,7 +201,7 @@ def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: An
     assert sound.delay_ns / 1e6 < 400
     page.evaluate("call.driving.close()")  # its connection goes, and so does the microphone
     end_s = time.monotonic() + 30
-    while len(hosted.call.peers):
+    while len(hosted.call.drivers):
         assert time.monotonic() < end_s
         time.sleep(0.1)
     time.sleep(1)
