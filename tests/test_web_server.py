@@ -567,7 +567,9 @@ def test_the_certificate_is_kept_and_renewed_for_other_names(tmp_path: Path) -> 
     own_certificate(tmp_path, ["192.0.2.5"])
 
 
-@pytest.mark.parametrize("link", ["", "https://h/", "https://h/#room=", "ftp://h/#room=a", "https://h/#room=a&cert=xy"])
+@pytest.mark.parametrize(
+    "link", ["", "https://[/#room=a", "https://h/", "https://h/#room=", "ftp://h/#room=a", "https://h/#room=a&cert=xy"]
+)
 def test_links_that_are_none(link: str) -> None:
     with pytest.raises(UsageError, match="room link"):
         RoomLink.parse(link)

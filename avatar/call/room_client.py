@@ -40,7 +40,10 @@ class RoomLink:
         >>> RoomLink.parse("https://192.0.2.5:8443/#room=abc").token
         'abc'
         """
-        parts = urlsplit(link)
+        try:
+            parts = urlsplit(link)
+        except ValueError:  # half a bracket, for example
+            parts = urlsplit("")
         values = parse_qs(parts.fragment)
         token, fingerprint = values.get("room", [""])[0], values.get("cert", [""])[0]
         try:
