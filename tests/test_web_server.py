@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -516,6 +517,37 @@ def test_others_reach_it_by_ipv6(host: str, tmp_path: Path, monkeypatch: pytest.
             while not ada.call._members:
                 assert time.monotonic() < end_s
                 time.sleep(0.02)
+
+
+def test_strangers_cannot_hold_more_connections_than_there_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 2)
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as hosted, ExitStack() as held:
+        address = ("127.0.0.1", link_port(hosted.invitation))
+
+        def connect() -> ssl.SSLSocket:
+            raw = held.enter_context(socket.create_connection(address, timeout=20))
+            return held.enter_context(tls.wrap_socket(raw))
+
+        silent = [connect() for _ in range(2)]
+        with suppress(OSError):  # reset
+            assert connect().recv(1) == b""
+        assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner)[0] == 200
+        silent[0].close()
+        end_s = time.monotonic() + 10
+        while True:
+            assert time.monotonic() < end_s
+            try:
+                page = connect()
+                page.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n\r\n".encode())
+                if page.recv(4096).startswith(b"HTTP/1.1 200"):
+                    break
+            except OSError:
+                time.sleep(0.05)
 
 
 def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ from avatar.web.studio import Studio
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
 MOST_WAITING = 128  # messages for a page that reads slowly; more, and it is cut off
 MOST_SOCKETS, MOST_GUESTS = 16, 12  # open rooms, and those of them that guests may hold
+MOST_CONNECTIONS = 128  # that others may hold open
+HANDSHAKE_S = 10.0
 SHUTDOWN_S = 3.0
 
 
@@ -86,6 +88,7 @@ class CallServer:
     figures: Callable[[], Message] = dict  # of the live loop
     studio: Studio | None = None  # what the page does beside calling
     _runner: web.AppRunner | None = None
+    _listening: list[asyncio.Server] = field(default_factory=list)
     _sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
     async def start(self, host: str, port: int) -> int:
@@ -116,16 +119,26 @@ class CallServer:
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Serve at one more address; port 0 takes a free one. Returns the port. Raises DeviceError."""
-        assert self._runner is not None, "start comes first"
-        before = len(self._runner.addresses)
+        assert self._runner is not None and self._runner.server is not None, "start comes first"
+        server = self._runner.server
+
+        def accept() -> asyncio.BaseProtocol:
+            # strangers do not reach this computer's own page, which comes without TLS and always gets in
+            return _Refused() if tls is not None and len(server.connections) >= MOST_CONNECTIONS else server()
+
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=32).start()
+            listening = await asyncio.get_running_loop().create_server(
+                accept, host, port, ssl=tls, backlog=32, ssl_handshake_timeout=None if tls is None else HANDSHAKE_S
+            )
         except OSError as error:
             raise DeviceError(f"{host}:{port} cannot be listened on ({error.strerror}). Try another port.") from error
-        return int(self._runner.addresses[before][1])
+        self._listening.append(listening)
+        return int(listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Hang up on everybody, and free all."""
+        for listening in self._listening:
+            listening.close()
         try:
             await close_sockets(self._sockets, b"the call is over")
             await self.call.close()
@@ -266,6 +279,14 @@ class CallServer:
                 self.room.receive(member, message)
         finally:
             self.room.leave(member)
+
+
+class _Refused(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 async def _hello(socket: web.WebSocketResponse) -> Message:
