@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from aiortc.sdp import candidate_from_sdp
@@ -22,6 +23,13 @@ OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of one member; each costs a connec
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    """One offer that is answered. `link` is the sender's own text, which may be the same twice: no identity."""
+
+    link: str
+
+
 class Call:
     """The member that stands for the avatar. Everything runs on one asyncio loop.
 
@@ -36,8 +44,8 @@ class Call:
         self._pages: set[Send] = set()
         self._you = ""
         self._members: dict[str, Message] = {}
-        self._viewers: dict[str, tuple[str, Peer]] = {}  # by member: the link and the connection
-        self._newest: dict[str, object] = {}  # by member: the attempt at answering that counts
+        self._viewers: dict[str, Peer] = {}  # by member
+        self._newest: dict[str, _Attempt] = {}  # by member: the one that counts, and the only that is or was answered
         self._offers: dict[str, Allowance] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -94,13 +102,15 @@ class Call:
         if kind in ("offer", "state") and sender not in self._members:
             return  # somebody else's room could say anything: even that this person is muted
         if kind == "offer":
-            self._start(self._answer(sender, str(message.get("link")), str(message.get("sdp"))))
+            self._forget(sender)  # a second offer is a reconnect
+            attempt = self._newest[sender] = _Attempt(str(message.get("link")))
+            self._start(self._answer(sender, attempt, str(message.get("sdp"))))
             return
-        if kind in ("bye", "candidate") and sender in self._viewers and self._viewers[sender][0] == message.get("link"):
-            if kind == "bye":
-                self._forget(sender)
-            else:
-                self._start(self._add_candidate(sender, str(message.get("candidate"))))
+        if kind == "bye" and sender in self._newest and self._newest[sender].link == message.get("link"):
+            self._forget(sender)
+            return
+        if kind == "candidate" and sender in self._viewers and self._newest[sender].link == message.get("link"):
+            self._start(self._add_candidate(self._viewers[sender], str(message.get("candidate"))))
             return
         self._keep_list(message)
         self._to_pages(self._welcome() if kind == "welcome" else message)
@@ -136,9 +146,8 @@ class Call:
     def _welcome(self) -> Message:
         return {"type": "welcome", "you": self._you, "members": list(self._members.values()), **self.state}
 
-    async def _answer(self, sender: str, link: str, offer: str) -> None:
-        self._forget(sender)  # a second offer is a reconnect
-        attempt = self._newest[sender] = object()  # not the link: that is the sender's own text, maybe the same twice
+    async def _answer(self, sender: str, attempt: _Attempt, offer: str) -> None:
+        link = attempt.link
         try:
             if not self._offers.setdefault(sender, Allowance(OFFERS_PER_SECOND, OFFERS_BURST)).take():
                 raise TooManyPeersError("Too many offers: wait a little.")
@@ -149,17 +158,16 @@ class Call:
         if self._newest.get(sender) is not attempt:  # another offer came, or the member left, in the meantime
             await self.peers.close(peer)
             return
-        self._viewers[sender] = link, peer
+        self._viewers[sender] = peer
 
         def ended() -> None:
-            if self._viewers.get(sender, ("", None))[1] is peer:
+            if self._viewers.get(sender) is peer:
                 del self._viewers[sender]
 
         peer.on_end = ended
         self._to_room({"type": "answer", "to": sender, "link": link, "sdp": answer})
 
-    async def _add_candidate(self, sender: str, text: str) -> None:
-        _, peer = self._viewers[sender]
+    async def _add_candidate(self, peer: Peer, text: str) -> None:
         try:
             candidate = candidate_from_sdp(text.removeprefix("candidate:"))
             candidate.sdpMLineIndex = 0  # all media share one transport
@@ -170,8 +178,7 @@ class Call:
     def _forget(self, member: str) -> None:
         self._newest.pop(member, None)
         if member in self._viewers:
-            _, peer = self._viewers.pop(member)
-            self._start(self.peers.close(peer))
+            self._start(self.peers.close(self._viewers.pop(member)))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
