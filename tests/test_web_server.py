@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
+from avatar.call import peers as peers_module
 from avatar.call import room as room_module
 from avatar.call.browser_camera import BrowserCamera
 from avatar.call.hosting import HostedCall, Hosting, host_call
@@ -290,6 +291,9 @@ def test_whep_gives_a_player_the_avatar_and_forgets_it(hosted: HostedCall) -> No
     kind = "application/trickle-ice-sdpfrag"
     assert ask(hosted, "PATCH", session, fragment, token=token, Content_Type=kind)[0] == 204
     assert ask(hosted, "PATCH", session, "a=candidate:nonsense", token=token, Content_Type=kind)[0] == 400
+    for expected in (204, 400):  # more than there may be, if not at once
+        many = fragment * (peers_module.MOST_CANDIDATES - 2)
+        assert ask(hosted, "PATCH", session, many, token=token, Content_Type=kind)[0] == expected
     assert ask(hosted, "DELETE", session)[0] == 401
     assert ask(hosted, "DELETE", session, token=token)[0] == 200
     assert ask(hosted, "DELETE", session, token=token)[0] == 404

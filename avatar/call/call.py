@@ -8,8 +8,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from aiortc.sdp import candidate_from_sdp
-
 from avatar.call.allowance import Allowance
 from avatar.call.avatar_track import AvatarVideo
 from avatar.call.ice import Ice
@@ -169,11 +167,9 @@ class Call:
 
     async def _add_candidate(self, peer: Peer, text: str) -> None:
         try:
-            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
-            candidate.sdpMLineIndex = 0  # all media share one transport
-            await peer.connection.addIceCandidate(candidate)
-        except (ValueError, AssertionError, IndexError):
-            logger.info("not a candidate: %r", text[:80])
+            await self.peers.add_candidate(peer, text)
+        except DescriptionError as error:
+            logger.info("%s", error)
 
     def _forget(self, member: str) -> None:
         self._newest.pop(member, None)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aioice import ice as aioice_ice
-from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription, sdp
+from aiortc import InvalidStateError, RTCPeerConnection, RTCRtpSender, RTCSessionDescription, sdp
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
@@ -48,6 +48,7 @@ class Peer:
     kind: str
     connection: RTCPeerConnection
     by_hand: bool = False
+    candidates: int = 0  # that came after the description
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     started_s: float = field(default_factory=time.monotonic)
     tracks: list[MediaStreamTrack] = field(default_factory=list)
@@ -163,6 +164,18 @@ class Peers:
         """The answer to an offer of ours. Raises DescriptionError."""
         check_description(answer, receives=True, only=True)
         await _describe(peer.connection, answer, "answer")
+
+    async def add_candidate(self, peer: Peer, text: str) -> None:
+        """One more way to the other side, "candidate:…", without that word too. Raises DescriptionError."""
+        peer.candidates += 1
+        if peer.candidates > MOST_CANDIDATES:  # each is knocked at for half a minute, wherever it is
+            raise DescriptionError(f"More than {MOST_CANDIDATES} candidates.")
+        try:
+            candidate = sdp.candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMLineIndex = 0  # all media share one transport
+            await peer.connection.addIceCandidate(candidate)
+        except (ValueError, AssertionError, IndexError, InvalidStateError) as error:
+            raise DescriptionError(f"Not a candidate: {text[:80]!r}") from error
 
     async def close(self, peer: Peer) -> None:
         """End and forget a connection. Safe to call twice."""

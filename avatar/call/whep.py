@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
-from aiortc.sdp import candidate_from_sdp
 
 from avatar.call.avatar_track import AvatarVideo
-from avatar.call.peers import MOST_CANDIDATES, DescriptionError, Peer, Peers, TooManyPeersError
+from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
 from avatar.call.sound import Sound
 
 SDP_TYPE, FRAGMENT_TYPE = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -56,15 +55,11 @@ class Whep:
         if any(line.startswith("a=ice-ufrag:") and line not in _remote_sdp(peer) for line in lines):
             raise web.HTTPUnprocessableEntity(text="ICE restarts are not supported: make a new session.\n")
         candidates = [line.removeprefix("a=candidate:") for line in lines if line.startswith("a=candidate:")]
-        if len(candidates) > MOST_CANDIDATES:
-            raise web.HTTPBadRequest(text=f"More than {MOST_CANDIDATES} candidates.\n")
         for text in candidates:
             try:
-                candidate = candidate_from_sdp(text)
-                candidate.sdpMLineIndex = 0  # all media share one transport
-                await peer.connection.addIceCandidate(candidate)
-            except (ValueError, AssertionError, IndexError) as error:
-                raise web.HTTPBadRequest(text=f"Not a candidate: {text[:80]!r}\n") from error
+                await self._peers.add_candidate(peer, text)
+            except DescriptionError as error:
+                raise web.HTTPBadRequest(text=f"{error}\n") from error
         return web.Response(status=204)
 
     async def _end(self, request: web.Request) -> web.Response:
