@@ -136,7 +136,8 @@ def call(
             console.print("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
         if relay_only and (listen or join):
             whom = "The room's host" if join else "Whoever has the link for others"
-            console.print(f"{whom} still sees this computer's address: the relay hides it in the media alone.")
+            line = f"{whom} still sees this computer's address: the relay hides it in the media alone."
+            console.print(line, soft_wrap=True)
         if open_page:
             _open(hosted.page_link)
         if bundle is not None:
