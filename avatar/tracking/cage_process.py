@@ -30,7 +30,7 @@ from avatar.tracking.cage_wire import (
 from avatar.tracking.face_state import FaceState
 from avatar.tracking.frame_memory import FrameMemory, open_frame_memory
 
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0  # a cold disk and a slow processor: loading MediaPipe takes half a second on others
 # Ctrl-C is not for it: here on Windows, by `start_new_session` elsewhere
 OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 CAGE = [sys.executable, "-P", "-m", "avatar.tracking.cage"]
