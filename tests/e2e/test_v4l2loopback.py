@@ -27,7 +27,7 @@ from avatar.tracking.model_asset import tracker_model
 REPOSITORY = Path(__file__).parents[2]
 SIZE_PX = 256
 FRAMES = 2
-AVATAR_FRAMES = 40  # here a picture takes seconds, and is shown again twice a second until the next one comes
+AVATAR_FRAMES = 160  # here a picture takes seconds, and is shown again twice a second until the next one comes
 LAB = os.environ.get("VISAVIS_LAB", str(Path.home() / ".cache" / "visavis-lab"))  # as in qemu_v4l2.sh
 NEEDED = ("qemu-system-x86_64", "busybox", "cpio", "depmod", "apt-get", "v4l2-ctl", "ffmpeg", "make")
 MISSING = [program for program in NEEDED if not shutil.which(program) and not Path("/usr/sbin", program).exists()]
