@@ -19,3 +19,25 @@ def write_private(data: bytes, path: Path) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+class UnfitError(Exception):
+    """Why a file about a person cannot be used; becomes an InputError that names it."""
+
+
+def read_bounded(path: Path, limit: int, kind: str, make: str) -> bytes:
+    """The whole file, read once, so that what was checked is what is used. Raises UnfitError.
+
+    limit: bytes. kind: what it may not be larger than, e.g. "avatar". make: the command that makes one.
+    """
+    try:
+        if not path.is_file():
+            raise UnfitError(f"there is no such file. `{make}` makes one")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size) if size <= limit else b""
+    except OSError as error:
+        raise UnfitError(f"it cannot be read ({error.strerror}). Check its permissions") from None
+    if size > limit:
+        raise UnfitError(f"it is larger than any {kind} ({limit >> 20} MiB)")
+    return data

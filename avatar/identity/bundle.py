@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import struct
 import zipfile
@@ -24,7 +23,7 @@ from avatar.identity.avatar import Avatar
 from avatar.identity.crop import CROP_SIZE_PX
 from avatar.model_files import MODEL_ID
 from avatar.paths import home
-from avatar.private_file import write_private
+from avatar.private_file import UnfitError, read_bounded, write_private
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 
 FORMAT = "visavis-avatar"
@@ -52,10 +51,6 @@ _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "psi": ("float32", ("n",)),
     "weights": ("float32", ("n",)),  # of a fine-tuned generator, else none
 }
-
-
-class _UnfitError(Exception):
-    """Why a bundle cannot be used; becomes an InputError that names the file."""
 
 
 def avatar_path(name: str) -> Path:
@@ -99,7 +94,7 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
     arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
     try:
         _check_arrays(arrays)
-    except _UnfitError as error:
+    except UnfitError as error:
         raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}. Enrol other photos.") from None
     members = {PARAMETERS: save(arrays), THUMBNAIL: _thumbnail(avatar.portraits[0])}
     manifest = {
@@ -131,15 +126,15 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     Raises InputError, naming the file, for anything else than a whole bundle of this format.
     """
     try:
-        members = _unpack(_read(path))
+        members = _unpack(read_bounded(path, sum(MAX_BYTES.values()), "avatar", "visavis enroll PHOTO.jpg --name NAME"))
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
         arrays = _arrays(members[PARAMETERS])
         _check_arrays(arrays)
         if manifest["arrays"] != _described(arrays):
-            raise _UnfitError("its arrays are not those that the manifest lists")
+            raise UnfitError("its arrays are not those that the manifest lists")
         _check_thumbnail(members[THUMBNAIL])
-    except _UnfitError as error:
+    except UnfitError as error:
         raise InputError(f"{path} cannot be used as an avatar: {error}") from None
     if model_id is not None and manifest["model_id"] != model_id:
         raise InputError(
@@ -155,48 +150,32 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     )
 
 
-def _read(path: Path) -> bytes:
-    """Read once, so that what was checked is what is used."""
-    limit = sum(MAX_BYTES.values())
-    try:
-        if not path.is_file():
-            raise _UnfitError("there is no such file. `visavis enroll PHOTO.jpg --name NAME` makes one")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(size) if size <= limit else b""
-    except OSError as error:
-        raise _UnfitError(f"it cannot be read ({error.strerror}). Check its permissions") from None
-    if size > limit:
-        raise _UnfitError(f"it is larger than any avatar ({limit >> 20} MiB)")
-    return data
-
-
 def _unpack(data: bytes) -> dict[str, bytes]:
     foreign = "it is no .avatar file. `visavis enroll PHOTO.jpg --name NAME` makes one"
     damaged = "it is damaged or cut off. Copy it again, or enrol the photos again"
     # the end record is read here first: zipfile would build one object per entry, however many a hostile file has
     end = data[-22:]
     if len(end) < 22 or end[:4] != b"PK\5\6" or data[-42:-38] == b"PK\6\7":
-        raise _UnfitError(damaged if data[:2] == b"PK" else foreign)
+        raise UnfitError(damaged if data[:2] == b"PK" else foreign)
     entries, directory_bytes = struct.unpack("<HI", end[10:16])
     if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise _UnfitError(
+        raise UnfitError(
             f"it has {entries} members instead of {len(MAX_BYTES)}: it is no .avatar file, or was tampered with"
         )
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
             if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
-                raise _UnfitError(f"its members are not {', '.join(MAX_BYTES)}: {foreign}")
+                raise UnfitError(f"its members are not {', '.join(MAX_BYTES)}: {foreign}")
             for info in infos:
                 if info.file_size > MAX_BYTES[info.filename]:
-                    raise _UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
+                    raise UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
                 if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise _UnfitError(f"{info.filename} is packed in a way that avatars never are")
+                    raise UnfitError(f"{info.filename} is packed in a way that avatars never are")
             return {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
             zlib.error) as error:  # fmt: skip
-        raise _UnfitError(f"{damaged} ({error})") from None
+        raise UnfitError(f"{damaged} ({error})") from None
 
 
 def _manifest(data: bytes) -> dict[str, Any]:
@@ -205,30 +184,30 @@ def _manifest(data: bytes) -> dict[str, Any]:
         if _depth(manifest) > _MAX_DEPTH:
             raise ValueError("nested too deeply")
     except (ValueError, RecursionError) as error:
-        raise _UnfitError(f"its manifest is not valid JSON ({error})") from None
+        raise UnfitError(f"its manifest is not valid JSON ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise _UnfitError("its manifest does not say that it is an avatar")
+        raise UnfitError("its manifest does not say that it is an avatar")
     version = manifest.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _UnfitError("its manifest has no format version")
+        raise UnfitError("its manifest has no format version")
     if version < FORMAT_VERSION:
-        raise _UnfitError(
+        raise UnfitError(
             f"it was made by an older visavis (format {version}, this one reads {FORMAT_VERSION}). "
             "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`"
         )
     if version > FORMAT_VERSION:
-        raise _UnfitError(
+        raise UnfitError(
             f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION}). "
             "Upgrade: `pip install --upgrade visavis`"
         )
     for key, kind in (("name", str), ("model_id", str), ("members", dict), ("arrays", dict), ("consent", dict),
                       ("provenance", dict)):  # fmt: skip
         if not isinstance(manifest.get(key), kind):
-            raise _UnfitError(f"its manifest lacks {key!r}")
+            raise UnfitError(f"its manifest lacks {key!r}")
     if len(manifest["name"]) > MAX_NAME_LENGTH or not _NAME.fullmatch(manifest["name"]):
-        raise _UnfitError("its manifest holds a name that no avatar can have")
+        raise UnfitError("its manifest holds a name that no avatar can have")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", manifest["model_id"]):
-        raise _UnfitError("its manifest holds a model id that no model can have")
+        raise UnfitError("its manifest holds a model id that no model can have")
     return manifest
 
 
@@ -243,23 +222,23 @@ def _depth(value: Any) -> int:
 
 def _check_hashes(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
     if set(manifest["members"]) != {PARAMETERS, THUMBNAIL}:
-        raise _UnfitError("its manifest does not list its members")
+        raise UnfitError("its manifest does not list its members")
     for name, stated in manifest["members"].items():
         actual = {"bytes": len(members[name]), "sha256": hashlib.sha256(members[name]).hexdigest()}
         if stated != actual:
-            raise _UnfitError(f"{name} is not what the manifest says (size or sha256 differ): damaged or tampered with")
+            raise UnfitError(f"{name} is not what the manifest says (size or sha256 differ): damaged or tampered with")
 
 
 def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     try:
         return dict(load(data))
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise _UnfitError(f"{PARAMETERS} is not valid ({error})") from None
+        raise UnfitError(f"{PARAMETERS} is not valid ({error})") from None
 
 
 def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
     if set(arrays) != set(_ARRAYS):
-        raise _UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
+        raise UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
     portraits = arrays["portraits"].shape[0] if arrays["portraits"].ndim else 0
     for name, (dtype, shape) in _ARRAYS.items():
         array = arrays[name]
@@ -267,19 +246,19 @@ def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
             portraits if size == "T" else array.size if size == "n" and array.ndim == 1 else size for size in shape
         )
         if str(array.dtype) != dtype or array.shape != expected:
-            raise _UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
+            raise UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
         if dtype == "float32" and not bool(np.all(np.abs(array) <= _FINITE_LIMIT)):  # false for NaN too
-            raise _UnfitError(f"{name} holds values that are not finite numbers of a sensible size")
+            raise UnfitError(f"{name} holds values that are not finite numbers of a sensible size")
     if not 1 <= portraits <= MAX_PORTRAITS:
-        raise _UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
+        raise UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
     if not 1 <= arrays["psi"].size <= MAX_PSI:
-        raise _UnfitError(f"psi holds {arrays['psi'].size} parameters instead of 1 to {MAX_PSI}")
+        raise UnfitError(f"psi holds {arrays['psi'].size} parameters instead of 1 to {MAX_PSI}")
     if arrays["weights"].size > MAX_WEIGHTS:
-        raise _UnfitError(f"it holds {arrays['weights'].size} weights, more than {MAX_WEIGHTS}")
+        raise UnfitError(f"it holds {arrays['weights'].size} weights, more than {MAX_WEIGHTS}")
     if float(np.abs(arrays["landmarks"]).max()) > _MAX_LANDMARK:
-        raise _UnfitError("its landmarks lie far outside the portrait")
+        raise UnfitError("its landmarks lie far outside the portrait")
     if float(arrays["blendshapes"].min()) < 0 or float(arrays["blendshapes"].max()) > 1:
-        raise _UnfitError("its blendshapes are not between 0 and 1")
+        raise UnfitError("its blendshapes are not between 0 and 1")
 
 
 def _described(arrays: dict[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
@@ -294,8 +273,8 @@ def _check_thumbnail(data: bytes) -> None:
                 image.load()
                 return
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise _UnfitError(f"{THUMBNAIL} is damaged ({error})") from None
-    raise _UnfitError(f"{THUMBNAIL} is {size[0]} x {size[1]} instead of {THUMBNAIL_PX} x {THUMBNAIL_PX} pixels")
+        raise UnfitError(f"{THUMBNAIL} is damaged ({error})") from None
+    raise UnfitError(f"{THUMBNAIL} is {size[0]} x {size[1]} instead of {THUMBNAIL_PX} x {THUMBNAIL_PX} pixels")
 
 
 def _thumbnail(portrait: NDArray[np.uint8]) -> bytes:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from avatar.errors import InputError, UsageError, VisavisError
-from avatar.private_file import write_private
+from avatar.private_file import UnfitError, read_bounded, write_private
 from avatar.sources.pace import Pacer
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 
@@ -55,10 +55,7 @@ _BYTES_PER_FRAME = sum(
     np.dtype(dtype).itemsize * math.prod(size for size in shape if isinstance(size, int))
     for dtype, shape in _ARRAYS.values()
 )
-
-
-class _UnfitError(Exception):
-    """Why a file cannot be used; becomes an InputError that names it."""
+MAX_BYTES = MAX_FRAMES * _BYTES_PER_FRAME + _MAX_HEADER_BYTES + 8
 
 
 @dataclass(frozen=True)
@@ -184,7 +181,7 @@ def write_motion(motion: Motion, path: Path) -> None:
     try:
         _check(metadata, motion.arrays)
         write_private(save(motion.arrays, metadata), path)
-    except _UnfitError as error:
+    except UnfitError as error:
         raise VisavisError(f"{path} cannot be written: {error}. Record again.") from None
     except OSError as error:
         raise VisavisError(f"{path} cannot be written: {error.strerror}. Free some space, or name another.") from error
@@ -196,32 +193,17 @@ def read_motion(path: Path) -> Motion:
     Raises InputError, naming the file, for anything else than whole recorded motion.
     """
     try:
-        data = _read(path)
+        data = read_bounded(path, MAX_BYTES, "recording", "visavis record-motion --output NAME.motion")
         metadata = _metadata(data)
         width, height, fps = _figures(metadata)
         try:
             arrays: dict[str, NDArray[Any]] = dict(load(data))
         except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise _UnfitError(f"it is damaged or cut off ({error}). Copy it again, or record again") from None
+            raise UnfitError(f"it is damaged or cut off ({error}). Copy it again, or record again") from None
         _check(metadata, arrays)
-    except _UnfitError as error:
+    except UnfitError as error:
         raise InputError(f"{path} cannot be used as recorded motion: {error}.") from None
     return Motion(width, height, fps, arrays)
-
-
-def _read(path: Path) -> bytes:
-    limit = MAX_FRAMES * _BYTES_PER_FRAME + _MAX_HEADER_BYTES + 8
-    try:
-        if not path.is_file():
-            raise _UnfitError("there is no such file. `visavis record-motion --output NAME.motion` makes one")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(size) if size <= limit else b""
-    except OSError as error:
-        raise _UnfitError(f"it cannot be read ({error.strerror}). Check its permissions") from None
-    if size > limit:
-        raise _UnfitError(f"it is larger than any recording ({limit >> 20} MiB)")
-    return data
 
 
 def _metadata(data: bytes) -> dict[str, str]:
@@ -229,16 +211,16 @@ def _metadata(data: bytes) -> dict[str, str]:
     foreign = "it is no .motion file. `visavis record-motion --output NAME.motion` makes one"
     (length,) = struct.unpack("<Q", data[:8]) if len(data) >= 8 else (0,)
     if not 2 <= length <= min(_MAX_HEADER_BYTES, len(data) - 8):
-        raise _UnfitError(foreign)
+        raise UnfitError(foreign)
     try:
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__")
     except (ValueError, RecursionError, AttributeError):
-        raise _UnfitError(foreign) from None
+        raise UnfitError(foreign) from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise _UnfitError(foreign)
+        raise UnfitError(foreign)
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
-        raise _UnfitError(
+        raise UnfitError(
             f"its format is {version!r}, this visavis reads {FORMAT_VERSION}. "
             "Upgrade (`pip install --upgrade visavis`), or record again"
         )
@@ -250,28 +232,28 @@ def _figures(metadata: dict[str, str]) -> tuple[int, int, float]:
     try:
         width, height, fps = int(metadata["width"]), int(metadata["height"]), float(metadata["fps"])
     except (KeyError, TypeError, ValueError):
-        raise _UnfitError("its size or rate is missing") from None
+        raise UnfitError("its size or rate is missing") from None
     if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX and 0 < fps <= MAX_FPS):  # false for NaN too
-        raise _UnfitError(f"its size or rate cannot be: {width} x {height}, {fps} fps")
+        raise UnfitError(f"its size or rate cannot be: {width} x {height}, {fps} fps")
     return width, height, fps
 
 
 def _check(metadata: dict[str, str], arrays: dict[str, NDArray[Any]]) -> None:
     _figures(metadata)
     if set(arrays) != set(_ARRAYS):
-        raise _UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
+        raise UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
     count = len(arrays["times_ns"]) if arrays["times_ns"].ndim else 0
     if not 1 <= count <= MAX_FRAMES:
-        raise _UnfitError(f"it holds {count} frames instead of 1 to {MAX_FRAMES}")
+        raise UnfitError(f"it holds {count} frames instead of 1 to {MAX_FRAMES}")
     for name, (dtype, shape) in _ARRAYS.items():
         array, expected = arrays[name], tuple(count if size == "N" else size for size in shape)
         if str(array.dtype) != dtype or array.shape != expected:
-            raise _UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
+            raise UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
     times_ns, found = arrays["times_ns"], arrays["found"]
     if times_ns[0] != 0 or not bool(np.all(times_ns[1:] > times_ns[:-1])) or times_ns[-1] > MAX_FRAMES * 10**9:
-        raise _UnfitError("its times do not grow from zero")
+        raise UnfitError("its times do not grow from zero")
     if not bool(np.all(found <= 1)):
-        raise _UnfitError("it does not say of each frame whether a face was found")
+        raise UnfitError("it does not say of each frame whether a face was found")
     _within("confidence", arrays["confidence"], 0.0, 1.0)
     _within("blendshapes", arrays["blendshapes"], 0.0, 1.0)
     _within("pose", arrays["pose"], -_POSE_LIMIT, _POSE_LIMIT)
@@ -280,12 +262,12 @@ def _check(metadata: dict[str, str], arrays: dict[str, NDArray[Any]]) -> None:
     landmarks, step = arrays["landmarks"], arrays["landmark_step"][:, None]
     size = (landmarks.max(1)[:, :2].astype(np.float32) - landmarks.min(1)[:, :2]) * step
     if bool(np.any(size[found == 1] < _MIN_FACE_PX)):
-        raise _UnfitError("it holds a face of no size")
+        raise UnfitError("it holds a face of no size")
 
 
 def _within(name: str, array: NDArray[Any], least: float, most: float) -> None:
     if not bool(np.all((array >= least) & (array <= most))):  # false for NaN too
-        raise _UnfitError(f"its {name} holds values that are not numbers from {least:g} to {most:g}")
+        raise UnfitError(f"its {name} holds values that are not numbers from {least:g} to {most:g}")
 
 
 class MotionPlayer:
