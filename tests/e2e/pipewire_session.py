@@ -44,7 +44,10 @@ class PipeWireSession:
             stop(daemon)
 
     def start_portal(self) -> None:
-        """With the camera allowed: what a click on "Allow" stores. Its dialogs need DISPLAY, also from the bus."""
+        """With the camera allowed: what a click on "Allow" stores. Its dialogs need DISPLAY, also from the bus.
+
+        Returns once the portal knows of a camera: who asks earlier is told that there is none.
+        """
         update = ["dbus-update-activation-environment", "DISPLAY"]
         subprocess.run(update, env=self.environment, check=True)
         store = "org.freedesktop.impl.portal.PermissionStore"
@@ -52,6 +55,14 @@ class PipeWireSession:
         allow = ["dbus-send", "--session", "--print-reply", f"--dest={store}", f"/{store.replace('.', '/')}"]
         subprocess.run([*allow, f"{store}.SetPermission", *permission], env=self.environment, check=True)
         self.start(str(PORTAL))
+        wait_for(self._portal_has_camera, 60)
+
+    def _portal_has_camera(self) -> bool:
+        desktop = ["--dest=org.freedesktop.portal.Desktop", "/org/freedesktop/portal/desktop"]
+        asked = ["org.freedesktop.DBus.Properties.Get", "string:org.freedesktop.portal.Camera", "string:IsCameraPresent"]
+        command = ["dbus-send", "--session", "--print-reply", *desktop, *asked]
+        answer = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        return "boolean true" in answer.stdout
 
     def end(self) -> None:
         for program in reversed(self._running):
