@@ -59,8 +59,8 @@ class PipeWireSession:
 
     def _portal_has_camera(self) -> bool:
         desktop = ["--dest=org.freedesktop.portal.Desktop", "/org/freedesktop/portal/desktop"]
-        asked = ["org.freedesktop.DBus.Properties.Get", "string:org.freedesktop.portal.Camera", "string:IsCameraPresent"]
-        command = ["dbus-send", "--session", "--print-reply", *desktop, *asked]
+        asked = ["string:org.freedesktop.portal.Camera", "string:IsCameraPresent"]
+        command = ["dbus-send", "--session", "--print-reply", *desktop, "org.freedesktop.DBus.Properties.Get", *asked]
         answer = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         return "boolean true" in answer.stdout
 

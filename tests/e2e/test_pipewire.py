@@ -70,10 +70,21 @@ def publishing(session: PipeWireSession, *arguments: str) -> Iterator[Path]:
         program.kill()
 
 
+def json_values(text: str) -> Iterator[Any]:
+    """The values of a text in which they stand one after another."""
+    decoder, at = json.JSONDecoder(), 0
+    while text[at:].strip():
+        at += len(text[at:]) - len(text[at:].lstrip())
+        value, at = decoder.raw_decode(text, at)
+        yield value
+
+
 def cameras(session: PipeWireSession) -> list[dict[str, Any]]:
     """The properties of every camera that `pw-dump` lists."""
     dump = subprocess.run(["pw-dump"], capture_output=True, text=True, env=session.environment, check=True).stdout
-    nodes = [thing for thing in json.loads(dump) if thing["type"] == "PipeWire:Interface:Node"]
+    # what changes while it lists follows in a list of its own
+    things = {thing["id"]: thing for thing in itertools.chain.from_iterable(json_values(dump)) if thing.get("type")}
+    nodes = [thing for thing in things.values() if thing["type"] == "PipeWire:Interface:Node"]
     properties = [(node.get("info") or {}).get("props") or {} for node in nodes]
     return [each for each in properties if each.get("media.class") == "Video/Source"]
 
