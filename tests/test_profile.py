@@ -33,7 +33,7 @@ def test_the_json_form(tmp_path: Path) -> None:
     report = json.loads(command(tmp_path, "--seconds", "3", "--json").stdout)
     assert list(report) == [
         "schema", "avatar", "camera", "size", "engine", "start_up_ms", "stages", "fps", "seconds", "frames", "idled",
-        "drops", "governor", "glass_to_glass", "slopes", "cpu", "memory_mb", "budgets",
+        "drops", "governor", "glass_to_glass", "minutes", "slopes", "cpu", "memory_mb", "budgets",
     ]  # fmt: skip
     assert report["schema"] == 2
     assert set(report["stages"]) == set(STAGES)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from avatar.errors import InputError
 from avatar.live.compare_profiles import differences, read_profile
@@ -72,3 +73,21 @@ def test_what_is_no_profile_is_refused_by_name(tmp_path: Path, text: str) -> Non
         read_profile(tmp_path / "x.json")
     with pytest.raises(InputError, match="Save one first"):
         read_profile(tmp_path / "missing.json")
+
+
+def test_what_comes_and_goes_over_minutes_is_no_growth_and_what_grows_in_steps_is() -> None:
+    rng = np.random.default_rng(4)
+
+    def wandering() -> NDArray[np.float64]:
+        shocks, values = rng.normal(0, 0.05, len(SECONDS)), np.zeros(len(SECONDS))
+        for at in range(1, len(SECONDS)):
+            values[at] = 0.995 * values[at - 1] + shocks[at]  # forgets in three minutes
+        return values
+
+    assert sum(slope("latency", "ms", SECONDS, wandering()).flat for _ in range(40)) >= 32
+    leak = np.floor(SECONDS / 400)  # a megabyte at a time
+    found = slope("memory", "MB", SECONDS, leak)
+    assert not found.flat
+    assert 8 < found.per_hour < 10
+    once = np.where(SECONDS > 1000, 1.0, 0.0)  # a single step is no trend
+    assert slope("memory", "MB", SECONDS, once).flat

@@ -21,6 +21,7 @@ from avatar.publish.publisher import Publisher
 
 SPARE_S = 60  # a loop that is stalled ends late
 SETTLE_S = 1.0  # the first inferences, and the tracker's search for the face, are start-up and not the loop
+WARM_UP_S, WARM_UP_SHARE = 300.0, 0.2  # of a soak: caches fill, MediaPipe wakes up once more after a minute
 SCHEMA = 2  # of the JSON form; grows when a reader would have to change
 
 
@@ -72,6 +73,7 @@ class ProfileReport:
     memory_mb: float  # highest resident size of the process tree
     budgets: tuple[Budget, ...] = field(default=())
     slopes: tuple[Slope, ...] = ()  # of a soak: latency and memory
+    minutes: tuple[tuple[float, float], ...] = ()  # of a soak: median latency in ms and resident megabytes
     glass_to_glass: StageLatency | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -96,6 +98,7 @@ class ProfileReport:
             "drops": self.loop.drops,
             "governor": {"level": self.loop.level, "lowest": self.loop.lowest_level},
             "glass_to_glass": rounded(asdict(self.glass_to_glass)) if self.glass_to_glass else None,
+            "minutes": [[round(latency_ms, 2), round(held_mb, 3)] for latency_ms, held_mb in self.minutes],
             "slopes": [{**asdict(line), "flat": line.flat} for line in self.slopes],
             "cpu": {"percent_of_one_core": round(self.cpu_percent, 1), "cores": self.cpu_cores},
             "memory_mb": round(self.memory_mb, 1),
@@ -118,7 +121,8 @@ def profile_session(
 ) -> ProfileReport:
     """Run the loop for `seconds` after it has settled, and report. `started_ns` is when the program's work began.
 
-    soak: also say whether latency and memory grow, from one figure a second. glass: reads what is published meanwhile.
+    soak: also say whether latency and memory grow, from one figure a second after a warm-up. glass: reads what is
+    published meanwhile.
     """
     process = psutil.Process()
     # one row a second: time s, CPU s, resident MB, median latency ms; written to now, so that it is no growth later
@@ -157,10 +161,18 @@ def profile_session(
     }
     memory_mb = float(np.nanmax(rows[:count, 2]))
     slopes: tuple[Slope, ...] = ()
+    minutes: tuple[tuple[float, float], ...] = ()
     timed = settled[np.isfinite(settled).all(1)]
     if soak and len(timed) > 2:
-        latency = slope("capture → published, median of a second", "ms", timed[:, 0], timed[:, 3])
-        slopes = (latency, slope("memory of the process tree", "MB", timed[:, 0], timed[:, 2]))
+        elapsed_s = timed[:, 0] - timed[0, 0]
+        minutes = tuple(
+            (float(np.median(part[:, 3])), float(np.median(part[:, 2])))
+            for minute in range(int(elapsed_s[-1] // 60) + 1)
+            if len(part := timed[elapsed_s // 60 == minute])
+        )
+        warm = timed[elapsed_s >= min(WARM_UP_S, WARM_UP_SHARE * elapsed_s[-1])]
+        latency = slope("capture → published, median of a second", "ms", warm[:, 0], warm[:, 3])
+        slopes = (latency, slope("memory of the process tree", "MB", warm[:, 0], warm[:, 2]))
     return ProfileReport(
         avatar=avatar,
         camera=camera,
@@ -175,6 +187,7 @@ def profile_session(
         memory_mb=memory_mb,
         budgets=budgets(loop, camera_fps, start_up_ms["total"], memory_mb),
         slopes=slopes,
+        minutes=minutes,
         glass_to_glass=seen,
     )
 
