@@ -27,6 +27,7 @@ from avatar.call.ice import Ice
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.errors import DeviceError, UsageError
 from avatar.frame import Frame
+from avatar.web import listener as listener_module
 from avatar.web import server as server_module
 from avatar.web import server_safety
 
@@ -527,7 +528,7 @@ def test_strangers_cannot_hold_more_connections_than_there_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(listener_module, "MOST_CONNECTIONS", 2)
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as hosted, ExitStack() as held:

@@ -23,13 +23,13 @@ from avatar.call.room_client import RoomClient, RoomLink
 from avatar.call.sound import Sound
 from avatar.errors import UsageError
 from avatar.paths import home
+from avatar.web.listener import LOOPBACK
 from avatar.web.server import CallServer
 from avatar.web.server_safety import Gate, Tokens
 from avatar.web.server_tls import context, digest_of, own_certificate
 from avatar.web.studio import Studio
 
 EVERYWHERE = ("0.0.0.0", "::")
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)

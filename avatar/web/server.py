@@ -62,16 +62,14 @@ from avatar.call.ice import Ice
 from avatar.call.peers import DescriptionError, Peer, TooManyPeersError
 from avatar.call.room import Member, Message, Room, RoomError
 from avatar.call.whep import Whep
-from avatar.errors import DeviceError, VisavisError
+from avatar.errors import VisavisError
+from avatar.web.listener import Listener
 from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate, close_sockets
 from avatar.web.studio import Studio
 
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
 MOST_WAITING = 128  # messages for a page that reads slowly; more, and it is cut off
 MOST_SOCKETS, MOST_GUESTS = 16, 12  # open rooms, and those of them that guests may hold
-MOST_CONNECTIONS = 128  # that others may hold open
-HANDSHAKE_S = 10.0
-SHUTDOWN_S = 3.0
 
 
 @dataclass(eq=False)
@@ -87,13 +85,13 @@ class CallServer:
     invitation: Callable[[], str] = lambda: ""  # the link for others
     figures: Callable[[], Message] = dict  # of the live loop
     studio: Studio | None = None  # what the page does beside calling
-    _runner: web.AppRunner | None = None
-    _listening: list[asyncio.Server] = field(default_factory=list)
+    _listener: Listener | None = None
     _sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
     async def start(self, host: str, port: int) -> int:
         """Set up, and `listen` without TLS: for loopback."""
-        app = web.Application(middlewares=[self.gate.middleware], client_max_size=LARGEST_BODY)
+        self._listener = Listener(self.gate)
+        app = self._listener.app
         app.router.add_get("/room", self._room)
         app.router.add_get("/api/state", self._get_state)
         app.router.add_post("/api/state", self._set_state)
@@ -107,44 +105,24 @@ class CallServer:
         Whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
         for name, (body, content_type) in _page().items():
             app.router.add_get(name, _file(body, content_type))
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=30,
-            lingering_time=0.1,  # how long the rest of a refused body is still swallowed
-            shutdown_timeout=SHUTDOWN_S,
-        )
-        await self._runner.setup()
-        return await self.listen(host, port, None)
+        return await self._listener.start(host, port)
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Serve at one more address; port 0 takes a free one. Returns the port. Raises DeviceError."""
-        assert self._runner is not None and self._runner.server is not None, "start comes first"
-        server = self._runner.server
-
-        def accept() -> asyncio.BaseProtocol:
-            # strangers do not reach this computer's own page, which comes without TLS and always gets in
-            return _Refused() if tls is not None and len(server.connections) >= MOST_CONNECTIONS else server()
-
-        try:
-            listening = await asyncio.get_running_loop().create_server(
-                accept, host, port, ssl=tls, backlog=32, ssl_handshake_timeout=None if tls is None else HANDSHAKE_S
-            )
-        except OSError as error:
-            raise DeviceError(f"{host}:{port} cannot be listened on ({error.strerror}). Try another port.") from error
-        self._listening.append(listening)
-        return int(listening.sockets[0].getsockname()[1])
+        assert self._listener is not None, "start comes first"
+        return await self._listener.listen(host, port, tls)
 
     async def stop(self) -> None:
         """Hang up on everybody, and free all."""
-        for listening in self._listening:
-            listening.close()
+        listener = self._listener
+        if listener is None:
+            return
+        listener.stop_listening()
         try:
             await close_sockets(self._sockets, b"the call is over")
             await self.call.close()
         finally:
-            if self._runner is not None:
-                await self._runner.cleanup()
+            await listener.close()
 
     # The owner's controls
 
@@ -279,14 +257,6 @@ class CallServer:
                 self.room.receive(member, message)
         finally:
             self.room.leave(member)
-
-
-class _Refused(asyncio.Protocol):
-    """One connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
 
 
 async def _hello(socket: web.WebSocketResponse) -> Message:
