@@ -61,7 +61,7 @@ from avatar.call.call import Call
 from avatar.call.ice import Ice
 from avatar.call.peers import DescriptionError, Peer, TooManyPeersError
 from avatar.call.room import Member, Message, Room, RoomError
-from avatar.call.whep import Whep
+from avatar.call.whep import whep
 from avatar.errors import VisavisError
 from avatar.web.listener import Listener
 from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate, close_sockets
@@ -102,7 +102,7 @@ class CallServer:
         self.gate.allow_more({"/room": (0, None)})
         if self.studio is not None:
             self.studio.add_routes(app, self.gate)
-        Whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
+        whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
         for name, (body, content_type) in _page().items():
             app.router.add_get(name, _file(body, content_type))
         return await self._listener.start(host, port)
