@@ -21,9 +21,9 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from avatar.call import peers as peers_module
 from avatar.call import room as room_module
-from avatar.call.browser_camera import BrowserCamera
 from avatar.call.hosting import HostedCall, Hosting, host_call
 from avatar.call.ice import Ice
+from avatar.call.remote_camera import RemoteCamera
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.errors import DeviceError, UsageError
 from avatar.frame import Frame
@@ -37,7 +37,7 @@ Reply = tuple[int, dict[str, str], bytes]
 @pytest.fixture
 def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada"), BrowserCamera()) as call:
+    with host_call(Hosting("Ada"), RemoteCamera("a browser's camera", print)) as call:
         yield call
 
 
@@ -232,7 +232,7 @@ def test_a_bad_body_gets_a_reason_and_leaves_no_connection(hosted: HostedCall, b
 def test_the_owners_own_camera_needs_no_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     relay = Ice(turn=("turn:192.0.2.9:3478",), username="ada", credential="secret", relay_only=True)
-    with host_call(Hosting("Ada", ice=relay), BrowserCamera()) as hosted:
+    with host_call(Hosting("Ada", ice=relay), RemoteCamera("a browser's camera", print)) as hosted:
         body = json.dumps({"sdp": an_offer().replace("recvonly", "sendonly")})
         status, _, reply = ask(hosted, "POST", "/api/drive", body, token=hosted.tokens.owner)
         assert status == 200 and "typ host" in json.loads(reply)["sdp"]

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from aioice.ice import get_host_addresses
 
 from avatar.call.avatar_track import AvatarVideo
-from avatar.call.browser_camera import BrowserCamera
 from avatar.call.call import Call
 from avatar.call.ice import Ice
 from avatar.call.media_thread import MediaThread
 from avatar.call.microphone import open_microphone
 from avatar.call.peers import Peers
+from avatar.call.remote_camera import RemoteCamera
 from avatar.call.room import Message, Room
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.call.sound import Sound
@@ -55,13 +55,13 @@ class HostedCall:
     page_link: str
     invitation: str
     tokens: Tokens
-    camera: BrowserCamera | None = None
+    camera: RemoteCamera | None = None
     figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
 
 
 @contextmanager
 def host_call(
-    hosting: Hosting, camera: BrowserCamera | None = None, studio: Studio | None = None
+    hosting: Hosting, camera: RemoteCamera | None = None, studio: Studio | None = None
 ) -> Iterator[HostedCall]:
     """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError.
 
@@ -81,7 +81,7 @@ def host_call(
 
 
 async def _start(
-    hosting: Hosting, camera: BrowserCamera | None, studio: Studio | None, thread: MediaThread
+    hosting: Hosting, camera: RemoteCamera | None, studio: Studio | None, thread: MediaThread
 ) -> tuple[HostedCall, CallServer, RoomClient | None]:
     video = AvatarVideo(thread.loop)
     call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from aioice import ice as aioice_ice
 from aiortc import InvalidStateError, RTCPeerConnection, RTCRtpSender, RTCSessionDescription, sdp
+from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from avatar.call.avatar_track import AvatarTrack, AvatarVideo
 from avatar.call.congestion import ease_congestion
+from avatar.call.decoder_queue import DecoderQueue, bound_decoder
 from avatar.call.ice import Ice
 from avatar.call.sound import Sound, SoundTrack
 from avatar.errors import VisavisError
@@ -52,6 +54,7 @@ class Peer:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     started_s: float = field(default_factory=time.monotonic)
     tracks: list[MediaStreamTrack] = field(default_factory=list)
+    undecoded: list[DecoderQueue] = field(default_factory=list)
     guard: asyncio.Task[None] | None = None
     on_end: Callable[[], None] | None = None
 
@@ -60,7 +63,7 @@ class Peer:
         return self.connection.connectionState
 
     def figures(self) -> dict[str, object]:
-        """For the page: state, age, and what was sent."""
+        """For the page: state, age, what was sent, and what came but was not decoded."""
         figures: dict[str, object] = {
             "kind": self.kind,
             "state": self.state,
@@ -71,6 +74,8 @@ class Peer:
                 figures |= {"frames": track.sent, "skipped": track.skipped}
             elif isinstance(track, SoundTrack):
                 figures["sound_skips"] = track.skips
+        for waiting in self.undecoded:
+            figures["undecoded"] = waiting.skipped
         return figures
 
 
@@ -116,7 +121,7 @@ class Peers:
                 self._add(peer, video.track())
             if "audio" in kinds and sound is not None:
                 self._add(peer, sound.track())
-            return peer, await self._answer(peer, offer, sends=True)
+            return peer, await self._answer(peer, offer)
         except BaseException:
             await self.close(peer)
             raise
@@ -139,23 +144,35 @@ class Peers:
             raise
 
     async def answer_driver(
-        self, offer: str, on_track: Callable[[MediaStreamTrack], Awaitable[None]], kind: str = "drive"
+        self,
+        offer: str,
+        on_track: Callable[[MediaStreamTrack], Awaitable[None]],
+        kind: str = "drive",
+        takes: Collection[str] = ("video", "audio"),
     ) -> tuple[Peer, str]:
-        """Take camera and microphone of whoever made `offer` (sendonly). `on_track` runs for each until it ends."""
+        """Take what whoever made `offer` (sendonly) sends. `on_track` runs for each track until it ends.
+
+        Of other kinds than `takes`, nothing is taken, nor decoded. Raises DescriptionError or TooManyPeersError.
+        """
         check_description(offer, receives=False)
         peer = self._new(kind)
         work: set[asyncio.Task[None]] = set()
 
         def start(track: MediaStreamTrack) -> None:
+            if track.kind not in takes:
+                return
             if track.kind == "audio":
                 _shorten_jitter_buffer(peer.connection)
+            else:
+                receivers = peer.connection.getReceivers()
+                peer.undecoded += [bound_decoder(receiver) for receiver in receivers if receiver.track is track]
             task = asyncio.ensure_future(_consume(track, on_track))
             work.add(task)
             task.add_done_callback(work.discard)
 
         peer.connection.on("track", start)
         try:
-            return peer, await self._answer(peer, offer, sends=False)
+            return peer, await self._answer(peer, offer, takes)
         except BaseException:
             await self.close(peer)
             raise
@@ -209,12 +226,13 @@ class Peers:
             transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
             transceiver.setCodecPreferences(_preferences(self._codecs))
 
-    async def _answer(self, peer: Peer, offer: str, sends: bool) -> str:
+    async def _answer(self, peer: Peer, offer: str, takes: Collection[str] = ()) -> str:
         # aiortc as DTLS client knows only ECDSA certificates, as server any: so let the other side be the client
         await _describe(peer.connection, offer.replace("a=setup:actpass", "a=setup:active"), "offer")
-        if sends:  # and takes nothing: aiortc would decode what a viewer sends into a queue that nobody reads
-            for transceiver in peer.connection.getTransceivers():
-                transceiver.direction = "sendonly" if transceiver.sender.track in peer.tracks else "inactive"
+        for transceiver in peer.connection.getTransceivers():
+            # nothing else: aiortc would decode what a viewer sends into a queue that nobody reads
+            receives = "recvonly" if transceiver.kind in takes else "inactive"
+            transceiver.direction = "sendonly" if transceiver.sender.track in peer.tracks else receives
         try:
             await peer.connection.setLocalDescription(await peer.connection.createAnswer())
         except ValueError as error:
@@ -273,6 +291,11 @@ def check_description(text: str, receives: bool, only: bool = False) -> set[str]
 async def _describe(connection: RTCPeerConnection, text: str, kind: str) -> None:
     try:
         await connection.setRemoteDescription(RTCSessionDescription(text, kind))
+    except OperationError as error:
+        raise DescriptionError(
+            "The session description has no codec in common with this side: use VP8 or H.264 (constrained baseline) "
+            "for video, Opus for sound."
+        ) from error
     except Exception as error:  # as above: any kind of exception for a bad description
         raise DescriptionError(f"The session description cannot be used: {error}.") from error
 

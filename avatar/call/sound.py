@@ -33,6 +33,7 @@ class Sound:
 
     def __init__(self, picture_latency_ns: Callable[[], int] = lambda: 0) -> None:
         self.muted = False
+        self.speaker: object | None = None  # of several remote tracks, the one that is heard
         self._picture_latency_ns = picture_latency_ns
         self._lock = threading.Lock()
         self._samples = np.zeros(KEPT, np.int16)  # a ring: sample i of the clock lies at i % KEPT

@@ -14,8 +14,8 @@ from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from avatar.call.browser_camera import BrowserCamera
     from avatar.call.hosting import HostedCall
+    from avatar.call.remote_camera import RemoteCamera
     from avatar.web.studio_live import LiveRun
     from engines import Say
 
@@ -220,10 +220,10 @@ class _Cameras:
         self.choices = [browser] if spec == BROWSER else [named, browser]
         self.first = self.choices[0].id
 
-    def _browsers(self, _say: Say) -> BrowserCamera:
-        from avatar.call.browser_camera import BrowserCamera
+    def _browsers(self, say: Say) -> RemoteCamera:
+        from avatar.call.remote_camera import RemoteCamera
 
-        camera = self.hosted.camera = BrowserCamera()
+        camera = self.hosted.camera = RemoteCamera("a browser's camera", say)
         return camera
 
 

@@ -56,10 +56,10 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiortc.mediastreams import MediaStreamTrack
 
-from avatar.call.browser_camera import BrowserCamera, listen
 from avatar.call.call import Call
 from avatar.call.ice import Ice
 from avatar.call.peers import DescriptionError, Peer, TooManyPeersError
+from avatar.call.remote_camera import RemoteCamera, listen
 from avatar.call.room import Member, Message, Room, RoomError
 from avatar.call.whep import whep
 from avatar.errors import VisavisError
@@ -81,7 +81,7 @@ class CallServer:
     gate: Gate
     ice: Ice
     avatar: str
-    camera: Callable[[], BrowserCamera | None] = lambda: None  # where a browser's camera drives, now
+    camera: Callable[[], RemoteCamera | None] = lambda: None  # where a browser's camera drives, now
     invitation: Callable[[], str] = lambda: ""  # the link for others
     figures: Callable[[], Message] = dict  # of the live loop
     studio: Studio | None = None  # what the page does beside calling
