@@ -21,6 +21,7 @@ from avatar.errors import UsageError
         (["--listen", "8443"], "HOST:PORT"),
         (["--join", "https://h/"], "room link"),
         (["--key", "key.pem"], "--certificate"),
+        (["--camera", "whip:8080"], "--port"),
     ],
 )
 def test_options_that_cannot_work_say_why(

@@ -108,10 +108,12 @@ def own_addresses() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/state", "/room", "/whep", "/api/view", "/api/drive", "/api/view/x", "/api/peers/x", "/whep/x"]
-)
-def test_nothing_but_the_page_answers_without_the_token(hosted: HostedCall, path: str) -> None:
-    method = "GET" if path in ("/api/state", "/room") else "DELETE" if path in ("/api/peers/x", "/whep/x") else "POST"
+    ("method", "path"),
+    [("GET", "/api/state"), ("GET", "/room"), ("POST", "/whep"), ("POST", "/whip"), ("POST", "/api/view"),
+     ("POST", "/api/drive"), ("POST", "/api/view/x"), ("DELETE", "/api/peers/x"), ("DELETE", "/whep/x"),
+     ("DELETE", "/whip/x")],
+)  # fmt: skip
+def test_nothing_but_the_page_answers_without_the_token(hosted: HostedCall, method: str, path: str) -> None:
     for token in (None, "", "wrong", hosted.tokens.owner[:-1], hosted.tokens.owner + "x"):
         assert ask(hosted, method, path, token=token)[0] == 401
 
@@ -288,6 +290,7 @@ def test_whep_gives_a_player_the_avatar_and_forgets_it(hosted: HostedCall) -> No
     status, headers, answer = ask(hosted, "POST", "/whep", an_offer(), token=token, Content_Type="application/sdp")
     assert status == 201 and answer.startswith(b"v=0") and headers["content-type"] == "application/sdp"
     session = headers["location"]
+    assert ask(hosted, "PATCH", f"/whip/{session.rpartition('/')[2]}", "", token=hosted.tokens.source)[0] == 404
     fragment = "a=candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host\r\n"
     kind = "application/trickle-ice-sdpfrag"
     assert ask(hosted, "PATCH", session, fragment, token=token, Content_Type=kind)[0] == 204

@@ -6,5 +6,6 @@ visavis. So the avatar is encoded once per viewer and travels straight to the vi
 person's own browser sends only its microphone, and its camera where it drives, to that person's visavis over loopback.
 A mesh of four is twelve one-way links, and a reconnect is one new offer.
 
-`whip` publishes to a server instead (RFC 9725), `whep` serves players; `room` passes the offers and answers on.
+`whip` publishes to a server instead (RFC 9725), `whep` serves players, `whip_source` takes the driver's picture from
+OBS and the like; `room` passes the offers and answers on.
 """

@@ -21,6 +21,7 @@ from avatar.call.remote_camera import RemoteCamera
 from avatar.call.room import Message, Room
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.call.sound import Sound
+from avatar.call.whip_source import source_token
 from avatar.errors import UsageError
 from avatar.paths import home
 from avatar.web.listener import LOOPBACK
@@ -43,6 +44,7 @@ class Hosting:
     public_url: str | None = None  # of a reverse proxy that passes requests on to the loopback port
     join: RoomLink | None = None  # somebody else's room
     microphone: str | None = None  # of this computer; else the page's
+    whip_sound: bool = True  # a source by WHIP is heard too
     ice: Ice = field(default_factory=Ice)
     codec: str | None = None
 
@@ -55,7 +57,9 @@ class HostedCall:
     page_link: str
     invitation: str
     tokens: Tokens
-    camera: RemoteCamera | None = None
+    camera: RemoteCamera | None = None  # where a page's camera drives
+    whip_camera: RemoteCamera | None = None  # where a source by WHIP drives
+    addresses: list[str] = field(default_factory=list)  # of the server: "http://127.0.0.1:8080/" first
     figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
 
 
@@ -85,7 +89,7 @@ async def _start(
 ) -> tuple[HostedCall, CallServer, RoomClient | None]:
     video = AvatarVideo(thread.loop)
     call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))
-    tokens, room = Tokens(), Room()
+    tokens, room = Tokens(source=source_token()), Room()
     gate = Gate(tokens)
     hosted = HostedCall(call, "", "", tokens, camera)
     server = CallServer(
@@ -95,6 +99,8 @@ async def _start(
         hosting.ice,
         hosting.name,
         lambda: hosted.camera,
+        lambda: hosted.whip_camera,
+        hosting.whip_sound,
         invitation=lambda: hosted.invitation,
         figures=lambda: hosted.figures,
         studio=studio,
@@ -102,13 +108,16 @@ async def _start(
     try:
         port = await server.start(LOOPBACK, hosting.port)
         gate.allow({f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"})
-        hosted.page_link = f"http://{LOOPBACK}:{port}/#owner={tokens.owner}"
-        hosted.invitation = f"http://{LOOPBACK}:{port}/#room={tokens.guest}"
+        hosted.addresses = [f"http://{LOOPBACK}:{port}/"]
+        hosted.page_link = f"{hosted.addresses[0]}#owner={tokens.owner}"
+        hosted.invitation = f"{hosted.addresses[0]}#room={tokens.guest}"
         if hosting.listen is not None:
             hosted.invitation = await _listen(hosting, server, gate, tokens)
+            hosted.addresses.append(hosted.invitation.partition("#")[0])
         if hosting.public_url is not None:
             gate.allow({_origin(hosting.public_url)})
-            hosted.invitation = f"{hosting.public_url.rstrip('/')}/#room={tokens.guest}"
+            hosted.addresses.append(f"{hosting.public_url.rstrip('/')}/")
+            hosted.invitation = f"{hosted.addresses[-1]}#room={tokens.guest}"
         client = None
         if hosting.join is None:
             call.join(room, hosting.name)

@@ -33,9 +33,13 @@ class MediaThread:
             future.cancel()
             raise
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Cancel what still runs and end the thread. Safe to call twice."""
-        if self._thread.is_alive():
+        if self.alive:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(CLOSE_S)
 

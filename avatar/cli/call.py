@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from avatar.web.studio_live import LiveRun
     from engines import Say
 
-BROWSER, GIVEN = "browser", "given"  # cameras
+BROWSER, WHIP, GIVEN = "browser", "whip", "given"  # cameras
 TURN_PASSWORD = "VISAVIS_TURN_PASSWORD"
 
 
@@ -30,7 +30,7 @@ def call(
     ] = None,
     camera: Annotated[
         str,
-        typer.Option("--camera", "-c", help="A webcam's number or path, a video that plays as one, or browser."),
+        typer.Option("--camera", "-c", help="A webcam's number or path, a video that plays as one, browser, or whip."),
     ] = "0",
     microphone: Annotated[
         str, typer.Option(help="page (the browser's), none, default, a device's name, or a sound file.")
@@ -80,6 +80,8 @@ def call(
 
     Example: visavis call ada --listen 0.0.0.0:8443
 
+    Example: visavis call ada --camera whip --listen 0.0.0.0:8443    # prints the address and token for OBS
+
     Example: visavis call bob --join 'https://192.0.2.5:8443/#room=…'
     """
     import os
@@ -101,6 +103,8 @@ def call(
 
     if codec not in ("auto", "h264", "vp8"):
         raise UsageError(f"--codec {codec} is not known. Use auto, h264 or vp8.")
+    if camera.startswith(f"{WHIP}:"):
+        raise UsageError(f"--camera {camera}: type --camera whip, and the port after --port or --listen.")
     if key is not None and certificate is None:
         raise UsageError("--key belongs to a --certificate.")
     rates = BitRates.between(floor_kbps, ceiling_kbps)
@@ -112,6 +116,7 @@ def call(
         public_url,
         RoomLink.parse(join) if join else None,
         None if microphone in ("page", "none") else microphone,
+        microphone == "page",
         Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
         None if codec == "auto" else codec,
     )
@@ -129,7 +134,8 @@ def call(
     with host_call(hosting, studio=studio) as hosted:
         cameras.hosted = hosted
         if as_json:
-            links = {"page": hosted.page_link, "invitation": hosted.invitation, "whep_token": hosted.tokens.player}
+            tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
+            links = {"page": hosted.page_link, "invitation": hosted.invitation, **tokens}
             print(json.dumps(links), flush=True)
         console.print(f"Your page:   {hosted.page_link}\nFor others:  {hosted.invitation}", soft_wrap=True)
         if not (listen or public_url or join):
@@ -207,7 +213,7 @@ def _report(live: LiveRun, sent_ms: float, lips_ms: float, as_json: bool) -> Non
 
 
 class _Cameras:
-    """The page's choice beside the webcams: what --camera names, where that is another, and the browser's own."""
+    """The page's choice beside the webcams: what --camera names, where that is another, the browser's own, and WHIP."""
 
     hosted: HostedCall
 
@@ -216,14 +222,23 @@ class _Cameras:
         from avatar.web.studio_live import CameraChoice
 
         browser = CameraChoice(BROWSER, "This browser's camera", self._browsers)
+        whip = CameraChoice(WHIP, "OBS or another program, by WHIP", self._by_whip)
         named = CameraChoice(GIVEN, f"--camera {spec}", lambda say: open_driver(spec, loop, say=say))
-        self.choices = [browser] if spec == BROWSER else [named, browser]
-        self.first = self.choices[0].id
+        self.choices = [browser, whip] if spec in (BROWSER, WHIP) else [named, browser, whip]
+        self.first = spec if spec in (BROWSER, WHIP) else GIVEN
 
     def _browsers(self, say: Say) -> RemoteCamera:
         from avatar.call.remote_camera import RemoteCamera
 
         camera = self.hosted.camera = RemoteCamera("a browser's camera", say)
+        return camera
+
+    def _by_whip(self, say: Say) -> RemoteCamera:
+        from avatar.call.remote_camera import RemoteCamera
+        from avatar.call.whip_source import source_advice
+
+        camera = self.hosted.whip_camera = RemoteCamera("a source by WHIP", say)
+        say(source_advice([f"{address}whip" for address in self.hosted.addresses], self.hosted.tokens.source))
         return camera
 
 

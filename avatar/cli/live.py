@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from avatar.live.control import Control
+    from avatar.publish.publisher import Publisher
+    from avatar.sources.camera import Driver
+    from engines import Say
 
 KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
 
@@ -24,7 +27,10 @@ def live(
     camera: Annotated[
         str,
         typer.Option(
-            "--camera", "-c", help="A webcam's number, name or path, a video that plays as one, or recorded motion."
+            "--camera",
+            "-c",
+            help="A webcam's number, name or path, a video that plays as one, recorded motion, or whip[:PORT]: what "
+            "OBS or GStreamer sends here.",
         ),
     ] = "0",
     to: Annotated[
@@ -56,6 +62,8 @@ def live(
     chooses a region (mouth, eyes, brows, head) whose motion + and - make larger or smaller, q quits.
 
     Example: visavis live ada --camera 0 --to virtual-camera --to recording.mp4
+
+    Example: visavis live ada --camera whip:8080 --to virtual-camera    # prints the address and token for OBS
     """
     import numpy as np
     from rich.console import Console
@@ -73,7 +81,7 @@ def live(
     from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.session import open_session
     from avatar.publish.factory import open_publishers
-    from avatar.sources.camera import PlayedFile, open_driver
+    from avatar.sources.camera import PlayedFile, by_whip
 
     if not to:
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
@@ -83,9 +91,9 @@ def live(
     say = say_on(console)
     publishers = open_publishers(to, camera, say)
     avatar = load_avatar(find_avatar(name))
-    online = any(spec.startswith("whip:") for spec in to)
+    online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
     tracker = tracker_model_and_note(console) if online else tracker_model_then_offline(console)
-    source = open_driver(camera, loop, say=say)
+    source = _open_source(camera, loop, publishers, say)
     sigterm_as_ctrl_c()
 
     with ExitStack() as parts:
@@ -133,6 +141,21 @@ def live(
         f"without a face: {report.faceless}",
         soft_wrap=True,
     )
+
+
+def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -> Driver:
+    from avatar.errors import UsageError
+    from avatar.sources.camera import by_whip, open_driver
+
+    if not by_whip(spec):
+        return open_driver(spec, loop, say=say)
+    try:
+        from avatar.call.whip import WhipPublisher
+        from avatar.call.whip_camera import WhipCamera, whip_port
+    except ImportError as error:
+        raise UsageError(f"--camera whip needs {error.name}, which is missing: pip install 'visavis[call]'") from error
+    sounds = [publisher.sound for publisher in publishers if isinstance(publisher, WhipPublisher)]
+    return WhipCamera(whip_port(spec), sounds, say)
 
 
 def _actions(control: Control) -> dict[str, Callable[[], None]]:

@@ -47,6 +47,11 @@ class Camera(Protocol):
 Driver = Camera | MotionPlayer  # what can drive an avatar
 
 
+def by_whip(spec: str) -> bool:
+    """Whether `spec` is "whip" or "whip:8080": a program sends its picture here. See avatar.call.whip_camera."""
+    return spec.partition(":")[0] == "whip"
+
+
 def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr) -> Camera:
     """`spec` is a webcam's number ("0"), part of its name ("c920"), its path or a link to it, or a video file.
 
@@ -56,6 +61,8 @@ def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: S
     """
     if spec.lower().endswith(MOTION_SUFFIX):
         raise UsageError(f"{spec} holds recorded motion, no pictures. Only `live` and `drive` take it.")
+    if by_whip(spec):
+        raise UsageError(f"--camera {spec}: only `live` and `call` take a source by WHIP.")
     if webcam := find_webcam(spec):
         return Webcam(webcam, say)
     path = Path(spec)

@@ -1,14 +1,16 @@
-"""The local server of `visavis call`: the page, the room, the owner's controls and WHEP.
+"""The local server of `visavis call`: the page, the room, the owner's controls, WHEP and WHIP.
 
 Roles. The token is in the link's fragment (`#owner=…` or `#room=…[&cert=…]`), which browsers do not send; the page
 sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second subprotocol: `new WebSocket("/room",
 ["visavis", "token." + token])`. *owner*: the person at this computer, everything. *guest*: the room. *player*: WHEP.
+*source*: WHIP.
 
     GET    /, /NAME          everybody  the page: the files of avatar/web/page, by exact name
     GET    /room             owner,     WebSocket, JSON messages (below)
                              guest
     GET    /api/state        owner      {avatar, muted, camera_on, microphone, latency_ms, lip_offset_ms, drives,
-                                        invitation, whep: {url, token}, ice, peers: [{id, kind, state, …}], figures}
+                                        invitation, whep: {url, token}, whip: {url, token}, ice,
+                                        peers: [{id, kind, state, …}], figures}
     POST   /api/state        owner      {muted?, camera_on?} → the state
     POST   /api/view         owner      {sdp: an offer that receives} → {id, sdp: the answer}: the avatar, to look at
     POST   /api/view         owner      {} → {id, sdp: an offer that sends}: the first half of a call by copy and paste
@@ -16,7 +18,8 @@ sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second sub
     POST   /api/drive        owner      {sdp: an offer that sends} → {id, sdp}: the browser's microphone and, where the
                                         state says `drives: "browser"`, its camera
     DELETE /api/peers/ID     owner      end a connection → {}
-    POST, PATCH, DELETE /whep…  player  WHEP, see avatar.call.whep; `owner` may as well
+    POST, PATCH, DELETE /whep…  player  WHEP: the avatar, to play. See avatar.call.whep; `owner` may as well
+    POST, PATCH, DELETE /whip…  source  WHIP: a picture that drives the avatar. See avatar.call.whip_source; as above
 
 Errors are `{"error": "what happened, what to do"}` with 400 (bad SDP or JSON), 401, 403, 404, 408, 413, 421, 429, 503.
 All offers and answers are complete (gathered candidates inside); `candidate` messages may add more.
@@ -62,9 +65,10 @@ from avatar.call.peers import DescriptionError, Peer, TooManyPeersError
 from avatar.call.remote_camera import RemoteCamera, listen
 from avatar.call.room import Member, Message, Room, RoomError
 from avatar.call.whep import whep
+from avatar.call.whip_source import WhipSource
 from avatar.errors import VisavisError
 from avatar.web.listener import Listener
-from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate, close_sockets
+from avatar.web.server_safety import LARGEST_BODY, PROTOCOL, Gate, Role, close_sockets
 from avatar.web.studio import Studio
 
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
@@ -82,6 +86,8 @@ class CallServer:
     ice: Ice
     avatar: str
     camera: Callable[[], RemoteCamera | None] = lambda: None  # where a browser's camera drives, now
+    whip_camera: Callable[[], RemoteCamera | None] = lambda: None  # and where a source by WHIP does
+    whip_sound: bool = True  # whether that source is heard too
     invitation: Callable[[], str] = lambda: ""  # the link for others
     figures: Callable[[], Message] = dict  # of the live loop
     studio: Studio | None = None  # what the page does beside calling
@@ -102,7 +108,9 @@ class CallServer:
         self.gate.allow_more({"/room": (0, None)})
         if self.studio is not None:
             self.studio.add_routes(app, self.gate)
-        whep(self.call.peers, self.call.video, self.call.sound, self._may_play).add_routes(app)
+        whep(self.call.peers, self.call.video, self.call.sound, self._allows("player")).add_routes(app)
+        heard = [self.call.sound] if self.whip_sound else []
+        WhipSource(self.call.peers, self.whip_camera, heard).endpoint(self._allows("source")).add_routes(app)
         for name, (body, content_type) in _page().items():
             app.router.add_get(name, _file(body, content_type))
         return await self._listener.start(host, port)
@@ -187,8 +195,8 @@ class CallServer:
             raise web.HTTPNotFound(text='{"error": "There is no such connection."}', content_type="application/json")
         return peer
 
-    def _may_play(self, request: web.Request) -> bool:
-        return self.gate.role(request) in ("player", "owner")
+    def _allows(self, role: Role) -> Callable[[web.Request], bool]:
+        return lambda request: self.gate.role(request) in (role, "owner")
 
     def _state(self) -> Message:
         sound, video = self.call.sound, self.call.video
@@ -201,6 +209,7 @@ class CallServer:
             "drives": "camera" if self.camera() is None else "browser",
             "invitation": self.invitation(),
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
+            "whip": {"url": "/whip", "token": self.gate.tokens.source},
             "ice": self.ice.for_page(owner=True),
             "peers": self.call.peers.figures() + self.call.drivers.figures(),
             "figures": self.figures(),

@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, web
 
 from avatar.call.allowance import Allowance
 
-Role = Literal["owner", "guest", "player"]
+Role = Literal["owner", "guest", "player", "source"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LARGEST_BODY = 256 * 1024
@@ -47,16 +47,22 @@ def _token() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One for each role, new at every start. `owner` may do everything, `guest` join the room, `player` use WHEP."""
+    """One for each role, new at every start unless given.
+
+    `owner` may do everything, `guest` join the room, `player` use WHEP, `source` drive the avatar by WHIP.
+    """
 
     owner: str = field(default_factory=_token, repr=False)
     guest: str = field(default_factory=_token, repr=False)
     player: str = field(default_factory=_token, repr=False)
+    source: str = field(default_factory=_token, repr=False)
 
     def role(self, token: str) -> Role | None:
         """In a time that does not depend on how much of it is right."""
         found: Role | None = None
-        roles: tuple[tuple[Role, str], ...] = (("owner", self.owner), ("guest", self.guest), ("player", self.player))
+        roles: tuple[tuple[Role, str], ...] = (
+            ("owner", self.owner), ("guest", self.guest), ("player", self.player), ("source", self.source),
+        )  # fmt: skip
         for role, right in roles:
             if hmac.compare_digest(token.encode(), right.encode()):
                 found = role
