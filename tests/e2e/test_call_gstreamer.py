@@ -16,8 +16,8 @@ PYTHON = "/usr/bin/python3"
 PLAYER = Path(__file__).with_name("gst_whep_viewer.py")
 
 
-def gstreamer_is_there() -> bool:
-    wanted = ("webrtcbin", "nicesrc", "dtlsdec", "opusdec", "vp8dec", "avdec_h264")
+def gstreamer_is_there(*more: str) -> bool:
+    wanted = ("webrtcbin", "nicesrc", "dtlsdec", "opusdec", "vp8dec", "avdec_h264", *more)
     code = (
         "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstWebRTC', '1.0')\n"
         f"from gi.repository import Gst; Gst.init(None); assert all(map(Gst.ElementFactory.find, {wanted}))"
