@@ -187,14 +187,22 @@ def test_a_page_without_permission_for_the_camera_still_sees(hosted: HostedCall,
     page.context.close()
 
 
+def frames_of(camera: RemoteCamera, count: int, timeout_s: float = 60) -> list[Frame]:
+    frames, end_s = list[Frame](), time.monotonic() + timeout_s
+    while len(frames) < count:
+        assert time.monotonic() < end_s, f"{len(frames)} pictures came"
+        if isinstance(frame := camera.read(), Frame):
+            frames.append(frame)
+    return frames
+
+
 def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: Any) -> None:
     page = open_page(chromium, hosted.page_link)
     page.evaluate("owner => call.drive(owner, true)", hosted.tokens.owner)
     camera = hosted.camera
     assert camera is not None
-    frames = [frame for frame in (camera.read() for _ in range(100)) if isinstance(frame, Frame)]
-    assert len(frames) > 30 and all(frame.width == 640 for frame in frames)
-    assert frames[-1].rgb.std() > 10
+    frames = frames_of(camera, 30)
+    assert all(frame.width == 640 for frame in frames) and frames[-1].rgb.std() > 10
     page.wait_for_timeout(1500)
     sound = hosted.call.sound
     assert sound.live
@@ -207,6 +215,46 @@ def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: An
         time.sleep(0.1)
     time.sleep(1)
     assert not sound.live
+    page.context.close()
+
+
+WHIP_SOURCE = """async ([url, token]) => {
+  const authorization = {Authorization: 'Bearer ' + token};
+  const stream = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 480}, audio: true});
+  const pc = window.source = new RTCPeerConnection();
+  for (const track of stream.getTracks()) pc.addTransceiver(track, {direction: 'sendonly', streams: [stream]});
+  const found = [];
+  const gathered = new Promise((done) => {
+    pc.onicecandidate = ({candidate}) => candidate ? found.push(candidate) : done();
+  });
+  await pc.setLocalDescription(await pc.createOffer());
+  const posted = await fetch(url, {
+    method: 'POST', body: pc.localDescription.sdp, headers: {...authorization, 'Content-Type': 'application/sdp'},
+  });
+  await pc.setRemoteDescription({type: 'answer', sdp: await posted.text()});
+  await gathered;
+  const session = posted.headers.get('Location');
+  const patched = await fetch(session, {
+    method: 'PATCH',
+    body: found.map(({candidate}) => 'a=' + candidate + '\\r\\n').join(''),
+    headers: {
+      ...authorization, 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': posted.headers.get('ETag'),
+    },
+  });
+  window.leave = async () => (await fetch(session, {method: 'DELETE', headers: authorization})).status;
+  return [posted.status, patched.status];
+}"""
+
+
+def test_a_browser_may_be_the_source_by_whip_and_name_its_candidates_later(hosted: HostedCall, chromium: Any) -> None:
+    camera = hosted.whip_camera = RemoteCamera("a source by WHIP", print)
+    page = open_page(chromium, hosted.page_link)
+    url = f"{hosted.addresses[0]}whip"
+    assert page.evaluate(WHIP_SOURCE, [url, hosted.tokens.source]) == [201, 204]
+    assert frames_of(camera, 20)[-1].rgb.std() > 10
+    assert hosted.call.sound.live
+    assert page.evaluate("leave()") == 200
+    assert len(hosted.call.peers) == 0
     page.context.close()
 
 
