@@ -632,5 +632,8 @@ def test_a_proxys_name_is_served_only_when_it_was_told(tmp_path: Path, monkeypat
         own = ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Host="calls.example.org", Origin=origin)
         assert own[0] == 200
         assert ask(hosted, "GET", "/", Host="other.example.org")[0] == 421
-    with pytest.raises(UsageError, match="--public-url"), host_call(Hosting("Ada", public_url="calls"), None):
-        pass
+    with host_call(Hosting("Ada", public_url="http://localhost:9000"), None) as hosted:
+        RoomLink.parse(hosted.invitation)  # what one visavis gives out, another takes
+    for url, why in (("calls", "not like https"), ("http://calls.example.org", "not encrypted.*https://calls.example")):
+        with pytest.raises(UsageError, match=f"--public-url.*{why}"), host_call(Hosting("Ada", public_url=url), None):
+            pass

@@ -19,7 +19,7 @@ from avatar.call.microphone import open_microphone
 from avatar.call.peers import Peers
 from avatar.call.remote_camera import RemoteCamera
 from avatar.call.room import Message, Room
-from avatar.call.room_client import RoomClient, RoomLink
+from avatar.call.room_client import LOOPBACK_NAMES, RoomClient, RoomLink
 from avatar.call.sound import Sound
 from avatar.call.whip_source import source_token
 from avatar.errors import UsageError
@@ -169,4 +169,9 @@ def _origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise UsageError(f"--public-url {url} is not like https://calls.example.org: no path, one name.")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
+        raise UsageError(
+            f"--public-url {url} is not encrypted: whoever stands between could read the link, and browsers give no "
+            f"webcam there. Let the proxy speak TLS, and say https://{parts.netloc}."
+        )
     return f"{parts.scheme}://{parts.netloc}"

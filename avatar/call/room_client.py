@@ -20,7 +20,7 @@ HEARTBEAT_S, CONNECT_S = 10.0, 10.0
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_WAITING = 256
 PROTOCOL = "visavis"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class RoomLink:
         if parts.scheme not in ("http", "https") or not parts.hostname or not token or pinned == b"":
             # without what follows #: it lets people in, and errors are copied into reports
             raise UsageError(f"{page!r} is not a room link. It looks like https://HOST:PORT/#room=…")
-        if parts.scheme == "http" and (pinned or parts.hostname not in LOOPBACK):
+        if parts.scheme == "http" and (pinned or parts.hostname not in LOOPBACK_NAMES):
             raise UsageError(f"The room link {page} is not encrypted. It must start with https://")
         return cls(page, token, pinned)
 
