@@ -573,6 +573,16 @@ def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytes
     assert "Trying again" in next(message["reason"] for message in told if message["type"] == "error")
 
 
+def test_a_room_that_is_full_says_so_to_a_visavis_that_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    with host_call(Hosting("Ada"), None) as ada, ExitStack() as others:
+        joining = Hosting("Bob", join=RoomLink.parse(ada.invitation))
+        for _ in range(3):
+            others.enter_context(host_call(joining, None))
+        with pytest.raises(DeviceError, match=r"let us in: The room is full: 4 people\. For more, .*whip:URL\.$"):
+            others.enter_context(host_call(joining, None))
+
+
 def test_a_room_that_sends_on_to_another_is_not_followed() -> None:
     async def call() -> None:
         seen: list[str] = []

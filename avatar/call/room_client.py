@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import aiohttp
 
 from avatar.call.allowance import Allowance
-from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, Send
+from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, RoomError, Send
 from avatar.errors import DeviceError, UsageError
 
 LARGEST_MESSAGE = 256 * 1024
@@ -97,7 +97,7 @@ class RoomClient:
                 try:
                     await self._once(http, first)
                 except Exception as error:
-                    if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
+                    if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError, RoomError)):
                         logger.exception("the room's connection failed")
                     why = _why(self._link, error)
                     if not first.done():
@@ -134,7 +134,7 @@ class RoomClient:
                     message: Any = json.loads(frame.data)
                     if isinstance(message, dict):
                         if message.get("type") == "error":
-                            raise ValueError(str(message.get("reason"))[:300])
+                            raise RoomError(str(message.get("reason"))[:300])
                         if not allowance.take():
                             raise ValueError("it sends too many messages")
                         self._hand_on(message)
@@ -169,4 +169,6 @@ def _why(link: RoomLink, error: Exception) -> str:
         return f"{link.page} shows another certificate than the link says. Do not trust it; ask for a new link."
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"{link.page} shows a certificate of its own making. Use the whole link, with its &cert=… part."
+    if isinstance(error, RoomError):
+        return f"{link.page} does not let us in: {error}"
     return f"{link.page} does not let us in: {error or 'no answer within ten seconds'}. Check the link and the network."

@@ -29,12 +29,14 @@ function enter(hello, refused) {
     closeAll();
     if (ended) return;
     callState("Lost the call: trying again", "bad");
-    if (event.code === 1008 && event.reason) tell(byId("call-problem"), event.reason);
+    const told = event.code === 1008 && event.reason; // by the room: that it is full, for example
+    if (told) tell(byId("call-problem"), told);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]));
     tries += 1;
     if (tries > RETRY_MS.length && link.role === "guest") {
       callState("Over", "bad");
-      return refused?.("The call is over, or cannot be reached. Ask for a new link, or reload this page to try again.");
+      const over = "The call is over, or cannot be reached. Ask for a new link, or reload this page to try again.";
+      return refused?.(told ? `${told} Reload this page to try again.` : over);
     }
     enter(hello, refused);
   };
