@@ -46,7 +46,7 @@ from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.model_asset import tracker_model
 
 EARLIEST_MS, LATEST_MS = 45.0, -125.0  # sound against picture: ITU-R BT.1359
-GAP_S = 0.8  # between claps
+GAP_S = 0.6  # between claps
 FLASH_S, TONE_S, TONE_HZ = 0.2, 0.06, 2000
 BLOCK = RATE // 100  # 10 ms, as PortAudio hands them out
 MICROPHONE_S = 0.02  # from the air to the program, as of a plain sound card
