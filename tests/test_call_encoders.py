@@ -79,7 +79,7 @@ def test_vp8_is_not_rebuilt_by_many_small_changes() -> None:
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
 def test_a_key_frame_comes_when_it_is_asked_for_and_can_be_decoded_alone(codec: str) -> None:
     encoder: Encoder = RealtimeH264Encoder(RATES, 30) if codec == "h264" else RealtimeVp8Encoder(RATES, 30)
-    encoder._keys = KeyFrames(clock=iter(np.arange(0, 1000, 0.033)).__next__)  # type: ignore[attr-defined]
+    encoder.key_frames = KeyFrames(clock=iter(np.arange(0, 1000, 0.033)).__next__)  # type: ignore[attr-defined]
     packets = [encoder.encode(noisy(index), force_keyframe=index == 20)[0] for index in range(40)]
     keys = [index for index, payloads in enumerate(packets) if is_key(payloads, codec)]
     assert keys[0] == 0 and len(keys) == 2 and 20 <= keys[1] < 40

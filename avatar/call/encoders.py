@@ -60,15 +60,12 @@ class RateControl:
     """The bit rate: what the receiver estimates (REMB), less where packets are lost, between floor and ceiling."""
 
     def __init__(self, rates: BitRates) -> None:
-        self._rates = rates
-        self._estimate_bps, self._loss_bps = rates.start_bps, rates.ceiling_bps
+        self.estimate_bps = rates.start_bps  # the receiver's
+        self._rates, self._loss_bps = rates, rates.ceiling_bps
 
     @property
     def target_bps(self) -> int:
-        return self._rates.clamp(min(self._estimate_bps, self._loss_bps))
-
-    def estimate(self, bit_rate_bps: int) -> None:
-        self._estimate_bps = bit_rate_bps
+        return self._rates.clamp(min(self.estimate_bps, self._loss_bps))
 
     def report_loss(self, share: float) -> None:
         """The loss-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, section 6)."""
@@ -82,6 +79,7 @@ class KeyFrames:
     """Grants requests for key frames, the next one at the earliest after KEY_FRAME_GAP_S; none is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.count = 0
         self._clock = clock
         self._wanted = False
         self._last_s = -KEY_FRAME_GAP_S
@@ -95,6 +93,7 @@ class KeyFrames:
 
     def sent(self) -> None:
         self._wanted, self._last_s = False, self._clock()
+        self.count += 1
 
 
 class RealtimeH264Encoder(H264Encoder):
@@ -103,25 +102,25 @@ class RealtimeH264Encoder(H264Encoder):
     def __init__(self, rates: BitRates, fps: float) -> None:
         super().__init__()
         self._rates, self._fps = rates, fps
-        self._rate = RateControl(rates)
-        self._keys = KeyFrames()
-        self.report_loss = self._rate.report_loss
+        self.rate_control = RateControl(rates)
+        self.key_frames = KeyFrames()
+        self.report_loss = self.rate_control.report_loss
 
     @property
     def target_bitrate(self) -> int:
-        return self._rate.target_bps
+        return self.rate_control.target_bps
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        self._rate.estimate(bitrate)
+        self.rate_control.estimate_bps = bitrate
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         if self.codec is None or (frame.width, frame.height) != (self.codec.width, self.codec.height):
             self.codec = self._open(frame.width, frame.height)
-            self._keys.sent()
-        key = self._keys.due(force_keyframe)
+            self.key_frames.sent()
+        key = self.key_frames.due(force_keyframe)
         frame.pict_type = av.video.frame.PictureType.I if key else av.video.frame.PictureType.NONE
-        self.codec.bit_rate = self._rate.target_bps
+        self.codec.bit_rate = self.rate_control.target_bps
         data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
         yield from self._split_bitstream(data)
 
@@ -154,11 +153,11 @@ class RealtimeVp8Encoder(Vp8Encoder):
     def __init__(self, rates: BitRates, fps: float) -> None:
         super().__init__()
         self._fps = fps
-        self._rate = RateControl(rates)
-        self._target_bps = self._rate.target_bps  # of the encoder as it was built
-        self._keys = KeyFrames()
+        self.rate_control = RateControl(rates)
+        self._target_bps = self.rate_control.target_bps  # of the encoder as it was built
+        self.key_frames = KeyFrames()
         self._built_s = 0.0
-        self.report_loss = self._rate.report_loss
+        self.report_loss = self.rate_control.report_loss
 
     @property
     def target_bitrate(self) -> int:
@@ -166,16 +165,16 @@ class RealtimeVp8Encoder(Vp8Encoder):
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        self._rate.estimate(bitrate)
+        self.rate_control.estimate_bps = bitrate
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         assert isinstance(frame, av.VideoFrame)
         if self.codec is None or self._rebuild_due(frame):
-            self._target_bps = self._rate.target_bps
+            self._target_bps = self.rate_control.target_bps
             self.codec = self._open(frame.width, frame.height)
             self._built_s = time.monotonic()
-            self._keys.sent()
-        key = self._keys.due(force_keyframe)
+            self.key_frames.sent()
+        key = self.key_frames.due(force_keyframe)
         frame.pict_type = av.video.frame.PictureType.I if key else av.video.frame.PictureType.NONE
         data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
         payloads = self._packetize(data, self.picture_id)
@@ -187,7 +186,7 @@ class RealtimeVp8Encoder(Vp8Encoder):
         assert self.codec is not None
         if (frame.width, frame.height) != (self.codec.width, self.codec.height):
             return True
-        change = abs(self._rate.target_bps - self._target_bps) / self._target_bps
+        change = abs(self.rate_control.target_bps - self._target_bps) / self._target_bps
         return change > REBUILD_CHANGE and time.monotonic() - self._built_s > REBUILD_GAP_S
 
     def _open(self, width: int, height: int) -> VideoCodecContext:

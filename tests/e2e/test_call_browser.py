@@ -17,7 +17,7 @@ from avatar.call.hosting import HostedCall, Hosting, host_call
 from avatar.call.media_thread import MediaThread
 from avatar.call.remote_camera import RemoteCamera
 from avatar.frame import Frame
-from tests.bad_network import BadNetwork, led_through, without_candidates
+from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
