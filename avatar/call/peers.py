@@ -19,6 +19,7 @@ from avatar.call.avatar_track import AvatarTrack, AvatarVideo
 from avatar.call.congestion import ease_congestion
 from avatar.call.decoder_queue import DecoderQueue, bound_decoder
 from avatar.call.ice import Ice
+from avatar.call.reception import ease_reception
 from avatar.call.sound import Sound, SoundTrack
 from avatar.errors import VisavisError
 
@@ -161,11 +162,10 @@ class Peers:
         def start(track: MediaStreamTrack) -> None:
             if track.kind not in takes:
                 return
-            if track.kind == "audio":
-                _shorten_jitter_buffer(peer.connection)
-            else:
-                receivers = peer.connection.getReceivers()
-                peer.undecoded += [bound_decoder(receiver) for receiver in receivers if receiver.track is track]
+            receiver = next(each for each in peer.connection.getReceivers() if each.track is track)
+            ease_reception(receiver)
+            if track.kind == "video":
+                peer.undecoded.append(bound_decoder(receiver))
             task = asyncio.ensure_future(_consume(track, on_track))
             work.add(task)
             task.add_done_callback(work.discard)
@@ -314,16 +314,6 @@ def _check_again(connection: RTCPeerConnection) -> None:
         for pair in ice._check_list:
             if pair.state is aioice_ice.CandidatePair.State.FAILED:
                 ice.check_state(pair, aioice_ice.CandidatePair.State.WAITING)
-
-
-def _shorten_jitter_buffer(connection: RTCPeerConnection) -> None:
-    """Hand out a sound packet when the next one has come, not the fourth: 60 ms less. aiortc offers no setting.
-
-    A driver is near, on this computer or its network; a packet out of order is waited for all the same.
-    """
-    for receiver in connection.getReceivers():
-        if receiver.track is not None and receiver.track.kind == "audio":
-            receiver._RTCRtpReceiver__jitter_buffer._prefetch = 1  # type: ignore[attr-defined]
 
 
 def _preferences(codecs: tuple[str, ...]) -> list[RTCRtpCodecCapability]:

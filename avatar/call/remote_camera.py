@@ -17,8 +17,7 @@ from engines import Say
 
 WIDEST_PX = 640  # as for a webcam: what the tracker needs
 IDLE_S = 0.1  # between two NoPictures
-# a packet is handed out when the next one has come (see `peers`), so its first sample is two packets of 20 ms old
-JITTER_BUFFER_NS = 40_000_000
+PACKET_NS = 20_000_000  # of sound, which is sent when its last sample has been captured
 ARRIVALS = 250  # how many packets tell when the network was at its quickest
 
 
@@ -82,7 +81,7 @@ class RemoteCamera:
 async def listen(track: MediaStreamTrack, *sounds: Sound) -> None:
     """Put a remote audio track into `sounds` until it ends, stamped with the time at which it was captured.
 
-    That time is measured: the packets' own clock, set by the quickest of the last ones, less the jitter buffer's hold.
+    That time is measured: the packets' own clock, set by the quickest of the last ones, less a packet's length.
     Of several tracks into one Sound, that is heard which came last.
     """
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
@@ -94,7 +93,7 @@ async def listen(track: MediaStreamTrack, *sounds: Sound) -> None:
             assert isinstance(heard, av.AudioFrame) and heard.pts is not None and heard.time_base is not None
             now_ns, media_ns = time.monotonic_ns(), round(heard.pts * heard.time_base * 1_000_000_000)
             offsets_ns.append(now_ns - media_ns)
-            captured_ns = media_ns + min(offsets_ns) - JITTER_BUFFER_NS
+            captured_ns = media_ns + min(offsets_ns) - PACKET_NS
             for mono in resampler.resample(heard):
                 for sound in sounds:
                     if sound.speaker in (track, None):

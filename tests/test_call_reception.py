@@ -1,0 +1,115 @@
+"""Receiving through a bad network: asked for in time, given up in time, and gone on with at a key frame."""
+
+from __future__ import annotations
+
+from aiortc.rtp import RtpPacket
+
+from avatar.call.reception import KEY_AGAIN_S, PICTURE_PATIENCE_S, Missing, PictureBuffer, SoundBuffer
+
+KEY, DELTA = b"\0\0\0\1\x67", b"\0\0\0\1\x41"  # how frames of H.264 begin
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def packet(number: int, data: bytes = DELTA, timestamp: int | None = None, marker: int = 1) -> RtpPacket:
+    made = RtpPacket(97, marker, number % 0x10000, number if timestamp is None else timestamp)
+    made._data = data  # type: ignore[attr-defined]
+    return made
+
+
+def frames(buffer: PictureBuffer | SoundBuffer, *packets: RtpPacket) -> list[bytes]:
+    found = []
+    for one in packets:
+        _, frame = buffer.add(one)
+        found += [frame.data] if frame else []
+        found += [more.data for _, more in buffer.more()]
+    return found
+
+
+def test_a_lost_packet_is_asked_for_again_until_it_comes() -> None:
+    clock = Clock()
+    missing = Missing(clock)
+    assert [missing.add(packet(number)) for number in (65534, 65535, 1)] == [False] * 3  # it may only be overtaken
+    clock.now_s += 0.03
+    assert missing.add(packet(2)) and missing.missing == [0]
+    assert not missing.add(packet(3))
+    clock.now_s += 0.11
+    assert missing.add(packet(4)) and missing.missing == [0]  # the first answer was lost too
+    clock.now_s += 0.11
+    assert not missing.add(packet(0x10000))
+    assert not missing.add(packet(7))
+    clock.now_s += PICTURE_PATIENCE_S + 0.1
+    assert not missing.add(packet(8))  # too late to be of use
+
+
+def test_a_frame_is_handed_out_with_its_last_packet_and_overtaken_ones_wait() -> None:
+    buffer = PictureBuffer(Clock())
+    first = [packet(10, KEY, 1, 0), packet(11, b"a", 1, 1)]
+    assert frames(buffer, *first) == [KEY + b"a"]
+    assert frames(buffer, packet(13, b"c", 2, 1), packet(14, DELTA, 3)) == []
+    assert frames(buffer, packet(12, DELTA, 2, 0)) == [DELTA + b"c", DELTA]
+    assert frames(buffer, packet(12, DELTA, 2, 0)) == []  # twice
+
+
+def test_what_does_not_come_is_given_up_for_the_next_key_frame_which_is_asked_for() -> None:
+    clock = Clock()
+    buffer = PictureBuffer(clock)
+    assert frames(buffer, packet(0, KEY)) == [KEY]
+    asked, number = 0, 2  # 1 is lost
+    while clock.now_s < 101.5:
+        asked += buffer.add(packet(number))[0]
+        number += 1
+        clock.now_s += 1 / 30
+    assert 2 <= asked <= (1.5 - PICTURE_PATIENCE_S) / KEY_AGAIN_S + 1
+    assert frames(buffer, packet(number, KEY), packet(number + 1)) == [KEY, DELTA]
+
+
+def test_a_key_frame_that_is_not_whole_is_given_up_too() -> None:
+    clock = Clock()
+    buffer = PictureBuffer(clock)
+    frames(buffer, packet(0, KEY, 1, 0), packet(2, b"b", 1, 1))  # 1 is lost
+    clock.now_s += PICTURE_PATIENCE_S + 0.1
+    asked = [buffer.add(packet(3))[0]]
+    clock.now_s += PICTURE_PATIENCE_S + 0.1
+    assert any([*asked, buffer.add(packet(4))[0]])
+    assert frames(buffer, packet(5, KEY)) == [KEY]
+
+
+def test_nothing_is_decoded_before_the_first_key_frame() -> None:
+    clock = Clock()
+    buffer = PictureBuffer(clock)
+    assert frames(buffer, *(packet(number) for number in range(5))) == []
+    clock.now_s += 1
+    assert buffer.add(packet(5)) == (True, None)
+    vp8 = b"\x10\0\0\x9d\x01\x2a\0\0"
+    assert frames(buffer, packet(6, vp8)) == [vp8]
+
+
+def test_sound_goes_on_soon_and_is_not_late_from_then_on() -> None:
+    clock = Clock()
+    buffer = SoundBuffer(clock)
+    assert frames(buffer, packet(0, b"0")) == [b"0"]
+    held = []
+    for number in range(2, 8):
+        clock.now_s += 0.02
+        held.append(frames(buffer, packet(number, str(number).encode())))
+    assert held[0] == held[1] == []
+    assert b"".join(sound for now in held for sound in now) == b"234567" and held[-1] == [b"7"]
+
+
+def test_where_packets_overtake_each_other_sound_waits_for_them() -> None:
+    clock = Clock()
+    buffer = SoundBuffer(clock)
+    frames(buffer, packet(0, b"0"))
+    for number in range(2, 30, 2):  # each second one comes 0.1 s late
+        clock.now_s += 0.1
+        frames(buffer, packet(number, b"x"), packet(number - 3, b"late"))
+    frames(buffer, packet(27, b"late"), packet(29, b"late"))
+    assert frames(buffer, packet(31, b"31")) == []
+    clock.now_s += 0.15
+    assert frames(buffer, packet(30, b"30")) == [b"30", b"31"]
