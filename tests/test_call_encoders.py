@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import VIDEO_TIME_BASE
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from avatar.call.encoders import BitRates, KeyFrames, RealtimeH264Encoder, RealtimeVp8Encoder
+from avatar.call.encoders import BitRates, KeyFrames, RealtimeH264Encoder, RealtimeOpusEncoder, RealtimeVp8Encoder
 from avatar.errors import UsageError
 
 RATES = BitRates(floor_bps=200_000, start_bps=1_000_000, ceiling_bps=2_000_000)
@@ -124,3 +126,19 @@ def test_bit_rates_that_make_no_sense_are_refused() -> None:
     with pytest.raises(UsageError, match="floor"):
         BitRates.between(3000, 1000)
     assert BitRates.between(200, 800) == BitRates(200_000, 800_000, 800_000)
+
+
+def test_lost_speech_is_in_the_packet_that_follows() -> None:
+    def packets(encoder: Encoder) -> list[bytes]:
+        made = []
+        for index in range(30):
+            at = np.arange(index * 960, (index + 1) * 960) / 48_000
+            samples = (8000 * np.sin(2 * np.pi * 220 * at)).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, index * 960, Fraction(1, 48_000)
+            made += encoder.encode(frame)[0]
+        return made
+
+    ours = packets(RealtimeOpusEncoder())
+    assert len(ours) >= 29 and sum(map(len, ours)) < 30 * 120  # bytes
+    assert all(packet[0] >> 3 < 16 for packet in ours)  # RFC 6716, section 3.1: speech, or speech and more: these can

@@ -59,7 +59,7 @@ def call(
         ),
     ] = False,
     codec: Annotated[str, typer.Option(help="auto (by negotiation), h264 or vp8.")] = "auto",
-    floor_kbps: Annotated[int, typer.Option(help="Lowest bit rate of the video.")] = 300,
+    floor_kbps: Annotated[int, typer.Option(help="Lowest bit rate of the video.")] = 150,
     ceiling_kbps: Annotated[int, typer.Option(help="Highest bit rate of the video.")] = 4000,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False,
