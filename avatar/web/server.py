@@ -125,7 +125,7 @@ class CallServer:
         listener = self._listener
         if listener is None:
             return
-        listener.stop_listening()
+        await listener.stop_listening()
         try:
             await close_sockets(self._sockets, b"the call is over")
             await self.call.close()
