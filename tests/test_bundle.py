@@ -10,7 +10,6 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from avatar.identity.bundle import (
     load_avatar,
     save_avatar,
 )
-from avatar.model_files import MODEL_ID
+from benchmarks.hostile import Exploit, made_up_avatar
 
 Members = dict[str, bytes]
 
@@ -46,18 +45,7 @@ def visavis_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def avatar() -> Avatar:
-    rng = np.random.default_rng(0)
-    return Avatar(
-        name="anna",
-        model_id=MODEL_ID,
-        portraits=rng.integers(0, 255, (1, 512, 512, 3)).astype(np.uint8),
-        landmarks=rng.random((1, 478, 3), np.float32),
-        blendshapes=rng.random((1, 52), np.float32),
-        embedding=rng.standard_normal(512).astype(np.float32),
-        psi=rng.standard_normal(700).astype(np.float32),
-        provenance={"photos": [{"file": "ännä.jpg", "sha256": "0" * 64}], "made_by": "visavis 0"},
-        consent={"statement": "I agree", "given": True, "at": "2026-01-01T00:00:00+00:00"},
-    )
+    return made_up_avatar()
 
 
 @pytest.fixture
@@ -193,14 +181,6 @@ def test_a_member_twice(saved: Path) -> None:
         for name in (MANIFEST, PARAMETERS, PARAMETERS):
             archive.writestr(name, members[name])
     refused(saved, "its members are not")
-
-
-class Exploit:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.marker,)
 
 
 def test_a_pickle_is_never_loaded(saved: Path, tmp_path: Path) -> None:

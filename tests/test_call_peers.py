@@ -25,6 +25,7 @@ from avatar.call.room import Message, Room
 from avatar.call.sound import Sound
 from avatar.errors import UsageError
 from avatar.frame import Frame
+from benchmarks.hostile import bad_descriptions, good_offer
 
 
 @asynccontextmanager
@@ -178,33 +179,10 @@ def test_an_answer_that_sends_to_an_offer_that_sends_is_refused() -> None:
     run(call)
 
 
-async def good_offer() -> str:
-    viewer = Viewer()
-    offer = await viewer.offer()
-    await viewer.connection.close()
-    return offer
-
-
 def test_bad_descriptions_are_refused_with_a_reason_and_leave_nothing() -> None:
     async def call() -> None:
         video, peers, good = AvatarVideo(asyncio.get_running_loop()), Peers(Ice()), await good_offer()
-        bad = {
-            "nothing": "",
-            "no SDP": "hello",
-            "binary": "v=0\r\n" + "\x00\xff" * 500,
-            "no media": "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n",
-            "truncated": good[: len(good) // 3],
-            "no ICE": "\r\n".join(line for line in good.split("\r\n") if "ice-" not in line),
-            "no fingerprint": "\r\n".join(line for line in good.split("\r\n") if "fingerprint" not in line),
-            "sends": good.replace("recvonly", "sendonly"),
-            "unknown codec": good.replace("VP8", "XX8").replace("H264", "YY4"),
-            "data channel": good.replace("m=audio", "m=application"),
-            "bad port": good.replace("m=audio ", "m=audio x"),
-            "huge": good + "a=x:" + "y" * 100_000,
-            "many sections": good + "m=video 9 UDP/TLS/RTP/SAVPF 97\r\n" * 10,
-            "many candidates": good + "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n" * 1000,
-        }
-        for name, description in bad.items():
+        for name, description in bad_descriptions(good).items():
             with pytest.raises(DescriptionError):
                 await peers.answer_viewer(description, video, Sound())
                 pytest.fail(name)

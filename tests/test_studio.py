@@ -7,17 +7,13 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import zipfile
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -35,6 +31,7 @@ from avatar.identity.bundle import avatar_path, load_avatar
 from avatar.web import studio_enrolment
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_uploads import MOST_BYTES, private_folder, remove_stale
+from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 
 CONSENT = "It is me."
 
@@ -132,16 +129,6 @@ def test_enrols_renames_and_deletes(links: Links) -> None:
     owner(links, act)
 
 
-@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/b", "", ".", "..", "x" * 65, "a b", "naïve", "CON\0"])
-def test_no_name_becomes_a_path(links: Links, name: str) -> None:
-    async def act(ask: Ask) -> None:
-        status, told = await ask("POST", "/enrolment", {"name": name, "consent": CONSENT})
-        assert status == 400 and "cannot be the name" in told["error"]
-        assert (await ask("POST", "/live", {"avatar": name, "camera": CAMERA}))[0] == 400
-
-    owner(links, act)
-
-
 def test_an_avatar_is_not_renamed_out_of_its_folder(links: Links) -> None:
     async def act(ask: Ask) -> None:
         await enrol(ask, "kept")
@@ -180,31 +167,6 @@ def test_nobody_is_enrolled_without_consent(links: Links) -> None:
     owner(links, act)
 
 
-def picture_bomb() -> bytes:
-    """A PNG of 100,000 x 100,000 pixels in a few kilobytes."""
-    row_block = zlib.compress(bytes(100_000), 9)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    header = (100_000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", row_block) + chunk(b"IEND", b"")
-
-
-def packed_picture() -> bytes:
-    """A whole PNG of 8,000 x 9,000 pixels: small to send, 216 MB to look at."""
-    data = io.BytesIO()
-    Image.new("1", (8_000, 9_000)).save(data, "PNG")
-    return data.getvalue()
-
-
-def zip_bomb() -> bytes:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.jpg", bytes(50_000_000))
-    return data.getvalue()
-
-
 @pytest.mark.parametrize(
     "made, reason",
     [
@@ -225,39 +187,6 @@ def test_what_is_no_photo_is_refused_with_a_reason_and_deleted(
         assert links.uploads() == []
 
     owner(links, act)
-
-
-def test_an_upload_of_ten_gigabytes_is_refused_before_it_is_sent(links: Links) -> None:
-    place = urlsplit(links.address)
-    assert place.hostname and place.port
-    with socket.create_connection((place.hostname, place.port), 10) as connection:
-        connection.sendall(
-            f"POST /api/studio/photos HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {links.owner}\r\n"
-            f"Content-Length: {10 << 30}\r\n\r\n".encode()
-        )
-        assert b" 413 " in connection.recv(200)
-    assert links.uploads() == []
-
-
-def test_an_upload_that_does_not_say_its_size_ends_at_the_limit(links: Links) -> None:
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while sent < 4 * MOST_BYTES:
-            yield bytes(1 << 20)
-            sent += 1 << 20
-
-    async def act(ask: Ask) -> None:
-        try:
-            status, _ = await ask("POST", "/photos", endless())
-        except OSError:  # cut off in the middle of sending
-            status = 413
-        assert status == 413
-
-    owner(links, act)
-    assert sent < 2 * MOST_BYTES
-    assert links.uploads() == []
 
 
 def test_photos_that_are_not_used_are_deleted(links: Links) -> None:

@@ -107,67 +107,8 @@ def own_addresses() -> list[str]:
     return get_host_addresses(use_ipv4=True, use_ipv6=False)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/api/state"), ("GET", "/room"), ("POST", "/whep"), ("POST", "/whip"), ("POST", "/api/view"),
-     ("POST", "/api/drive"), ("POST", "/api/view/x"), ("DELETE", "/api/peers/x"), ("DELETE", "/whep/x"),
-     ("DELETE", "/whip/x")],
-)  # fmt: skip
-def test_nothing_but_the_page_answers_without_the_token(hosted: HostedCall, method: str, path: str) -> None:
-    for token in (None, "", "wrong", hosted.tokens.owner[:-1], hosted.tokens.owner + "x"):
-        assert ask(hosted, method, path, token=token)[0] == 401
-
-
-def test_a_guest_cannot_do_what_the_owner_can(hosted: HostedCall) -> None:
-    for method, path in (("GET", "/api/state"), ("POST", "/api/view"), ("POST", "/api/drive"), ("POST", "/api/state")):
-        assert ask(hosted, method, path, "{}", token=hosted.tokens.guest)[0] == 403
-        assert ask(hosted, method, path, "{}", token=hosted.tokens.player)[0] == 403
-    assert ask(hosted, "POST", "/whep", "v=0", token=hosted.tokens.guest, Content_Type="application/sdp")[0] == 401
-
-
-def test_a_foreign_name_for_this_address_gets_nothing(hosted: HostedCall) -> None:
-    """DNS rebinding: a page of evil.example resolves to 127.0.0.1, and its requests carry that Host."""
-    for host in ("evil.example", f"evil.example:{port_of(hosted)}", "127.0.0.1", "127.0.0.1:1", "", "127.0.0.1.nip.io"):
-        for path in ("/", "/api/state"):
-            assert ask(hosted, "GET", path, token=hosted.tokens.owner, Host=host)[0] == 421, host
-
-
-def test_a_foreign_page_gets_nothing_even_with_the_token(hosted: HostedCall) -> None:
-    own = f"http://127.0.0.1:{port_of(hosted)}"
-    for origin in (
-        "https://evil.example",
-        "null",
-        own + ".evil.example",
-        own.replace("http", "https"),
-        "http://127.0.0.1",
-    ):
-        status, headers, _ = ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Origin=origin)
-        assert status == 403 and "access-control-allow-origin" not in headers, origin
-    assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Origin=own)[0] == 200
-
-
-def test_a_foreign_page_cannot_open_the_room(hosted: HostedCall) -> None:
-    async def call() -> None:
-        async with aiohttp.ClientSession() as http_session:
-            for headers, protocols in (
-                ({"Origin": "https://evil.example"}, ("visavis", f"token.{hosted.tokens.guest}")),
-                ({}, ("visavis", "token.wrong")),
-                ({}, ("visavis",)),
-            ):
-                with pytest.raises(aiohttp.WSServerHandshakeError):
-                    await http_session.ws_connect(room_url(hosted), headers=headers, protocols=protocols)
-
-    asyncio.run(call())
-
-
 def room_url(hosted: HostedCall) -> str:
     return f"http://127.0.0.1:{port_of(hosted)}/room"
-
-
-def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(hosted: HostedCall) -> None:
-    statuses = [ask(hosted, "GET", "/api/state", token=f"guess{index}")[0] for index in range(30)]
-    assert statuses[0] == 401 and statuses[-1] == 429
-    assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner)[0] == 200
 
 
 def test_strangers_do_not_use_up_what_the_owner_may(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,32 +134,6 @@ def test_guests_leave_sockets_for_the_owner(hosted: HostedCall, monkeypatch: pyt
     asyncio.run(call())
 
 
-def test_ten_gigabytes_are_refused_before_they_are_read(hosted: HostedCall) -> None:
-    for announced in (f"Content-Length: {10 * 2**30}", "Transfer-Encoding: chunked"):
-        with socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20) as connection:
-            connection.sendall(
-                f"POST /api/view HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\n{announced}\r\n"
-                f"Authorization: Bearer {hosted.tokens.owner}\r\n\r\n".encode()
-            )
-            sent = 0
-            try:
-                while sent < 2**31:
-                    connection.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
-                    sent += 0x10000
-            except (BrokenPipeError, ConnectionResetError):
-                pass
-            assert sent < 2**31, "it went on reading"
-    assert ask(hosted, "GET", "/")[0] == 200
-
-
-def test_a_compressed_bomb_is_not_unpacked(hosted: HostedCall) -> None:
-    import zlib
-
-    bomb = zlib.compress(b'{"sdp": "' + b"v" * 50_000_000)
-    status, _, _ = ask(hosted, "POST", "/api/view", bomb, token=hosted.tokens.owner, Content_Encoding="deflate")
-    assert status in (400, 413)
-
-
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"sdp": 7}', b'{"sdp": "v=0"}', b"[" * 100_000, b'{"sdp": null}']
 )
@@ -241,24 +156,6 @@ def test_the_owners_own_camera_needs_no_relay(tmp_path: Path, monkeypatch: pytes
         path = f"/api/peers/{json.loads(reply)['id']}"
         assert ask(hosted, "DELETE", path, token=hosted.tokens.owner)[0] == 200
         assert len(hosted.call.drivers) == 0
-
-
-def test_paths_never_reach_files(hosted: HostedCall) -> None:
-    for path in (
-        "/../server.py",
-        "/..%2fserver.py",
-        "/%2e%2e/server.py",
-        "/page/index.html",
-        "//etc/passwd",
-        "/.",
-        "/x\x7f",
-    ):
-        connection = socket.create_connection(("127.0.0.1", port_of(hosted)), timeout=20)
-        connection.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port_of(hosted)}\r\nConnection: close\r\n\r\n".encode()
-        )
-        assert connection.recv(4096).split(b" ")[1] in (b"400", b"404"), path
-        connection.close()
 
 
 @pytest.mark.parametrize("more", ["", "Connection: upgrade\r\nUpgrade: x\r\n"])
@@ -383,37 +280,6 @@ def test_the_owners_page_speaks_for_the_avatar(hosted: HostedCall) -> None:
             await guest.close()
             assert (await page.receive_json(timeout=10))["type"] == "left"
             await page.close()
-
-    run(call)
-
-
-def test_a_fifth_member_is_told_why_not(hosted: HostedCall) -> None:
-    async def call() -> None:
-        async with aiohttp.ClientSession() as http_session:
-            rooms = [await join(http_session, hosted, f"guest {index}") for index in range(3)]
-            _, refusal = await join(http_session, hosted, "one too many")
-            assert refusal["type"] == "error" and "--to whip:" in refusal["reason"]
-            await asyncio.gather(*(room.close() for room, _ in rooms))
-
-    run(call)
-
-
-@pytest.mark.parametrize(
-    "message",
-    ["no json", "[]", '{"type": "dance"}', '{"type": "offer"}', '{"type": "state", "muted": 1}', "[" * 50_000,
-     '{"type": "offer", "to": "x", "link": "' + "y" * 1000 + '", "sdp": ""}'],
-)  # fmt: skip
-def test_a_member_that_sends_nonsense_is_thrown_out_and_the_others_stay(hosted: HostedCall, message: str) -> None:
-    async def call() -> None:
-        async with aiohttp.ClientSession() as http_session:
-            good, _ = await join(http_session, hosted, "good")
-            bad, _ = await join(http_session, hosted, "bad")
-            await good.receive_json(timeout=10)
-            await bad.send_str(message)
-            assert (await bad.receive_json(timeout=10))["type"] == "error"
-            assert (await bad.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
-            assert (await good.receive_json(timeout=10))["type"] == "left"
-            await good.close()
 
     run(call)
 

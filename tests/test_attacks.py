@@ -1,0 +1,22 @@
+"""Every attack of benchmarks/attacks.py is refused, by a real `visavis call` and by the commands that read files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.attacks import ATTACKS, Server, carry_out, running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("attacked")) as server:
+        yield server
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ATTACKS)
+def test_it_is_refused(server: Server, name: str) -> None:
+    outcome = carry_out(name, server)
+    assert outcome.refused, outcome
