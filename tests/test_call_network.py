@@ -12,9 +12,11 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
 from avatar.call.avatar_track import AvatarVideo
+from avatar.call.congestion import Again
 from avatar.call.encoders import BitRates, RateControl, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.peers import Peer, Peers
+from avatar.call.reception import ease_reception
 from avatar.frame import Frame
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 
@@ -35,13 +37,17 @@ class Watching:
     async def start(self, peers: Peers, video: AvatarVideo, network: BadNetwork) -> Peer:
         self.connection = RTCPeerConnection(Ice().configuration())
         self.connection.addTransceiver("video", "recvonly")
-        self.connection.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
+        self.connection.on("track", self._start)
         await self.connection.setLocalDescription(await self.connection.createOffer())
         offer = without_candidates(self.connection.localDescription.sdp)
         peer, answer = await peers.answer_viewer(offer, video, None)
         led = await led_through(answer, network)
         await self.connection.setRemoteDescription(RTCSessionDescription(led, "answer"))
         return peer
+
+    def _start(self, track: Any) -> None:
+        ease_reception(self.connection.getReceivers()[0])
+        asyncio.ensure_future(self._watch(track))  # noqa: RUF006
 
     async def _watch(self, track: Any) -> None:
         last_s = 0.0
@@ -117,3 +123,29 @@ def test_the_rate_follows_the_receivers_estimate_and_the_loss() -> None:
     for _ in range(60):
         rate.report_loss(0.0)
     assert rate.target_bps == 2_000_000
+
+
+def test_more_is_sent_again_where_packets_are_lost_than_where_there_is_no_room() -> None:
+    def sent_again(estimate_bps: int, losses: int) -> float:
+        """Of the picture's bit rate, over ten seconds of a hundred lost packets each."""
+        now_s = 0.0
+        rate, again, bits = RateControl(BitRates(200_000, 1_500_000, 3_000_000)), Again(lambda: now_s), 0
+        rate.estimate_bps = estimate_bps
+        for _ in range(losses):
+            rate.report_loss(0.3)
+        for number in range(1000):
+            now_s += 0.01
+            bits += 9600 * again.take(number, 9600, rate)
+        return bits / 10 / rate.target_bps
+
+    assert 0.4 < sent_again(2_000_000, losses=5) <= 0.5
+    assert 0.1 < sent_again(800_000, losses=0) <= 0.15
+
+
+def test_the_same_packet_is_not_sent_twice_at_once() -> None:
+    now_s = 0.0
+    rate, again = RateControl(BitRates()), Again(lambda: now_s)
+    now_s = 1.0
+    assert again.take(7, 9600, rate) and not again.take(7, 9600, rate)
+    now_s = 1.2
+    assert again.take(7, 9600, rate)

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 from aiortc import RTCRtpSender, rtcrtpsender
 from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket
 
-from avatar.call.allowance import Allowance
+from avatar.call.encoders import BitRates, RateControl
 
 AGAIN_S = 0.1  # before the same packet is sent once more: the first may still be on the way
-PER_SECOND, BURST = 50.0, 50.0  # as many as are lost of a third of the packets, at the lower bit rate that loss brings
 REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
+# What is sent again, at most, as a share of the picture's bit rate: where packets are lost though the receiver finds
+# room for more, and where it finds none, so that what is sent again takes the place of the next picture
+MOST, LEAST = 0.5, 0.15
+SAVED_S = 0.5  # of a share that was not used
 
 
 def ease_congestion(sender: RTCRtpSender) -> None:
@@ -27,20 +32,40 @@ def ease_congestion(sender: RTCRtpSender) -> None:
     _report_loss(sender)
 
 
+class Again:
+    """How much may be sent again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._then_s, self._left_bits = clock(), 0.0
+        self._sent_s: OrderedDict[int, float] = OrderedDict()
+
+    def take(self, sequence_number: int, bits: int, rate: RateControl) -> bool:
+        """Whether this packet may be, now."""
+        now_s, target_bps = self._clock(), rate.target_bps
+        room_bps = max(LEAST * target_bps, min(MOST * target_bps, rate.estimate_bps - target_bps))
+        saved_bits = self._left_bits + (now_s - self._then_s) * room_bps
+        self._left_bits, self._then_s = min(saved_bits, SAVED_S * room_bps), now_s
+        if now_s - self._sent_s.get(sequence_number, -AGAIN_S) < AGAIN_S or self._left_bits < bits:
+            return False
+        self._left_bits -= bits
+        self._sent_s[sequence_number] = now_s
+        self._sent_s.move_to_end(sequence_number)
+        while len(self._sent_s) > REMEMBERED:
+            self._sent_s.popitem(last=False)
+        return True
+
+
 def _limit_retransmission(sender: RTCRtpSender) -> None:
     """What is not sent again, the receiver gives up, and asks for a key frame."""
-    send_again, allowance = sender._retransmit, Allowance(PER_SECOND, BURST)
-    sent_s: OrderedDict[int, float] = OrderedDict()
+    send_again, again, otherwise = sender._retransmit, Again(), RateControl(BitRates())
 
     async def retransmit(sequence_number: int) -> None:
-        now_s = time.monotonic()
-        if now_s - sent_s.get(sequence_number, 0.0) < AGAIN_S or not allowance.take():
-            return
-        sent_s[sequence_number] = now_s
-        sent_s.move_to_end(sequence_number)
-        while len(sent_s) > REMEMBERED:
-            sent_s.popitem(last=False)
-        await send_again(sequence_number)
+        inside: Any = sender
+        packet = inside._RTCRtpSender__rtp_history.get(sequence_number % REMEMBERED)
+        rate = getattr(inside._RTCRtpSender__encoder, "rate_control", otherwise)
+        if packet is not None and again.take(sequence_number, len(packet.payload) * 8, rate):
+            await send_again(sequence_number)
 
     sender._retransmit = retransmit  # type: ignore[method-assign]
 
