@@ -208,8 +208,9 @@ def bad_sdp(server: Server) -> Refusal:
 
 
 PROTECTED = (
-    ("GET", "/api/state"), ("GET", "/room"), ("POST", "/whep"), ("POST", "/api/view"), ("POST", "/api/drive"),
-    ("POST", "/api/view/x"), ("DELETE", "/api/peers/x"), ("DELETE", "/whep/x"), ("GET", "/api/studio"),
+    ("GET", "/api/state"), ("GET", "/room"), ("POST", "/whep"), ("POST", "/whip"), ("POST", "/api/view"),
+    ("POST", "/api/drive"), ("POST", "/api/view/x"), ("DELETE", "/api/peers/x"), ("DELETE", "/whep/x"),
+    ("DELETE", "/whip/x"), ("GET", "/api/studio"),
     ("POST", "/api/studio/photos"), ("POST", "/api/studio/live"), ("DELETE", "/api/studio/avatars/x"),
 )  # fmt: skip
 

@@ -45,12 +45,12 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from avatar.call.avatar_track import AvatarVideo
-from avatar.call.browser_camera import BrowserCamera, listen
 from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.media_thread import MediaThread
 from avatar.call.microphone import open_microphone
 from avatar.call.peers import Peer, Peers
+from avatar.call.remote_camera import RemoteCamera, listen
 from avatar.call.sound import CHUNK, RATE, Sound
 from avatar.frame import Frame
 from avatar.paths import cache
@@ -167,11 +167,11 @@ class Sender:
 
 
 class VisavisViewer:
-    """The way that a driver's camera and microphone take: into `BrowserCamera` and `Sound`, and out of those."""
+    """The way that a driver's camera and microphone take: into `RemoteCamera` and `Sound`, and out of those."""
 
     def __init__(self) -> None:
         self._times_s: list[float] = []
-        self._camera, self._sound = BrowserCamera(), Sound()
+        self._camera, self._sound = RemoteCamera("the other side", print), Sound()
         self._concealed = self._samples = 0
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
@@ -205,8 +205,9 @@ class VisavisViewer:
             self._samples += CHUNK
 
     def _read(self) -> None:
-        while self._camera.read() is not None:
-            self._times_s.append(time.time())
+        while (seen := self._camera.read()) is not None:
+            if isinstance(seen, Frame):
+                self._times_s.append(time.time())
 
     def shown_s(self) -> list[float]:
         return self._times_s.copy()

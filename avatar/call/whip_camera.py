@@ -61,7 +61,7 @@ class WhipCamera(RemoteCamera):
         return f"http://{LOOPBACK}:{port}/whip"
 
     async def _stop(self) -> None:
-        self._listener.stop_listening()
+        await self._listener.stop_listening()
         await self._peers.close_all()
         await self._listener.close()
 
