@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import DeviceError
-from avatar.live.latency import StageLatency
+from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.time_code import age_ms, read_code
 from avatar.publish.pipewire import PipeWireCamera
 from avatar.publish.publisher import Publisher
@@ -20,6 +20,7 @@ from avatar.publish.virtual_camera import VirtualCamera
 
 STOP_S = 5.0
 LONGEST_MS = 60_000  # older codes are chance
+GLASS = "glass to glass"
 
 ReadPicture = Callable[[], NDArray[np.uint8] | None]  # waits for the next picture; None: it has ended
 
@@ -29,7 +30,7 @@ class GlassToGlass:
 
     def __init__(self, open_reader: Callable[[], tuple[ReadPicture, Callable[[], None]]]) -> None:
         """open_reader: opens the device as another program does; gives a function that reads, and one that closes."""
-        self.ages_ms: list[int] = []
+        self._ages = LatencyRecorder((GLASS,))
         self._open_reader = open_reader
         self._close: Callable[[], None] | None = None
         self._failure: BaseException | None = None
@@ -50,10 +51,9 @@ class GlassToGlass:
             self._thread.join(STOP_S)
         if self._failure is not None:
             raise self._failure
-        if not self.ages_ms:
+        if (seen := self._ages.table().get(GLASS)) is None:
             raise DeviceError("No picture with a time code came out of the device: is it the one that is published to?")
-        p50, p95, p99 = np.percentile(self.ages_ms, [50, 95, 99])
-        return StageLatency(len(self.ages_ms), float(p50), float(p95), float(p99), float(max(self.ages_ms)))
+        return seen
 
     def _read(self) -> None:
         try:
@@ -73,7 +73,7 @@ class GlassToGlass:
                     raise DeviceError("The device stopped giving pictures.")
                 code = read_code(picture)
                 if code is not None and code != last and (age := age_ms(code)) < LONGEST_MS:
-                    self.ages_ms.append(age)
+                    self._ages.record(GLASS, float(age))
                     last = code
         finally:
             self._close()
