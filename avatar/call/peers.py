@@ -19,6 +19,7 @@ from avatar.call.avatar_track import AvatarTrack, AvatarVideo
 from avatar.call.congestion import ease_congestion
 from avatar.call.decoder_queue import DecoderQueue, bound_decoder
 from avatar.call.ice import Ice
+from avatar.call.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
 from avatar.call.reception import ease_reception
 from avatar.call.sound import Sound, SoundTrack
 from avatar.errors import VisavisError
@@ -94,6 +95,7 @@ class Peers:
         self._codecs = (codec,) if codec else CODECS
         self._most = most
         self._peers: dict[str, Peer] = {}
+        negotiate_playout_delay()
         # Consent (RFC 7675) is asked every CONSENT_S here, and lost after 6 silences: by default that takes 30 s
         aioice_ice.CONSENT_INTERVAL = CONSENT_S  # type: ignore[assignment]
 
@@ -223,6 +225,7 @@ class Peers:
         sender = peer.connection.addTrack(track)
         if track.kind == "video":
             ease_congestion(sender)
+            ask_for_prompt_playout(sender)
             transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
             transceiver.setCodecPreferences(_preferences(self._codecs))
 
