@@ -54,8 +54,13 @@ def read_code(picture: Picture) -> int | None:
     value = 0
     for bit in (means > 127.5).ravel():
         value = value << 1 | int(bit)
-    code = value >> 8
-    return code if zlib.crc32(code.to_bytes(4, "big")) & 0xFF == value & 0xFF else None
+    return code_of(value)
+
+
+def code_of(blocks: int) -> int | None:
+    """The code that the 32 blocks stand for, as one number, row by row; None where they are no code."""
+    code = blocks >> 8
+    return code if zlib.crc32(code.to_bytes(4, "big")) & 0xFF == blocks & 0xFF else None
 
 
 def now_code() -> int:

@@ -44,9 +44,11 @@ class PortraitCamera:
     def _frames(self) -> Iterator[tuple[float, Frame]]:
         for index in itertools.count():
             media_s = index / self.fps
-            yield media_s, Frame(self._view(media_s), 0, index, media_s)
+            yield media_s, Frame(self.view(media_s), 0, index, media_s)
 
-    def _view(self, media_s: float) -> NDArray[np.uint8]:
+    def view(self, media_s: float) -> NDArray[np.uint8]:
+        """(HEIGHT, WIDTH, 3): what it shows at that time."""
+
         def wave(period_s: float) -> float:
             return math.sin(2 * math.pi * media_s / period_s)
 
