@@ -345,7 +345,12 @@ class Studio:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if len(self._pages) >= MOST_PAGES:
             raise TooManyError("This page is open too often. Close the other windows.")
-        socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=1024)
+        socket = web.WebSocketResponse(
+            protocols=(PROTOCOL,),
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=1024,
+            compress=False,  # its pictures are JPEG already, thirty a second
+        )
         await socket.prepare(request)
         page = _Page(socket, request.transport)
         self._pages.add(page)
