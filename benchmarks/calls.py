@@ -289,6 +289,8 @@ def run_call(options: argparse.Namespace, run: Run, stop: threading.Event) -> No
                 album.perhaps(pages, done_s)
                 _say(_now(run, seconds))
             album.pages(pages)
+            if not run.trip.samples:
+                return
             _say("looking at the mouth")
             shown = _faces(pages, stop)
         except VisavisError as error:
@@ -336,11 +338,10 @@ def summarised(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     """The report as plain values."""
     samples = run.trip.samples
     glass = np.array([sample.glass_ms for sample in samples])
-    nothing = float("inf")  # what was not measured is not met
-    p50, p95 = np.percentile(glass, [50, 95]) if len(glass) else (nothing, nothing)
     budgets = [
-        Budget("glass to glass (p50)", P50_MS, float(p50), "ms"),
-        Budget("glass to glass (p95)", P95_MS, float(p95), "ms"),
+        Budget(f"glass to glass (p{percent})", limit_ms, float(np.percentile(glass, percent)), "ms")
+        for percent, limit_ms in ((50, P50_MS), (95, P95_MS))
+        if len(glass)
     ]
     return {
         "machine": _machine(),
