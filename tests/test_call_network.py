@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtcpReceiverInfo
 
 from avatar.call.avatar_track import AvatarVideo
-from avatar.call.congestion import Again
+from avatar.call.congestion import Again, Losses
 from avatar.call.encoders import BitRates, RateControl, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.peers import Peer, Peers
@@ -149,3 +150,13 @@ def test_the_same_packet_is_not_sent_twice_at_once() -> None:
     assert again.take(7, 9600, rate) and not again.take(7, 9600, rate)
     now_s = 1.2
     assert again.take(7, 9600, rate)
+
+
+def test_packets_that_are_only_overtaken_are_not_taken_for_lost() -> None:
+    def shares(*reports: tuple[int, int, int]) -> list[float]:
+        losses = Losses()
+        return [losses.share(RtcpReceiverInfo(1, share, lost, highest, 0, 0, 0)) for highest, lost, share in reports]
+
+    overtaken = shares((65500, 0, 0), (65600 % 65536, 15, 38), (164, 0, 0), (264, 15, 38))
+    assert max(overtaken[2:]) <= 0.08 < 38 / 256
+    assert shares((100, 0, 0), (200, 30, 77), (300, 60, 77))[-1] == 0.3

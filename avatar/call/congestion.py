@@ -8,12 +8,12 @@ for either, so two methods of the sender, and that number, are replaced.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCRtpSender, rtcrtpsender
-from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket
 
 from avatar.call.encoders import BitRates, RateControl
 
@@ -23,6 +23,8 @@ REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
 # room for more, and where it finds none, so that what is sent again takes the place of the next picture
 MOST, LEAST = 0.5, 0.15
 SAVED_S = 0.5  # of a share that was not used
+REPORTS = 2
+DEAD_S = 3.0  # without any report
 
 
 def ease_congestion(sender: RTCRtpSender) -> None:
@@ -70,16 +72,37 @@ def _limit_retransmission(sender: RTCRtpSender) -> None:
     sender._retransmit = retransmit  # type: ignore[method-assign]
 
 
+class Losses:
+    """What share of the packets is lost, by the receiver's reports, over the time of REPORTS of them.
+
+    One report alone takes packets that were only overtaken for lost, and the next one does not make up for it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int]] = deque(maxlen=REPORTS + 1)
+
+    def share(self, report: RtcpReceiverInfo) -> float:
+        self._seen.append((report.highest_sequence, report.packets_lost))
+        if len(self._seen) == 1:
+            return report.fraction_lost / 256
+        (first, lost_before), (last, lost) = self._seen[0], self._seen[-1]
+        return max(0.0, (lost - lost_before) / max(1, (last - first) % 0x10000))
+
+
 def _report_loss(sender: RTCRtpSender) -> None:
-    """Tell the encoder what share of its packets was lost, about once a second."""
-    handle = sender._handle_rtcp_packet
+    """Tell the encoder what is lost, about once a second. A link that was dead begins with a key frame."""
+    handle, losses, heard_s = sender._handle_rtcp_packet, Losses(), time.monotonic()
 
     async def handle_and_report(packet: AnyRtcpPacket) -> None:
+        nonlocal heard_s
+        if time.monotonic() - heard_s > DEAD_S:
+            sender._send_keyframe()
+        heard_s = time.monotonic()
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             report_loss = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "report_loss", None)
             for report in packet.reports:
                 if report.ssrc == sender._ssrc and report_loss is not None:
-                    report_loss(report.fraction_lost / 256)
+                    report_loss(losses.share(report))
         await handle(packet)
 
     sender._handle_rtcp_packet = handle_and_report  # type: ignore[method-assign]
