@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpReceiverInfo
+from clips import moving_face
 
 from avatar.call.avatar_track import AvatarVideo
 from avatar.call.congestion import Again, Losses
@@ -20,6 +23,7 @@ from avatar.call.peers import Peer, Peers
 from avatar.call.reception import ease_reception
 from avatar.frame import Frame
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
+from benchmarks.call_network import Sender, VisavisViewer, run_fault, write_tone
 
 
 def lively(index: int) -> Frame:
@@ -160,3 +164,21 @@ def test_packets_that_are_only_overtaken_are_not_taken_for_lost() -> None:
     overtaken = shares((65500, 0, 0), (65600 % 65536, 15, 38), (164, 0, 0), (264, 15, 38))
     assert max(overtaken[2:]) <= 0.08 < 38 / 256
     assert shares((100, 0, 0), (200, 30, 77), (300, 60, 77))[-1] == 0.3
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("fault", ["30 % loss", "dead for 5 s"])
+def test_a_drivers_picture_comes_back(fault: str, tmp_path: Path) -> None:
+    write_tone(tmp_path / "tone.wav")
+    sender = Sender([moving_face(index, 256, 256) for index in range(30)], tmp_path / "tone.wav", None)
+    viewer = VisavisViewer()
+    try:
+        outcome = run_fault(fault, "visavis", viewer, sender, seconds=5, calm_s=2, after_s=8)
+        shown = len(viewer.shown_s())
+        time.sleep(2)
+        assert len(viewer.shown_s()) > shown
+    finally:
+        viewer.close()
+        sender.close()
+    print(outcome)
+    assert outcome.keys_sent <= 14  # two a second at most

@@ -56,6 +56,11 @@ def test_a_frame_is_handed_out_with_its_last_packet_and_overtaken_ones_wait() ->
     assert frames(buffer, packet(12, DELTA, 2, 0)) == []  # twice
 
 
+def test_padding_is_no_frame() -> None:
+    buffer = PictureBuffer(Clock())
+    assert frames(buffer, packet(0, KEY), packet(1, b"", 0, 0), packet(2)) == [KEY, DELTA]
+
+
 def test_what_does_not_come_is_given_up_for_the_next_key_frame_which_is_asked_for() -> None:
     clock = Clock()
     buffer = PictureBuffer(clock)

@@ -85,6 +85,16 @@ def test_chunks_come_every_20_ms_in_step_with_the_clock() -> None:
     asyncio.run(call())
 
 
+def test_after_a_pause_of_the_computer_the_time_of_the_sound_is_that_of_the_clock() -> None:
+    async def call() -> None:
+        track = Sound().track()
+        first = (await track.recv()).pts
+        time.sleep(1.5)
+        assert (await track.recv()).pts - first >= 1.4 * RATE  # and the viewer does not hear it later from then on
+
+    asyncio.run(call())
+
+
 def test_a_gap_in_the_microphone_becomes_silence_and_not_old_sound() -> None:
     sound = Sound()
     sound.put(np.full(CHUNK, 500, np.int16), 10**12, now_ns=10**12 + 25 * MS)

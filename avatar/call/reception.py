@@ -137,6 +137,8 @@ class PictureBuffer:
             packets = [self._packets.pop(at) for at in range(self._next, end)]
             self._next, self._waits_since_s = end, None
             data = b"".join(packet._data for packet in packets)  # type: ignore[attr-defined]
+            if not data:  # padding, which the decoder would take for the end
+                continue
             yield packets[0].payload_type, JitterFrame(data, packets[0].timestamp)
 
     def _end(self, first: int) -> int | None:

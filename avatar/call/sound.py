@@ -113,8 +113,10 @@ class SoundTrack(MediaStreamTrack):
     async def recv(self) -> av.AudioFrame:
         now_ns = time.monotonic_ns()
         due_ns = self._start_ns + self._chunks * CHUNK * 1_000_000_000 // RATE
-        if self._chunks == 0 or now_ns - due_ns > 1_000_000_000:  # the first, or the computer slept
-            self._start_ns += now_ns - due_ns
+        if self._chunks == 0:
+            self._start_ns = now_ns
+        elif now_ns - due_ns > 1_000_000_000:  # the computer slept: nothing is said of that time
+            self._chunks += (now_ns - due_ns) * RATE // (CHUNK * 1_000_000_000)
         elif due_ns > now_ns:
             await asyncio.sleep((due_ns - now_ns) / 1e9)
         if self.readyState != "live":
