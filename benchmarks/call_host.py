@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.browser_camera import BrowserCamera
 from avatar.call.encoders import BitRates
 from avatar.call.hosting import HostedCall, Hosting, host_call
 from avatar.call.publisher import CallPublisher
+from avatar.call.remote_camera import RemoteCamera
 from avatar.frame import Frame, NoPicture
 from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.time_code import KEPT, CodedPublisher, CodeReadingCamera
@@ -64,7 +64,7 @@ class Way:
 
 
 class WatchedCamera(CodeReadingCamera):
-    def __init__(self, camera: BrowserCamera, way: Way) -> None:
+    def __init__(self, camera: RemoteCamera, way: Way) -> None:
         super().__init__(camera)
         self._way = way
 
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--engine", default="auto")
     options = parser.parse_args()
     bundle = find_avatar(options.avatar)
-    way, browser = Way(), BrowserCamera()
+    way, browser = Way(), RemoteCamera("a browser's camera", on_stderr)
     camera = WatchedCamera(browser, way)
     held: list[HeldPublisher] = []
 
