@@ -7,5 +7,6 @@ person's own browser sends only its microphone, and its camera where it drives, 
 A mesh of four is twelve one-way links, and a reconnect is one new offer.
 
 `whip` publishes to a server instead (RFC 9725), `whep` serves players, `whip_source` takes the driver's picture from
-OBS and the like; `room` passes the offers and answers on.
+OBS and the like; `room` passes the offers and answers on. `livekit` lends the avatar to an agent of LiveKit's, and is
+built on their packages alone.
 """
