@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,8 +95,8 @@ def source(url: str, token: str, clip: Path, codec: str, seconds: float, *more: 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve seconds of a moving face behind a green frame."""
-    path = face_clip(tmp_path_factory.mktemp("clip") / "source.mp4", frames=300, change=painted)
+    """A minute of a moving face behind a green frame: longer than any test, since its end ends the session."""
+    path = face_clip(tmp_path_factory.mktemp("clip") / "source.mp4", frames=300, fps=5, change=painted)
     assert green_share(next(iter(VideoFile(path))).rgb) > 0.3  # the pattern is there to be found
     return path
 
@@ -146,6 +147,12 @@ def test_it_drives_a_recording_and_when_it_is_killed_the_next_one_does(
     assert sway_px > 8
 
 
+def state_of(page: str, owner: str) -> dict[str, Any]:
+    request = urllib.request.Request(f"{page}api/state", headers={"Authorization": f"Bearer {owner}"})
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        return dict(json.loads(reply.read()))
+
+
 def test_in_a_call_its_picture_and_sound_reach_a_player(avatar: Path, clip: Path, tmp_path: Path) -> None:
     line = visavis("call", str(avatar), "--no-open", "--json")
     with running(line, VISAVIS_HOME=str(tmp_path)) as call:
@@ -155,17 +162,18 @@ def test_in_a_call_its_picture_and_sound_reach_a_player(avatar: Path, clip: Path
         said.until("runs on")
         with running(source(f"{page}whip", links["whip_token"], clip, "VP8", 60, "sound")) as sending:
             said.until("has come")
+            state = state_of(page, owner)
+            end_s = time.monotonic() + 60
+            while not state["microphone"]:  # the source's sound
+                assert time.monotonic() < end_s and sending.poll() is None
+                time.sleep(0.2)
+                state = state_of(page, owner)
+            assert "whip" in [peer["kind"] for peer in state["peers"]]
             player = [PYTHON, str(PLAYER), f"{page}whep", links["whep_token"], "60", "VP8"]
             done = subprocess.run(player, capture_output=True, text=True, timeout=90)
             assert done.returncode == 0, done.stderr
-            request = urllib.request.Request(f"{page}api/state", headers={"Authorization": f"Bearer {owner}"})
-            with urllib.request.urlopen(request) as reply:
-                state = json.loads(reply.read())
-            assert sending.poll() is None
         seen = json.loads(done.stdout)
-        print(seen, state["figures"], state["lip_offset_ms"])
-        assert seen["video"] > 60 and seen["audio"] > 60 and (seen["width"], seen["height"]) == (512, 512)
-        assert state["microphone"] is True
-        assert "whip" in [peer["kind"] for peer in state["peers"]]
+        print(seen)
+        assert seen["video"] > 30 and seen["audio"] > 60 and (seen["width"], seen["height"]) == (512, 512)
         call.send_signal(signal.SIGINT)
         assert call.wait(60) == 0, said.rest()
