@@ -22,7 +22,7 @@ REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
 # What is sent again, at most, as a share of the picture's bit rate: where packets are lost though the receiver finds
 # room for more, and where it finds none, so that what is sent again takes the place of the next picture
 MOST, LEAST = 0.5, 0.15
-SAVED_S = 0.5  # of a share that was not used
+SAVED_S, LEAST_SAVED_BITS = 0.5, 20_000  # kept for losses that come at once: so long of MOST, or two packets
 REPORTS = 2
 DEAD_S = 3.0  # without any report
 
@@ -39,7 +39,7 @@ class Again:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._then_s, self._left_bits = clock(), 0.0
+        self._then_s, self._left_bits = clock(), float("inf")
         self._sent_s: OrderedDict[int, float] = OrderedDict()
 
     def take(self, sequence_number: int, bits: int, rate: RateControl) -> bool:
@@ -47,7 +47,8 @@ class Again:
         now_s, target_bps = self._clock(), rate.target_bps
         room_bps = max(LEAST * target_bps, min(MOST * target_bps, rate.estimate_bps - target_bps))
         saved_bits = self._left_bits + (now_s - self._then_s) * room_bps
-        self._left_bits, self._then_s = min(saved_bits, SAVED_S * room_bps), now_s
+        most_bits = max(LEAST_SAVED_BITS, SAVED_S * MOST * target_bps)
+        self._left_bits, self._then_s = min(saved_bits, most_bits), now_s
         if now_s - self._sent_s.get(sequence_number, -AGAIN_S) < AGAIN_S or self._left_bits < bits:
             return False
         self._left_bits -= bits
