@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
+BUSY_MS = 200.0  # capture → encoder takes 40 ms on two idle cores
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,9 @@ def test_the_sound_follows_the_lips_however_long_the_picture_takes(call: tuple[A
     skew = lip_sync.measure(*call, claps=10, slower_ms=slower_ms, warm_s=5)
     print(lip_sync.row(skew))
     assert skew.picture_sent_ms > slower_ms  # so the picture was late
+    if skew.picture_sent_ms - slower_ms > BUSY_MS:
+        pytest.skip(f"this computer is too busy for pictures in real time: {lip_sync.row(skew)}")
+    assert -45 < skew.sound_sent_ms - skew.picture_sent_ms < 125  # and the sound with it
     assert skew.good
 
 
