@@ -95,16 +95,17 @@ class Room:
         self.people: dict[str, Person] = {}
         self._browser, self._folder, self._ends = browser, folder, ends
         save_avatar(astronaut_avatar(), folder / "astronaut.avatar")
-        face_clip(folder / "driver.mp4", frames=60)
+        face_clip(folder / "driver.mp4", frames=60, fps=10)  # one computer does the work of four
         write_tone(folder / "tone.wav")
 
     def start(self, name: str, *options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
         """`visavis call` in a process of its own."""
-        told = ("--camera", str(self._folder / "driver.mp4"), "--loop", "--size", "256x256", "--threads", "1")
-        line = [sys.executable, "-m", "avatar.cli.main", "call", str(self._folder / "astronaut.avatar"), *told]
+        camera = ("--camera", str(self._folder / "driver.mp4"), "--loop", "--size", "256x256")
+        engine = ("--engine", "onnxruntime", "--precision", "fp32", "--threads", "1")  # and no measuring which is best
+        line = [sys.executable, "-m", "avatar.cli.main", "call", str(self._folder / "astronaut.avatar")]
         with (self._folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
-                [*line, "--as", name, "--no-open", "--json", *options],
+                [*line, *camera, *engine, "--as", name, "--no-open", "--json", *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
