@@ -15,7 +15,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -117,15 +117,14 @@ def person() -> tuple[FaceState, ...]:
     return tuple(states)
 
 
-@dataclass
-class Mark:
+class Mark(NamedTuple):
     """How things stood when a phase began."""
 
     what: str
-    frames: int
-    level: int
-    blocks: int  # that Python holds
-    traced_bytes: int
+    frames: float
+    level: float
+    blocks: float  # that Python holds
+    traced_bytes: float
     latency_ms: float  # median of the newest, from capture to publishing
 
 
@@ -140,12 +139,13 @@ class Call:
     dropped: int = 0
     given: int = 0
     drawn: int = 0
-    marks: list[Mark] = field(default_factory=list)
+    marked: int = 0
 
     def __post_init__(self) -> None:
         self.phase = CALL[0]
         self.zero_ns = self.clock.now_ns  # of the call, as if no time had been slept
         self.same = np.full((2, round(SAME_S * FPS), 478, 3), np.nan, np.float32)
+        self.marks = np.full((len(CALL) + 1, 5), np.nan)  # what is made now is no growth later
         self.references = np.full((len(CALL) + 1, 1445), np.nan, np.float32)  # by mark: the driver's calm face
         # second, live, nod, turn, tilt, log scale, shift x, y, gaze 2 x 2, lids 2, mouth
         self.shown = np.full((60_000, 15), np.nan)
@@ -195,20 +195,23 @@ class Call:
                 KEYS[entered.what](control)
         self.phase = phase
         gc.collect()
-        if phase.what == "suspended" and any(mark.what == "suspended" for mark in self.marks):
+        if phase.what == "suspended" and self.marked > len(CALL) // 2 and not tracemalloc.is_tracing():
             tracemalloc.start()  # which makes all slower: for the third hour alone
         if (reference := stage.cast.retargeter._calibration.reference) is not None:
-            self.references[len(self.marks)] = np.concatenate([part.ravel() for part in reference.face.parts()])
-        self.marks.append(
-            Mark(
-                phase.what,
-                self.drawn,
-                stage.governor.at,
-                sys.getallocatedblocks(),
-                tracemalloc.get_traced_memory()[0],
-                float(np.median(self.session.latency.newest(CAPTURE_TO_PUBLISHED, 60))) if self.drawn else np.nan,
-            )
+            self.references[self.marked] = np.concatenate([part.ravel() for part in reference.face.parts()])
+        self.marks[self.marked] = (
+            self.drawn,
+            stage.governor.at,
+            sys.getallocatedblocks(),
+            tracemalloc.get_traced_memory()[0],
+            np.median(self.session.latency.newest(CAPTURE_TO_PUBLISHED, 60)) if self.drawn else np.nan,
         )
+        self.marked += 1
+
+    def marked_as(self, *names: str) -> list[Mark]:
+        """How things stood whenever a phase of one of these names began."""
+        pairs = zip(CALL, self.marks[: len(CALL)].tolist(), strict=True)
+        return [Mark(phase.what, *row) for phase, row in pairs if phase.what in names]
 
     # As of the tracker
 
@@ -230,7 +233,7 @@ class Call:
     def look(self, driving: Driving) -> None:
         second = (driving.capture_ns - self.zero_ns) / SECOND_NS
         if self.phase.what == "same":
-            which = int(len(self.marks) > len(CALL) // 2)
+            which = int(self.marked > len(CALL) // 2)
             self.same[which, round(second % 60 * FPS) % len(self.same[0])] = driving.landmarks
         pose = head_pose(driving.landmarks, face_model().mean_shape)
         shape = pose.remove(driving.landmarks)
@@ -341,15 +344,13 @@ def test_the_same_face_is_shown_alike_at_the_end(held: tuple[Call, LiveReport, L
     first, last = call.same
     assert np.isfinite(call.same).mean() > 0.99
     off = np.linalg.norm((last - first)[..., :2], axis=-1)
-    print("minute off", np.nanmean(off), np.nanmax(np.nanmean(off, 1)), np.nanmax(off))
     assert np.nanmean(off) < 0.001
     assert np.nanmax(np.nanmean(off, 1)) < 0.005
 
 
 def test_the_drivers_calm_face_is_the_same_after_hours(held: tuple[Call, LiveReport, Loose]) -> None:
     call, *_ = held
-    learnt = [reference for mark, reference in zip(call.marks, call.references, strict=True) if mark.what == "as ever"]
-    print("references", [float(np.abs(one - learnt[0]).max()) for one in learnt])
+    learnt = [call.references[number] for number, phase in enumerate(CALL) if phase.what == "as ever"]
     assert len(learnt) == 3 and np.abs(learnt[2] - learnt[0]).max() < 0.01
     assert call.session.stage.cast.retargeter.gains == Gains()
 
@@ -366,28 +367,26 @@ def test_it_idles_in_the_last_hour_as_in_the_first(held: tuple[Call, LiveReport,
     assert not first[:, 1].any() and not last[:, 1].any()
     mean = np.abs(last[:, 2:].mean(0) - first[:, 2:].mean(0))
     spread = last[:, 2:].std(0) - first[:, 2:].std(0)
-    print("idle mean", mean, "spread", spread, first[:, 2:].std(0))
     assert mean[:6].max() < 0.001 and mean[6:].max() < 0.02  # radians and shares; of an eye's width or its openness
-    assert np.abs(spread[:6]).max() < 0.001 and np.abs(spread[6:]).max() < 0.02
+    assert np.abs(spread[:6]).max() < 0.001 and np.abs(spread[6:]).max() < 0.06  # few pictures of a blink
 
 
 def test_the_load_is_lowered_in_each_busy_time_and_raised_again(held: tuple[Call, LiveReport, Loose]) -> None:
     call, report, _ = held
-    after_busy = [after.level for before, after in pairwise(call.marks) if before.what == "busy"]
+    after_busy = [call.marks[number + 1, 1] for number, phase in enumerate(CALL) if phase.what == "busy"]
     assert len(after_busy) == 3 and min(after_busy) > 0
-    assert [mark.level for mark in call.marks if mark.what == "as ever"] == [0, 0, 0]
+    assert [mark.level for mark in call.marked_as("as ever")] == [0, 0, 0]
     assert report.level == "full" != report.lowest_level
-    latencies = [mark.latency_ms for mark in call.marks if mark.what == "as ever"]
+    latencies = [mark.latency_ms for mark in call.marked_as("as ever")]
     assert latencies == pytest.approx([latencies[0]] * 3, abs=0.5)
 
 
 def test_nothing_is_kept(held: tuple[Call, LiveReport, Loose]) -> None:
     call, *_ = held
-    for mark in call.marks:
-        print(mark)
-    first, second, third = (mark for mark in call.marks if mark.what == "as ever")
-    assert third.blocks - first.blocks < 0.05 * (third.frames - first.frames)
-    assert third.traced_bytes - second.traced_bytes < 2 * (third.frames - second.frames)
+    first, second, third = call.marked_as("as ever")
+    print(first, second, third)
+    assert third.blocks - first.blocks < 0.01 * (third.frames - first.frames)
+    assert third.traced_bytes - second.traced_bytes < 4 * (third.frames - second.frames)
 
 
 def test_what_counts_and_paces_counts_and_paces_the_last_of_324000_frames_as_the_first() -> None:
