@@ -212,11 +212,12 @@ def in_chromium(session: PipeWireSession, name: str) -> dict[str, Any]:
             "--disable-background-networking",
             f"http://127.0.0.1:{server.server_port}/camera_page.html?name={name}",
         )
-        arrived = came.wait(90)
+        arrived = came.wait(150)  # the page is patient, twice, for 45 s
         if shots := os.environ.get("VISAVIS_SCREENSHOTS"):
             grab(session.environment["DISPLAY"], Path(shots, "chromium-pipewire.png"))
         server.shutdown()
-    assert arrived, "the page saw nothing within 90 s"
+    assert arrived, "the page saw nothing within 150 s"
+    print("The page was told:", *seen["errors"], sep="\n")
     assert "error" not in seen, seen["error"]
     pictures = seen.get("pictures", [])
     seen["pictures"] = [np.asarray(Image.open(io.BytesIO(base64.b64decode(p))).convert("RGB")) for p in pictures]
