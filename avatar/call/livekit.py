@@ -24,7 +24,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from livekit import rtc  # type: ignore[import-not-found, unused-ignore]
 from livekit.agents.voice.avatar import (  # type: ignore[import-not-found, unused-ignore]
@@ -45,24 +44,24 @@ from engines import Say, on_stderr
 
 LATENCY_FRAMES = 90  # how many frames the measured latency is the median of
 PIECE_S = 0.02
-# So much sound lies in LiveKit's own queue of 100 ms: enough for a late wake-up, and a piece more still fits, since the
-# runner hands on sound and pictures one after the other, and a full queue would hold back the pictures.
-LEAD_NS = 60_000_000
+# So much sound lies in LiveKit's own queue of 100 ms when the next piece comes, which just fits: late wake-ups are not
+# heard, and the runner, which hands on sound and pictures one after the other, need not wait for room.
+LEAD_NS = 80_000_000
 KEPT_S = 1.0  # of sound, which agents make faster than it plays; `push_audio` then waits
 LATEST_NS = 300_000_000  # AVSynchronizer forgets its schedule when it is behind by more
 
 
 class StampedFrame(rtc.VideoFrame):
-    """An I420 picture that knows when it was captured.
+    """A picture that knows when it was captured. RGB24, not copied: LiveKit makes I420 of it faster than we could.
 
-    AvatarRunner has no way to pass that on: it stamps a frame when it is handed over. A room of your own may say
-    `video_source.capture_frame(frame, timestamp_us=frame.capture_ns // 1000)`.
+    AvatarRunner has no way to pass the time on: it stamps a frame when it is handed over, which the live loop does at
+    the pace of the captures. A room of your own may say `video_source.capture_frame(frame, timestamp_us=
+    frame.capture_ns // 1000)`; of that, libwebrtc keeps the distances between frames, not the times themselves.
     """
 
     def __init__(self, frame: Frame) -> None:
-        i420 = np.asarray(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
-        # flat, since only then LiveKit takes the buffer without a copy
-        super().__init__(frame.width, frame.height, rtc.VideoBufferType.I420, i420.reshape(-1).data)
+        rgb = np.require(frame.rgb, requirements=["C", "W"])  # copied where LiveKit could not read it in its place
+        super().__init__(frame.width, frame.height, rtc.VideoBufferType.RGB24, rgb.reshape(-1).data)
         self.capture_ns = frame.capture_ns
 
 
@@ -165,7 +164,7 @@ class LiveKitGenerator(Publisher, VideoGenerator):
         await self._until(lambda: len(self._sound) * PIECE_S <= most_s or self._ended)
 
     def clear_buffer(self) -> None:
-        """Forget the sound that was not handed over yet. What was, at most 80 ms, LiveKit plays."""
+        """Forget the sound that was not handed over yet. What was, at most 100 ms, LiveKit plays."""
         self._sound.clear()
         self._changed.set()
 
