@@ -595,7 +595,12 @@ def hostile_motion(make: Callable[[Path], bytes]) -> Callable[[Server], Refusal]
             folder = Path(name)
             save_avatar(made_up_avatar(), folder / "anna.avatar")
             drive = ("drive", str(folder / "anna.avatar"), "--input", "FILE", "--output", str(folder / "out.mp4"))
-            engine = ("--engine", "onnxruntime")  # its choice by measurement would be taken for the file's doing
+            engine = (
+                "--engine",
+                "onnxruntime",
+                "--precision",
+                "fp32",
+            )  # its choice by measurement would be taken for the file's doing
             return _attacked_with(folder, "evil.motion", make(folder), *drive, *engine)
 
     return attack
