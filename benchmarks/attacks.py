@@ -35,7 +35,6 @@ import aiohttp
 import psutil
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -60,6 +59,7 @@ from benchmarks.hostile import (
     picture_bomb,
     zip_bomb,
 )
+from benchmarks.reporting import print_table
 
 COMMAND = [sys.executable, "-m", "avatar.cli.main"]
 ANSWER_S = 60.0
@@ -704,14 +704,9 @@ def main() -> None:
                 outcomes.append(carry_out(name, server))
     if options.json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
-    elif options.markdown:
-        print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-        print("\n".join("| " + " | ".join(_row(outcome)) + " |" for outcome in outcomes))
     else:
-        table = Table(*COLUMNS)
-        for outcome in outcomes:
-            table.add_row(*_row(outcome), style=None if outcome.refused else "red")
-        Console().print(table)
+        rows = [(_row(outcome), None if outcome.refused else "red") for outcome in outcomes]
+        print_table(COLUMNS, rows, markdown=options.markdown)
     sys.exit(0 if all(outcome.refused for outcome in outcomes) else 1)
 
 

@@ -40,7 +40,6 @@ import numpy as np
 from aiortc.mediastreams import MediaStreamTrack
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -56,6 +55,7 @@ from avatar.frame import Frame
 from avatar.paths import cache
 from avatar.sources.video_file import VideoFile
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
+from benchmarks.reporting import print_table
 
 SIDE_PX, FPS = 512, 30
 START_S, CALM_S, AFTER_S = 30.0, 8.0, 15.0
@@ -469,14 +469,8 @@ def main() -> None:
                     outcomes.append(run_fault(fault, name, viewer, sender, options.seconds))
     if options.json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
-    elif options.markdown:
-        print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-        print("\n".join("| " + " | ".join(row(outcome)) + " |" for outcome in outcomes))
     else:
-        table = Table(*COLUMNS)
-        for outcome in outcomes:
-            table.add_row(*row(outcome))
-        Console().print(table)
+        print_table(COLUMNS, [(row(outcome), None) for outcome in outcomes], markdown=options.markdown)
 
 
 COLUMNS = (

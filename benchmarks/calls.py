@@ -25,8 +25,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import queue
 import signal
 import subprocess
@@ -57,6 +55,7 @@ from avatar.live.profile import Budget, tree_usage
 from avatar.live.soak import Slope, slope
 from benchmarks.call_driver import MouthFollows, clip_pictures, mouth_follows, portrait_pictures, write_webcam
 from benchmarks.call_pages import Pages, Shown, Taken, open_pages
+from benchmarks.reporting import machine
 
 HOST = Path(__file__).parent / "call_host.py"
 START_S, CLOSE_S = 120.0, 30.0  # of visavis; the engines may have to be measured first
@@ -344,7 +343,7 @@ def summarised(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         if len(glass)
     ]
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", "benchmarks/calls.py", *sys.argv[1:]]),
         "avatar": options.avatar,
@@ -472,15 +471,6 @@ def _now(run: Run, seconds: float) -> str:
     newest = [sample.glass_ms for sample in run.trip.samples[-60:]]
     figure = f"glass to glass {np.median(newest):.0f} ms" if newest else "nothing shown yet"
     return f"{run.seconds:.0f} of {seconds:.0f} s: {figure}; Ctrl-C ends, and reports"
-
-
-def _machine() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        name = named[0].split(":")[1].strip() if named else name
-    return f"{name}, {cores} cores, {platform.system()} {platform.machine()}"
 
 
 def _say(line: str) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import sys
@@ -40,6 +39,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or `engines` would be this file
 
 from avatar.model_files import model_file
+from benchmarks.reporting import machine
 from engines import Engine, EngineFailure, open_engine
 from engines.backends import Candidate, Devices, candidates, installed_versions
 from engines.measure import find_devices
@@ -156,7 +156,7 @@ def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int, qu
     peak_gflop_per_s = {name: peak.gflop_per_s for name, peak in peaks.items()}
     rows = _rows(contenders, peak_gflop_per_s, copy.gigabytes_per_s)
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", "benchmarks/engines.py", *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, **installed_versions()},
@@ -466,15 +466,6 @@ def _print_table(about: Sequence[str], heads: Sequence[str], lines: Sequence[Seq
     for cells in lines:
         table.add_row(*cells)
     console.print(table)
-
-
-def _machine() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        name = named[0].split(":")[1].strip() if named else name
-    return f"{name}, {cores} cores, {platform.system()} {platform.machine()}"
 
 
 def _say(line: str) -> None:
