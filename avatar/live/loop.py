@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from avatar.frame import Frame, NoPicture
+from avatar.heap import HeapTrim, started_up
 from avatar.live.avatar_stage import AvatarFrame, AvatarStage
 from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency
@@ -107,6 +108,12 @@ class LiveLoop:
 
         Raises what a stage raised, after every thread has ended and every publisher was closed.
         """
+        with started_up():
+            return self._run(seconds, settle_s, each_second)
+
+    def _run(
+        self, seconds: float | None, settle_s: float, each_second: Callable[[LiveReport], None] | None
+    ) -> LiveReport:
         threads: list[threading.Thread] = []
         interrupted = False
         self._clock = _Clock(time.monotonic_ns(), settle_s)
@@ -207,6 +214,7 @@ class LiveLoop:
     def _publish(self, each_second: Callable[[LiveReport], None] | None) -> None:
         clock = self._clock
         pace = SteadyPace(round(1e9 / 10 / self._driver.fps))
+        heap = HeapTrim()
         last: AvatarFrame | None = None
         while True:
             picture = self._pictures.take(REPEAT_S)
@@ -227,6 +235,7 @@ class LiveLoop:
                 self._latency.record(INTERVAL, interval_ms)
             if clock.settled_now():
                 self._forget_figures()
+            heap.after_frame(time.monotonic_ns())
             if each_second is not None and clock.second_over():
                 each_second(self._report(False, {}))
 

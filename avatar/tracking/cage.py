@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avatar.errors import VisavisError
+from avatar.heap import HeapTrim, started_up
 from avatar.trust.no_network import refuse_all_sockets, why_not_refusable
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def main(arguments: list[str]) -> None:
         return
     if not os.environ.get("VISAVIS_NATIVE_LOG"):
         os.dup2(1, 2)  # it chatters on, and from now on its errors are exceptions
-    bell.write(STARTED)
-    serve(tracker, memory, requests, bell)
+    with started_up():
+        bell.write(STARTED)
+        serve(tracker, memory, requests, bell)
     os._exit(0)  # nothing here is worth a finaliser that might hang
 
 
@@ -64,6 +66,7 @@ def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: B
     from avatar.tracking.cage_wire import FAILED, REQUEST, TRACKED, picture, write_reply, write_text
     from avatar.tracking.frame_memory import attach
 
+    heap = HeapTrim()
     while len(request := requests.read(REQUEST.size)) == REQUEST.size:
         serial, capture_ns, height, width, size_bytes, address = REQUEST.unpack(request)
         memory = attach(memory, address.rstrip(b"\0").decode(), size_bytes)
@@ -75,6 +78,7 @@ def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: B
             return
         write_reply(memory, serial, state)
         bell.write(TRACKED)
+        heap.after_frame(capture_ns)
 
 
 def examine() -> None:

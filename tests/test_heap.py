@@ -1,0 +1,63 @@
+"""Memory goes back to the system, and garbage is found without looking through all that a program has loaded."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import pytest
+
+from avatar.heap import EVERY_NS, HeapTrim, started_up
+
+FREED_MIDDLE = f"""
+import psutil
+from avatar.heap import HeapTrim
+heap = HeapTrim()
+heap.after_frame(0)
+def resident():
+    return psutil.Process().memory_info().rss / 1e6
+pieces = [bytes(10_000) for _ in range(4000)]  # too small to be mapped each by itself
+last = bytes(10_000)
+del pieces
+kept = resident()
+heap.after_frame({EVERY_NS} - 1)
+early = resident()
+heap.after_frame({EVERY_NS})
+print(kept - early, early - resident())
+"""
+
+
+class Knot:
+    """Garbage that only the collector finds."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by glibc's means")
+def test_what_was_freed_in_the_middle_of_the_heap_goes_back_now_and_then() -> None:
+    run = subprocess.run([sys.executable, "-c", FREED_MIDDLE], capture_output=True, text=True, check=True)
+    early_mb, then_mb = map(float, run.stdout.split())
+    assert early_mb < 1 and then_mb > 30
+
+
+def test_without_malloc_trim_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    heap = HeapTrim()
+    for now_ns in (0, 2 * EVERY_NS):
+        heap.after_frame(now_ns)
+
+
+def test_what_a_program_loaded_is_not_looked_through_again() -> None:
+    all_objects = len(gc.get_objects())
+    with started_up():
+        assert len(gc.get_objects()) < all_objects / 10
+    assert len(gc.get_objects()) > all_objects / 2
+
+
+def test_garbage_from_before_is_gone_at_once() -> None:
+    gone = weakref.ref(Knot())
+    with started_up():
+        assert gone() is None
