@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc.clock import current_ntp_time
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtcpReceiverInfo
+from aiortc.rtp import RtcpReceiverInfo, RtpPacket
 from clips import moving_face
 
 from avatar.call.avatar_track import AvatarVideo
-from avatar.call.congestion import Again, Losses
+from avatar.call.congestion import Again, Copies, Losses, ease_congestion
 from avatar.call.encoders import BitRates, RateControl, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.peers import Peer, Peers
@@ -154,6 +156,46 @@ def test_the_same_packet_is_not_sent_twice_at_once() -> None:
     assert again.take(7, 9600, rate) and not again.take(7, 9600, rate)
     now_s = 1.2
     assert again.take(7, 9600, rate)
+
+
+def test_each_packet_is_sent_more_than_once_where_much_is_lost_if_there_is_room() -> None:
+    rate, copies = RateControl(BitRates(150_000, 1_000_000, 4_000_000)), Copies()
+    rate.estimate_bps = 4_000_000
+    assert copies.count(rate) == 0
+    copies.report_loss(0.1)
+    assert copies.count(rate) == 0  # it would take 8 Mb/s
+    for _ in range(10):
+        rate.report_loss(0.3)
+    copies.report_loss(0.3)
+    assert rate.target_bps < 1_333_333 and copies.count(rate) == 2
+    rate.estimate_bps = 100_000  # what the receiver finds where almost nothing comes through
+    assert rate.target_bps == 150_000 and copies.count(rate) == 1
+    rate.estimate_bps = 4_000_000
+    for _ in range(8):
+        copies.report_loss(0.0)
+    assert copies.count(rate) == 0
+
+
+def test_what_is_sent_again_bears_the_time_of_its_sending() -> None:
+    stamps: list[int | None] = []
+
+    async def again() -> None:
+        sender: Any = RTCRtpSender("video", SimpleNamespace(state="new"))
+        packet = RtpPacket(sequence_number=7)
+        packet.extensions.abs_send_time = 1
+        sender._RTCRtpSender__rtp_history[7] = packet
+
+        async def send(_number: int) -> None:
+            stamps.append(packet.extensions.abs_send_time)
+
+        sender._retransmit = send
+        ease_congestion(sender)
+        await sender._retransmit(7)
+
+    asyncio.run(again())
+    now = (current_ntp_time() >> 14) & 0xFFFFFF
+    assert len(stamps) == 1 and stamps[0] is not None
+    assert (now - stamps[0]) % (1 << 24) < 5 << 18  # five seconds
 
 
 def test_packets_that_are_only_overtaken_are_not_taken_for_lost() -> None:

@@ -1,19 +1,25 @@
 """What aiortc leaves out where a network chokes: loss lowers the bit rate, and what was lost is sent again in measure.
 
-aiortc follows the receiver's own estimate (REMB) alone, and answers every NACK at once and in full: behind a bottleneck
-those answers crowd out the picture. It remembers 128 packets, at 4 Mb/s those of a third of a second. It offers no hook
-for either, so two methods of the sender, and that number, are replaced.
+Where much is lost, a request to send again comes late, or is lost as well, and all pictures after the lost one wait for
+it: so each picture's packets are then sent once or twice more, unasked, if there is room.
+
+aiortc follows the receiver's own estimate (REMB) alone, and answers every NACK at once and in full, with the time stamp
+of the first sending: behind a bottleneck those answers crowd out the picture, and everywhere they look like a queue. It
+remembers 128 packets, at 4 Mb/s those of a third of a second. It offers no hook for any of it, so methods of the
+sender, and that number, are replaced.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiortc import RTCRtpSender, rtcrtpsender
-from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket
+from aiortc.clock import current_ntp_time
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 
 from avatar.call.encoders import BitRates, RateControl
 
@@ -24,14 +30,21 @@ REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
 MOST, LEAST = 0.5, 0.15
 SAVED_S, LEAST_SAVED_BITS = 0.5, 20_000  # kept for losses that come at once: so long of MOST, or two packets
 REPORTS = 2
+STILL_LOST = 0.03  # the share of packets that may be lost with all their copies
+MOST_COPIES = 2
+CALMER = 0.7  # a second: how fast loss is forgotten
+NARROW_BPS = 300_000  # a link is taken to have room for so much, whatever the receiver finds
 DEAD_S = 3.0  # without any report
 
 
 def ease_congestion(sender: RTCRtpSender) -> None:
     """For a video sender, before it starts."""
     rtcrtpsender.RTP_HISTORY_SIZE = REMEMBERED  # type: ignore[attr-defined]
-    _limit_retransmission(sender)
-    _report_loss(sender)
+    again, copies = Again(), Copies()
+    _stamp_what_is_sent_again(sender)
+    _send_copies(sender, copies, again, sender._retransmit)
+    _limit_retransmission(sender, again)
+    _report_loss(sender, copies)
 
 
 class Again:
@@ -52,22 +65,81 @@ class Again:
         if now_s - self._sent_s.get(sequence_number, -AGAIN_S) < AGAIN_S or self._left_bits < bits:
             return False
         self._left_bits -= bits
-        self._sent_s[sequence_number] = now_s
+        self.sent(sequence_number)
+        return True
+
+    def sent(self, sequence_number: int) -> None:
+        """It was just now, be it unasked."""
+        self._sent_s[sequence_number] = self._clock()
         self._sent_s.move_to_end(sequence_number)
         while len(self._sent_s) > REMEMBERED:
             self._sent_s.popitem(last=False)
-        return True
 
 
-def _limit_retransmission(sender: RTCRtpSender) -> None:
-    """What is not sent again, the receiver gives up, and asks for a key frame."""
-    send_again, again, otherwise = sender._retransmit, Again(), RateControl(BitRates())
+class Copies:
+    """How often each packet is sent beyond the first time: a copy goes out with the next picture, and the one after."""
+
+    def __init__(self) -> None:
+        self._loss = 0.0
+
+    def report_loss(self, share: float) -> None:
+        self._loss = max(share, CALMER * self._loss)
+
+    def count(self, rate: RateControl) -> int:
+        if self._loss <= STILL_LOST:
+            return 0
+        wanted = next((n for n in range(1, MOST_COPIES) if self._loss ** (n + 1) <= STILL_LOST), MOST_COPIES)
+        return max(0, min(wanted, max(rate.estimate_bps, NARROW_BPS) // rate.target_bps - 1))
+
+
+def _stamp_what_is_sent_again(sender: RTCRtpSender) -> None:
+    """With the time of now: by that of the first sending, the receiver would find a queue, and want a lower rate."""
+    send_again = sender._retransmit
 
     async def retransmit(sequence_number: int) -> None:
-        inside: Any = sender
-        packet = inside._RTCRtpSender__rtp_history.get(sequence_number % REMEMBERED)
-        rate = getattr(inside._RTCRtpSender__encoder, "rate_control", otherwise)
-        if packet is not None and again.take(sequence_number, len(packet.payload) * 8, rate):
+        packet = _history(sender).get(sequence_number % REMEMBERED)
+        if packet is not None:
+            packet.extensions.abs_send_time = (current_ntp_time() >> 14) & 0xFFFFFF  # as aiortc's first one
+        await send_again(sequence_number)
+
+    sender._retransmit = retransmit  # type: ignore[method-assign]
+
+
+def _send_copies(
+    sender: RTCRtpSender, copies: Copies, again: Again, send_again: Callable[[int], Awaitable[None]]
+) -> None:
+    next_picture = sender._next_encoded_frame
+    earlier: deque[list[int]] = deque(maxlen=MOST_COPIES)  # sequence numbers by picture
+    following: int | None = None  # the number of the packet that has not been seen in the history
+
+    async def next_encoded_frame(codec: RTCRtpCodecParameters) -> Any:
+        nonlocal following
+        history = _history(sender)
+        if following is None and history:
+            following = next(iter(history.values())).sequence_number
+        picture: list[int] = []
+        while following is not None and _remembered(history, following):
+            picture.append(following)
+            following = (following + 1) % 0x10000
+        if picture and (count := copies.count(_rate(sender))):
+            for numbers in list(earlier)[-count:]:
+                for number in numbers:
+                    again.sent(number)
+                    await send_again(number)
+        if picture:
+            earlier.append(picture)
+        return await next_picture(codec)
+
+    sender._next_encoded_frame = next_encoded_frame  # type: ignore[method-assign]
+
+
+def _limit_retransmission(sender: RTCRtpSender, again: Again) -> None:
+    """What is not sent again, the receiver gives up, and asks for a key frame."""
+    send_again = sender._retransmit
+
+    async def retransmit(sequence_number: int) -> None:
+        packet = _history(sender).get(sequence_number % REMEMBERED)
+        if packet is not None and again.take(sequence_number, len(packet.payload) * 8, _rate(sender)):
             await send_again(sequence_number)
 
     sender._retransmit = retransmit  # type: ignore[method-assign]
@@ -90,7 +162,7 @@ class Losses:
         return max(0.0, (lost - lost_before) / max(1, (last - first) % 0x10000))
 
 
-def _report_loss(sender: RTCRtpSender) -> None:
+def _report_loss(sender: RTCRtpSender, copies: Copies) -> None:
     """Tell the encoder what is lost, about once a second. A link that was dead begins with a key frame."""
     handle, losses, heard_s = sender._handle_rtcp_packet, Losses(), time.monotonic()
 
@@ -103,7 +175,29 @@ def _report_loss(sender: RTCRtpSender) -> None:
             report_loss = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "report_loss", None)
             for report in packet.reports:
                 if report.ssrc == sender._ssrc and report_loss is not None:
-                    report_loss(losses.share(report))
+                    share = losses.share(report)
+                    report_loss(share)
+                    copies.report_loss(share)
         await handle(packet)
 
     sender._handle_rtcp_packet = handle_and_report  # type: ignore[method-assign]
+
+
+def _history(sender: RTCRtpSender) -> dict[int, RtpPacket]:
+    """The packets sent last, by their sequence number modulo REMEMBERED."""
+    inside: Any = sender
+    found: dict[int, RtpPacket] = inside._RTCRtpSender__rtp_history
+    return found
+
+
+def _remembered(history: dict[int, RtpPacket], number: int) -> bool:
+    packet = history.get(number % REMEMBERED)
+    return packet is not None and packet.sequence_number == number
+
+
+def _rate(sender: RTCRtpSender) -> RateControl:
+    rate: RateControl = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "rate_control", _AT_START)
+    return rate
+
+
+_AT_START = RateControl(BitRates())
