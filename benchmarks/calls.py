@@ -16,7 +16,8 @@ of one clock, the computer's monotonic one, which is checked. Included: Chromium
 page's preview of the avatar, the reading and drawing of the numbers (a millisecond in all). Not included: the webcam's
 exposure and transfer, the display itself, a network between computers. Both pages and visavis share this computer, so
 that it works for three. The first seconds, in which the avatar learns the driver's face and the bit rate rises, are
-left out. Ctrl-C ends early, and the report is of what there is.
+left out; the slopes leave out the first fifth of the time as well, at most five minutes, as `visavis profile --soak` does:
+the figures of two minutes are kept for the page. Ctrl-C ends early, and the report is of what there is.
 
 Needs Chromium and Playwright (pip install playwright).
 """
@@ -51,7 +52,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from avatar.errors import VisavisError
 from avatar.identity.bundle import find_avatar, load_avatar
-from avatar.live.profile import Budget, tree_usage
+from avatar.live.profile import WARM_UP_S, WARM_UP_SHARE, Budget, tree_usage
 from avatar.live.soak import Slope, slope
 from benchmarks.call_driver import MouthFollows, clip_pictures, mouth_follows, portrait_pictures, write_webcam
 from benchmarks.call_pages import Pages, Shown, Taken, open_pages
@@ -390,12 +391,14 @@ def _minutes(run: Run) -> list[dict[str, Any]]:
 
 
 def _slopes(run: Run) -> list[Slope]:
-    memory = np.array([row for row in run.memory if np.isfinite(row[1])])
+    warm_s = run.start_s + min(WARM_UP_S, WARM_UP_SHARE * run.seconds)
+    memory = np.array([row for row in run.memory if row[0] >= warm_s and np.isfinite(row[1])])
     if run.seconds < SOAK_S or len(memory) < 3:
         return []
     by_second: defaultdict[int, list[float]] = defaultdict(list)
     for sample in run.trip.samples:
-        by_second[int(sample.at_s)].append(sample.glass_ms)
+        if sample.at_s >= warm_s:
+            by_second[int(sample.at_s)].append(sample.glass_ms)
     at_s = np.array(sorted(by_second), float)
     medians = np.array([np.median(by_second[int(second)]) for second in at_s])
     found = [slope("memory of visavis' processes", "MB", memory[:, 0], memory[:, 1])]
