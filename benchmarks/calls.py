@@ -16,8 +16,8 @@ of one clock, the computer's monotonic one, which is checked. Included: Chromium
 page's preview of the avatar, the reading and drawing of the numbers (a millisecond in all). Not included: the webcam's
 exposure and transfer, the display itself, a network between computers. Both pages and visavis share this computer, so
 that it works for three. The first seconds, in which the avatar learns the driver's face and the bit rate rises, are
-left out; the slopes leave out the first fifth of the time as well, at most five minutes, as `visavis profile --soak` does:
-the figures of two minutes are kept for the page. Ctrl-C ends early, and the report is of what there is.
+left out; the slopes leave out the first fifth of the time as well, at most five minutes, as `visavis profile --soak`
+does: the figures of two minutes are kept for the page. Ctrl-C ends early, and the report is of what there is.
 
 Needs Chromium and Playwright (pip install playwright).
 """

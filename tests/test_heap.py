@@ -57,6 +57,18 @@ def test_what_a_program_loaded_is_not_looked_through_again() -> None:
     assert len(gc.get_objects()) > all_objects / 2
 
 
+def test_old_garbage_is_found_soon() -> None:
+    with started_up():
+        knot = Knot()
+        gone = weakref.ref(knot)
+        gc.collect(1)
+        gc.collect(1)  # now it is among the oldest objects
+        del knot
+        for _ in range(200_000):
+            Knot()
+        assert gone() is None
+
+
 def test_garbage_from_before_is_gone_at_once() -> None:
     gone = weakref.ref(Knot())
     with started_up():
