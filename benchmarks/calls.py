@@ -52,8 +52,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from avatar.errors import VisavisError
 from avatar.identity.bundle import find_avatar, load_avatar
-from avatar.live.profile import WARM_UP_S, WARM_UP_SHARE, Budget, tree_usage
-from avatar.live.soak import Slope, slope
+from avatar.live.profile import Budget, tree_usage
+from avatar.live.soak import Slope, slope, warm_up_s
 from benchmarks.call_driver import MouthFollows, clip_pictures, mouth_follows, portrait_pictures, write_webcam
 from benchmarks.call_pages import Pages, Shown, Taken, open_pages
 from benchmarks.reporting import machine
@@ -391,7 +391,7 @@ def _minutes(run: Run) -> list[dict[str, Any]]:
 
 
 def _slopes(run: Run) -> list[Slope]:
-    warm_s = run.start_s + min(WARM_UP_S, WARM_UP_SHARE * run.seconds)
+    warm_s = run.start_s + warm_up_s(run.seconds)
     memory = np.array([row for row in run.memory if row[0] >= warm_s and np.isfinite(row[1])])
     if run.seconds < SOAK_S or len(memory) < 3:
         return []

@@ -16,12 +16,11 @@ from avatar.live.glass import GlassToGlass
 from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
-from avatar.live.soak import Slope, slope
+from avatar.live.soak import Slope, slope, warm_up_s
 from avatar.publish.publisher import Publisher
 
 SPARE_S = 60  # a loop that is stalled ends late
 SETTLE_S = 1.0  # the first inferences, and the tracker's search for the face, are start-up and not the loop
-WARM_UP_S, WARM_UP_SHARE = 300.0, 0.2  # of a soak: caches fill, MediaPipe wakes up once more after a minute
 SCHEMA = 2  # of the JSON form; grows when a reader would have to change
 
 
@@ -170,7 +169,7 @@ def profile_session(
             for minute in range(int(elapsed_s[-1] // 60) + 1)
             if len(part := timed[elapsed_s // 60 == minute])
         )
-        warm = timed[elapsed_s >= min(WARM_UP_S, WARM_UP_SHARE * elapsed_s[-1])]
+        warm = timed[elapsed_s >= warm_up_s(elapsed_s[-1])]
         latency = slope("capture → published, median of a second", "ms", warm[:, 0], warm[:, 3])
         slopes = (latency, slope("memory of the process tree", "MB", warm[:, 0], warm[:, 2]))
     return ProfileReport(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, theilslopes
 
+WARM_UP_S, WARM_UP_SHARE = 300.0, 0.2  # of a soak: caches fill, MediaPipe wakes up once more after a minute
 CONFIDENCE = 0.95
 MOST_RELATED = 0.98  # of one block to the next; more would leave no information at all
 Floats = NDArray[np.float64]
@@ -34,6 +35,11 @@ class Slope:
     def flat(self) -> bool:
         """Whether no growth at all is as likely as anything in the interval."""
         return self.low <= 0 <= self.high
+
+
+def warm_up_s(seconds: float) -> float:
+    """How much of a run of so many seconds has no part in its slopes."""
+    return min(WARM_UP_S, WARM_UP_SHARE * seconds)
 
 
 def slope(what: str, unit: str, seconds: Floats, values: Floats) -> Slope:
