@@ -97,7 +97,7 @@ def _stamp_what_is_sent_again(sender: RTCRtpSender) -> None:
     send_again = sender._retransmit
 
     async def retransmit(sequence_number: int) -> None:
-        packet = _history(sender).get(sequence_number % REMEMBERED)
+        packet = _remembered(sender, sequence_number)
         if packet is not None:
             packet.extensions.abs_send_time = (current_ntp_time() >> 14) & 0xFFFFFF  # as aiortc's first one
         await send_again(sequence_number)
@@ -114,11 +114,10 @@ def _send_copies(
 
     async def next_encoded_frame(codec: RTCRtpCodecParameters) -> Any:
         nonlocal following
-        history = _history(sender)
-        if following is None and history:
+        if following is None and (history := _history(sender)):
             following = next(iter(history.values())).sequence_number
         picture: list[int] = []
-        while following is not None and _remembered(history, following):
+        while following is not None and _remembered(sender, following):
             picture.append(following)
             following = (following + 1) % 0x10000
         if picture and (count := copies.count(_rate(sender))):
@@ -138,7 +137,7 @@ def _limit_retransmission(sender: RTCRtpSender, again: Again) -> None:
     send_again = sender._retransmit
 
     async def retransmit(sequence_number: int) -> None:
-        packet = _history(sender).get(sequence_number % REMEMBERED)
+        packet = _remembered(sender, sequence_number)
         if packet is not None and again.take(sequence_number, len(packet.payload) * 8, _rate(sender)):
             await send_again(sequence_number)
 
@@ -190,9 +189,9 @@ def _history(sender: RTCRtpSender) -> dict[int, RtpPacket]:
     return found
 
 
-def _remembered(history: dict[int, RtpPacket], number: int) -> bool:
-    packet = history.get(number % REMEMBERED)
-    return packet is not None and packet.sequence_number == number
+def _remembered(sender: RTCRtpSender, number: int) -> RtpPacket | None:
+    packet = _history(sender).get(number % REMEMBERED)
+    return packet if packet is not None and packet.sequence_number == number else None
 
 
 def _rate(sender: RTCRtpSender) -> RateControl:
