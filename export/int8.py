@@ -59,7 +59,8 @@ def quantise(
     whole picture's PSNR hardly counts. Then those that hurt most when they alone are in INT8, one after another, until
     the pictures are as near as is sought.
     signed: activations symmetric around zero, as TensorRT takes them. Otherwise with a zero point: ONNX Runtime on x86
-        has fast kernels for no other, and ranges that lie to one side, as after an activation, lose no bit.
+        has fast kernels for no other, and ranges that lie to one side, as after an activation, lose no bit. Weights
+        have seven bits then: with eight, a CPU without VNNI overflows the 16 bits in which it adds two products.
     """
     model = load_typed(path)
     weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
@@ -135,7 +136,7 @@ def _with_qdq(model: ModelProto, ranges: Any, chosen: Collection[str], signed: b
     quantiser = QDQQuantizer(
         copy,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=not signed,  # of the weights
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if signed else QuantType.QUInt8,
         tensors_range=ranges,
