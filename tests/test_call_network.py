@@ -18,7 +18,7 @@ from aiortc.rtp import RtcpReceiverInfo, RtpPacket
 from clips import moving_face
 
 from avatar.call.avatar_track import AvatarVideo
-from avatar.call.congestion import Again, Copies, Losses, ease_congestion
+from avatar.call.congestion import Again, Losses, ease_congestion
 from avatar.call.encoders import BitRates, RateControl, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.peers import Peer, Peers
@@ -117,16 +117,20 @@ def test_the_bit_rate_gives_way_to_a_bottleneck() -> None:
 
 
 def test_the_rate_follows_the_receivers_estimate_and_the_loss() -> None:
-    rate = RateControl(BitRates(200_000, 1_500_000, 3_000_000))
+    now_s = 0.0
+    rate = RateControl(BitRates(200_000, 1_500_000, 3_000_000), lambda: now_s)
     assert rate.target_bps == 1_500_000
     rate.estimate_bps = 2_000_000
     rate.report_loss(0.05)  # as ordinary as on any wireless network
     assert rate.target_bps == 2_000_000
     rate.report_loss(0.4)
+    now_s = 10.0
+    rate.report_loss(0.03)
     assert rate.target_bps == 1_600_000
     for _ in range(30):
         rate.report_loss(0.5)
     assert rate.target_bps == 200_000
+    now_s = 20.0
     for _ in range(60):
         rate.report_loss(0.0)
     assert rate.target_bps == 2_000_000
@@ -159,21 +163,21 @@ def test_the_same_packet_is_not_sent_twice_at_once() -> None:
 
 
 def test_each_packet_is_sent_more_than_once_where_much_is_lost_if_there_is_room() -> None:
-    rate, copies = RateControl(BitRates(150_000, 1_000_000, 4_000_000)), Copies()
-    rate.estimate_bps = 4_000_000
-    assert copies.count(rate) == 0
-    copies.report_loss(0.1)
-    assert copies.count(rate) == 0  # it would take 8 Mb/s
-    for _ in range(10):
-        rate.report_loss(0.3)
-    copies.report_loss(0.3)
-    assert rate.target_bps < 1_333_333 and copies.count(rate) == 2
+    now_s = 0.0
+    rate = RateControl(BitRates(150_000, 1_000_000, 4_000_000), lambda: now_s)
+    rate.estimate_bps = 2_400_000
+    assert rate.copies == 0 and rate.target_bps == 2_400_000
+    rate.report_loss(0.05)  # it would take 4.8 Mb/s, and little is lost
+    assert rate.copies == 0 and rate.target_bps == 2_400_000
+    rate.report_loss(0.3)  # at once, the picture makes room
+    assert rate.copies == 2 and rate.target_bps == 800_000
     rate.estimate_bps = 100_000  # what the receiver finds where almost nothing comes through
-    assert rate.target_bps == 150_000 and copies.count(rate) == 1
-    rate.estimate_bps = 4_000_000
+    assert rate.copies == 1 and rate.target_bps == 150_000
+    rate.estimate_bps = 2_400_000
     for _ in range(8):
-        copies.report_loss(0.0)
-    assert copies.count(rate) == 0
+        now_s += 1
+        rate.report_loss(0.0)
+    assert rate.copies == 0
 
 
 def test_what_is_sent_again_bears_the_time_of_its_sending() -> None:

@@ -21,7 +21,7 @@ from aiortc.clock import current_ntp_time
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 
-from avatar.call.encoders import BitRates, RateControl
+from avatar.call.encoders import MOST_COPIES, BitRates, RateControl
 
 AGAIN_S = 0.1  # before the same packet is sent once more: the first may still be on the way
 REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
@@ -30,21 +30,17 @@ REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
 MOST, LEAST = 0.5, 0.15
 SAVED_S, LEAST_SAVED_BITS = 0.5, 20_000  # kept for losses that come at once: so long of MOST, or two packets
 REPORTS = 2
-STILL_LOST = 0.03  # the share of packets that may be lost with all their copies
-MOST_COPIES = 2
-CALMER = 0.7  # a second: how fast loss is forgotten
-NARROW_BPS = 300_000  # a link is taken to have room for so much, whatever the receiver finds
 DEAD_S = 3.0  # without any report
 
 
 def ease_congestion(sender: RTCRtpSender) -> None:
     """For a video sender, before it starts."""
     rtcrtpsender.RTP_HISTORY_SIZE = REMEMBERED  # type: ignore[attr-defined]
-    again, copies = Again(), Copies()
+    again = Again()
     _stamp_what_is_sent_again(sender)
-    _send_copies(sender, copies, again, sender._retransmit)
+    _send_copies(sender, again, sender._retransmit)
     _limit_retransmission(sender, again)
-    _report_loss(sender, copies)
+    report_loss(sender)
 
 
 class Again:
@@ -76,22 +72,6 @@ class Again:
             self._sent_s.popitem(last=False)
 
 
-class Copies:
-    """How often each packet is sent beyond the first time: a copy goes out with the next picture, and the one after."""
-
-    def __init__(self) -> None:
-        self._loss = 0.0
-
-    def report_loss(self, share: float) -> None:
-        self._loss = max(share, CALMER * self._loss)
-
-    def count(self, rate: RateControl) -> int:
-        if self._loss <= STILL_LOST:
-            return 0
-        wanted = next((n for n in range(1, MOST_COPIES) if self._loss ** (n + 1) <= STILL_LOST), MOST_COPIES)
-        return max(0, min(wanted, max(rate.estimate_bps, NARROW_BPS) // rate.target_bps - 1))
-
-
 def _stamp_what_is_sent_again(sender: RTCRtpSender) -> None:
     """With the time of now: by that of the first sending, the receiver would find a queue, and want a lower rate."""
     send_again = sender._retransmit
@@ -105,9 +85,8 @@ def _stamp_what_is_sent_again(sender: RTCRtpSender) -> None:
     sender._retransmit = retransmit  # type: ignore[method-assign]
 
 
-def _send_copies(
-    sender: RTCRtpSender, copies: Copies, again: Again, send_again: Callable[[int], Awaitable[None]]
-) -> None:
+def _send_copies(sender: RTCRtpSender, again: Again, send_again: Callable[[int], Awaitable[None]]) -> None:
+    """A copy goes out with the next picture, and the one after."""
     next_picture = sender._next_encoded_frame
     earlier: deque[list[int]] = deque(maxlen=MOST_COPIES)  # sequence numbers by picture
     following: int | None = None  # the number of the packet that has not been seen in the history
@@ -120,7 +99,7 @@ def _send_copies(
         while following is not None and _remembered(sender, following):
             picture.append(following)
             following = (following + 1) % 0x10000
-        if picture and (count := copies.count(_rate(sender))):
+        if picture and (count := _rate(sender).copies):
             for numbers in list(earlier)[-count:]:
                 for number in numbers:
                     again.sent(number)
@@ -161,8 +140,8 @@ class Losses:
         return max(0.0, (lost - lost_before) / max(1, (last - first) % 0x10000))
 
 
-def _report_loss(sender: RTCRtpSender, copies: Copies) -> None:
-    """Tell the encoder what is lost, about once a second. A link that was dead begins with a key frame."""
+def report_loss(sender: RTCRtpSender) -> None:
+    """Tell the encoder what is lost, whenever the receiver does. A link that was dead begins with a key frame."""
     handle, losses, heard_s = sender._handle_rtcp_packet, Losses(), time.monotonic()
 
     async def handle_and_report(packet: AnyRtcpPacket) -> None:
@@ -171,12 +150,10 @@ def _report_loss(sender: RTCRtpSender, copies: Copies) -> None:
             sender._send_keyframe()
         heard_s = time.monotonic()
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
-            report_loss = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "report_loss", None)
+            tell = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "report_loss", None)
             for report in packet.reports:
-                if report.ssrc == sender._ssrc and report_loss is not None:
-                    share = losses.share(report)
-                    report_loss(share)
-                    copies.report_loss(share)
+                if report.ssrc == sender._ssrc and tell is not None:
+                    tell(losses.share(report))
         await handle(packet)
 
     sender._handle_rtcp_packet = handle_and_report  # type: ignore[method-assign]

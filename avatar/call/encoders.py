@@ -32,6 +32,11 @@ REBUILD_GAP_S = 4.0  # VP8 cannot change its rate in flight: how often it may be
 REBUILD_CHANGE = 0.25
 LOWEST_BPS, HIGHEST_BPS = 50_000, 50_000_000
 RISE = 1.15  # a second, once nothing is lost: the receiver's estimate still holds it back where the network is full
+STILL_LOST = 0.03  # the share of packets that may be lost with all their copies
+MOST_COPIES = 2
+MANY_LOST = 0.08  # from here on, the picture makes room for the copies
+CALMER = 0.6  # a second: how fast loss is forgotten
+NARROW_BPS = 300_000  # a link is taken to have room for so much, whatever the receiver finds
 SOUND_BPS = 40_000
 
 
@@ -61,15 +66,26 @@ class BitRates:
 
 
 class RateControl:
-    """The bit rate: what the receiver estimates (REMB), less where packets are lost, between floor and ceiling."""
+    """The bit rate: what the receiver estimates (REMB), less where packets are lost, between floor and ceiling.
 
-    def __init__(self, rates: BitRates) -> None:
+    Where many are lost, each is sent once or twice more, unasked: there is the less room for the picture.
+    """
+
+    def __init__(self, rates: BitRates, clock: Callable[[], float] = time.monotonic) -> None:
         self.estimate_bps = rates.start_bps  # the receiver's
         self._rates, self._loss_bps = rates, rates.ceiling_bps
+        self._clock, self._loss, self._then_s = clock, 0.0, clock()
 
     @property
     def target_bps(self) -> int:
-        return self._rates.clamp(min(self.estimate_bps, self._loss_bps))
+        times = 1 + self._copies_wanted if self._loss > MANY_LOST else 1
+        return self._rates.clamp(min(self.estimate_bps // times, self._loss_bps))
+
+    @property
+    def copies(self) -> int:
+        """How often each packet is to be sent beyond the first time: as often as is of use, and there is room for."""
+        room = max(self.estimate_bps, NARROW_BPS) // self.target_bps
+        return max(0, min(self._copies_wanted, room - 1))
 
     def report_loss(self, share: float) -> None:
         """The loss-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, 6); RISE is ours."""
@@ -77,6 +93,13 @@ class RateControl:
             self._loss_bps = self._rates.clamp(round(self.target_bps * (1 - 0.5 * share)))
         elif share < 0.02:
             self._loss_bps = self._rates.clamp(round(self._loss_bps * RISE))
+        now_s = self._clock()
+        self._loss = max(share, self._loss * CALMER ** (now_s - self._then_s))
+        self._then_s = now_s
+
+    @property
+    def _copies_wanted(self) -> int:
+        return next((n for n in range(MOST_COPIES) if self._loss ** (n + 1) <= STILL_LOST), MOST_COPIES)
 
 
 class KeyFrames:
