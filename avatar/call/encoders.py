@@ -25,6 +25,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 
+from avatar.call.redundancy import Redundancy, is_red
 from avatar.errors import UsageError
 
 KEY_FRAME_GAP_S = 0.5  # a storm of picture-loss reports gets two key frames a second, no more
@@ -257,6 +258,20 @@ class RealtimeOpusEncoder(OpusEncoder):
         self.resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE, frame_size=SAMPLES_PER_FRAME)
 
 
+class RedundantOpusEncoder(RealtimeOpusEncoder):
+    """Each packet carries those before it as they were, instead of a rough copy of one."""
+
+    def __init__(self, red: RTCRtpCodecParameters) -> None:
+        super().__init__()
+        self.codec.options = {"application": "voip"}
+        self._redundancy = Redundancy(red)
+        self.report_loss = self._redundancy.report_loss
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        payloads, timestamp = super().encode(frame, force_keyframe)  # of 20 ms: one packet, or none yet
+        return [self._redundancy.add(payload, timestamp) for payload in payloads], timestamp
+
+
 def use_realtime_encoders(rates: BitRates, fps: float = 30.0) -> None:
     """From now on, every sender of this process that starts encodes with the classes above.
 
@@ -270,6 +285,8 @@ def use_realtime_encoders(rates: BitRates, fps: float = 30.0) -> None:
             return RealtimeVp8Encoder(rates, fps)
         if codec.mimeType.lower() == "audio/opus":
             return RealtimeOpusEncoder()
+        if is_red(codec):
+            return RedundantOpusEncoder(codec)
         return get_encoder(codec)
 
     rtcrtpsender.get_encoder = choose  # type: ignore[attr-defined]

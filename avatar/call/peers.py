@@ -16,11 +16,12 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from avatar.call.avatar_track import AvatarTrack, AvatarVideo
-from avatar.call.congestion import ease_congestion
+from avatar.call.congestion import ease_congestion, report_loss
 from avatar.call.decoder_queue import DecoderQueue, bound_decoder
 from avatar.call.ice import Ice
 from avatar.call.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
 from avatar.call.reception import ease_reception
+from avatar.call.redundancy import is_red, negotiate_redundancy
 from avatar.call.sound import Sound, SoundTrack
 from avatar.errors import VisavisError
 
@@ -96,6 +97,7 @@ class Peers:
         self._most = most
         self._peers: dict[str, Peer] = {}
         negotiate_playout_delay()
+        negotiate_redundancy()
         # Consent (RFC 7675) is asked every CONSENT_S here, and lost after 6 silences: by default that takes 30 s
         aioice_ice.CONSENT_INTERVAL = CONSENT_S  # type: ignore[assignment]
 
@@ -223,11 +225,16 @@ class Peers:
     def _add(self, peer: Peer, track: MediaStreamTrack) -> None:
         peer.tracks.append(track)
         sender = peer.connection.addTrack(track)
+        transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
         if track.kind == "video":
             ease_congestion(sender)
             ask_for_prompt_playout(sender)
-            transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
             transceiver.setCodecPreferences(_preferences(self._codecs))
+        else:
+            report_loss(sender)
+            if peer.kind == "whip":  # a server may hand it on to viewers who do not know it
+                known = RTCRtpSender.getCapabilities("audio").codecs
+                transceiver.setCodecPreferences([codec for codec in known if not is_red(codec)])
 
     async def _answer(self, peer: Peer, offer: str, takes: Collection[str] = ()) -> str:
         # aiortc as DTLS client knows only ECDSA certificates, as server any: so let the other side be the client

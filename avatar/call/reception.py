@@ -8,12 +8,15 @@ clock; they look at it whenever a packet comes.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiortc import RTCRtpReceiver
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
+
+from avatar.call.redundancy import Block, is_red, unpack
 
 Clock = Callable[[], float]
 
@@ -23,25 +26,26 @@ PICTURE_PATIENCE_S = 0.5  # for a lost packet; then for the next key frame
 KEY_AGAIN_S = 0.3  # a request may be lost as well
 SOUND_PATIENCE_S = 0.06, 0.2  # at least, and where packets overtake each other, at most
 LATE_STEP_S, CALMER = 0.02, 0.999  # a packet that came too late, and each that did not
-MOST_HELD, MOST_BEFORE_KEY = 2048, 256  # packets
+MOST_HELD, MOST_BEFORE_KEY, MOST_GIVEN_UP = 2048, 256, 64  # packets
 
 
 def ease_reception(receiver: RTCRtpReceiver) -> None:
     """For a receiver of video or sound, as soon as its track is there."""
+    inside: Any = receiver
+    codecs = inside._RTCRtpReceiver__codecs  # by payload type; known later
     buffer: PictureBuffer | SoundBuffer
     if receiver.track.kind == "video":
         buffer = PictureBuffer()
-        receiver._RTCRtpReceiver__nack_generator = Missing()  # type: ignore[attr-defined]
+        inside._RTCRtpReceiver__nack_generator = Missing()
     else:
-        buffer = SoundBuffer()
-    receiver._RTCRtpReceiver__jitter_buffer = buffer  # type: ignore[attr-defined]
+        buffer = SoundBuffer(lambda payload_type: is_red(codecs.get(payload_type)))
+    inside._RTCRtpReceiver__jitter_buffer = buffer
     handle = receiver._handle_rtp_packet
 
     async def handle_all(packet: RtpPacket, arrival_time_ms: int) -> None:
         await handle(packet, arrival_time_ms)  # decodes one frame at most
-        inside: Any = receiver
         for payload_type, frame in buffer.more():
-            codec = inside._RTCRtpReceiver__codecs.get(payload_type)
+            codec = codecs.get(payload_type)
             if codec is not None and inside._RTCRtpReceiver__decoder_thread is not None:
                 frame.timestamp = inside._RTCRtpReceiver__timestamp_mapper.map(frame.timestamp)
                 inside._RTCRtpReceiver__decoder_queue.put((codec, frame))
@@ -176,34 +180,51 @@ class SoundBuffer:
 
     capacity = MOST_HELD
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, red: Callable[[int], bool] = lambda payload_type: False, clock: Clock = time.monotonic) -> None:
+        """`red`: whether packets of a payload type carry those before them as well."""
+        self._red, self._clock = red, clock
         self._unwrapped = Unwrapped()
-        self._packets: dict[int, tuple[float, RtpPacket]] = {}
+        self._held: dict[int, tuple[float, int, JitterFrame]] = {}  # when it came, payload type
         self._next: int | None = None
+        self._given_up: deque[int] = deque(maxlen=MOST_GIVEN_UP)
         self._patience_s = SOUND_PATIENCE_S[0]
 
-    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """`more` has what is complete then."""
         at = self._unwrapped(packet.sequence_number)
         if self._next is None:
             self._next = at
         least_s, most_s = SOUND_PATIENCE_S
-        if at < self._next:
+        if at in self._given_up:
             self._patience_s = min(most_s, self._patience_s + LATE_STEP_S)
         else:
             self._patience_s = max(least_s, self._patience_s * CALMER)
-            self._packets[at] = self._clock(), packet
-        return False, next((frame for _, frame in self.more()), None)
+        for before, block in enumerate(reversed(self._blocks(packet))):
+            if at - before >= self._next:
+                frame = JitterFrame(block.data, (packet.timestamp - block.behind) % (1 << 32))
+                self._held.setdefault(at - before, (self._clock(), block.payload_type, frame))
+        return False, None
 
     def more(self) -> Iterator[tuple[int, JitterFrame]]:
-        while self._packets:
-            at = min(self._packets)
-            came_s, packet = self._packets[at]
+        while self._held:
+            at = min(self._held)
+            came_s, payload_type, frame = self._held[at]
+            assert self._next is not None
             if at != self._next and self._clock() - came_s < self._patience_s:
                 return
-            del self._packets[at]
+            self._given_up.extend(range(max(self._next, at - MOST_GIVEN_UP), at))
+            del self._held[at]
             self._next = at + 1
-            yield packet.payload_type, JitterFrame(packet._data, packet.timestamp)  # type: ignore[attr-defined]
+            yield payload_type, frame
+
+    def _blocks(self, packet: RtpPacket) -> list[Block]:
+        """What one packet carries, its own sound last. Nothing, where it is damaged."""
+        if not self._red(packet.payload_type):
+            return [Block(packet.payload_type, 0, packet._data)]  # type: ignore[attr-defined]
+        try:
+            return list(unpack(packet.payload))
+        except ValueError:
+            return []
 
 
 def _begins_key_frame(packet: RtpPacket) -> bool:
