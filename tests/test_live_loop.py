@@ -7,8 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from avatar.errors import DeviceError, InputError
 from avatar.frame import Frame
 from avatar.identity.bundle import save_avatar
 from avatar.live.control import Control
+from avatar.live.governor import LEVELS
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.profile import Memory
 from avatar.live.session import open_session
@@ -103,6 +107,26 @@ def test_a_slow_publisher_costs_frames_and_not_delay(tmp_path: Path) -> None:
     assert sum(report.drops.values()) == 60 - report.published
     # one picture waits while another is being sent: never more
     assert report.latency[CAPTURE_TO_PUBLISHED].max_ms < 1500
+
+
+def test_an_avatar_that_is_slower_than_the_camera_still_follows(tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "in.mp4", frames=60, fps=20)
+    with open_session(astronaut_avatar(), tracker_model(), PlayedFile(clip), [Album()]) as session:
+        stage, drawn = session.loop.stage, Counter[str]()
+        stage.governor.at = len(LEVELS) - 1  # every second frame is tracked
+
+        def slow(name: str, draw: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            def slowly(moment: Any) -> Any:
+                time.sleep(0.2)
+                drawn[name] += 1
+                return draw(moment)
+
+            return slowly
+
+        for name in ("paint", "between"):
+            setattr(stage, name, slow(name, getattr(stage, name)))
+        session.loop.run()
+    assert drawn["paint"] > 5 * drawn["between"]
 
 
 def test_a_limit_in_seconds_ends_a_source_that_never_does(tmp_path: Path) -> None:

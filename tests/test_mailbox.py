@@ -87,3 +87,12 @@ def test_a_reader_in_a_hurry_goes_away_empty_handed() -> None:
     assert not box.closed
     box.put(3)
     assert box.take(0.05) == 3
+
+
+def test_an_item_of_less_worth_gives_way_and_is_counted() -> None:
+    mailbox: Mailbox[int] = Mailbox("test")
+    assert mailbox.offer(1) and mailbox.put(2) and mailbox.offer(3)
+    assert (mailbox.take(), mailbox.dropped) == (2, 2)
+    assert mailbox.offer(4) and mailbox.take() == 4
+    mailbox.close()
+    assert not mailbox.offer(5)

@@ -176,7 +176,8 @@ class LiveLoop:
             if isinstance(found, FaceState):
                 self._tracked += 1
                 self._faceless += not found.found
-            if not self._states.put(found):
+            # what the tracker found is worth more than that it was not asked: a slow avatar would stand still
+            if not (self._states.offer if isinstance(found, Skipped) else self._states.put)(found):
                 break
         self._states.close()
 

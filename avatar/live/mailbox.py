@@ -33,6 +33,14 @@ class Mailbox(Generic[T]):
             self._changed.notify()
             return True
 
+    def offer(self, item: T) -> bool:
+        """Leave an item of less worth: where another one waits, this one is dropped and counted. False when closed."""
+        with self._changed:
+            if self._item is None or self.closed:
+                return self.put(item)
+            self.dropped += 1
+            return True
+
     def take(self, within_s: float | None = None) -> T | None:
         """Wait for an item. None when none came in time; after `close`, the one that is left and then None."""
         deadline_s = None if within_s is None else time.monotonic() + within_s
