@@ -95,7 +95,7 @@ class Room:
         self.people: dict[str, Person] = {}
         self._browser, self._folder, self._ends = browser, folder, ends
         save_avatar(astronaut_avatar(), folder / "astronaut.avatar")
-        face_clip(folder / "driver.mp4", frames=60, fps=10)  # one computer does the work of four
+        face_clip(folder / "driver.mp4", frames=30, fps=5)  # one computer does the work of four
         write_tone(folder / "tone.wav")
 
     def start(self, name: str, *options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
@@ -208,7 +208,7 @@ def sees(person: Person) -> set[str]:
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     with ExitStack() as ends:
         playwright = ends.enter_context(sync_api.sync_playwright())
-        slow_webcam = "--use-fake-device-for-media-stream=fps=10"  # each guest encodes it three times
+        slow_webcam = "--use-fake-device-for-media-stream=fps=5"  # each guest encodes it three times
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=[*chromium_arguments(), slow_webcam]
         )
@@ -245,6 +245,19 @@ def test_a_fifth_is_told_that_the_room_is_full(room: Room) -> None:
     wait_until("refused", lambda: fifth.page.is_visible("text=The room is full: 4 people."), 20)
     room.leave("Eve")
     assert sees(room.people[CY]) == {ADA, BOB, DI}
+
+
+def test_a_microphone_whose_link_to_visavis_fails_is_linked_again(room: Room) -> None:
+    page = room.people[BOB].page
+    page.evaluate("""() => {
+      const pc = window.failing = connections.find(pc => pc.getSenders().some(({track}) => track?.kind === 'audio'));
+      Object.defineProperty(pc, 'connectionState', {value: 'failed'});
+      pc.onconnectionstatechange();
+    }""")
+    linked = """() => failing.signalingState === 'closed' && connections.some(
+      pc => pc.connectionState === 'connected' && pc.getSenders().some(({track}) => track?.readyState === 'live'))"""
+    wait_until("linked again", lambda: page.evaluate(linked), 60)
+    wait_until("sound of Bob", lambda: room.people[BOB].state()["microphone"], 60)
 
 
 def test_who_closes_the_page_is_gone_at_once_and_may_come_again(room: Room) -> None:

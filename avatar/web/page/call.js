@@ -329,7 +329,7 @@ export async function cameraWanted(wanted) {
 
 /** Send the microphone or the webcam to visavis, on this computer. */
 async function drive(kind) {
-  const problem = byId(kind === "camera" ? "camera-problem" : "call-problem");
+  const problem = problemOf(kind);
   tell(problem, "");
   let stream;
   try {
@@ -337,26 +337,38 @@ async function drive(kind) {
   } catch (error) {
     return tell(problem, whyNoMedia(error, kind === "camera" ? "webcam" : "microphone"));
   }
+  driving[kind] = { stream };
+  stream.getTracks()[0].onended = () => {
+    if (driving[kind]?.stream !== stream) return;
+    stopDriving(kind);
+    tell(problem, kind === "camera" ? "The webcam has gone. Plug it in, then start again." : "The microphone has gone. Plug it in, then turn it on again.");
+  };
+  await lend(kind, stream);
+}
+
+/** Link a stream to visavis, and again when the link fails: on a computer that slept, or has much too much to do. */
+async function lend(kind, stream) {
   const pc = new RTCPeerConnection(); // to this computer: no server, and never a relay
+  const wanted = () => driving[kind]?.stream === stream;
   try {
     for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
     await pc.setLocalDescription(await pc.createOffer());
     await gathered(pc);
     const { id, sdp } = await request("POST", "/api/drive", { sdp: pc.localDescription.sdp });
+    if (!wanted()) return unlink({ pc, id });
     await pc.setRemoteDescription({ type: "answer", sdp });
     driving[kind] = { pc, id, stream };
     showMicrophone();
-    const lost = () => {
-      if (driving[kind]?.pc !== pc) return;
-      stopDriving(kind);
-      tell(problem, kind === "camera" ? "The webcam has gone. Plug it in, then start again." : "The microphone has gone. Plug it in, then turn it on again.");
+    pc.onconnectionstatechange = () => {
+      if (pc.connectionState !== "failed" || driving[kind]?.pc !== pc) return;
+      unlink({ pc, id });
+      lend(kind, stream);
     };
-    stream.getTracks()[0].onended = lost;
-    pc.onconnectionstatechange = () => pc.connectionState === "failed" && lost();
   } catch (error) {
     pc.close();
-    for (const track of stream.getTracks()) track.stop();
-    tell(problem, error.message);
+    if (!wanted()) return;
+    await stopDriving(kind);
+    tell(problemOf(kind), error.message);
   }
 }
 
@@ -365,9 +377,15 @@ async function stopDriving(kind) {
   driving[kind] = null;
   showMicrophone();
   for (const track of stream.getTracks()) track.stop();
-  pc.close();
-  await request("DELETE", `/api/peers/${id}`).catch(() => {});
+  await unlink({ pc, id });
 }
+
+async function unlink({ pc, id }) {
+  pc?.close();
+  if (id) await request("DELETE", `/api/peers/${id}`).catch(() => {});
+}
+
+const problemOf = (kind) => byId(kind === "camera" ? "camera-problem" : "call-problem");
 
 function showMicrophone() {
   const on = Boolean(driving.microphone);
