@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 from aioice import stun as aioice_stun
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription, rtcrtpsender
+from aiortc.codecs import get_encoder
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from avatar.call import peers as peers_module
@@ -102,6 +103,21 @@ def test_a_viewer_gets_picture_and_sound_in_the_codec_asked_for(codec: str | Non
             await until(lambda: viewer.frames["video"] > 10 and viewer.frames["audio"] > 10)
             await viewer.connection.close()
             await until(lambda: len(peers) == 0)
+
+    run(call)
+
+
+def test_sound_goes_to_who_comes_before_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtcrtpsender, "get_encoder", get_encoder)  # as in a process that has sent nothing yet
+
+    async def call() -> None:
+        peers, viewer = Peers(Ice()), Viewer()
+        video = AvatarVideo(asyncio.get_running_loop())
+        _, answer = await peers.answer_viewer(await viewer.offer(), video, Sound())
+        await viewer.accept(answer)
+        await until(lambda: viewer.frames["audio"] > 10)
+        await viewer.connection.close()
+        await peers.close_all()
 
     run(call)
 

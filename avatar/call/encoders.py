@@ -272,21 +272,27 @@ class RedundantOpusEncoder(RealtimeOpusEncoder):
         return [self._redundancy.add(payload, timestamp) for payload in payloads], timestamp
 
 
-def use_realtime_encoders(rates: BitRates, fps: float = 30.0) -> None:
+def use_realtime_encoders(rates: BitRates | None = None, fps: float | None = None) -> None:
     """From now on, every sender of this process that starts encodes with the classes above.
 
-    aiortc offers no hook for it: its sender asks the function `get_encoder` of its own module, which is replaced here.
+    rates, fps: of video; None: as before. aiortc offers no hook for it: its sender asks the function `get_encoder` of
+    its own module, which is replaced here.
     """
+    global _rates, _fps
+    _rates, _fps = rates or _rates, fps or _fps
+    rtcrtpsender.get_encoder = _choose  # type: ignore[attr-defined]
 
-    def choose(codec: RTCRtpCodecParameters) -> Encoder:
-        if codec.mimeType.lower() == "video/h264":
-            return RealtimeH264Encoder(rates, fps)
-        if codec.mimeType.lower() == "video/vp8":
-            return RealtimeVp8Encoder(rates, fps)
-        if codec.mimeType.lower() == "audio/opus":
-            return RealtimeOpusEncoder()
-        if is_red(codec):
-            return RedundantOpusEncoder(codec)
-        return get_encoder(codec)
 
-    rtcrtpsender.get_encoder = choose  # type: ignore[attr-defined]
+_rates, _fps = BitRates(), 30.0
+
+
+def _choose(codec: RTCRtpCodecParameters) -> Encoder:
+    if codec.mimeType.lower() == "video/h264":
+        return RealtimeH264Encoder(_rates, _fps)
+    if codec.mimeType.lower() == "video/vp8":
+        return RealtimeVp8Encoder(_rates, _fps)
+    if codec.mimeType.lower() == "audio/opus":
+        return RealtimeOpusEncoder()
+    if is_red(codec):
+        return RedundantOpusEncoder(codec)
+    return get_encoder(codec)

@@ -18,6 +18,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from avatar.call.avatar_track import AvatarTrack, AvatarVideo
 from avatar.call.congestion import ease_congestion, report_loss
 from avatar.call.decoder_queue import DecoderQueue, bound_decoder
+from avatar.call.encoders import use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
 from avatar.call.reception import ease_reception
@@ -96,6 +97,7 @@ class Peers:
         self._codecs = (codec,) if codec else CODECS
         self._most = most
         self._peers: dict[str, Peer] = {}
+        use_realtime_encoders()
         negotiate_playout_delay()
         negotiate_redundancy()
         # Consent (RFC 7675) is asked every CONSENT_S here, and lost after 6 silences: by default that takes 30 s
