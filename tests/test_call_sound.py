@@ -86,6 +86,20 @@ def test_chunks_come_every_20_ms_in_step_with_the_clock() -> None:
     asyncio.run(call())
 
 
+def test_a_busy_computer_tears_no_hole_into_the_sound() -> None:
+    async def call() -> None:
+        sound, now_ns = Sound(lambda: 500 * MS), time.monotonic_ns()
+        sound.put((np.arange(3 * RATE // 2) // 10 % 30_000).astype(np.int16), now_ns - 1000 * MS, now_ns=now_ns)
+        track, heard = sound.track(), []
+        for hiccup_s in (0, 0, 0.07, 0, 0, 0, 0.05, 0.11, 0, 0, 0, 0):
+            time.sleep(hiccup_s)
+            heard.append((await track.recv()).to_ndarray().ravel())
+        assert track.skips == 0
+        assert set(np.diff(np.concatenate(heard).astype(int))) == {0, 1}
+
+    asyncio.run(call())
+
+
 def test_after_a_pause_of_the_computer_the_time_of_the_sound_is_that_of_the_clock() -> None:
     async def call() -> None:
         track = Sound().track()

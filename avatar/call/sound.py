@@ -114,13 +114,12 @@ class SoundTrack(MediaStreamTrack):
 
     async def recv(self) -> av.AudioFrame:
         now_ns = time.monotonic_ns()
-        due_ns = self._start_ns + self._chunks * CHUNK * 1_000_000_000 // RATE
         if self._chunks == 0:
             self._start_ns = now_ns
-        elif now_ns - due_ns > 1_000_000_000:  # the computer slept: nothing is said of that time
-            self._chunks += (now_ns - due_ns) * RATE // (CHUNK * 1_000_000_000)
-        elif due_ns > now_ns:
-            await asyncio.sleep((due_ns - now_ns) / 1e9)
+        elif (late_ns := now_ns - self._due_ns) > 1_000_000_000:  # the computer slept: nothing is said of that time
+            self._chunks += late_ns * RATE // (CHUNK * 1_000_000_000)
+        elif late_ns < 0:
+            await asyncio.sleep(-late_ns / 1e9)
         if self.readyState != "live":
             raise MediaStreamError
         frame = av.AudioFrame.from_ndarray(self._next()[None, :], format="s16", layout="mono")
@@ -129,8 +128,13 @@ class SoundTrack(MediaStreamTrack):
         self._chunks += 1
         return frame
 
+    @property
+    def _due_ns(self) -> int:
+        """When the next chunk is to be sent; a busy computer may come to it later."""
+        return self._start_ns + self._chunks * CHUNK * 1_000_000_000 // RATE
+
     def _next(self) -> NDArray[np.int16]:
-        wanted = self._sound.due(time.monotonic_ns())
+        wanted = self._sound.due(self._due_ns)
         position = wanted if self._position is None else self._position
         chunk = self._sound.read(position)
         if abs(wanted - position) > RATE * STEP_MS / 1000:
