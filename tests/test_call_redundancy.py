@@ -48,9 +48,10 @@ def test_the_bytes_are_those_of_the_standard() -> None:
     assert pack([Block(96, 960, b"old"), Block(96, 0, b"new")]) == bytes([0xE0, 0x0F, 0x00, 0x03, 0x60]) + b"oldnew"
 
 
-def test_what_does_not_fit_is_left_out() -> None:
-    own, far, long = Block(96, 0, b"x"), Block(96, MOST_OFFSET, b"old"), Block(96, 960, bytes(MOST_LENGTH))
-    assert list(unpack(pack([far, long, own]))) == [own]
+def test_what_does_not_fit_is_left_out_and_all_before_it() -> None:
+    own, near, long = Block(96, 0, b"own"), Block(96, 960, b"near"), Block(96, 1920, bytes(MOST_LENGTH))
+    assert list(unpack(pack([Block(96, 2880, b"old"), long, near, own]))) == [near, own]
+    assert list(unpack(pack([Block(96, MOST_OFFSET, b"far"), near, own]))) == [near, own]
 
 
 def test_the_more_is_lost_the_more_is_carried() -> None:

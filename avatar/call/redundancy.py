@@ -79,9 +79,13 @@ class Block:
 
 
 def pack(blocks: Sequence[Block]) -> bytes:
-    """Oldest first; the last one is the packet's own, `behind` 0. Older ones that do not fit are left out."""
+    """Oldest first; the last one is the packet's own, `behind` 0.
+
+    One that does not fit is left out, and all before it: whose packet a block is, its place tells.
+    """
     *older, own = blocks
-    older = [block for block in older if block.behind < MOST_OFFSET and len(block.data) < MOST_LENGTH]
+    while any(block.behind >= MOST_OFFSET or len(block.data) >= MOST_LENGTH for block in older):
+        older = older[1:]
     heads = [
         struct.pack("!I", (0x80 | block.payload_type) << 24 | block.behind << 10 | len(block.data)) for block in older
     ]
