@@ -167,12 +167,12 @@ def test_each_packet_is_sent_more_than_once_where_much_is_lost_if_there_is_room(
     rate = RateControl(BitRates(150_000, 1_000_000, 4_000_000), lambda: now_s)
     rate.estimate_bps = 2_400_000
     assert rate.copies == 0 and rate.target_bps == 2_400_000
-    rate.report_loss(0.05)  # it would take 4.8 Mb/s, and little is lost
+    rate.report_loss(0.05)  # copies would take 4.8 Mb/s, and little is lost
     assert rate.copies == 0 and rate.target_bps == 2_400_000
-    rate.report_loss(0.3)  # at once, the picture makes room
-    assert rate.copies == 2 and rate.target_bps == 800_000
-    rate.estimate_bps = 100_000  # what the receiver finds where almost nothing comes through
-    assert rate.copies == 1 and rate.target_bps == 150_000
+    rate.report_loss(0.3)  # the picture makes room
+    assert rate.copies == 2 and rate.target_bps == 680_000
+    rate.estimate_bps = 250_000  # a bottleneck: what is lost there, copies would only make more
+    assert rate.copies == 0 and rate.target_bps == 150_000
     rate.estimate_bps = 2_400_000
     for _ in range(8):
         now_s += 1

@@ -63,9 +63,12 @@ def test_the_more_is_lost_the_more_is_carried() -> None:
     assert carried(range(4)) == [1, 2, 2, 2]
     redundancy.report_loss(0.3)
     assert carried([4, 5]) == [3, 3]
+    redundancy.make_room(True)  # it is a bottleneck's
+    assert carried([6]) == [1]
+    redundancy.make_room(False)
     for _ in range(8):
         redundancy.report_loss(0.0)
-    assert carried([6, 7]) == [2, 2]
+    assert carried([7, 8]) == [2, 2]
 
 
 OPUS, CHROMIUM = "a=rtpmap:111 opus/48000/2", "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111"

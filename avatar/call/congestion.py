@@ -30,6 +30,7 @@ REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
 MOST, LEAST = 0.5, 0.15
 SAVED_S, LEAST_SAVED_BITS = 0.5, 20_000  # kept for losses that come at once: so long of MOST, or two packets
 REPORTS = 2
+NARROW_BPS = 300_000
 DEAD_S = 3.0  # without any report
 
 
@@ -138,6 +139,19 @@ class Losses:
             return report.fraction_lost / 256
         (first, lost_before), (last, lost) = self._seen[0], self._seen[-1]
         return max(0.0, (lost - lost_before) / max(1, (last - first) % 0x10000))
+
+
+def spare_room(sound: RTCRtpSender, video: RTCRtpSender) -> None:
+    """Sound takes no more room than it must where the picture beside it finds a bottleneck."""
+    handle = video._handle_rtcp_packet
+
+    async def handle_and_tell(packet: AnyRtcpPacket) -> None:
+        await handle(packet)
+        make_room = getattr(getattr(sound, "_RTCRtpSender__encoder", None), "make_room", None)
+        if make_room is not None:
+            make_room(_rate(video).estimate_bps < NARROW_BPS)
+
+    video._handle_rtcp_packet = handle_and_tell  # type: ignore[method-assign]
 
 
 def report_loss(sender: RTCRtpSender) -> None:

@@ -37,7 +37,6 @@ STILL_LOST = 0.03  # the share of packets that may be lost with all their copies
 MOST_COPIES = 2
 MANY_LOST = 0.08  # from here on, the picture makes room for the copies
 CALMER = 0.6  # a second: how fast loss is forgotten
-NARROW_BPS = 300_000  # a link is taken to have room for so much, whatever the receiver finds
 SOUND_BPS = 40_000
 
 
@@ -80,23 +79,27 @@ class RateControl:
     @property
     def target_bps(self) -> int:
         times = 1 + self._copies_wanted if self._loss > MANY_LOST else 1
-        return self._rates.clamp(min(self.estimate_bps // times, self._loss_bps))
+        return self._rates.clamp(self._all_bps // times)
 
     @property
     def copies(self) -> int:
         """How often each packet is to be sent beyond the first time: as often as is of use, and there is room for."""
-        room = max(self.estimate_bps, NARROW_BPS) // self.target_bps
-        return max(0, min(self._copies_wanted, room - 1))
+        return max(0, min(self._copies_wanted, self.estimate_bps // self.target_bps - 1))
 
     def report_loss(self, share: float) -> None:
         """The loss-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, 6); RISE is ours."""
         if share > 0.1:
-            self._loss_bps = self._rates.clamp(round(self.target_bps * (1 - 0.5 * share)))
+            self._loss_bps = self._rates.clamp(round(self._all_bps * (1 - 0.5 * share)))
         elif share < 0.02:
             self._loss_bps = self._rates.clamp(round(self._loss_bps * RISE))
         now_s = self._clock()
         self._loss = max(share, self._loss * CALMER ** (now_s - self._then_s))
         self._then_s = now_s
+
+    @property
+    def _all_bps(self) -> int:
+        """Of the picture and its copies."""
+        return min(self.estimate_bps, self._loss_bps)
 
     @property
     def _copies_wanted(self) -> int:
@@ -265,7 +268,7 @@ class RedundantOpusEncoder(RealtimeOpusEncoder):
         super().__init__()
         self.codec.options = {"application": "voip"}
         self._redundancy = Redundancy(red)
-        self.report_loss = self._redundancy.report_loss
+        self.report_loss, self.make_room = self._redundancy.report_loss, self._redundancy.make_room
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         payloads, timestamp = super().encode(frame, force_keyframe)  # of 20 ms: one packet, or none yet

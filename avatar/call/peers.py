@@ -16,7 +16,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from avatar.call.avatar_track import AvatarTrack, AvatarVideo
-from avatar.call.congestion import ease_congestion, report_loss
+from avatar.call.congestion import ease_congestion, report_loss, spare_room
 from avatar.call.decoder_queue import DecoderQueue, bound_decoder
 from avatar.call.encoders import use_realtime_encoders
 from avatar.call.ice import Ice
@@ -234,6 +234,8 @@ class Peers:
             transceiver.setCodecPreferences(_preferences(self._codecs))
         else:
             report_loss(sender)
+            for video in (each for each in peer.connection.getSenders() if each.kind == "video"):
+                spare_room(sender, video)
             if peer.kind == "whip":  # a server may hand it on to viewers who do not know it
                 known = RTCRtpSender.getCapabilities("audio").codecs
                 transceiver.setCodecPreferences([codec for codec in known if not is_red(codec)])

@@ -22,7 +22,7 @@ from av.frame import Frame
 OFFERED_TYPE = 104  # in offers of ours; 96 to 102 are aiortc's
 TYPES = {*range(35, 64), *range(96, 128)}  # of RTP that are free; 64 to 95 would look like RTCP (RFC 5761)
 MOST_OFFSET, MOST_LENGTH = 1 << 14, 1 << 10  # what a header has room for
-MANY_LOST = 0.08  # the share of packets from which on each is sent three times instead of twice
+MANY_LOST = 0.15  # the share of packets from which on each is sent three times instead of twice
 CALMER = 0.7  # a report: how fast loss is forgotten
 
 _RED = RTCRtpCodecParameters(
@@ -117,14 +117,19 @@ class Redundancy:
     def __init__(self, red: RTCRtpCodecParameters) -> None:
         self._payload_type = int(next(iter(red.parameters)).partition("/")[0])
         self._earlier: deque[tuple[int, bytes]] = deque(maxlen=2)
-        self._loss = 0.0
+        self._loss, self._narrow = 0.0, False
+
+    def make_room(self, narrow: bool) -> None:
+        """Whether the way is so narrow that each packet goes alone, for more would be lost."""
+        self._narrow = narrow
 
     def report_loss(self, share: float) -> None:
         self._loss = max(share, CALMER * self._loss)
 
     def add(self, data: bytes, timestamp: int) -> bytes:
         """The payload of the packet that carries `data`. `timestamp`: in samples."""
-        count = 2 if self._loss > MANY_LOST else 1
-        older = [Block(self._payload_type, timestamp - then, earlier) for then, earlier in list(self._earlier)[-count:]]
+        count = 0 if self._narrow else 2 if self._loss > MANY_LOST else 1
+        earlier = list(self._earlier)[len(self._earlier) - min(count, len(self._earlier)) :]
+        older = [Block(self._payload_type, timestamp - then, before) for then, before in earlier]
         self._earlier.append((timestamp, data))
         return pack([*older, Block(self._payload_type, 0, data)])
