@@ -213,8 +213,12 @@ def test_an_independent_reader_gets_the_moving_avatar(guest: Path) -> None:
     for frame in frames:
         assert looks_like_the_astronaut(frame)
         assert green_share(frame) == 0  # nothing of the painted camera picture
-    # it moves: idles, if the tracker is too slow for this kernel, and the few pictures may be much alike
-    assert max(float(np.abs(frame.astype(int) - frames[0]).mean()) for frame in frames) > 0.05
+    moved = max(float(np.abs(frame.astype(int) - frames[0]).mean()) for frame in frames)
+    if "The face tracker gave no answer" in said:  # too slow a kernel: the avatar idles, in pictures much alike
+        assert moved > 0.05
+        assert len({frame.tobytes() for frame in frames}) >= 3
+    else:
+        assert moved > 0.3
     assert looks_like_the_astronaut(recorded(guest / "video.mp4")[-1])  # several publishers at once
 
 
