@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from avatar.call.avatar_track import AvatarVideo
@@ -116,4 +116,3 @@ def test_servers_are_not_offered_it(kind: str, there: bool) -> None:
 
     text = asyncio.run(offer())
     assert ("red/48000/2" in text) == there == ("a=fmtp:104 96/96" in text)
-    RTCSessionDescription(text, "offer")

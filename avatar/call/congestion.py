@@ -30,7 +30,7 @@ REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap
 MOST, LEAST = 0.5, 0.15
 SAVED_S, LEAST_SAVED_BITS = 0.5, 20_000  # kept for losses that come at once: so long of MOST, or two packets
 REPORTS = 2
-NARROW_BPS = 300_000
+NARROW_BPS = 300_000  # with less, the receiver is taken to find a bottleneck
 DEAD_S = 3.0  # without any report
 
 
@@ -147,7 +147,7 @@ def spare_room(sound: RTCRtpSender, video: RTCRtpSender) -> None:
 
     async def handle_and_tell(packet: AnyRtcpPacket) -> None:
         await handle(packet)
-        make_room = getattr(getattr(sound, "_RTCRtpSender__encoder", None), "make_room", None)
+        make_room = getattr(_encoder(sound), "make_room", None)
         if make_room is not None:
             make_room(_rate(video).estimate_bps < NARROW_BPS)
 
@@ -164,7 +164,7 @@ def report_loss(sender: RTCRtpSender) -> None:
             sender._send_keyframe()
         heard_s = time.monotonic()
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
-            tell = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "report_loss", None)
+            tell = getattr(_encoder(sender), "report_loss", None)
             for report in packet.reports:
                 if report.ssrc == sender._ssrc and tell is not None:
                     tell(losses.share(report))
@@ -185,8 +185,13 @@ def _remembered(sender: RTCRtpSender, number: int) -> RtpPacket | None:
     return packet if packet is not None and packet.sequence_number == number else None
 
 
+def _encoder(sender: RTCRtpSender) -> Any:
+    """None before the first frame."""
+    return getattr(sender, "_RTCRtpSender__encoder", None)
+
+
 def _rate(sender: RTCRtpSender) -> RateControl:
-    rate: RateControl = getattr(getattr(sender, "_RTCRtpSender__encoder", None), "rate_control", _AT_START)
+    rate: RateControl = getattr(_encoder(sender), "rate_control", _AT_START)
     return rate
 
 

@@ -129,7 +129,7 @@ class Redundancy:
     def add(self, data: bytes, timestamp: int) -> bytes:
         """The payload of the packet that carries `data`. `timestamp`: in samples."""
         count = 0 if self._narrow else 2 if self._loss > MANY_LOST else 1
-        earlier = list(self._earlier)[len(self._earlier) - min(count, len(self._earlier)) :]
+        earlier = list(self._earlier)[-count:] if count else []
         older = [Block(self._payload_type, timestamp - then, before) for then, before in earlier]
         self._earlier.append((timestamp, data))
         return pack([*older, Block(self._payload_type, 0, data)])
