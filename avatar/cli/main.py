@@ -52,6 +52,7 @@ def _register(name: str, panel: str, summary: str) -> None:
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
     )
     def run(context: typer.Context) -> None:
+        _remove_kept_usage_data()
         _command_app(name)(context.args, prog_name=f"visavis {name}")
 
 
@@ -86,6 +87,14 @@ def _command_app(name: str) -> typer.Typer:
     )
     command.command(name)(function)
     return command
+
+
+def _remove_kept_usage_data() -> None:
+    from avatar.trust.kept_usage_data import remove_kept_usage_data
+
+    if (folder := remove_kept_usage_data()) is not None:
+        line = f"Removed {folder}: usage data that ONNX Runtime kept for its vendor. visavis refuses it that now."
+        print(line, file=sys.stderr)
 
 
 def _print_version(wanted: bool) -> None:
