@@ -3,8 +3,9 @@ PY := $(VENV)/bin/python
 PHOTO ?=
 VIDEO ?=
 OUTPUT ?= demo/demo.mp4
+MINUTES ?= 10
 
-.PHONY: help demo test test-fast lint format clean
+.PHONY: help demo test test-fast fuzz lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +22,10 @@ test-fast: ## the tests without the end-to-end ones
 	@VENV=$(VENV) scripts/setup.sh test
 	@$(PY) -m pytest -m "not e2e"
 
+fuzz: ## made-up input for whatever reads a file or a message, MINUTES=10 each (ONLY=bundle for those so named)
+	@VENV=$(VENV) scripts/setup.sh test
+	@VISAVIS_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(PY) -m pytest -m hypothesis --timeout 0 $(if $(ONLY),-k "$(ONLY)")
+
 lint: ## ruff (rules and format) and mypy --strict
 	@VENV=$(VENV) scripts/setup.sh test
 	@$(PY) -m ruff check
@@ -33,5 +38,5 @@ format: ## let ruff mend and lay out the code
 	@$(PY) -m ruff format
 
 clean: ## remove the environment, caches and the demo's output (avatars and the tracker model stay)
-	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find avatar engines export tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

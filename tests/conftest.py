@@ -9,6 +9,8 @@ import pytest
 from avatar.tracking.model_asset import tracker_model
 from avatar.trust.no_network import ALLOW_VARIABLE
 
+pytest_plugins = ["tests.fuzzing"]
+
 # Commands that run inside the test process would take its network away for all later tests. `test_no_network` and the
 # end-to-end tests run without this.
 os.environ.setdefault(ALLOW_VARIABLE, "1")
