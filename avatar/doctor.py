@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from avatar.errors import VisavisError
-from avatar.model_files import model_file
+from avatar.model_files import model_file, shipped_sums
 from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
 from avatar.publish.pipewire import why_no_pipewire
 from avatar.sources.camera_list import list_cameras
@@ -23,16 +23,6 @@ from avatar.tracking.cage_process import examine_cage
 State = Literal["ok", "note", "missing"]  # "missing" is reserved for what enroll and drive cannot do without
 SUPPORTED_PYTHON = ((3, 11), (3, 13))
 SLOW_CAMERA_FPS = 20.0
-SHIPPED_FILES = (
-    "face_model.safetensors",
-    "fast/generator.onnx",
-    "fast/generator.layout.json",
-    "fast/embedder.onnx",
-    "fast/fast.safetensors",
-    "fast/judges.safetensors",
-    "identity/face_identity.onnx",
-    "segmentation/selfie.tflite",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +98,11 @@ def _tracker_model() -> Finding:
 def _shipped_files() -> Finding:
     name = "Networks"
     try:
-        paths = [model_file(file) for file in SHIPPED_FILES]
+        paths = [model_file(file) for file in shipped_sums()]
     except VisavisError as error:
         return Finding(name, "missing", "this installation is not whole", str(error))
     megabytes = sum(path.stat().st_size for path in paths) / 1e6
-    return Finding(name, "ok", f"{len(paths)} files ({megabytes:.0f} MB)")
+    return Finding(name, "ok", f"{len(paths)} files ({megabytes:.0f} MB), checked by sha256")
 
 
 def _engines() -> Finding:

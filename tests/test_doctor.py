@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from avatar import doctor, model_files
+from avatar.errors import VisavisError
 from avatar.publish import advice
 from avatar.sources import camera_list
 from avatar.sources.camera_modes import CameraMode
@@ -65,9 +67,31 @@ def test_the_doctor_reports_a_missing_library(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_missing_networks_are_essential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(model_files.WEIGHTS / model_files.SUMS, tmp_path)
     monkeypatch.setattr(model_files, "WEIGHTS", tmp_path)
     found = finding("Networks")
     assert found.state == "missing" and "face_model.safetensors" in (found.mend or "")
+
+
+def test_every_shipped_file_stands_in_the_list_of_sums() -> None:
+    """After new weights: cd avatar/weights; sha256sum $(cut -c67- SHA256SUMS) > sums && mv sums SHA256SUMS"""
+    files = (path for path in model_files.WEIGHTS.rglob("*") if path.is_file())
+    shipped = {path.relative_to(model_files.WEIGHTS).as_posix() for path in files if path.suffix != ".md"}
+    assert set(model_files.shipped_sums()) == shipped - {model_files.SUMS}
+    assert "checked by sha256" in finding("Networks").found
+
+
+def test_a_network_that_was_changed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = shutil.copytree(model_files.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(model_files, "WEIGHTS", changed)
+    variant = changed / "fast" / "generator.int8.onnx"
+    data = bytearray(variant.read_bytes())
+    data[len(data) // 2] ^= 1
+    variant.write_bytes(data)
+    model_files.model_file("fast/embedder.onnx")
+    with pytest.raises(VisavisError, match=r"generator\.int8\.onnx is not what was shipped"):
+        model_files.model_file("fast/generator.onnx")
+    assert finding("Networks").state == "missing"
 
 
 def test_the_tracker_model_is_only_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "face_model.safetensors"
+from avatar.model_files import model_file
 
 
 @dataclass(frozen=True)
@@ -29,5 +28,5 @@ class FaceModel:
 @lru_cache(maxsize=1)
 def face_model() -> FaceModel:
     """The fitted face model that is shipped with the weights."""
-    tensors = load_file(WEIGHTS)
+    tensors = load_file(model_file("face_model.safetensors"))
     return FaceModel(tensors["mean_shape"], tensors["expression_basis"], tensors["mirror"])
