@@ -18,7 +18,8 @@ from safetensors.numpy import save
 from avatar.call.ice import Ice
 from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import save_avatar
-from avatar.model_files import MODEL_ID
+from avatar.model_files import MODEL_ID, PSI_COUNT
+from avatar.retarget.face_model import face_model
 
 BAD_NAMES = ("../out", "/etc/passwd", "a/b", "", ".", "..", "x" * 65, "a b", "naïve", "CON\0")
 
@@ -102,10 +103,10 @@ def made_up_avatar() -> Avatar:
         name="anna",
         model_id=MODEL_ID,
         portraits=rng.integers(0, 255, (1, 512, 512, 3)).astype(np.uint8),
-        landmarks=rng.random((1, 478, 3), np.float32),
+        landmarks=0.5 + 0.25 * face_model().mean_shape[None],
         blendshapes=rng.random((1, 52), np.float32),
         embedding=rng.standard_normal(512).astype(np.float32),
-        psi=rng.standard_normal(700).astype(np.float32),
+        psi=rng.standard_normal(PSI_COUNT).astype(np.float32),
         provenance={"photos": [{"file": "ännä.jpg", "sha256": "0" * 64}], "made_by": "visavis 0"},
         consent={"statement": "I agree", "given": True, "at": "2026-01-01T00:00:00+00:00"},
     )

@@ -10,6 +10,7 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from avatar.identity.bundle import (
     load_avatar,
     save_avatar,
 )
+from avatar.model_files import PSI_COUNT, WEIGHT_COUNT, model_file
 from benchmarks.hostile import Exploit, made_up_avatar
+from engines import open_engine
 
 Members = dict[str, bytes]
 
@@ -136,7 +139,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(
 
 def test_what_would_not_load_is_not_saved(avatar: Avatar, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="psi"):
-        save_avatar(replace(avatar, psi=np.full(700, np.nan, np.float32)), tmp_path / "x.avatar")
+        save_avatar(replace(avatar, psi=np.full(PSI_COUNT, np.nan, np.float32)), tmp_path / "x.avatar")
     assert not (tmp_path / "x.avatar").exists()
 
 
@@ -259,7 +262,68 @@ def test_values_that_are_not_finite(saved: Path, name: str, bad: float) -> None:
     ],
 )
 def test_wrong_shapes_and_types(saved: Path, name: str, array: np.ndarray) -> None:
-    refused(forged(saved, **{name: array}), "instead of|lie far|between 0 and 1|its arrays are not")
+    refused(forged(saved, **{name: array}), "instead of|up to|its arrays are not|the network takes")
+
+
+def turned(face: np.ndarray, *factors: float) -> np.ndarray:
+    """(1, 478, 3) about its middle."""
+    middle = face.mean(1, keepdims=True)
+    return ((face - middle) * np.array(factors, np.float32) + middle).astype(np.float32)
+
+
+NO_FACES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "one point": lambda face: np.full_like(face, 0.5),
+    "a line": lambda face: (np.linspace(0, 1, 478)[None, :, None] * np.ones((1, 1, 3))).astype(np.float32),
+    "a plane": lambda face: turned(face, 1, 1, 0),
+    "inside out": lambda face: turned(face, 1, 1, -1),
+    "mirrored": lambda face: turned(face, -1, 1, 1),
+    "upside down in itself": lambda face: turned(face, 1, -1, 1),
+    "squeezed": lambda face: turned(face, 0.2, 1, 1),
+    "at random": lambda face: np.random.default_rng(0).random(face.shape, np.float32),
+    "in another order": lambda face: face[:, ::-1].copy(),
+    "a corner drawn out": lambda face: np.where(np.arange(478)[None, :, None] == 61, 2, face).astype(np.float32),
+    "a few pixels": lambda face: turned(face, 0.05, 0.05, 0.05),
+    "larger than the picture": lambda face: turned(face, 6, 6, 6),
+    "beside the picture": lambda face: face + np.float32(1.5),
+}
+
+
+@pytest.mark.parametrize("what", NO_FACES)
+def test_landmarks_that_are_no_face_of_a_portrait(avatar: Avatar, saved: Path, what: str) -> None:
+    landmarks = NO_FACES[what](avatar.landmarks)
+    refused(forged(saved, landmarks=landmarks), "of portrait 1 .*Enrol the photos again: `visavis enroll")
+    with pytest.raises(InputError, match=r"cannot be saved: the (landmarks|face) of portrait 1"):
+        save_avatar(replace(avatar, landmarks=landmarks), saved)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180])
+def test_a_face_that_is_turned_is_still_one(avatar: Avatar, saved: Path, degrees: int) -> None:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
+    landmarks = (avatar.landmarks - 0.5) @ turn.T + np.float32(0.5)
+    assert load_avatar(forged(saved, landmarks=landmarks)).landmarks.shape == (1, 478, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("psi", np.zeros(7, np.float32), "7 parameters of a person, the network takes 3264"),
+        ("psi", np.full(3264, 1e5, np.float32), "its psi are not all numbers up to 20"),
+        ("embedding", np.full(512, 1e5, np.float32), "its embedding are not"),
+        ("weights", np.zeros(7, np.float32), "7 weights of a fine-tuned network, the network has 2392031"),
+        ("weights", np.full(2_392_031, 1e5, np.float32), "its weights are not"),
+    ],
+)
+def test_parameters_that_the_network_does_not_take(saved: Path, name: str, array: np.ndarray, said: str) -> None:
+    refused(forged(saved, **{name: array}), f"{said}.*Enrol the photos again: `visavis enroll")
+
+
+def test_what_the_network_takes_is_what_the_shipped_one_has() -> None:
+    shipped = model_file("fast/generator.onnx")
+    engine = open_engine(shipped, "onnxruntime")
+    assert engine.inputs["psi"] == (1, PSI_COUNT)
+    assert sum(count for _, _, count in json.loads(shipped.with_suffix(".layout.json").read_text())) == WEIGHT_COUNT
+    engine.close()
 
 
 def test_manifest_that_vouches_for_other_shapes(saved: Path) -> None:
@@ -282,7 +346,8 @@ def test_another_model(saved: Path) -> None:
     "manifest",
     [
         b"", b"[]", b"{}", b"null", b"\xff\xfe", b'{"format": "visavis-avatar"', b"[" * 100_000,
-        b'{"a":' * 90 + b"1" + b"}" * 90, b'{"format": NaN}',
+        b'{"a":' * 90 + b"1" + b"}" * 90, b'{"format": NaN}', b'{"format": 1e999}', b'{"format": -1e999}',
+        b'{"format_version": ' + b"9" * 400 + b"}", b'{"format_version": ' + b"9" * 9000 + b"}",
     ],
 )  # fmt: skip
 def test_broken_manifests(saved: Path, manifest: bytes) -> None:

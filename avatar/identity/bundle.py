@@ -21,9 +21,11 @@ from safetensors.numpy import load, save
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.identity.avatar import Avatar
 from avatar.identity.crop import CROP_SIZE_PX
-from avatar.model_files import MODEL_ID
+from avatar.model_files import MODEL_ID, PSI_COUNT, WEIGHT_COUNT
 from avatar.paths import home
 from avatar.private_file import UnfitError, read_bounded, write_private
+from avatar.retarget.face_geometry import fit_faces
+from avatar.strict_json import parse_json
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 
 FORMAT = "visavis-avatar"
@@ -37,10 +39,10 @@ MAX_PSI = 4_000_000
 MAX_WEIGHTS = 6_000_000
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_FINITE_LIMIT = 1e6  # a parameter beyond this is not a parameter
-_MAX_LANDMARK = 4.0  # in sides of the crop: a turned head reaches a little over its border
+# ten times what the networks and people that there are have at most: a value beyond draws noise, or overflows
+_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "psi": 20, "weights": 20}
+_LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
 _MAX_DIRECTORY_BYTES = 1024
-_MAX_DEPTH = 12
 
 # name -> dtype and shape; "T" is the number of portraits, "n" stands for any length
 _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
@@ -93,7 +95,7 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
     """
     arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
     try:
-        _check_arrays(arrays)
+        _check_arrays(arrays, avatar.model_id)
     except UnfitError as error:
         raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}. Enrol other photos.") from None
     members = {PARAMETERS: save(arrays), THUMBNAIL: _thumbnail(avatar.portraits[0])}
@@ -130,7 +132,10 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
         arrays = _arrays(members[PARAMETERS])
-        _check_arrays(arrays)
+        try:
+            _check_arrays(arrays, manifest["model_id"])
+        except UnfitError as error:
+            raise UnfitError(f"{error}. Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`") from None
         if manifest["arrays"] != _described(arrays):
             raise UnfitError("its arrays are not those that the manifest lists")
         _check_thumbnail(members[THUMBNAIL])
@@ -180,10 +185,8 @@ def _unpack(data: bytes) -> dict[str, bytes]:
 
 def _manifest(data: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-        if _depth(manifest) > _MAX_DEPTH:
-            raise ValueError("nested too deeply")
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(data)
+    except ValueError as error:
         raise UnfitError(f"its manifest is not valid JSON ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UnfitError("its manifest does not say that it is an avatar")
@@ -211,15 +214,6 @@ def _manifest(data: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _depth(value: Any) -> int:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, children), default=0)
-
-
 def _check_hashes(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
     if set(manifest["members"]) != {PARAMETERS, THUMBNAIL}:
         raise UnfitError("its manifest does not list its members")
@@ -236,7 +230,7 @@ def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
         raise UnfitError(f"{PARAMETERS} is not valid ({error})") from None
 
 
-def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
+def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str) -> None:
     if set(arrays) != set(_ARRAYS):
         raise UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
     portraits = arrays["portraits"].shape[0] if arrays["portraits"].ndim else 0
@@ -247,18 +241,28 @@ def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
         )
         if str(array.dtype) != dtype or array.shape != expected:
             raise UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
-        if dtype == "float32" and not bool(np.all(np.abs(array) <= _FINITE_LIMIT)):  # false for NaN too
-            raise UnfitError(f"{name} holds values that are not finite numbers of a sensible size")
+        if dtype == "float32" and not bool(np.all(np.abs(array) <= _MOST[name])):  # false for NaN too
+            raise UnfitError(f"its {name} are not all numbers up to {_MOST[name]:g}")
     if not 1 <= portraits <= MAX_PORTRAITS:
         raise UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
-    if not 1 <= arrays["psi"].size <= MAX_PSI:
-        raise UnfitError(f"psi holds {arrays['psi'].size} parameters instead of 1 to {MAX_PSI}")
-    if arrays["weights"].size > MAX_WEIGHTS:
-        raise UnfitError(f"it holds {arrays['weights'].size} weights, more than {MAX_WEIGHTS}")
-    if float(np.abs(arrays["landmarks"]).max()) > _MAX_LANDMARK:
-        raise UnfitError("its landmarks lie far outside the portrait")
-    if float(arrays["blendshapes"].min()) < 0 or float(arrays["blendshapes"].max()) > 1:
+    psi, weights = arrays["psi"].size, arrays["weights"].size
+    if not (psi == PSI_COUNT if model_id == MODEL_ID else 1 <= psi <= MAX_PSI):
+        raise UnfitError(f"it holds {psi} parameters of a person, the network takes {PSI_COUNT}")
+    if not (weights in (0, WEIGHT_COUNT) if model_id == MODEL_ID else weights <= MAX_WEIGHTS):
+        raise UnfitError(f"it holds {weights} weights of a fine-tuned network, the network has {WEIGHT_COUNT}")
+    if float(arrays["blendshapes"].min()) < 0:
         raise UnfitError("its blendshapes are not between 0 and 1")
+    _check_faces(arrays["landmarks"])
+
+
+def _check_faces(landmarks: NDArray[np.float32]) -> None:
+    fit = fit_faces(landmarks)
+    inside = np.all((fit.centre[:, :2] >= 0) & (fit.centre[:, :2] <= 1), axis=1)
+    for number in range(len(landmarks)):
+        if not fit.human[number]:
+            raise UnfitError(f"the landmarks of portrait {number + 1} form no face")
+        if not (inside[number] and _LEAST_SCALE <= fit.scale[number] <= _MOST_SCALE):
+            raise UnfitError(f"the face of portrait {number + 1} does not fill its picture as a portrait's does")
 
 
 def _described(arrays: dict[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,61 @@
+"""Whether 478 points can be a face at all: finite numbers in their range may still be a line, a knot or a mirror image.
+
+Of 201 people, enrolled from one photo each, the points lay 0.10 off the mean face at most (root mean square, in
+distances of the outer eye corners), the worst single one 0.38; a face squeezed flat lies 0.42 off, one turned inside
+out 1.3, points at random 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.retarget.face_model import face_model
+from avatar.retarget.face_regions import RIGID
+
+Array = NDArray[np.float32]
+
+MOST_OFF = 0.35  # of all points, as a root mean square, in distances of the outer eye corners
+MOST_ASTRAY = 1.0  # of any one point, in the same unit
+_BLOCK = 2048  # faces at a time, so that an hour of motion does not fill the memory
+_NOTHING = 1e-9  # a scale below is none
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFit:
+    """How the mean face fits each of N faces."""
+
+    scale: NDArray[np.float64]  # (N,) distance of the outer eye corners, in the unit of the points
+    centre: NDArray[np.float64]  # (N, 3) mean of the points
+    off: NDArray[np.float64]  # (N,) root mean square of how far the points are from the mean face's, in scales
+    astray: NDArray[np.float64]  # (N,) the furthest point's
+
+    @property
+    def human(self) -> NDArray[np.bool_]:
+        """(N,) whether it can be a face."""
+        return (self.off <= MOST_OFF) & (self.astray <= MOST_ASTRAY)
+
+
+def fit_faces(landmarks: Array) -> FaceFit:
+    """Of (N, 478, 3) finite landmarks, by the pose of `geometry.head_pose` (Umeyama, PAMI 1991) for many at once."""
+    blocks = [_fit(landmarks[start : start + _BLOCK]) for start in range(0, len(landmarks), _BLOCK)]
+    scale, centre, off, astray = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return FaceFit(scale, centre, off, astray)
+
+
+def _fit(landmarks: Array) -> tuple[NDArray[np.float64], ...]:
+    mean, rigid = face_model().mean_shape.astype(np.float64), list(RIGID)
+    faces = landmarks.astype(np.float64)
+    centre, mean_centre = faces[:, rigid].mean(1), mean[rigid].mean(0)
+    faces -= centre[:, None]
+    shape = mean - mean_centre
+    u, spread, vt = np.linalg.svd(faces[:, rigid].transpose(0, 2, 1) @ shape[rigid])
+    signs = np.ones((len(faces), 3))
+    signs[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * signs[:, None]) @ vt
+    scale = (spread * signs).sum(1) / (shape[rigid] ** 2).sum()
+    apart = np.linalg.norm(faces - scale[:, None, None] * (shape @ rotation.transpose(0, 2, 1)), axis=2)
+    apart /= np.maximum(scale, _NOTHING)[:, None]
+    return scale, centre + faces.mean(1), np.sqrt((apart**2).mean(1)), apart.max(1)
