@@ -31,6 +31,7 @@ AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame that was painted from Dri
 
 OpenEngine = Callable[[Avatar], Engine]
 RETRY_S, MOST_RETRY_S = 1.0, 10.0  # until an engine that failed is opened again
+SAY_AGAIN_S = 10.0  # that pictures still fail
 
 
 @dataclass
@@ -67,7 +68,8 @@ class Cast:
 class AvatarStage:
     """Paints one frame after another. One thread paints; `change_cast` may come from another.
 
-    When the engine fails for good, the last picture is held while the engine is opened again.
+    Once there was a picture there always is one: an avatar whose first picture fails gives way to the one before, and
+    when drawing fails later, the last picture is held. An engine that failed for good is opened again meanwhile.
     """
 
     def __init__(
@@ -80,9 +82,10 @@ class AvatarStage:
     ) -> None:
         self.cast = cast
         self.governor = governor
-        self.held = 0  # pictures that were shown again because there was no engine
+        self.held = 0  # pictures that were shown again because none could be drawn
         self._open_engine, self._latency, self._say = open_engine, latency, say
         self._next: Cast | None = None
+        self._before: Cast | None = None  # goes on where the present one turns out not to be drawn
         self._closed = False
         self._lock = threading.Lock()
         self._interpolator: MotionInterpolator | None = None  # of this avatar's motion
@@ -90,6 +93,7 @@ class AvatarStage:
         self._last: NDArray[np.uint8] | None = None
         self._broken_ns: int | None = None  # since when no engine works
         self._retry_s, self._retry_ns = RETRY_S, 0
+        self._said_ns: int | None = None  # when a picture that failed was last told
 
     @property
     def broken(self) -> bool:
@@ -97,65 +101,97 @@ class AvatarStage:
         return self._broken_ns is not None
 
     def change_cast(self, cast: Cast) -> None:
-        """Show another avatar from the next frame on. The engine before is closed then, unless both share it."""
+        """Show another avatar from the next frame on. The engine before is closed once that was drawn, unless both
+        share it."""
         with self._lock:
             unused, self._next = (cast, None) if self._closed else (self._next, cast)
-        if unused is not None and unused.engine not in (self.cast.engine, cast.engine if unused is not cast else None):
-            _close(unused.engine)  # it never came on
+        if unused is not None:  # it never came on
+            _close_unused(unused.engine, self.cast, self._before, cast if unused is not cast else None)
 
     def between(self, capture_ns: int) -> AvatarFrame | None:
         """The picture for a camera frame that was not tracked. None before the first that was."""
-        return None if self._interpolator is None else self._paint(self._interpolator.between(capture_ns))
+        interpolator = self._interpolator
+        return None if interpolator is None else self._picture(lambda: interpolator.between(capture_ns), capture_ns)
 
     def paint(self, state: FaceState) -> AvatarFrame:
-        """The picture for one tracked frame. Raises EngineFailure when the very first one cannot be drawn."""
+        """The picture for one tracked frame. Raises EngineFailure, VisavisError where the first cannot be."""
         self._enter_next()
-        with self._latency.time("retarget"):
-            driving = self.cast.retargeter.drive(state)
-        self._interpolator = self._interpolator or MotionInterpolator()
-        self._interpolator.feed(driving)
-        return self._paint(driving)
+        return self._picture(lambda: self._drive(state), state.capture_ns) or self.paint(state)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
         self._enter_next()
-        _close(self.cast.engine)
+        for cast in (self._before, self.cast):
+            if cast is not None:
+                _close(cast.engine)
+
+    def _drive(self, state: FaceState) -> Driving:
+        with self._latency.time("retarget"):
+            driving = self.cast.retargeter.drive(state)
+        self._interpolator = self._interpolator or MotionInterpolator()
+        self._interpolator.feed(driving)
+        return driving
+
+    def _picture(self, driving: Callable[[], Driving], capture_ns: int) -> AvatarFrame | None:
+        """Drawn, else held. None where another avatar was to be shown, and now the one before it goes on."""
+        try:
+            return self._paint(driving())
+        except Exception as failure:  # whatever it is, a call goes on
+            if self._before is not None:
+                self._give_way(failure)
+                return None
+            if self._last is None:
+                if isinstance(failure, EngineFailure | VisavisError):
+                    raise
+                raise VisavisError(
+                    f"{self.cast.avatar.name} cannot be drawn ({reason(failure)}). Enrol the photos again: "
+                    f"`visavis enroll PHOTO… --name {self.cast.avatar.name} --force`."
+                ) from failure
+            self._failed(failure)
+        return self._hold(capture_ns)
 
     def _paint(self, driving: Driving) -> AvatarFrame:
         """The only place where a publishable frame comes into being: from numbers, and a portrait."""
         cast = self.cast
         if self._broken_ns is not None and not self._mended(cast):
-            return self._hold(driving)
+            return self._hold(driving.capture_ns)
         try:
             with self._latency.time("render"):
                 renderer = cast.renderer(self._side_px(cast.canvas))
                 square, matte = renderer.render(driving), renderer.matte()
-            self._drew()
         except EngineFailure as failure:
-            if self._last is None:
+            if self._last is None or self._before is not None:
                 raise
             self._broke(failure)
-            return self._hold(driving)
+            return self._hold(driving.capture_ns)
         with self._latency.time("compose"):
             side_px = cast.canvas.square_px
             self._last = cast.canvas.place(
                 _enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px)
             )
-        return self._frame(driving)
+        self._drew()
+        return self._frame(driving.capture_ns)
 
     def _side_px(self, canvas: Canvas) -> int:
         return max(2, round(canvas.square_px * self.governor.level.render_share / 2) * 2)
 
-    def _frame(self, driving: Driving) -> AvatarFrame:
+    def _frame(self, capture_ns: int) -> AvatarFrame:
         assert self._last is not None
-        frame = AvatarFrame(Frame(self._last, driving.capture_ns, self._index))
+        frame = AvatarFrame(Frame(self._last, capture_ns, self._index))
         self._index += 1
         return frame
 
-    def _hold(self, driving: Driving) -> AvatarFrame:
+    def _hold(self, capture_ns: int) -> AvatarFrame:
         self.held += 1
-        return self._frame(driving)
+        return self._frame(capture_ns)
+
+    def _failed(self, failure: Exception) -> None:
+        """A picture could not be drawn, through no fault of the engine: the next one may be."""
+        now_ns = time.monotonic_ns()
+        if self._said_ns is None or now_ns - self._said_ns > SAY_AGAIN_S * 1e9:
+            self._say(f"{self.cast.avatar.name} could not be drawn ({reason(failure)}). The picture is held.")
+            self._said_ns = now_ns
 
     def _broke(self, failure: Exception) -> None:
         now_ns = time.monotonic_ns()
@@ -173,28 +209,56 @@ class AvatarStage:
         _close(cast.engine)
         try:
             cast.take_engine(self._open_engine(cast.avatar))
-        except (EngineFailure, VisavisError, OSError) as failure:
+        except Exception as failure:  # memory, a library, a file: it is tried again
             self._broke(failure)
             return False
         return True
 
     def _drew(self) -> None:
-        """A picture was drawn: only that proves that an engine works again."""
+        """A picture was drawn: only that proves that an engine works again, and that an avatar can be shown."""
         if self._broken_ns is not None:
             self._say(f"The engine is back after {(time.monotonic_ns() - self._broken_ns) / 1e9:.1f} s.")
             self._broken_ns = None
+        before, self._before = self._before, None
+        if before is not None:
+            _close_unused(before.engine, self.cast)
 
     def _enter_next(self) -> None:
         with self._lock:
             cast, self._next = self._next, None
         if cast is None:
             return
-        if cast.shares_engine and self.cast.shares_engine:
-            cast.take_engine(self.cast.engine)  # it may have been opened again meanwhile
-        elif cast.engine is not self.cast.engine:
-            _close(self.cast.engine)
+        now = self.cast
+        if cast.shares_engine and now.shares_engine:
+            cast.take_engine(now.engine)  # it may have been opened again meanwhile
+        elif cast.engine is not now.engine:
             self._broken_ns = None
+        if self._before is None:
+            self._before = now
+        else:  # `now` was never drawn
+            _close_unused(now.engine, cast, self._before)
         self.cast, self._interpolator = cast, None
+
+    def _give_way(self, failure: Exception) -> None:
+        assert self._before is not None
+        failed, self.cast, self._before = self.cast, self._before, None
+        if failed.shares_engine and self.cast.shares_engine:
+            self.cast.take_engine(failed.engine)
+        else:
+            _close_unused(failed.engine, self.cast)
+        self._interpolator = None
+        self._say(f"{failed.avatar.name} cannot be drawn ({reason(failure)}). {self.cast.avatar.name} goes on.")
+
+
+def reason(failure: Exception) -> str:
+    """In one line. What was foreseen tells itself, of anything else the kind is needed as well."""
+    text = " ".join(str(failure).split()).rstrip(".")
+    return text if isinstance(failure, EngineFailure | VisavisError) else f"{type(failure).__name__}: {text}"
+
+
+def _close_unused(engine: Engine, *users: Cast | None) -> None:
+    if all(user is None or user.engine is not engine for user in users):
+        _close(engine)
 
 
 def _close(engine: Engine) -> None:

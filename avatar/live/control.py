@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from avatar.errors import VisavisError
 from avatar.identity.bundle import find_avatar, load_avatar
+from avatar.live.avatar_stage import reason
 from avatar.live.session import Session
 from avatar.retarget.retargeter import Retargeter
-from engines import EngineFailure
 
 REGIONS = ("mouth", "eyes", "brows", "head")
 GAIN_STEP, MOST_GAIN = 0.1, 2.0
@@ -73,8 +72,8 @@ class Control:
         def load() -> None:
             try:
                 self._session.show(load_avatar(find_avatar(name)))
-            except (VisavisError, EngineFailure, OSError) as error:
-                self._say(str(error))
+            except Exception as failure:  # of whatever kind: nothing that is chosen ends the run
+                self._say(f"{name} cannot be shown: {reason(failure)}.")
 
         self._loading = threading.Thread(target=load, name="visavis-load", daemon=True)
         self._loading.start()

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.errors import InputError
 from avatar.identity.avatar import Avatar
 from avatar.retarget.assemble import Assembler, generator_inputs
 from avatar.retarget.conditioning import conditioning
@@ -37,7 +38,7 @@ class Renderer:
     ) -> None:
         """`mattes`: of `person_mattes`, one (S, S) for each portrait, to be had back as they move from `matte`."""
         self._engine, self._assembler = engine, Assembler(size_px)
-        self._landmarks = avatar.landmarks
+        self._name, self._landmarks = avatar.name, avatar.landmarks
         self._portraits = [_resized(portrait, size_px) for portrait in avatar.portraits]
         self._mattes = None if mattes is None else [_resized(matte, size_px) for matte in mattes]
         self._psi = avatar.psi[None].astype(np.float32)
@@ -51,7 +52,8 @@ class Renderer:
         self._fade_start_ns = 0
 
     def render(self, driving: Driving) -> Picture:
-        """The picture (size_px, size_px, 3) for one frame. Raises EngineFailure when the engine fails."""
+        """The picture (size_px, size_px, 3) for one frame. Raises EngineFailure when the engine fails, InputError when
+        what it answers is no picture."""
         chosen = self._choice.choose(driving.landmarks)
         source, mouth, eyes = chosen["face"], chosen["mouth"], chosen["eyes"]
         frame = conditioning(self._landmarks[source], driving.landmarks, self._landmarks[mouth], self._landmarks[eyes])
@@ -60,6 +62,11 @@ class Renderer:
         large["mouth"], small["mouth"] = self._match("mouth", mouth, source)
         large["eyes"], small["eyes"] = self._match("eyes", eyes, source)
         layers = self._engine.infer({"psi": self._psi, **generator_inputs(frame, small)})
+        if not all(np.isfinite(layer).all() for layer in layers.values()):
+            raise InputError(
+                f"The network gives no picture of {self._name}, only numbers without end. Enrol the photos again, or "
+                "let it compute more exactly: `--precision fp32`."
+            )
         return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, frame)
 
     def matte(self) -> Picture | None:

@@ -48,7 +48,8 @@ class Session:
 
     def show(self, avatar: Avatar) -> None:
         """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
-        thread that paints. Raises EngineFailure when that network does not load."""
+        thread that paints. Raises EngineFailure when that network does not load. One that loads and cannot be drawn
+        gives way to the avatar before."""
         now = self.stage.cast
         cast = self.open_cast(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
         before, retargeter = now.retargeter, cast.retargeter
@@ -87,8 +88,14 @@ def open_session(
         # a square picture before its own background is the avatar's own, whole
         mattes = None if plain and size[0] == size[1] else person_mattes(shown.portraits)
         canvas = Canvas(shown.portraits[0], *size, background, None if mattes is None else mattes[0])
-        cast = Cast(shown, canvas, Retargeter(shown), engine or open_engine(shown), latency, mattes)
-        cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
+        retargeter = Retargeter(shown)
+        cast = Cast(shown, canvas, retargeter, engine or open_engine(shown), latency, mattes)
+        try:
+            cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
+        except BaseException:
+            if engine is None:
+                cast.engine.close()
+            raise
         return cast
 
     def start_tracker() -> CagedTracker:
