@@ -69,6 +69,21 @@ def test_a_device_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
     assert not other.is_open
 
 
+def test_a_failure_of_any_kind_is_one_publishers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_set, "RETRY_S", 0.1)
+    said: list[str] = []
+    one, other = Device("the recorder"), Device("/dev/video10")
+    publishers = PublisherSet([one, other], said.append)
+    publishers.open(64, 64, 30)
+    one.is_open = False  # its own check now fails
+    feed(publishers, 0.5)
+    assert other.sent > 5
+    assert said[0].startswith("the recorder failed (AssertionError: ")
+    assert said[1:] == ["the recorder is back."]
+    assert one.sent > 0
+    publishers.close()
+
+
 def test_one_that_cannot_be_opened_at_the_start_is_an_error() -> None:
     one, other = Device("the recorder"), Device("/dev/video10")
     other.there = False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from avatar.errors import DeviceError, VisavisError
+from avatar.errors import VisavisError
 from avatar.frame import Frame
 from avatar.publish.publisher import Publisher
 
@@ -49,7 +49,7 @@ class PublisherSet:
             if member.working:
                 try:
                     member.publisher.send(frame)
-                except DeviceError as failure:
+                except Exception as failure:  # of whatever kind: the others go on
                     self._lost(member, failure)
             elif member.opening is None and time.monotonic() >= member.retry_s:
                 member.opening = threading.Thread(
@@ -71,14 +71,14 @@ class PublisherSet:
                         failures.append(failure)
         return failures
 
-    def _lost(self, member: _Member, failure: VisavisError) -> None:
+    def _lost(self, member: _Member, failure: Exception) -> None:
         member.working = False
         member.retry_s = time.monotonic() + RETRY_S
-        self._say(f"{str(failure).splitlines()[0].rstrip('.')}. Trying again every {RETRY_S:.0f} s.")
+        self._say(f"{_told(member, failure)}. Trying again every {RETRY_S:.0f} s.")
         try:
             member.publisher.close()
-        except VisavisError as also:
-            self._say(str(also).splitlines()[0])
+        except Exception as also:
+            self._say(f"{_told(member, also)}.")
 
     def _reopen(self, member: _Member) -> None:
         with member.lock:
@@ -95,3 +95,10 @@ class PublisherSet:
                 self._say(f"{member.publisher.name} is back.")
             finally:
                 member.opening = None
+
+
+def _told(member: _Member, failure: Exception) -> str:
+    """In one line; what was not foreseen does not name the publisher by itself."""
+    if isinstance(failure, VisavisError):
+        return str(failure).splitlines()[0].rstrip(".")
+    return f"{member.publisher.name} failed ({type(failure).__name__}: {failure})"
