@@ -1,5 +1,6 @@
 """The published picture: framed like a webcam's, without a seam, before any background."""
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -124,8 +125,21 @@ def test_backgrounds_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         parse_background(str(tmp_path / "none.png"))
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="text file, not a photo"):
         parse_background(str(tmp_path / "text.png"))
+    whole = save(astronaut(), tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged or cut off"):
+        parse_background(str(tmp_path / "cut.png"))
+
+
+@pytest.mark.parametrize("shape", [(1, 4096), (4096, 1), (2, 3), (3000, 4000)])
+def test_a_picture_of_any_shape_covers_without_filling_the_memory(shape: tuple[int, int]) -> None:
+    picture = np.full((*shape, 3), 70, np.uint8)
+    tracemalloc.start()
+    assert (Background("picture", picture).cover(1280, 720) == np.full((720, 1280, 3), 70)).all()
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
 
 
 def test_sizes_that_no_camera_has_are_refused(portrait: NDArray[np.uint8]) -> None:

@@ -9,9 +9,9 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from avatar.errors import InputError, UsageError
+from avatar.errors import UsageError
+from avatar.sources.photo import load_photo
 
 Kind = Literal["portrait", "blur", "colour", "picture"]
 Picture = NDArray[np.uint8]
@@ -29,9 +29,12 @@ class Background:
         assert self.picture is not None, "only of a colour or a picture"
         across, down = self.picture.shape[1], self.picture.shape[0]
         scale = max(width / across, height / down)
-        size = (max(width, round(across * scale)), max(height, round(down * scale)))
+        # what is cut off anyway is not enlarged: of a picture one pixel wide, that would be gigabytes
+        x, y = int((across - width / scale) / 2), int((down - height / scale) / 2)
+        middle = self.picture[y : down - y, x : across - x]
+        size = (max(width, round(middle.shape[1] * scale)), max(height, round(middle.shape[0] * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        large = cv2.resize(self.picture, size, interpolation=how)
+        large = cv2.resize(middle, size, interpolation=how)
         left, top = (size[0] - width) // 2, (size[1] - height) // 2
         return np.ascontiguousarray(large[top : top + height, left : left + width], np.uint8)
 
@@ -53,13 +56,8 @@ def parse_background(text: str) -> Background:
             raise UsageError(f"--background {text!r} is no colour. Write it as #rrggbb, for example '#2040ff'.")
         return Background("colour", np.frombuffer(colour, np.uint8).reshape(1, 1, 3))
     path = Path(text)
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(
             f"--background {text}: no such file. Use portrait, blur, a colour such as '#2040ff', or a picture."
         )
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}). Use a JPEG or PNG.") from error
-    return Background("picture", np.asarray(upright, np.uint8))
+    return Background("picture", load_photo(path))
