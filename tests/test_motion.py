@@ -50,8 +50,9 @@ def face(index: int, fps: float = 25.0) -> FaceState:
     if index % 7 == 6:
         return no_face(capture_ns)
     random = np.random.default_rng(index)
+    shape = face_model().mean_shape + random.normal(0, 0.05, (478, 3))
     return FaceState(
-        (random.normal(0, 60, (478, 3)) + np.array([320 + index, 240, 0])).astype(np.float32),
+        (80 * shape + np.array([320 + index, 240, 0])).astype(np.float32),
         random.random(52).astype(np.float32),
         random.normal(0, 30, (4, 4)).astype(np.float32),
         0.75,
@@ -158,6 +159,26 @@ def test_values_that_no_face_has_are_refused(array: str, index: Any, value: floa
         read_motion(tmp_path / "bad.motion")
 
 
+@pytest.mark.parametrize("what", ["a line", "a plane", "mirrored", "a few pixels", "one point drawn out"])
+def test_points_that_form_no_face_are_refused(what: str, tmp_path: Path) -> None:
+    arrays, metadata = parts(made_up(8))
+    steps = arrays["landmarks"][5]
+    if what == "a line":
+        steps[:] = np.linspace(-32_000, 32_000, 478).astype(np.int16)[:, None]
+    elif what == "a plane":
+        steps[:, 2] = 0
+    elif what == "mirrored":
+        steps[:, 0] *= -1
+    elif what == "a few pixels":
+        arrays["landmark_step"][5] *= 0.03
+    else:
+        steps[...] //= 8
+        steps[61] = 32_000
+    (tmp_path / "bad.motion").write_bytes(save(arrays, metadata))
+    with pytest.raises(InputError, match=r"bad\.motion cannot .*: what it holds in frame 5 is no face\. .*again\.$"):
+        read_motion(tmp_path / "bad.motion")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -168,6 +189,8 @@ def test_values_that_no_face_has_are_refused(array: str, index: Any, value: floa
         {"height": "1e3"},
         {"fps": "nan"},
         {"fps": "0"},
+        {"fps": "1e-300"},
+        {"fps": "1e999"},
         {"width": "9" * 5000},
     ],
 )

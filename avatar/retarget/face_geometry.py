@@ -19,7 +19,6 @@ Array = NDArray[np.float32]
 
 MOST_OFF = 0.35  # of all points, as a root mean square, in distances of the outer eye corners
 MOST_ASTRAY = 1.0  # of any one point, in the same unit
-_BLOCK = 2048  # faces at a time, so that an hour of motion does not fill the memory
 _NOTHING = 1e-9  # a scale below is none
 
 
@@ -27,10 +26,10 @@ _NOTHING = 1e-9  # a scale below is none
 class FaceFit:
     """How the mean face fits each of N faces."""
 
-    scale: NDArray[np.float64]  # (N,) distance of the outer eye corners, in the unit of the points
-    centre: NDArray[np.float64]  # (N, 3) mean of the points
-    off: NDArray[np.float64]  # (N,) root mean square of how far the points are from the mean face's, in scales
-    astray: NDArray[np.float64]  # (N,) the furthest point's
+    scale: Array  # (N,) distance of the outer eye corners, in the unit of the points
+    centre: Array  # (N, 3) mean of the points
+    off: Array  # (N,) root mean square of how far the points are from the mean face's, in scales
+    astray: Array  # (N,) the furthest point's
 
     @property
     def human(self) -> NDArray[np.bool_]:
@@ -40,22 +39,16 @@ class FaceFit:
 
 def fit_faces(landmarks: Array) -> FaceFit:
     """Of (N, 478, 3) finite landmarks, by the pose of `geometry.head_pose` (Umeyama, PAMI 1991) for many at once."""
-    blocks = [_fit(landmarks[start : start + _BLOCK]) for start in range(0, len(landmarks), _BLOCK)]
-    scale, centre, off, astray = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return FaceFit(scale, centre, off, astray)
-
-
-def _fit(landmarks: Array) -> tuple[NDArray[np.float64], ...]:
-    mean, rigid = face_model().mean_shape.astype(np.float64), list(RIGID)
-    faces = landmarks.astype(np.float64)
-    centre, mean_centre = faces[:, rigid].mean(1), mean[rigid].mean(0)
-    faces -= centre[:, None]
-    shape = mean - mean_centre
+    rigid = list(RIGID)
+    mean = face_model().mean_shape
+    shape = mean - mean[rigid].mean(0)
+    middle = landmarks[:, rigid].mean(1)
+    faces = landmarks - middle[:, None]
     u, spread, vt = np.linalg.svd(faces[:, rigid].transpose(0, 2, 1) @ shape[rigid])
-    signs = np.ones((len(faces), 3))
+    signs = np.ones((len(faces), 3), np.float32)
     signs[:, 2] = np.sign(np.linalg.det(u @ vt))
     rotation = (u * signs[:, None]) @ vt
     scale = (spread * signs).sum(1) / (shape[rigid] ** 2).sum()
-    apart = np.linalg.norm(faces - scale[:, None, None] * (shape @ rotation.transpose(0, 2, 1)), axis=2)
-    apart /= np.maximum(scale, _NOTHING)[:, None]
-    return scale, centre + faces.mean(1), np.sqrt((apart**2).mean(1)), apart.max(1)
+    missed = faces - shape @ (scale[:, None, None] * rotation).transpose(0, 2, 1)
+    squared = np.einsum("nki,nki->nk", missed, missed) / np.maximum(scale, _NOTHING)[:, None] ** 2
+    return FaceFit(scale, middle + faces.mean(1), np.sqrt(squared.mean(1)), np.sqrt(squared.max(1)))

@@ -6,7 +6,6 @@ middle: for a face 300 px wide a step is 0.005 px, a fifteenth of what float16 w
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
@@ -23,7 +22,9 @@ from safetensors.numpy import load, save
 
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.private_file import UnfitError, read_bounded, write_private
+from avatar.retarget.face_geometry import fit_faces
 from avatar.sources.pace import Pacer
+from avatar.strict_json import parse_json
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 
 MOTION_SUFFIX = ".motion"
@@ -31,13 +32,14 @@ FORMAT = "visavis-motion"
 FORMAT_VERSION = 1
 MAX_FRAMES = 120_000  # above an hour at 30 fps: some 370 MB
 MAX_SIDE_PX = 16_384
-MAX_FPS = 240.0
+MIN_FPS, MAX_FPS = 1 / 60, 240.0
 
 _STEPS = 32_767  # int16
 _MAX_HEADER_BYTES = 16 << 10
 _MAX_REACH_PX = 8.0 * MAX_SIDE_PX  # a face may reach out of the picture, but not that far
-_MIN_FACE_PX = 1.0
+_LEAST_SCALE_PX = 4.0  # of a face, by the outer eye corners: the tracker finds none that is smaller
 _POSE_LIMIT = 1e4  # centimetres
+_BLOCK = 512  # frames: what is worked on stays in the processor's cache
 
 # name -> dtype and shape; "N" is the number of frames
 _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
@@ -138,7 +140,7 @@ class MotionRecorder:
         if fps is None:
             gaps_ns = np.diff(arrays["times_ns"])
             fps = 1e9 / float(np.median(gaps_ns)) if len(gaps_ns) else 30.0
-        return Motion(width, height, min(max(fps, 1 / 60), MAX_FPS), arrays)
+        return Motion(width, height, min(max(fps, MIN_FPS), MAX_FPS), arrays)
 
 
 def _row(state: FaceState) -> tuple[Any, ...]:
@@ -213,15 +215,16 @@ def _metadata(data: bytes) -> dict[str, str]:
     if not 2 <= length <= min(_MAX_HEADER_BYTES, len(data) - 8):
         raise UnfitError(foreign)
     try:
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__")
-    except (ValueError, RecursionError, AttributeError):
+        header = parse_json(data[8 : 8 + length])
+    except ValueError:
         raise UnfitError(foreign) from None
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise UnfitError(foreign)
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
         raise UnfitError(
-            f"its format is {version!r}, this visavis reads {FORMAT_VERSION}. "
+            f"its format is {str(version)[:20]!r}, this visavis reads {FORMAT_VERSION}. "
             "Upgrade (`pip install --upgrade visavis`), or record again"
         )
     return metadata
@@ -233,8 +236,10 @@ def _figures(metadata: dict[str, str]) -> tuple[int, int, float]:
         width, height, fps = int(metadata["width"]), int(metadata["height"]), float(metadata["fps"])
     except (KeyError, TypeError, ValueError):
         raise UnfitError("its size or rate is missing") from None
-    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX and 0 < fps <= MAX_FPS):  # false for NaN too
-        raise UnfitError(f"its size or rate cannot be: {width} x {height}, {fps} fps")
+    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
+        raise UnfitError(f"its size is not one of 1 to {MAX_SIDE_PX} pixels a side")
+    if not MIN_FPS <= fps <= MAX_FPS:  # false for NaN too
+        raise UnfitError(f"its rate is not one of {MIN_FPS:.2g} to {MAX_FPS:g} frames a second")
     return width, height, fps
 
 
@@ -259,10 +264,18 @@ def _check(metadata: dict[str, str], arrays: dict[str, NDArray[Any]]) -> None:
     _within("pose", arrays["pose"], -_POSE_LIMIT, _POSE_LIMIT)
     _within("landmark_middle", arrays["landmark_middle"], -_MAX_REACH_PX, _MAX_REACH_PX)
     _within("landmark_step", arrays["landmark_step"], 0.0, _MAX_REACH_PX / _STEPS)
-    landmarks, step = arrays["landmarks"], arrays["landmark_step"][:, None]
-    size = (landmarks.max(1)[:, :2].astype(np.float32) - landmarks.min(1)[:, :2]) * step
-    if bool(np.any(size[found == 1] < _MIN_FACE_PX)):
-        raise UnfitError("it holds a face of no size")
+    _check_faces(arrays)
+
+
+def _check_faces(arrays: dict[str, NDArray[Any]]) -> None:
+    seen = np.flatnonzero(arrays["found"])
+    for start in range(0, len(seen), _BLOCK):
+        frames = seen[start : start + _BLOCK]
+        step = arrays["landmark_step"][frames, None, None]
+        fit = fit_faces(arrays["landmarks"][frames] * step)
+        bad = frames[~fit.human | (fit.scale < _LEAST_SCALE_PX)]
+        if len(bad):
+            raise UnfitError(f"what it holds in frame {bad[0]} is no face. Copy it again, or record again")
 
 
 def _within(name: str, array: NDArray[Any], least: float, most: float) -> None:
