@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from avatar.errors import InputError, UsageError
-from avatar.model.checkpoint import DAMAGE, load_weights
+from avatar.model.checkpoint import DAMAGE, in_a_line, load_weights, read_header
 from avatar.model.embedder import Embedder
 from avatar.model.example import example_inputs, layer_inputs, smooth_noise
 from avatar.model.full.blocks import without_spectral_norm
@@ -56,10 +54,11 @@ class Traced:
 def load_networks(path: Path) -> Networks:
     """The networks of a checkpoint of either size. Raises InputError naming the file."""
     try:
-        with safe_open(path, "pt") as file:
-            size = json.loads((file.metadata() or {}).get("config", "{}")).get("size")
+        size = read_header(path)[0].get("size")
     except DAMAGE as error:
-        raise InputError(f"{path} is no visavis checkpoint ({error}). Train one with `visavis train`.") from error
+        raise InputError(
+            f"{path} is no visavis checkpoint ({in_a_line(error)}). Train one with `visavis train`."
+        ) from error
     if size == "full":
         networks, _ = load_full(path)
         return _full(networks.generator, networks.embedder)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from avatar.errors import InputError, UsageError
-from avatar.model.checkpoint import DAMAGE
+from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullDiscriminator
 from avatar.model.full.embedder import FullEmbedder
@@ -50,16 +49,15 @@ def save_full(path: Path, networks: FullNetworks, about: dict[str, Any]) -> None
 def load_full(path: Path) -> tuple[FullNetworks, dict[str, Any]]:
     """Read what `save_full` wrote, in evaluation mode. Raises InputError naming the file."""
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            networks = FullNetworks.build(FullConfig.from_dict(json.loads(header["config"])))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        config, about = read_header(path)
+        tensors = read_tensors(path)
+        networks = FullNetworks.build(FullConfig.from_dict(config))
         for name, network in networks.parts().items():
             own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             network.load_state_dict(own)
             network.eval()
     except (*DAMAGE, UsageError) as error:
         raise InputError(
-            f"{path} holds no `full` networks ({error}). Train them with `visavis train --size full`."
+            f"{path} holds no `full` networks ({in_a_line(error)}). Train them with `visavis train --size full`."
         ) from error
-    return networks, json.loads(header.get("about", "{}"))
+    return networks, about
