@@ -9,8 +9,10 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -275,8 +277,8 @@ def memory() -> Iterator[FrameMemory]:
 
 
 def state() -> FaceState:
-    ones = np.full
-    return FaceState(ones((478, 3), 9, np.float32), ones(52, 0.5, np.float32), np.eye(4, dtype=np.float32), 1.0, 7, 2)
+    landmarks = np.random.default_rng(1).uniform(9, 99, (478, 3)).astype(np.float32)
+    return FaceState(landmarks, np.full(52, 0.5, np.float32), np.eye(4, dtype=np.float32), 1.0, 7, 2)
 
 
 def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) -> None:
@@ -313,6 +315,56 @@ def test_an_impossible_reply_is_refused(memory: FrameMemory, field: str, value: 
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
     with pytest.raises(BadReplyError):
         read_reply(memory, 5, 7, 2, 640)
+
+
+def on_a_line(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    return landmarks[:, :1] * np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("field", "degenerate"),
+    [
+        ("landmarks", np.zeros_like),
+        ("landmarks", lambda landmarks: landmarks * 0 + 9),
+        ("landmarks", lambda landmarks: landmarks * 1e-3),  # of a tenth of a pixel
+        ("landmarks", on_a_line),
+        ("landmarks", lambda landmarks: landmarks * (1, 1, 0)),
+        ("blendshapes", np.zeros_like),
+        ("pose", np.zeros_like),
+        ("pose", lambda pose: pose * 2),
+        ("pose", lambda pose: pose @ np.diag([1, 1, -1, 1])),
+        ("pose", lambda pose: np.vstack([pose[:3], (0.5, 0, 0, 1)])),
+    ],
+)
+def test_what_is_no_face_is_refused(
+    memory: FrameMemory, field: str, degenerate: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> None:
+    right = state()
+    write_reply(memory, 5, replace(right, **{field: degenerate(getattr(right, field)).astype(np.float32)}))
+    with pytest.raises(BadReplyError, match="no face"):
+        read_reply(memory, 5, 7, 2, 640)
+
+
+def test_a_face_with_nothing_in_it_is_refused(memory: FrameMemory) -> None:
+    reply = np.zeros((), REPLY)
+    reply["serial"], reply["faces"], reply["found"] = 5, 1, 1
+    memory.buffer[: REPLY.itemsize] = reply.tobytes()
+    with pytest.raises(BadReplyError):
+        read_reply(memory, 5, 7, 2, 640)
+
+
+def test_faces_of_every_size_and_turn_are_believed(memory: FrameMemory) -> None:
+    found = 0
+    with FaceTracker(tracker_model(), "image") as tracker:
+        for degrees in (-40, 0, 40):
+            for scale in (0.5, 1.0, 3.0):
+                turn = cv2.getRotationMatrix2D((220, 120), degrees, scale)
+                turn[:, 2] += 256 - np.array([220, 120])
+                turned = cv2.warpAffine(astronaut(), turn, (512, 512))
+                seen = tracker.track(np.asarray(turned, np.uint8), 7)
+                write_reply(memory, 5, seen)
+                found += read_reply(memory, 5, 7, 2, 512).found
+    assert found >= 6
 
 
 @pytest.mark.parametrize(

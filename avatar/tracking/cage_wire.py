@@ -32,6 +32,11 @@ FRAME_AT = 8192  # the picture follows the reply
 MAX_FAR = 100.0  # landmarks, in longer sides of the picture
 MAX_POSE = 1e5  # cm
 SLACK = 1e-3  # by which MediaPipe's own scores may leave [0, 1]
+# A face has a size and a depth: the mean distances of its landmarks from their middle, along the face's longest axis in
+# longer sides of the picture, and along its shortest in those of the longest. Faces of any size and turn, in pictures
+# stretched sevenfold, stay above 0.027 and 0.034.
+MIN_SIZE, MIN_DEPTH = 1e-3, 5e-3
+MAX_SKEW = 1e-2  # by which a pose may fail to be a rotation
 
 
 class BadReplyError(Exception):
@@ -77,7 +82,24 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
     # no number compares false, so it is refused too
     if not all(bool(np.all((low <= values) & (values <= high))) for values, low, high in limits):
         raise BadReplyError("it answered with impossible numbers")
+    if not (_is_solid(landmarks, longer_side_px) and blendshapes.any() and _is_rigid(pose)):
+        raise BadReplyError("it answered with what is no face")
     return FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces)
+
+
+def _is_solid(landmarks: NDArray[np.float32], longer_side_px: int) -> bool:
+    """Whether they are not all one point, on one line, or in one plane."""
+    centred = landmarks.astype(np.float64) - landmarks.mean(0, dtype=np.float64)
+    variances = np.linalg.eigvalsh(centred.T @ centred / len(centred)).clip(0)  # along the axes, the shortest first
+    shortest, _, longest = np.sqrt(variances)
+    return bool(longest >= MIN_SIZE * longer_side_px and shortest >= MIN_DEPTH * longest)
+
+
+def _is_rigid(pose: NDArray[np.float32]) -> bool:
+    """Whether it turns and moves, and neither scales nor mirrors."""
+    turn = pose[:3, :3].astype(np.float64)
+    skew = np.abs(turn.T @ turn - np.eye(3)).max()
+    return bool(skew < MAX_SKEW and np.linalg.det(turn) > 0 and (pose[3] == (0, 0, 0, 1)).all())
 
 
 def write_text(memory: FrameMemory, text: str) -> None:
