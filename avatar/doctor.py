@@ -71,14 +71,19 @@ def _system_libraries() -> Finding:
 
 def _tracker() -> Finding:
     name = "Face tracker"
-    reachable, missing = examine_cage()
+    walls, missing = examine_cage()
     if missing is not None:
         mend = f"{sys.executable} -m pip install visavis    # or the system libraries named above"
         return Finding(name, "missing", f"MediaPipe does not import: {missing}", mend)
     found = f"MediaPipe {version('mediapipe')}, in a process of its own"
-    if reachable is not None:
-        return Finding(name, "note", f"{found} whose network stays reachable ({reachable}); it may send usage logs")
-    return Finding(name, "ok", f"{found}, to which the kernel refuses every socket (tried)")
+    if walls.network is not None:
+        reachable = f"whose network and files stay reachable ({walls.network}); it may send usage logs"
+        return Finding(name, "note", f"{found} {reachable}")
+    if walls.files is not None:
+        return Finding(name, "note", f"{found} without a network, to which your files stay open ({walls.files})")
+    return Finding(
+        name, "ok", f"{found}, to which the kernel refuses every socket, program and file but its own (tried)"
+    )
 
 
 def _tracker_model() -> Finding:

@@ -14,13 +14,22 @@ def home() -> Path:
 
     Enrolled faces lie in home()/"avatars" and nowhere else, so that deleting this folder deletes them all.
     """
-    return _private_folder("VISAVIS_HOME", _base("XDG_DATA_HOME", "LOCALAPPDATA", ".local/share"))
+    return _private_folder("VISAVIS_HOME", _home_unless_chosen())
+
+
+def home_path() -> Path:
+    """Where `home` is, or will be. Makes nothing."""
+    return _chosen("VISAVIS_HOME") or _home_unless_chosen()
 
 
 def cache() -> Path:
     """What can be fetched again: $VISAVIS_CACHE, else ~/.cache/visavis. Made on first use."""
     default = _base("XDG_CACHE_HOME", "LOCALAPPDATA", ".cache")
     return _private_folder("VISAVIS_CACHE", default / "cache" if sys.platform == "win32" else default)
+
+
+def _home_unless_chosen() -> Path:
+    return _base("XDG_DATA_HOME", "LOCALAPPDATA", ".local/share")
 
 
 def _base(xdg_variable: str, windows_variable: str, fallback: str) -> Path:
@@ -30,9 +39,13 @@ def _base(xdg_variable: str, windows_variable: str, fallback: str) -> Path:
     return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / fallback) / "visavis"
 
 
-def _private_folder(variable: str, default: Path) -> Path:
+def _chosen(variable: str) -> Path | None:
     chosen = os.environ.get(variable)
-    folder = Path(chosen).expanduser().absolute() if chosen else default
+    return Path(chosen).expanduser().absolute() if chosen else None
+
+
+def _private_folder(variable: str, default: Path) -> Path:
+    folder = _chosen(variable) or default
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

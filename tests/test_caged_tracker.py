@@ -26,6 +26,7 @@ from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory, NamedMemory, attach, open_frame_memory
 from avatar.tracking.model_asset import tracker_model
+from avatar.trust.confinement import Confinement
 from tests.clips import moving_face
 from tests.portraits import astronaut
 
@@ -74,10 +75,22 @@ def test_the_cage_changes_no_number(mode: str) -> None:
             assert state.found == bool(rgb.any())
 
 
-@pytest.mark.parametrize("named", [False, True], ids=["memory of this system", "named memory"])
-def test_pictures_of_any_size_in_any_order(named: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if named:  # what other systems use
-        monkeypatch.setattr(cage_process, "open_frame_memory", NamedMemory)
+def test_named_memory_as_on_other_systems() -> None:
+    memory = NamedMemory(FRAME_AT)
+    for size in (FRAME_AT, 1_000_000):
+        memory.reserve(size)
+        memory.buffer[size - 2] = 5
+        code = f"""
+            from avatar.tracking.frame_memory import attach
+            there = attach(None, {memory.address!r}, {size})
+            there.buffer[{size - 1}] = there.buffer[{size - 2}] + 1
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+        assert memory.buffer[size - 1] == 6
+    memory.release()
+
+
+def test_pictures_of_any_size_in_any_order() -> None:
     face = astronaut()
     huge = np.zeros((3000, 4000, 3), np.uint8)
     huge[1000:1512, 1000:1512] = face
@@ -111,10 +124,14 @@ def test_the_cage_holds_no_socket_and_no_variable_opens_it(monkeypatch: pytest.M
         process = Path(f"/proc/{tracker.pid}")
         status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
         assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
-        held = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
-        assert not [name for name in held if name.startswith("socket:")]
+        if os.getuid():  # not even this user can look into it
+            with pytest.raises(PermissionError):
+                list((process / "fd").iterdir())
+        else:
+            held = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
+            assert not [name for name in held if name.startswith("socket:")]
     assert cage_note() is None
-    assert examine_cage() == (None, None)
+    assert examine_cage() == (Confinement(None, None), None)
 
 
 def test_a_killed_cage_is_replaced_while_the_avatar_idles() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 import textwrap
@@ -10,7 +9,8 @@ import textwrap
 import pytest
 
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network, why_not_refusable
+from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network
+from avatar.trust.seccomp import why_not_refusable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guarantee is Linux's")
 
@@ -71,87 +71,6 @@ def test_without_the_filter_the_sockets_are_there() -> None:
     lines = in_a_process(TRY, allow=True).splitlines()
     assert lines[1] == "internet open open"
     assert lines[3:5] == ["thread open", "child open"]
-
-
-def test_a_process_that_needs_none_loses_local_sockets_and_other_processes_too() -> None:
-    code = """
-        import ctypes, os, signal, socket, sys, threading, time
-        from avatar.trust.no_network import refuse_all_sockets
-
-        def tried(what):
-            try:
-                what()
-                return "done"
-            except OSError as error:
-                return type(error).__name__
-
-        def read_memory_of(process):
-            here, there = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
-            parts = [(ctypes.c_size_t * 2)(ctypes.addressof(b), 8) for b in (here, there)]
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.process_vm_readv(process, parts[0], 1, parts[1], 1, 0) < 0:
-                raise OSError(ctypes.get_errno(), "process_vm_readv")
-
-        one, other = socket.socketpair()
-        server = socket.create_server(("127.0.0.1", 0))
-        client = socket.socket()
-        print("before", tried(lambda: read_memory_of(os.getpid())), tried(lambda: one.send(b"a")))
-        print("reason", refuse_all_sockets())
-        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK, 40):
-            print(tried(lambda: socket.socket(family, socket.SOCK_STREAM)))
-        print("connect", tried(lambda: client.connect(server.getsockname())))
-        print("send", tried(lambda: one.send(b"b")))
-        print("accept", tried(server.accept))
-        print("memory", tried(lambda: read_memory_of(os.getpid())))
-    """
-    lines = in_a_process(code, allow=True).splitlines()
-    assert lines[:2] == ["before done done", "reason None"]
-    assert lines[2:7] == ["PermissionError"] * 5
-    assert lines[7:] == [f"{what} PermissionError" for what in ("connect", "send", "accept", "memory")]
-
-
-def landlock_version() -> int:
-    return int(ctypes.CDLL(None).syscall(444, None, 0, 1))
-
-
-@pytest.mark.skipif(landlock_version() < 6, reason="this kernel has no Landlock, or not for signals")
-def test_the_process_that_started_it_cannot_be_touched() -> None:
-    code = """
-        import os
-        from avatar.trust.no_network import refuse_all_sockets
-
-        def tried(what):
-            try:
-                what()
-                return "done"
-            except PermissionError:
-                return "refused"
-
-        for _ in range(2):
-            memory = tried(lambda: open(f"/proc/{os.getppid()}/mem", "rb+").close())
-            print(memory, tried(lambda: os.kill(os.getppid(), 0)))
-            assert refuse_all_sockets() is None
-    """
-    lines = in_a_process(code).splitlines()
-    assert lines[1] == "refused refused"
-    assert lines[0].endswith("done")  # whether its memory can be opened without this, depends on the system
-
-
-def test_the_tracker_works_without_any_socket() -> None:
-    assert "found True" in in_a_process(
-        f"""
-        import os
-        os.environ["VISAVIS_TRACKER_MODEL"] = {str(tracker_model())!r}
-        import numpy as np
-        from skimage.data import astronaut
-        from avatar.tracking.face_landmarker import FaceTracker
-        from avatar.tracking.model_asset import tracker_model
-        from avatar.trust.no_network import refuse_all_sockets
-        assert refuse_all_sockets() is None
-        with FaceTracker(tracker_model(), "image") as tracker:
-            print("found", tracker.track(np.asarray(astronaut()), 0).found)
-        """
-    )
 
 
 def test_another_system_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:

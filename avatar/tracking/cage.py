@@ -1,4 +1,4 @@
-"""The process that runs MediaPipe for `CagedTracker`: it gives up its sockets, and only then imports anything of it.
+"""The process that runs MediaPipe for `CagedTracker`: it puts up its walls, and only then imports anything of it.
 
     python -P -m avatar.tracking.cage PARENT_PID MODE MAX_FACES ADDRESS SIZE_BYTES MODEL
     python -P -m avatar.tracking.cage examine
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avatar.errors import VisavisError
 from avatar.heap import HeapTrim, started_up
-from avatar.trust.no_network import refuse_all_sockets, why_not_refusable
+from avatar.tracking.cage_walls import wall_in
+from avatar.trust.confinement import why_files_stay_open
+from avatar.trust.seccomp import why_not_refusable
 
 if TYPE_CHECKING:
     from avatar.tracking.face_landmarker import FaceTracker
@@ -28,12 +30,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    refused = refuse_all_sockets()
     if arguments == ["examine"]:
         examine()
         return
     parent, mode, max_faces, address, size_bytes, model = arguments
     die_with(int(parent))
+    missing = wall_in(Path(model))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     requests, bell = _private(sys.stdin.fileno(), "rb"), _private(sys.stdout.fileno(), "wb")
 
@@ -42,8 +44,10 @@ def main(arguments: list[str]) -> None:
 
     memory = attach(None, address, int(size_bytes))
     try:
-        if refused and why_not_refusable() is None:
-            raise VisavisError(f"The tracker cannot start: its network could not be refused ({refused}).")
+        if missing.network and why_not_refusable() is None:
+            raise VisavisError(f"The tracker cannot start: its network could not be refused ({missing.network}).")
+        if missing.files and why_not_refusable() is None and why_files_stay_open() is None:
+            raise VisavisError(f"The tracker cannot start: files could not be kept from it ({missing.files}).")
         from avatar.tracking.face_landmarker import FaceTracker
 
         tracker = FaceTracker(Path(model), "video" if mode == "video" else "image", int(max_faces))
@@ -82,20 +86,32 @@ def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: B
 
 
 def examine() -> None:
-    """Prints two lines: why the network can still be reached, or nothing; why MediaPipe cannot be had, or nothing."""
-    reachable = ""
-    try:
-        socket.socket().close()
-        reachable = why_not_refusable() or "the kernel took the filter, and does not apply it"
-    except OSError:
-        pass
-    missing = ""
+    """Prints three lines: why the network, and why the files of this computer can still be reached, or nothing; why
+    MediaPipe cannot be had, or nothing."""
+    walls = wall_in()
+    network, files, missing = walls.network or _socket_still_open(), walls.files or _file_still_open(), ""
     try:
         import mediapipe.tasks.python.vision  # noqa: F401
     except (ImportError, OSError) as error:
         missing = " ".join(str(error).split())
-    print(reachable, missing, sep="\n", flush=True)
+    print(network, files, missing, sep="\n", flush=True)
     os._exit(0)
+
+
+def _socket_still_open() -> str:
+    try:
+        socket.socket().close()
+    except OSError:
+        return ""
+    return "the kernel took the filter, and does not apply it"
+
+
+def _file_still_open() -> str:
+    try:
+        list(Path("/").iterdir())
+    except OSError:
+        return ""
+    return "the kernel took the rules, and does not apply them"
 
 
 def die_with(parent: int) -> None:

@@ -29,6 +29,8 @@ from avatar.tracking.cage_wire import (
 )
 from avatar.tracking.face_state import FaceState
 from avatar.tracking.frame_memory import FrameMemory, open_frame_memory
+from avatar.trust.child_environment import cage_environment
+from avatar.trust.confinement import Confinement
 
 START_LIMIT_S = 60.0  # a cold disk and a slow processor: loading MediaPipe takes half a second on others
 # Ctrl-C is not for it: here on Windows, by `start_new_session` elsewhere
@@ -164,11 +166,8 @@ class CageProcess:
         return "".join(c for c in lines[-1] if c.isprintable())[:300] if lines else ""
 
 
-def examine_cage() -> tuple[str | None, str | None]:
-    """Try it without a picture: (why its network stays reachable, why MediaPipe cannot be had), None where all is well.
-
-    Takes half a second.
-    """
+def examine_cage() -> tuple[Confinement, str | None]:
+    """Try it without a picture: (which of its walls are missing, why MediaPipe cannot be had). Takes half a second."""
     try:
         done = subprocess.run(
             [*CAGE, "examine"],
@@ -179,13 +178,10 @@ def examine_cage() -> tuple[str | None, str | None]:
             timeout=3 * START_LIMIT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return None, f"its process does not run: {error}"
+        return Confinement(None, None), f"its process does not run: {error}"
     lines = done.stdout.split("\n")
-    if done.returncode or len(lines) != 3:
-        return None, f"its process ended with exit code {done.returncode} {done.stderr.strip()[-300:]}"
-    return lines[0] or None, lines[1] or None
-
-
-def cage_environment() -> dict[str, str]:
-    """The child imports what this process would, from the same places."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    if done.returncode or len(lines) != 4:
+        said = done.stderr.strip()[-300:]
+        return Confinement(None, None), f"its process ended with exit code {done.returncode} {said}"
+    network, files, missing = (line or None for line in lines[:3])
+    return Confinement(network, files), missing

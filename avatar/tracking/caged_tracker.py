@@ -1,7 +1,7 @@
-"""The face tracker in a process of its own: without a network on Linux, and replaced when it dies.
+"""The face tracker in a process of its own: without network and files on Linux, and replaced when it dies.
 
 MediaPipe is native code of others that looks at every picture of the camera, and would send usage logs home. Here it
-gets pictures and gives numbers, nothing else. What the kernel refuses it is in `avatar.trust.no_network`.
+gets pictures and gives numbers, nothing else. What the kernel refuses it is in `avatar.trust.confinement`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from avatar.errors import VisavisError
 from avatar.tracking.cage_process import START_LIMIT_S, CageProcess, DownError
 from avatar.tracking.face_state import FaceState, no_face
-from avatar.trust.no_network import why_not_refusable
+from avatar.trust.seccomp import why_not_refusable
 
 FRAME_LIMIT_S, PATIENT_FRAME_LIMIT_S = 2.0, 20.0
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0  # before a restart; doubled each time
@@ -29,13 +29,13 @@ PATIENT_TRIES = 2  # of one picture
 
 
 def cage_note() -> str | None:
-    """One sentence where this computer cannot refuse the cage its network; None where it can."""
+    """One sentence where this computer cannot refuse the cage network and files; None where it can."""
     reason = why_not_refusable()
     if reason is None:
         return None
     return (
-        f"The face tracker runs in a process of its own, but its network stays reachable: {reason}. MediaPipe may send "
-        "usage logs."
+        f"The face tracker runs in a process of its own, but network and files stay reachable: {reason}. MediaPipe may "
+        "send usage logs."
     )
 
 
@@ -44,7 +44,7 @@ def _say_on_stderr(line: str) -> None:
 
 
 class CagedTracker:
-    """`FaceTracker` in a process of its own, to which Linux refuses every socket. Nothing of MediaPipe is loaded here.
+    """`FaceTracker` in a process of its own, to which Linux refuses sockets and files. Nothing of MediaPipe is loaded here.
 
     When that process dies or hangs, `track` says no_face at once, and a new one is started meanwhile; `say` gets one
     line when it died and one when it is back, from another thread. `patient`: for files rather than cameras, where no

@@ -1,6 +1,6 @@
 """Which part of a portrait is the person: for other backgrounds, and for framing.
 
-`python -P -m avatar.tracking.person_matte` is the process in which MediaPipe does it, without a network.
+`python -P -m avatar.tracking.person_matte` is the process in which MediaPipe does it, inside the tracker's walls.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from avatar.errors import VisavisError
 from avatar.model_files import model_file
-from avatar.tracking.cage_process import cage_environment
+from avatar.tracking.cage_walls import wall_in
 from avatar.tracking.face_landmarker import quiet_native_log
-from avatar.trust.no_network import refuse_all_sockets
+from avatar.trust.child_environment import cage_environment
 
 MODEL = "segmentation/selfie.tflite"  # see MODEL_CARD.md beside it
 LOWEST, HIGHEST = 0.35, 0.85  # shares of the person that count as none and as all: inwards, so that no rim is left
@@ -55,7 +55,7 @@ def person_mattes(portraits: Portraits) -> list[Matte]:
 
 
 def main() -> None:
-    refuse_all_sockets()
+    wall_in()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes elsewhere
     count, side = HEADER.unpack(sys.stdin.buffer.read(HEADER.size))
