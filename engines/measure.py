@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -31,6 +32,9 @@ ROUND_S = 20.0
 NEAR_DB = {"fp32": 60.0, "fp16": 40.0, "bf16": 40.0, "int8": 25.0}
 # A candidate with fewer digits must be this much faster than the fastest with all of them.
 WORTH_FEWER_DIGITS = 0.9
+
+# of the environment; as in avatar.trust.child_environment, which this package does without
+SECRETS = re.compile(r".*(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY).*|SSH_AUTH_SOCK")
 
 WINDOWS_DEATHS = {0xC000001D: "SIGILL", 0xC0000005: "SIGSEGV"}
 DEATHS = {
@@ -197,6 +201,11 @@ class _Trial:
         self._process.close()
 
 
+def _without_secrets() -> dict[str, str]:
+    """Engines read many variables of their own, so the rest stays."""
+    return {name: value for name, value in os.environ.items() if not SECRETS.fullmatch(name.upper())}
+
+
 class _Process:
     """`python -m engines.trial`, and what it answers. Never in the way of the caller for long."""
 
@@ -205,7 +214,7 @@ class _Process:
         paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "engines.trial", *words],
-            env=os.environ | {"PYTHONPATH": paths},
+            env=_without_secrets() | {"PYTHONPATH": paths},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

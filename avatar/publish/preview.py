@@ -13,6 +13,7 @@ import numpy as np
 from avatar.errors import DeviceError
 from avatar.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
+from avatar.trust.child_environment import without_secrets
 
 END_S = 5.0
 INSTEAD = "Record instead: --to FILE.mp4"
@@ -33,7 +34,11 @@ class Preview(ThreadedPublisher):
             raise DeviceError(f"{problem} {INSTEAD}")
         command = [sys.executable, "-m", "avatar.publish.preview_window", str(width), str(height)]
         self._window = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=without_secrets(),
         )
         assert self._window.stdout is not None
         said = self._window.stdout.readline().decode(errors="replace").strip()
