@@ -44,7 +44,7 @@ def _say_on_stderr(line: str) -> None:
 
 
 class CagedTracker:
-    """`FaceTracker` in a process of its own, to which Linux refuses sockets and files. Nothing of MediaPipe is loaded here.
+    """`FaceTracker` in a process of its own, to which Linux refuses sockets and files. MediaPipe is not loaded here.
 
     When that process dies or hangs, `track` says no_face at once, and a new one is started meanwhile; `say` gets one
     line when it died and one when it is back, from another thread. `patient`: for files rather than cameras, where no
