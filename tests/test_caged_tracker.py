@@ -126,7 +126,7 @@ def test_the_cage_holds_no_socket_and_no_variable_opens_it(monkeypatch: pytest.M
         assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
         if os.getuid():  # not even this user can look into it
             with pytest.raises(PermissionError):
-                list((process / "fd").iterdir())
+                [entry.readlink() for entry in (process / "fd").iterdir()]
         else:
             held = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
             assert not [name for name in held if name.startswith("socket:")]
@@ -402,6 +402,25 @@ def test_a_hostile_cage_gets_no_further(reply: str, monkeypatch: pytest.MonkeyPa
         assert not tracker.track(astronaut(), 7).found
         until(lambda: tracker.restarts == 1 and len(said) == 2)
     assert said[0].isprintable() and list(tmp_path.iterdir()) == []
+
+
+@linux_only
+def test_a_pipe_that_is_filled_from_its_other_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = """
+        back = os.open("/proc/self/fd/0", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            while True:
+                os.write(back, bytes(4096))
+        except BlockingIOError:
+            bell(b's')
+        time.sleep(60)
+    """
+    fake_cage(monkeypatch, hostile)
+    said: list[str] = []
+    with CagedTracker(tracker_model(), say=said.append) as tracker:
+        assert not tracker.track(astronaut(), 7).found
+        until(lambda: said)
+    assert "takes no more pictures" in said[0]
 
 
 @linux_only

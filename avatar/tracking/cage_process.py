@@ -71,6 +71,9 @@ class CageProcess:
             raise VisavisError(f"The tracker cannot start: {error}. Close other programs, and try again.") from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._bell = self._process.stdin, self._process.stdout
+        if sys.platform != "win32":  # it may open its ends anew, and fill the one or empty the other: nobody waits then
+            os.set_blocking(self._requests.fileno(), False)
+            os.set_blocking(self._bell.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -101,9 +104,9 @@ class CageProcess:
                 self._memory.reserve(memory_size(height, width))
                 picture(self._memory, height, width)[...] = rgb
                 address = self._memory.address.encode()
-                self._requests.write(
-                    REQUEST.pack(self._serial, capture_ns, height, width, len(self._memory.buffer), address)
-                )
+                request = REQUEST.pack(self._serial, capture_ns, height, width, len(self._memory.buffer), address)
+                if not self._requests.write(request):
+                    raise DownError("takes no more pictures")
             except (OSError, ValueError) as error:
                 raise DownError(self._end_in_words()) from error
             rung = self._wait_for_bell(limit_s)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,21 @@ def test_what_it_sends_when_it_is_closed_is_refused_too(tmp_path: Path) -> None:
     calls = traced(program(AND_CLOSED, refuse=True), tmp_path / "log")
     assert len(tried(calls)) > 1
     assert succeeded(calls) == []
+
+
+def test_the_cage_writes_nothing_and_starts_no_program(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    trace = [str(STRACE), "-D", "-f", "-q", "-e", "trace=open,openat,execve,fork,vfork,clone", "-o", str(log)]
+    code = f"from avatar.tracking import cage_process\ncage_process.CAGE[:0] = {trace}\n"
+    subprocess.run([sys.executable, "-c", code + program(IN_THE_CAGE)[2]], check=True, timeout=200)
+    while "+++ killed by SIGKILL" not in log.read_text(errors="replace"):  # it was closed; strace may still be writing
+        time.sleep(0.1)
+    done = succeeded(log.read_text(errors="replace").splitlines())
+    assert len([call for call in done if "execve(" in call]) == 1  # its own
+    assert all("CLONE_THREAD" in call for call in done if "clone(" in call)
+    assert not [call for call in done if "fork(" in call]
+    written = [call for call in done if re.search(r"O_WRONLY|O_RDWR|O_CREAT", call)]
+    assert written and all('"/dev/null"' in call for call in written)
 
 
 def test_a_whole_command_lets_nothing_out(tmp_path: Path) -> None:
