@@ -174,7 +174,7 @@ def test_another_system_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "platform", "darwin")
     walls = confine([])
     assert "only Linux" in str(walls.network) and "only Linux" in str(walls.files)
-    assert landlock_version() == 0 and "no Landlock" in str(why_files_stay_open())
+    assert landlock_version() == 0 and "Landlock is off" in str(why_files_stay_open())
 
 
 # -- tried -------------------------------------------------------------------------------------------------------------
@@ -383,6 +383,12 @@ def test_threads_its_own_signals_and_its_limits_stay() -> None:
         """
     )
     assert came == {"thread": "done", "itself": "done", "much": "OSError"}
+
+
+def test_nothing_that_could_start_a_thread_is_loaded_before_the_walls() -> None:
+    code = "import sys, avatar.tracking.cage; print({'numpy', 'cv2', 'mediapipe'} & sys.modules.keys())"
+    said = subprocess.run([sys.executable, "-P", "-c", code], env=cage_environment(), capture_output=True, text=True)
+    assert said.stdout == "set()\n", said.stderr
 
 
 @linux_only

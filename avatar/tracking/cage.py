@@ -1,9 +1,11 @@
 """The process that runs MediaPipe for `CagedTracker`: it puts up its walls, and only then imports anything of it.
 
     python -P -m avatar.tracking.cage PARENT_PID MODE MAX_FACES ADDRESS SIZE_BYTES MODEL
+    python -P -m avatar.tracking.cage matte
     python -P -m avatar.tracking.cage examine
 
-Started by `CagedTracker` alone; `examine` prints for `visavis doctor` what the cage can do on this computer.
+Started by `CagedTracker`, `person_mattes` and `examine_cage` alone; the latter tells `visavis doctor` what the cage can
+do on this computer. Nothing that could start a thread is imported before the walls: Landlock's would not hold for it.
 """
 
 from __future__ import annotations
@@ -18,9 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avatar.errors import VisavisError
 from avatar.heap import HeapTrim, started_up
-from avatar.tracking.cage_walls import wall_in
-from avatar.trust.confinement import why_files_stay_open
-from avatar.trust.seccomp import why_not_refusable
+from avatar.tracking.cage_walls import fault_of, wall_in
 
 if TYPE_CHECKING:
     from avatar.tracking.face_landmarker import FaceTracker
@@ -33,9 +33,15 @@ def main(arguments: list[str]) -> None:
     if arguments == ["examine"]:
         examine()
         return
+    if arguments == ["matte"]:
+        if fault := fault_of(wall_in()):
+            sys.exit(fault)
+        from avatar.tracking.person_matte import answer
+
+        answer()
     parent, mode, max_faces, address, size_bytes, model = arguments
     die_with(int(parent))
-    missing = wall_in(Path(model))
+    walls = wall_in(Path(model))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     requests, bell = _private(sys.stdin.fileno(), "rb"), _private(sys.stdout.fileno(), "wb")
 
@@ -44,10 +50,8 @@ def main(arguments: list[str]) -> None:
 
     memory = attach(None, address, int(size_bytes))
     try:
-        if missing.network and why_not_refusable() is None:
-            raise VisavisError(f"The tracker cannot start: its network could not be refused ({missing.network}).")
-        if missing.files and why_not_refusable() is None and why_files_stay_open() is None:
-            raise VisavisError(f"The tracker cannot start: files could not be kept from it ({missing.files}).")
+        if fault := fault_of(walls):
+            raise VisavisError(f"The tracker cannot start: {fault}.")
         from avatar.tracking.face_landmarker import FaceTracker
 
         tracker = FaceTracker(Path(model), "video" if mode == "video" else "image", int(max_faces))

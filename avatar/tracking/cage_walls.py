@@ -11,7 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from avatar.paths import home_path
-from avatar.trust.confinement import Confinement, confine
+from avatar.trust.confinement import Confinement, confine, why_files_stay_open
+from avatar.trust.seccomp import why_not_refusable
 
 # Beside Python's own folders. /etc/ld.so.cache names the libraries; the processor's caches size the networks' tiles
 _SYSTEM = (
@@ -27,6 +28,17 @@ def wall_in(*models: Path) -> Confinement:
     kept_out = home_path().resolve()
     folders = [path for folder in (*_code_folders(), *map(Path, _SYSTEM)) for path in _around(folder, kept_out)]
     return confine([*folders, *models])
+
+
+def fault_of(walls: Confinement) -> str | None:
+    """What is wrong where a wall does not stand that this computer can build: the rest of a sentence."""
+    if why_not_refusable() is not None:
+        return None
+    if walls.network is not None:
+        return f"its network could not be refused ({walls.network})"
+    if walls.files is not None and why_files_stay_open() is None:
+        return f"files could not be kept from it ({walls.files})"
+    return None
 
 
 def _leave_out_what_draws_and_listens() -> None:

@@ -1,6 +1,6 @@
 """Which part of a portrait is the person: for other backgrounds, and for framing.
 
-`python -P -m avatar.tracking.person_matte` is the process in which MediaPipe does it, inside the tracker's walls.
+MediaPipe does it in a process of its own, inside the tracker's walls (`avatar.tracking.cage`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import VisavisError
 from avatar.model_files import model_file
-from avatar.tracking.cage_walls import wall_in
+from avatar.tracking.cage_process import CAGE
 from avatar.tracking.face_landmarker import quiet_native_log
 from avatar.trust.child_environment import cage_environment
 
@@ -40,7 +41,7 @@ def person_mattes(portraits: Portraits) -> list[Matte]:
     count, side = stack.shape[:2]
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "avatar.tracking.person_matte"],
+            [*CAGE, "matte"],
             input=HEADER.pack(count, side) + stack.tobytes(),
             capture_output=True,
             env=cage_environment(),
@@ -54,8 +55,8 @@ def person_mattes(portraits: Portraits) -> list[Matte]:
     return list(np.frombuffer(done.stdout, np.uint8).reshape(count, side, side).copy())
 
 
-def main() -> None:
-    wall_in()
+def answer() -> NoReturn:
+    """In that process: the portraits from the standard input, the mattes to the standard output."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes elsewhere
     count, side = HEADER.unpack(sys.stdin.buffer.read(HEADER.size))
@@ -101,7 +102,3 @@ def _whole_person(share: NDArray[np.float32]) -> Matte:
     near = cv2.dilate(filled, np.ones((9, 9), np.uint8))
     soft = np.clip((share * near - LOWEST) / (HIGHEST - LOWEST), 0, 1)
     return np.asarray(np.rint(cv2.GaussianBlur(soft, (0, 0), share.shape[0] / 512) * 255), np.uint8)
-
-
-if __name__ == "__main__":
-    main()

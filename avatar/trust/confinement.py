@@ -54,7 +54,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_PTRACER = 1, 4, 0x59616D61
 _CAP_DAC_READ_SEARCH = 1 << 2  # root reads what belongs to the user who called it
 _CAPABILITY_VERSION_3 = 0x20080522
 _FILE_LIMIT_BYTES = 1 << 20  # what it may print; it writes no other file
-_MEMORY_LIMIT_BYTES = 8 << 30  # of its own; the tracker takes 0.4 GiB, and a photo of 200 megapixels 2
+_MEMORY_LIMIT_BYTES = 4 << 30  # of its own; the tracker takes 0.4 GiB, photos of 64 megapixels or not
 
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero")
 
@@ -92,7 +92,7 @@ def confine(readable: Iterable[Path]) -> Confinement:
 
 def why_files_stay_open() -> str | None:
     """Why this computer's files cannot be kept from a single program; None where they can. Changes nothing."""
-    return None if landlock_version() else "this kernel has no Landlock, which comes with Linux 5.13 and newer"
+    return None if landlock_version() else "this kernel's Landlock is off, or it is older than Linux 5.13"
 
 
 def _open_only(readable: Iterable[Path]) -> str | None:
