@@ -6,16 +6,21 @@ import os
 import tempfile
 from pathlib import Path
 
+from avatar.file_name import Expected, give_name
 
-def write_private(data: bytes, path: Path) -> None:
-    """Write beside and rename: an older file stays whole until the new one is on the disk. Raises OSError."""
+
+def write_private(data: bytes, path: Path, expected: Expected = "any") -> None:
+    """Write beside and rename: an older file stays whole until the new one is on the disk.
+
+    Raises FileExistsError where something else than `expected` is under the name by then, and OSError.
+    """
     descriptor, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".part", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(part).replace(path)
+        give_name(Path(part), path, expected)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise

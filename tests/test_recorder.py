@@ -188,6 +188,23 @@ def test_opened_again_the_recording_goes_on_in_another_file(tmp_path: Path) -> N
     assert (tmp_path / "out-2.mp4").read_text() == "somebody else's"
 
 
+def test_two_recordings_to_one_name_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_text("of yesterday: replaced")
+    recorder = Recorder(path)
+    recorder.open(320, 240, 30.0)
+    send(recorder, frame(0, 0.0))
+    face_clip(tmp_path / "other.mp4", frames=3).replace(path)  # another program was quicker
+    with pytest.raises(DeviceError, match=r"out\.mp4 was written by somebody else meanwhile: this .*out-2\.mp4\."):
+        recorder.close()
+    assert (len(read_times(path)), len(read_times(tmp_path / "out-2.mp4"))) == (3, 1)
+    writer = VideoWriter(path, 320, 240, 25.0, expected=None)  # as `drive` without --force
+    writer.write(moving_face(0), 0.0)
+    writer.finish()
+    assert writer.path == tmp_path / "out-3.mp4"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 class Slow(ThreadedPublisher):
     """Takes its time, and at the third frame something happens."""
 

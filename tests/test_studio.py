@@ -27,7 +27,7 @@ pytest.importorskip("aiortc")
 from aiohttp import ClientSession, WSMsgType
 from page_server import CAMERA, Links, running
 
-from avatar.identity.bundle import avatar_path, load_avatar
+from avatar.identity.bundle import _write, avatar_path, load_avatar
 from avatar.web import studio_enrolment
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_uploads import MOST_BYTES, private_folder, remove_stale
@@ -209,7 +209,7 @@ def collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Enrolme
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     monkeypatch.setattr(studio_enrolment, "open_engine", lambda path: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(studio_enrolment, "model_file", Path)
-    monkeypatch.setattr(studio_enrolment, "save_avatar", lambda avatar, path: path.write_bytes(b"new"))
+    monkeypatch.setattr(studio_enrolment, "save_avatar", lambda avatar, *where: _write(b"new", *where))
     monkeypatch.setattr(studio_enrolment, "load_upload", lambda path: None)
     checked = SimpleNamespace(check=SimpleNamespace(refusal=None, warnings=(), score=1.0))
     checker: Any = SimpleNamespace(photo=lambda picture: checked)

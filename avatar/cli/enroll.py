@@ -113,7 +113,7 @@ def enroll(
     finally:
         engine.close()
     avatar, as_figures, show = seen
-    save_avatar(avatar, path)
+    save_avatar(avatar, path, "any" if force else None)  # None: another `enroll` may have been quicker
     if as_json:
         print(json.dumps(as_figures(path), indent=2))
         return

@@ -25,6 +25,7 @@ def finetune(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from avatar.errors import UsageError, VisavisError
+    from avatar.file_name import version
     from avatar.identity.bundle import find_avatar, load_avatar, save_avatar
     from avatar.trust.no_network import refuse_network
 
@@ -37,6 +38,7 @@ def finetune(
             f"Fine-tuning needs torch ({error.name} is missing): pip install 'visavis[train]'"
         ) from error
     path = find_avatar(name)
+    before = version(path)
     avatar = load_avatar(path)
     if avatar.fine_tuned:
         raise UsageError(f"{path} is fine-tuned already. Enrol the photos again first: `visavis enroll … --force`.")
@@ -52,7 +54,7 @@ def finetune(
             progress=lambda share, line: bar.update(task, completed=share, description=line),
         )
     if report.kept:
-        save_avatar(report.avatar, path)
+        save_avatar(report.avatar, path, before)  # enrolled anew or deleted in these minutes: then not
     figures = {key: value for key, value in asdict(report).items() if key != "avatar"}
     if as_json:
         print(json.dumps({"avatar": str(path), **figures}, indent=2))

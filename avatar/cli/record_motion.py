@@ -73,7 +73,9 @@ def record_motion(
     motion = recording.motion
     if len(motion) == MAX_FRAMES:
         console.print(f"Note: stopped after {MAX_FRAMES} frames, the most that a recording holds.", style="yellow")
-    write_motion(motion, output)
+    wanted, output = output, write_motion(motion, output, "any" if force else None)
+    if output != wanted:
+        console.print(f"Note: {wanted} was written by somebody else meanwhile.", style="yellow", markup=False)
     if as_json:
         figures = {"output": str(output), "frames": len(motion), "seconds": motion.duration_s, "fps": motion.fps}
         figures |= {"faceless": motion.faceless, "bytes": output.stat().st_size, "interrupted": recording.interrupted}

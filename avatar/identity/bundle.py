@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from avatar.errors import InputError, UsageError, VisavisError
+from avatar.file_name import Expected
 from avatar.identity.avatar import Avatar
 from avatar.identity.crop import CROP_SIZE_PX
 from avatar.model_files import MODEL_ID, PSI_COUNT, WEIGHT_COUNT
@@ -88,10 +89,12 @@ def find_avatar(name_or_path: str) -> Path:
     )
 
 
-def save_avatar(avatar: Avatar, path: Path) -> None:
+def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
     """Write the bundle, readable by its owner alone; an older file stays whole until the new one is complete.
 
-    Raises InputError if `avatar` would not load again, VisavisError if the file cannot be written.
+    expected: what may be there by then, as of `write_private`; None: nothing.
+    Raises InputError if `avatar` would not load again, UsageError for a name that is taken, VisavisError if the file
+    cannot be written, or has become another than `expected`.
     """
     arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
     try:
@@ -118,7 +121,7 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
             if len(data) > MAX_BYTES[name]:
                 raise InputError(f"The avatar {avatar.name!r} cannot be saved: {name} has {len(data)} bytes, too many.")
             archive.writestr(name, data)
-    _write(packed.getvalue(), path)
+    _write(packed.getvalue(), path, expected)
 
 
 def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
@@ -287,10 +290,19 @@ def _thumbnail(portrait: NDArray[np.uint8]) -> bytes:
     return data.getvalue()
 
 
-def _write(data: bytes, path: Path) -> None:
+def _write(data: bytes, path: Path, expected: Expected) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(data, path)
+        write_private(data, path, expected)
+    except FileExistsError:
+        if expected is None:
+            raise UsageError(
+                f"There is already an avatar {path.stem!r} ({path}), made meanwhile. Choose another name, or replace "
+                "it: `visavis enroll PHOTO… --name NAME --force`."
+            ) from None
+        raise VisavisError(
+            f"{path} was replaced or deleted meanwhile, so what was made of the one before was not kept. Start again."
+        ) from None
     except OSError as error:
         raise VisavisError(
             f"{path} cannot be written: {error.strerror}. Free some space or set VISAVIS_HOME to a folder that you own."

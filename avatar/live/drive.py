@@ -113,7 +113,13 @@ def drive_file(
                     if writer is None:
                         height, width = picture.shape[:2]
                         writer = VideoWriter(
-                            output, width, height, fps, time_base, audio_from=source if video else None
+                            output,
+                            width,
+                            height,
+                            fps,
+                            time_base,
+                            audio_from=source if video else None,
+                            expected="any" if force else None,
                         )
                         first_s = frame.media_s
                     with latency.time("encode"):
@@ -130,8 +136,9 @@ def drive_file(
         raise
     idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
     damage = video.damage if video else ""
-    notes = tuple(note for note in (damage, idle, writer.audio_note) if note)
-    return DriveReport(output, frames, frames, faceless, last_s - first_s, latency.table(), notes)
+    taken = f"{output} was written by somebody else meanwhile: this is {writer.path}." if writer.path != output else ""
+    notes = tuple(note for note in (damage, idle, writer.audio_note, taken) if note)
+    return DriveReport(writer.path, frames, frames, faceless, last_s - first_s, latency.table(), notes)
 
 
 def _tracked(video: VideoFile, tracker_model: Path, latency: LatencyRecorder) -> Moments:

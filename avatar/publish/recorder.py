@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avatar.errors import DeviceError, VisavisError
+from avatar.file_name import version
 from avatar.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
 from avatar.publish.video_writer import VideoWriter, check_output
@@ -13,14 +14,16 @@ from avatar.publish.video_writer import VideoWriter, check_output
 class Recorder(ThreadedPublisher):
     """Frames are shown in the file at the distance in time at which they were captured; a drop is a longer frame.
 
-    An existing file is replaced, once the recording is whole. What was recorded before a failure is kept and plays; if
-    `open` is called again, the recording goes on in NAME-2.mp4. A killed program leaves NAME.PID.part.mp4, which plays.
+    A file that was there before is replaced, once the recording is whole; one that came meanwhile is not. What was
+    recorded before a failure is kept and plays; if `open` is called again, the recording goes on in NAME-2.mp4. A
+    killed program leaves NAME.PID.part.mp4, which plays.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         check_output(path)
         self.path, self.name = path, str(path)
+        self._before = version(path)
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
         self._newest_ns = 0
@@ -31,7 +34,15 @@ class Recorder(ThreadedPublisher):
         try:
             # ultrafast and one thread: 2 ms a frame at 512x512, and the other core stays with the generator
             self._writer = VideoWriter(
-                self._part(), width, height, fps, preset="ultrafast", crf=20, threads=1, recoverable=True
+                self._part(),
+                width,
+                height,
+                fps,
+                preset="ultrafast",
+                crf=20,
+                threads=1,
+                recoverable=True,
+                expected=None if self._parts else self._before,
             )
         except VisavisError as error:
             raise _as_device_error(error) from error
@@ -53,11 +64,14 @@ class Recorder(ThreadedPublisher):
         writer, self._writer = self._writer, None
         if writer is None:
             return
+        wanted = writer.path
         try:
             writer.finish()
         except VisavisError as error:
             raise self._salvage(writer, error) from error
         self._parts += self._first_ns is not None
+        if writer.path != wanted:
+            raise DeviceError(f"{wanted} was written by somebody else meanwhile: this recording is {writer.path}.")
 
     def _salvage(self, writer: VideoWriter, error: VisavisError) -> DeviceError:
         seconds = writer.salvage()

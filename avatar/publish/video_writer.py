@@ -18,6 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from avatar.errors import UsageError, VisavisError
+from avatar.file_name import Expected, give_name, under_a_free_name
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BT709 = 1  # ITU-T H.273: primaries, transfer and matrix of HD video
@@ -30,7 +31,8 @@ class VideoWriter:
 
     `audio_from` names a file whose first audio stream is copied, packet by packet; `audio_note` says why when the
     container cannot hold it. `recoverable` writes NAME.PID.part.mp4, in sight and in fragments, so that what was
-    written by the time of a power cut plays; `finish` makes it a plain file.
+    written by the time of a power cut plays; `finish` makes it a plain file. Where something else than `expected` (see
+    `give_name`) has the name by then, `path` becomes NAME-2: nothing that was drawn is lost.
     Raises UsageError for a name or size that cannot be, VisavisError when writing fails.
     """
 
@@ -46,12 +48,13 @@ class VideoWriter:
         threads: int = 0,
         audio_from: Path | None = None,
         recoverable: bool = False,
+        expected: Expected = "any",
     ) -> None:
         check_output(path)
         if width % 2 or height % 2:
             raise UsageError(f"{path}: H.264 needs even sides, {width}x{height} is not.")
         self.path, self.audio_note = path, ""
-        self._recoverable = recoverable
+        self._recoverable, self._expected = recoverable, expected
         self._beside = path.with_name(f"{'' if recoverable else '.'}{path.stem}.{os.getpid()}.part{path.suffix}")
         self._time_base, self._last_pts, self._frames = time_base, -(1 << 62), 0
         self._audio: _AudioCopy | None = None
@@ -135,7 +138,7 @@ class VideoWriter:
             if self._audio is not None:
                 self._container.mux(list(self._audio.until(float("inf"))))
             self._container.close()
-            self._beside.replace(self.path)
+            self._give_name()
         except (av.error.FFmpegError, OSError) as error:
             if not self._recoverable:
                 self.discard()
@@ -151,10 +154,15 @@ class VideoWriter:
         self._end_container()
         seconds = _playable_s(self._beside)
         if seconds > 0:
-            self._beside.replace(self.path)
+            self._give_name()
         else:
             self.discard()
         return seconds
+
+    def _give_name(self) -> None:
+        self.path = under_a_free_name(
+            self.path, self._expected, lambda name, expected: give_name(self._beside, name, expected)
+        )
 
     def discard(self) -> None:
         """Remove what was written."""

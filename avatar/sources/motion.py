@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from avatar.errors import InputError, UsageError, VisavisError
+from avatar.file_name import Expected, under_a_free_name
 from avatar.private_file import UnfitError, read_bounded, write_private
 from avatar.retarget.face_geometry import fit_faces
 from avatar.sources.pace import Pacer
@@ -171,8 +172,11 @@ def check_motion_output(path: Path, force: bool) -> None:
         raise UsageError(f"{path} exists. Add --force to replace it, or name another file.")
 
 
-def write_motion(motion: Motion, path: Path) -> None:
-    """Write the file, readable by its owner alone; it appears when it is whole. Raises VisavisError."""
+def write_motion(motion: Motion, path: Path, expected: Expected = "any") -> Path:
+    """Write the file, readable by its owner alone; it appears when it is whole. Raises VisavisError.
+
+    Returns where it is: NAME-2 where something else than `expected` (see `write_private`) has the name meanwhile.
+    """
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -182,7 +186,8 @@ def write_motion(motion: Motion, path: Path) -> None:
     }
     try:
         _check(metadata, motion.arrays)
-        write_private(save(motion.arrays, metadata), path)
+        data = save(motion.arrays, metadata)
+        return under_a_free_name(path, expected, lambda name, found: write_private(data, name, found))
     except UnfitError as error:
         raise VisavisError(f"{path} cannot be written: {error}. Record again.") from None
     except OSError as error:

@@ -80,7 +80,7 @@ def rename(old: str, new: str) -> None:
     source, target = existing(old), avatar_path(new)
     if target.exists():
         raise UsageError(f"There is an avatar {new} already. Choose another name.")
-    save_avatar(replace(load_avatar(source, None), name=new), target)
+    save_avatar(replace(load_avatar(source, None), name=new), target, None)
     source.unlink()
 
 

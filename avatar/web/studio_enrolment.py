@@ -239,8 +239,8 @@ class Enrolment:
             embedder.close()
         if self._stop.is_set():
             raise _GivenUpError
-        _require_free(name, replace)  # another window, or `visavis enroll`, may have been quicker
-        save_avatar(made.avatar, avatar_path(name))
+        # None: another window, or `visavis enroll`, may have been quicker
+        save_avatar(made.avatar, avatar_path(name), "any" if replace else None)
         if self._stop.is_set() and not replace:
             avatar_path(name).unlink(missing_ok=True)
             raise _GivenUpError

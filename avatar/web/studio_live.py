@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import UsageError, VisavisError
+from avatar.file_name import numbered
 from avatar.identity.bundle import avatar_names, load_avatar
 from avatar.live.background import Background, parse_background
 from avatar.live.canvas import parse_size
@@ -280,8 +281,9 @@ class LiveRun:
         if wish.virtual_camera:
             publishers.append(open_publisher(VIRTUAL_CAMERA, self._say))
         if wish.recording:
-            file = _recordings() / f"{wish.avatar} {datetime.now():%Y-%m-%d %H.%M.%S}.mp4"
-            file.parent.mkdir(mode=0o700, exist_ok=True)
+            named = _recordings() / f"{wish.avatar} {datetime.now():%Y-%m-%d %H.%M.%S}.mp4"
+            named.parent.mkdir(mode=0o700, exist_ok=True)
+            file = next(name for name in numbered(named) if not name.exists())  # where the clock was set back
             publishers.append(Recorder(file))
             self._say(f"Recording into {file}")
         with ExitStack() as parts:
