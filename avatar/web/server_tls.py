@@ -17,13 +17,14 @@ from cryptography.x509.oid import NameOID
 from avatar.errors import InputError
 
 VALID_DAYS = 365
+WEEK = datetime.timedelta(days=7)
 
 
 def own_certificate(folder: Path, hosts: list[str]) -> tuple[Path, bytes]:
     """A PEM file in `folder` with key and certificate for `hosts`, and the certificate's SHA-256.
 
     Kept from run to run, so that a browser that has accepted it does not ask again; made anew when it does not name
-    all `hosts` or ends within a week.
+    all `hosts`, ends within a week, or has not begun, because the clock was wrong when it was made.
     """
     path = folder / "call.pem"
     if path.is_file():
@@ -31,8 +32,8 @@ def own_certificate(folder: Path, hosts: list[str]) -> tuple[Path, bytes]:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             known = {str(name.value) for name in names}
-            left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
-            if set(hosts) <= known and left > datetime.timedelta(days=7):
+            begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            if set(hosts) <= known and begins <= _now() < ends - WEEK:
                 return path, _digest(certificate)
         except (ValueError, x509.ExtensionNotFound):
             pass  # not ours, or damaged: replaced
@@ -58,17 +59,21 @@ def digest_of(path: Path) -> bytes:
         raise InputError(f"{path} holds no certificate ({error}).") from error
 
 
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
 def _make(path: Path, hosts: list[str]) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "visavis call")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = _now()
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_before(now - WEEK)  # of a guest whose clock is behind
         .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
