@@ -27,7 +27,14 @@ def write_private(data: bytes, path: Path, expected: Expected = "any") -> None:
 
 
 class UnfitError(Exception):
-    """Why a file about a person cannot be used; becomes an InputError that names it."""
+    """Why a file about a person cannot be used; becomes an InputError that names it.
+
+    mend: what to do, where that is not what is done about any damaged file of its kind.
+    """
+
+    def __init__(self, why: str, mend: str = "") -> None:
+        super().__init__(why)
+        self.mend = mend
 
 
 def read_bounded(path: Path, limit: int, kind: str, make: str) -> bytes:
@@ -37,12 +44,12 @@ def read_bounded(path: Path, limit: int, kind: str, make: str) -> bytes:
     """
     try:
         if not path.is_file():
-            raise UnfitError(f"there is no such file. `{make}` makes one")
+            raise UnfitError("there is no such file", f"`{make}` makes one")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(size) if size <= limit else b""
     except OSError as error:
-        raise UnfitError(f"it cannot be read ({error.strerror}). Check its permissions") from None
+        raise UnfitError(f"it cannot be read ({error.strerror})", "Check its permissions") from None
     if size > limit:
-        raise UnfitError(f"it is larger than any {kind} ({limit >> 20} MiB)")
+        raise UnfitError(f"it is larger than any {kind} ({limit >> 20} MiB)", f"`{make}` makes one")
     return data

@@ -125,7 +125,7 @@ def test_backgrounds_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         parse_background(str(tmp_path / "none.png"))
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(InputError, match="text file, not a photo"):
+    with pytest.raises(InputError, match="is a text file"):
         parse_background(str(tmp_path / "text.png"))
     whole = save(astronaut(), tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])

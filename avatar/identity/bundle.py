@@ -39,9 +39,11 @@ MAX_PORTRAITS = 32
 MAX_PSI = 4_000_000
 MAX_WEIGHTS = 6_000_000
 
+AGAIN = "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`"
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# ten times what the networks and people that there are have at most: a value beyond draws noise, or overflows
-_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "psi": 20, "weights": 20}
+# at least ten times what networks and people have: a value beyond draws noise, or overflows
+_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "psi": 20, "weights": 7}
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
 _MAX_DIRECTORY_BYTES = 1024
 
@@ -135,19 +137,15 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
         arrays = _arrays(members[PARAMETERS])
-        try:
-            _check_arrays(arrays, manifest["model_id"])
-        except UnfitError as error:
-            raise UnfitError(f"{error}. Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`") from None
+        _check_arrays(arrays, manifest["model_id"])
         if manifest["arrays"] != _described(arrays):
             raise UnfitError("its arrays are not those that the manifest lists")
         _check_thumbnail(members[THUMBNAIL])
     except UnfitError as error:
-        raise InputError(f"{path} cannot be used as an avatar: {error}") from None
+        raise InputError(f"{path} cannot be used as an avatar: {error}. {error.mend or AGAIN}.") from None
     if model_id is not None and manifest["model_id"] != model_id:
         raise InputError(
-            f"{path} was made for the network {manifest['model_id']!r}, this visavis has {model_id!r}. "
-            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`."
+            f"{path} was made for the network {manifest['model_id']!r}, this visavis has {model_id!r}. {AGAIN}."
         )
     return Avatar(
         name=manifest["name"],
@@ -159,12 +157,12 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
 
 
 def _unpack(data: bytes) -> dict[str, bytes]:
-    foreign = "it is no .avatar file. `visavis enroll PHOTO.jpg --name NAME` makes one"
-    damaged = "it is damaged or cut off. Copy it again, or enrol the photos again"
+    foreign = UnfitError("it is no .avatar file", "`visavis enroll PHOTO.jpg --name NAME` makes one")
+    damaged = UnfitError("it is damaged or cut off", "Copy it again, or enrol the photos again")
     # the end record is read here first: zipfile would build one object per entry, however many a hostile file has
     end = data[-22:]
     if len(end) < 22 or end[:4] != b"PK\5\6" or data[-42:-38] == b"PK\6\7":
-        raise UnfitError(damaged if data[:2] == b"PK" else foreign)
+        raise damaged if data[:2] == b"PK" else foreign
     entries, directory_bytes = struct.unpack("<HI", end[10:16])
     if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
         raise UnfitError(
@@ -174,7 +172,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
             if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
-                raise UnfitError(f"its members are not {', '.join(MAX_BYTES)}: {foreign}")
+                raise UnfitError(f"its members are not {', '.join(MAX_BYTES)}")
             for info in infos:
                 if info.file_size > MAX_BYTES[info.filename]:
                     raise UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
@@ -183,7 +181,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
             return {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
             zlib.error) as error:  # fmt: skip
-        raise UnfitError(f"{damaged} ({error})") from None
+        raise UnfitError(f"{damaged} ({error})", damaged.mend) from None
 
 
 def _manifest(data: bytes) -> dict[str, Any]:
@@ -197,14 +195,11 @@ def _manifest(data: bytes) -> dict[str, Any]:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UnfitError("its manifest has no format version")
     if version < FORMAT_VERSION:
-        raise UnfitError(
-            f"it was made by an older visavis (format {version}, this one reads {FORMAT_VERSION}). "
-            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`"
-        )
+        raise UnfitError(f"it was made by an older visavis (format {version}, this one reads {FORMAT_VERSION})")
     if version > FORMAT_VERSION:
         raise UnfitError(
-            f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION}). "
-            "Upgrade: `pip install --upgrade visavis`"
+            f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION})",
+            "Upgrade: `pip install --upgrade visavis`",
         )
     for key, kind in (("name", str), ("model_id", str), ("members", dict), ("arrays", dict), ("consent", dict),
                       ("provenance", dict)):  # fmt: skip
@@ -245,7 +240,7 @@ def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str) -> None:
         if str(array.dtype) != dtype or array.shape != expected:
             raise UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
         if dtype == "float32" and not bool(np.all(np.abs(array) <= _MOST[name])):  # false for NaN too
-            raise UnfitError(f"its {name} are not all numbers up to {_MOST[name]:g}")
+            raise UnfitError(f"its {name} holds what is no number from {-_MOST[name]:g} to {_MOST[name]:g}")
     if not 1 <= portraits <= MAX_PORTRAITS:
         raise UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
     psi, weights = arrays["psi"].size, arrays["weights"].size

@@ -56,7 +56,7 @@ def parse_background(text: str) -> Background:
             raise UsageError(f"--background {text!r} is no colour. Write it as #rrggbb, for example '#2040ff'.")
         return Background("colour", np.frombuffer(colour, np.uint8).reshape(1, 1, 3))
     path = Path(text)
-    if not path.exists():
+    if not path.is_file():
         raise UsageError(
             f"--background {text}: no such file. Use portrait, blur, a colour such as '#2040ff', or a picture."
         )

@@ -34,7 +34,7 @@ class FaceFit:
     @property
     def human(self) -> NDArray[np.bool_]:
         """(N,) whether it can be a face."""
-        return (self.off <= MOST_OFF) & (self.astray <= MOST_ASTRAY)
+        return (self.scale > _NOTHING) & (self.off <= MOST_OFF) & (self.astray <= MOST_ASTRAY)
 
 
 def fit_faces(landmarks: Array) -> FaceFit:

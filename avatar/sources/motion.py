@@ -33,6 +33,7 @@ FORMAT = "visavis-motion"
 FORMAT_VERSION = 1
 MAX_FRAMES = 120_000  # above an hour at 30 fps: some 370 MB
 MAX_SIDE_PX = 16_384
+AGAIN = "Copy it again, or record again"
 MIN_FPS, MAX_FPS = 1 / 60, 240.0
 
 _STEPS = 32_767  # int16
@@ -206,31 +207,31 @@ def read_motion(path: Path) -> Motion:
         try:
             arrays: dict[str, NDArray[Any]] = dict(load(data))
         except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise UnfitError(f"it is damaged or cut off ({error}). Copy it again, or record again") from None
+            raise UnfitError(f"it is damaged or cut off ({error})") from None
         _check(metadata, arrays)
     except UnfitError as error:
-        raise InputError(f"{path} cannot be used as recorded motion: {error}.") from None
+        raise InputError(f"{path} cannot be used as recorded motion: {error}. {error.mend or AGAIN}.") from None
     return Motion(width, height, fps, arrays)
 
 
 def _metadata(data: bytes) -> dict[str, str]:
     """Of the header, which is looked at before anything is unpacked. Format: https://github.com/huggingface/safetensors"""
-    foreign = "it is no .motion file. `visavis record-motion --output NAME.motion` makes one"
+    foreign = UnfitError("it is no .motion file", "`visavis record-motion --output NAME.motion` makes one")
     (length,) = struct.unpack("<Q", data[:8]) if len(data) >= 8 else (0,)
     if not 2 <= length <= min(_MAX_HEADER_BYTES, len(data) - 8):
-        raise UnfitError(foreign)
+        raise foreign
     try:
         header = parse_json(data[8 : 8 + length])
     except ValueError:
-        raise UnfitError(foreign) from None
+        raise foreign from None
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise UnfitError(foreign)
+        raise foreign
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
         raise UnfitError(
-            f"its format is {str(version)[:20]!r}, this visavis reads {FORMAT_VERSION}. "
-            "Upgrade (`pip install --upgrade visavis`), or record again"
+            f"its format is {str(version)[:20]!r}, this visavis reads {FORMAT_VERSION}",
+            "Upgrade (`pip install --upgrade visavis`), or record again",
         )
     return metadata
 
@@ -280,7 +281,7 @@ def _check_faces(arrays: dict[str, NDArray[Any]]) -> None:
         fit = fit_faces(arrays["landmarks"][frames] * step)
         bad = frames[~fit.human | (fit.scale < _LEAST_SCALE_PX)]
         if len(bad):
-            raise UnfitError(f"what it holds in frame {bad[0]} is no face. Copy it again, or record again")
+            raise UnfitError(f"what it holds in frame {bad[0]} is no face")
 
 
 def _within(name: str, array: NDArray[Any], least: float, most: float) -> None:
