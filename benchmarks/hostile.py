@@ -31,6 +31,9 @@ MESSAGES = {
     "unknown type": '{"type": "dance"}',
     "nothing in it": '{"type": "offer"}',
     "a number for a word": '{"type": "state", "muted": 1}',
+    "a list for a type": '{"type": []}',
+    "a number beyond all numbers": '{"type": "state", "muted": 1e999}',
+    "half a letter": '{"type": "bye", "to": "\\ud800", "link": "1"}',
     "deep": "[" * 50_000,
     "a long name of a link": '{"type": "offer", "to": "x", "link": "' + "y" * 1000 + '", "sdp": ""}',
 }
@@ -68,6 +71,12 @@ def bad_descriptions(good: str) -> dict[str, str]:
         "huge": good + "a=x:" + "y" * 100_000,
         "many sections": good + "m=video 9 UDP/TLS/RTP/SAVPF 97\r\n" * 10,
         "many candidates": good + "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n" * 1000,
+        "candidates after other line ends": good + "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\x0b" * 1000,
+        "feedback for each of many codecs": good + "a=rtpmap:9 x/1\r\n" * 1800 + "a=rtcp-fb:* x\r\n" * 1800,
+        "a candidate's port of 99999": good + "a=candidate:1 1 udp 1 192.0.2.1 99999 typ host\r\n",
+        "a priority of 400 digits": good + f"a=candidate:1 1 udp {'9' * 400} 192.0.2.1 9 typ host\r\n",
+        "a payload type of 999": good.replace("a=rtpmap:97 ", "a=rtpmap:999 "),
+        "a name of 1,000 letters": good.replace("a=mid:0", "a=mid:" + "m" * 1000),
     }
 
 

@@ -19,9 +19,10 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from avatar.call import peers as peers_module
 from avatar.call.avatar_track import AvatarVideo
 from avatar.call.call import Call
+from avatar.call.descriptions import DescriptionError, check_description
 from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.ice import Ice
-from avatar.call.peers import DescriptionError, Peers, TooManyPeersError, check_description
+from avatar.call.peers import Peers, TooManyPeersError
 from avatar.call.room import Message, Room
 from avatar.call.sound import Sound
 from avatar.errors import UsageError

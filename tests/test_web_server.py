@@ -111,9 +111,14 @@ def room_url(hosted: HostedCall) -> str:
     return f"http://127.0.0.1:{port_of(hosted)}/room"
 
 
-def test_strangers_do_not_use_up_what_the_owner_may(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def five_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And hardly any more: of an address in a role."""
     monkeypatch.setattr(server_safety, "BURST", 5.0)
     monkeypatch.setattr(server_safety, "PER_SECOND", 0.01)
+
+
+def test_strangers_do_not_use_up_what_the_owner_may(five_requests: None, hosted: HostedCall) -> None:
     assert [ask(hosted, "GET", "/")[0] for _ in range(6)] == [200] * 5 + [429]
     assert ask(hosted, "POST", "/api/state", "{}", token=hosted.tokens.guest)[0] == 403
     assert ask(hosted, "GET", "/api/state", token=hosted.tokens.owner)[0] == 200
@@ -269,7 +274,7 @@ def test_the_owners_page_speaks_for_the_avatar(hosted: HostedCall) -> None:
             assert welcome["owner"] is True and welcome["members"] == []
             guest, guest_welcome = await join(http_session, hosted, "Bob\n<b>")
             joined = await page.receive_json(timeout=10)
-            assert joined["member"]["name"] == "Bob<b>"
+            assert joined["member"]["name"] == "Bob <b>"
             await page.send_json({"type": "state", "muted": True, "camera_on": True})
             told = await guest.receive_json(timeout=10)
             assert (told["type"], told["from"], told["muted"]) == ("state", welcome["you"], True)
@@ -298,9 +303,17 @@ def test_no_hello_no_room(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -
     run(call)
 
 
-def test_a_reader_that_does_not_read_is_cut_off(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "MOST_WAITING", 8)
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With members who say much, and offer much."""
     monkeypatch.setattr(room_module, "BURST", 10_000)
+    monkeypatch.setattr(room_module, "OFFERS_BURST", 10_000)
+
+
+def test_a_reader_that_does_not_read_is_cut_off(
+    patience: None, hosted: HostedCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MOST_WAITING", 8)
 
     async def call() -> None:
         async with aiohttp.ClientSession() as http_session:

@@ -17,11 +17,12 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from avatar.call import whip_source
 from avatar.call.avatar_track import AvatarVideo
 from avatar.call.decoder_queue import MOST_WAITING, DecoderQueue
+from avatar.call.descriptions import LARGEST_SDP
 from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.hosting import Hosting, host_call
 from avatar.call.ice import Ice
 from avatar.call.media_thread import MediaThread
-from avatar.call.peers import LARGEST_SDP, Peer, Peers
+from avatar.call.peers import Peer, Peers
 from avatar.call.remote_camera import RemoteCamera
 from avatar.call.sound import CHUNK, RATE, Sound
 from avatar.call.whip import WhipPublisher, WhipTarget

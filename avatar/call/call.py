@@ -10,13 +10,13 @@ from typing import Any
 
 from avatar.call.allowance import Allowance
 from avatar.call.avatar_track import AvatarVideo
+from avatar.call.descriptions import DescriptionError
 from avatar.call.ice import Ice
-from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
-from avatar.call.room import MOST_MEMBERS, Message, Room, RoomError, Send
+from avatar.call.peers import Peer, Peers, TooManyPeersError
+from avatar.call.room import MOST_MEMBERS, OFFERS_BURST, OFFERS_PER_SECOND, Message, Room, RoomError, Send
 from avatar.call.sound import Sound
 
 MOST_DRIVERS = 4  # a page has two: microphone and camera
-OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of one member; each costs a connection
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ class _Attempt:
 class Call:
     """The member that stands for the avatar. Everything runs on one asyncio loop.
 
-    The room's messages come in by `from_room`. Offers are answered here, with the avatar's picture and sound; all else
-    goes to the page, which receives the others' media itself, and whose messages come in by `from_page`.
+    The room's messages come in by `from_room`; those of a stranger's room as `room.checked` gives them. Offers are
+    answered here, with the avatar's picture and sound; all else goes to the page, which receives the others' media
+    itself, and whose messages come in by `from_page`.
     """
 
     def __init__(self, video: AvatarVideo, sound: Sound, peers: Peers) -> None:
@@ -44,7 +45,8 @@ class Call:
         self._members: dict[str, Message] = {}
         self._viewers: dict[str, Peer] = {}  # by member
         self._newest: dict[str, _Attempt] = {}  # by member: the one that counts, and the only that is or was answered
-        self._offers: dict[str, Allowance] = {}
+        # of all members together: each as a room of visavis lets through, but a stranger's may make up members
+        self._offers = Allowance(MOST_MEMBERS * OFFERS_PER_SECOND, MOST_MEMBERS * OFFERS_BURST)
         self._work: set[asyncio.Task[None]] = set()
 
     def use_room(self, to_room: Send) -> None:
@@ -126,7 +128,6 @@ class Call:
             self._you = str(message["you"])
             others = [member for member in message["members"] if str(member["id"]) != self._you]
             self._members = {str(member["id"]): member for member in others[:MOST_MEMBERS]}
-            self._offers = {member: left for member, left in self._offers.items() if member in self._members}
             self._to_room({"type": "state", **self.state})
         elif kind == "joined":
             member = str(message["member"]["id"])
@@ -135,7 +136,6 @@ class Call:
             self._members[member] = message["member"]
         elif kind == "left":
             self._members.pop(str(message["id"]), None)
-            self._offers.pop(str(message["id"]), None)
             self._forget(str(message["id"]))
         elif kind == "state" and str(message["from"]) in self._members:
             changes = {"muted": message["muted"], "camera_on": message["camera_on"]}
@@ -147,7 +147,7 @@ class Call:
     async def _answer(self, sender: str, attempt: _Attempt, offer: str) -> None:
         link = attempt.link
         try:
-            if not self._offers.setdefault(sender, Allowance(OFFERS_PER_SECOND, OFFERS_BURST)).take():
+            if not self._offers.take():
                 raise TooManyPeersError("Too many offers: wait a little.")
             peer, answer = await self.peers.answer_viewer(offer, self.video, self.sound, kind="room")
         except (DescriptionError, TooManyPeersError) as error:

@@ -29,6 +29,7 @@ from avatar.web.server import CallServer
 from avatar.web.server_safety import Gate, Tokens
 from avatar.web.server_tls import context, digest_of, own_certificate
 from avatar.web.studio import Studio
+from engines import Say, on_stderr
 
 EVERYWHERE = ("0.0.0.0", "::")
 
@@ -65,16 +66,17 @@ class HostedCall:
 
 @contextmanager
 def host_call(
-    hosting: Hosting, camera: RemoteCamera | None = None, studio: Studio | None = None
+    hosting: Hosting, camera: RemoteCamera | None = None, studio: Studio | None = None, say: Say = on_stderr
 ) -> Iterator[HostedCall]:
     """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError.
 
-    camera: where a page's camera drives; may be set later. studio: what the page does beside calling.
+    camera: where a page's camera drives; may be set later. studio: what the page does beside calling. say: is told
+    when a room that was joined is lost.
     """
     with ExitStack() as parts:
         thread = MediaThread()
         parts.callback(thread.close)
-        hosted, server, client = thread.wait(_start(hosting, camera, studio, thread))
+        hosted, server, client = thread.wait(_start(hosting, camera, studio, say, thread))
         parts.callback(lambda: thread.wait(server.stop(), 15))
         if client is not None:
             parts.callback(lambda: thread.wait(client.close(), 5))
@@ -85,7 +87,7 @@ def host_call(
 
 
 async def _start(
-    hosting: Hosting, camera: RemoteCamera | None, studio: Studio | None, thread: MediaThread
+    hosting: Hosting, camera: RemoteCamera | None, studio: Studio | None, say: Say, thread: MediaThread
 ) -> tuple[HostedCall, CallServer, RoomClient | None]:
     video = AvatarVideo(thread.loop)
     call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))
@@ -122,7 +124,7 @@ async def _start(
         if hosting.join is None:
             call.join(room, hosting.name)
         else:
-            client = RoomClient(hosting.join, hosting.name, call.from_room)
+            client = RoomClient(hosting.join, hosting.name, call.from_room, say)
             call.use_room(client.send)
             hosted.invitation = str(hosting.join)
     except BaseException:

@@ -5,19 +5,24 @@
     PATCH    /PATH/ID    more ICE candidates (application/trickle-ice-sdpfrag) → 204; 412 for another ETag
     DELETE   /PATH/ID    end → 200
 
-Every request but OPTIONS carries the bearer token. ICE restarts are refused with 422, other methods with 405.
+Every request but OPTIONS carries the bearer token. ICE restarts are refused with 422, other methods with 405, more
+offers than OFFERS_PER_SECOND of one address with 429.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from avatar.call.peers import DescriptionError, Peer, Peers, TooManyPeersError
+from avatar.call.allowance import Allowances, origin_of
+from avatar.call.descriptions import DescriptionError
+from avatar.call.peer_text import media_type, text_body
+from avatar.call.peers import Peer, Peers, TooManyPeersError
 
 SDP_TYPE, FRAGMENT_TYPE = "application/sdp", "application/trickle-ice-sdpfrag"
+OFFERS_PER_SECOND, OFFERS_BURST = 2.0, 16.0  # each costs a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class HttpSessions:
     peers: Peers
     allowed: Callable[[web.Request], bool]
     answer: Callable[[str], Awaitable[tuple[Peer, str]]]
+    offers: Allowances = field(default_factory=lambda: Allowances(OFFERS_PER_SECOND, OFFERS_BURST))
 
     @property
     def path(self) -> str:
@@ -48,11 +54,14 @@ class HttpSessions:
 
     async def _start(self, request: web.Request) -> web.Response:
         self._admit(request)
-        if request.content_type != SDP_TYPE:
+        if media_type(request) != SDP_TYPE:
             raise web.HTTPUnsupportedMediaType(text=f"Post an offer as {SDP_TYPE}.\n")
+        offer = await text_body(request)
+        if not self.offers.take(origin_of(request.remote)):
+            raise web.HTTPTooManyRequests(text="Too many offers.\n", headers={"Retry-After": "1"})
         try:
-            peer, answer = await self.answer(await request.text())
-        except (DescriptionError, UnicodeDecodeError) as error:
+            peer, answer = await self.answer(offer)
+        except DescriptionError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         except TooManyPeersError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "10"}) from error
@@ -61,11 +70,11 @@ class HttpSessions:
 
     async def _trickle(self, request: web.Request) -> web.Response:
         peer = self._session(request)
-        if request.content_type != FRAGMENT_TYPE:
+        if media_type(request) != FRAGMENT_TYPE:
             raise web.HTTPUnsupportedMediaType(text=f"Patch with {FRAGMENT_TYPE}.\n")
         if request.headers.get("If-Match", "*") not in ("*", _tag(peer)):  # "*" asks for a restart: see below
             raise web.HTTPPreconditionFailed(text="That is the ETag of another session.\n")
-        lines = (await request.text()).splitlines()
+        lines = (await text_body(request)).splitlines()
         if any(line.startswith("a=ice-ufrag:") and line not in _remote_sdp(peer) for line in lines):
             raise web.HTTPUnprocessableEntity(text="ICE restarts are not supported: make a new session.\n")
         candidates = [line.removeprefix("a=candidate:") for line in lines if line.startswith("a=candidate:")]

@@ -58,5 +58,7 @@ def _check(uri: str, schemes: tuple[str, ...]) -> None:
         parsed = parse_stun_turn_uri(uri)
     except ValueError as error:
         raise UsageError(f"{uri!r} is not like {schemes[0]}:HOST:3478.") from error
+    if parsed["port"] > 65535:
+        raise UsageError(f"{uri!r} names a port that no computer has.")
     if parsed["scheme"] not in schemes:
         raise UsageError(f"{uri!r} does not start with {' or '.join(scheme + ':' for scheme in schemes)}.")

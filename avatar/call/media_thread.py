@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from avatar.plain_text import plain_text
+
 T = TypeVar("T")
 CLOSE_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class MediaThread:
@@ -17,6 +22,7 @@ class MediaThread:
 
     def __init__(self, name: str = "visavis-media") -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_tell)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -58,3 +64,10 @@ class MediaThread:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_S)
+
+
+def _tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """One line about what a library's callback or task failed at, as over a stranger's packets."""
+    error = context.get("exception")
+    logger.warning("%s", plain_text(f"{context['message']}: {error!r}" if error else context["message"]))
+    logger.debug("it failed here", exc_info=error)

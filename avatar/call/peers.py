@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from aioice import ice as aioice_ice
-from aiortc import InvalidStateError, RTCPeerConnection, RTCRtpSender, RTCSessionDescription, sdp
+from aiortc import InvalidStateError, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
@@ -18,6 +18,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from avatar.call.avatar_track import AvatarTrack, AvatarVideo
 from avatar.call.congestion import ease_congestion, report_loss, spare_room
 from avatar.call.decoder_queue import DecoderQueue, bound_decoder
+from avatar.call.descriptions import MOST_CANDIDATES, DescriptionError, check_description, parse_candidate
 from avatar.call.encoders import use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
@@ -25,9 +26,8 @@ from avatar.call.reception import ease_reception
 from avatar.call.redundancy import is_red, negotiate_redundancy
 from avatar.call.sound import Sound, SoundTrack
 from avatar.errors import VisavisError
+from avatar.plain_text import plain_text
 
-LARGEST_SDP = 64 * 1024
-MOST_MEDIA, MOST_CANDIDATES = 4, 64
 CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that
 BY_HAND_S, CHECK_AGAIN_S = 900.0, 5.0  # the same where people pass the descriptions on, and how often it is tried
 CONSENT_S = 2.5
@@ -37,10 +37,6 @@ KEPT = 4  # connections that guests leave for the others
 CODECS = ("h264", "vp8")  # in the order of liking: H.264 follows the network without key frames
 
 logger = logging.getLogger(__name__)
-
-
-class DescriptionError(VisavisError):
-    """A session description (SDP) that cannot be used. The message says why."""
 
 
 class TooManyPeersError(VisavisError):
@@ -193,11 +189,11 @@ class Peers:
         peer.candidates += 1
         if peer.candidates > MOST_CANDIDATES:  # each is knocked at for half a minute, wherever it is
             raise DescriptionError(f"More than {MOST_CANDIDATES} candidates.")
+        candidate = parse_candidate(text)
+        candidate.sdpMLineIndex = 0  # all media share one transport
         try:
-            candidate = sdp.candidate_from_sdp(text.removeprefix("candidate:"))
-            candidate.sdpMLineIndex = 0  # all media share one transport
             await peer.connection.addIceCandidate(candidate)
-        except (ValueError, AssertionError, IndexError, InvalidStateError) as error:
+        except (ValueError, InvalidStateError) as error:
             raise DescriptionError(f"Not a candidate: {text[:80]!r}") from error
 
     async def close(self, peer: Peer) -> None:
@@ -250,7 +246,7 @@ class Peers:
         try:
             await peer.connection.setLocalDescription(await peer.connection.createAnswer())
         except ValueError as error:
-            raise DescriptionError(f"The session description cannot be answered: {error}.") from error
+            raise DescriptionError(f"The session description cannot be answered: {plain_text(error)}.") from error
         return peer.connection.localDescription.sdp
 
     async def _guard(self, peer: Peer) -> None:
@@ -273,35 +269,6 @@ class Peers:
         await self.close(peer)
 
 
-def check_description(text: str, receives: bool, only: bool = False) -> set[str]:
-    """The kinds of media in an SDP that are worth answering. Raises DescriptionError for what is hostile or useless.
-
-    `receives`: whether the other side must want to receive (True) or to send (False). `only`: and not send as well.
-    """
-    if len(text) > LARGEST_SDP:
-        raise DescriptionError(f"The session description has {len(text)} characters; {LARGEST_SDP} is the limit.")
-    if not text.startswith("v=0"):
-        raise DescriptionError("That is not a session description: it does not start with v=0.")
-    if text.count("\nm=") > MOST_MEDIA or text.count("\na=candidate:") > MOST_CANDIDATES:
-        raise DescriptionError(f"More than {MOST_MEDIA} media sections or {MOST_CANDIDATES} candidates.")
-    try:
-        description = sdp.SessionDescription.parse(text)
-    except Exception as error:  # aiortc's parser raises whatever its indexing and converting runs into
-        raise DescriptionError(f"The session description cannot be read: {error!r}.") from error
-    if strange := {media.kind for media in description.media} - {"audio", "video"}:
-        raise DescriptionError(f"Only video and audio are taken, not {', '.join(sorted(strange))}.")
-    if only and any(media.direction in ("sendonly", "sendrecv") for media in description.media):
-        raise DescriptionError("The session description sends, where it was to receive only.")
-    wanted = ("recvonly", "sendrecv") if receives else ("sendonly", "sendrecv")
-    kinds = {media.kind for media in description.media if media.direction in wanted} & {"audio", "video"}
-    if not all(media.dtls is not None and media.dtls.fingerprints for media in description.media):
-        raise DescriptionError("The session description has no fingerprint: it would not be known who answers.")
-    if not kinds:
-        verb = "receive" if receives else "send"
-        raise DescriptionError(f"The session description offers to {verb} neither video nor audio.")
-    return kinds
-
-
 async def _describe(connection: RTCPeerConnection, text: str, kind: str) -> None:
     try:
         await connection.setRemoteDescription(RTCSessionDescription(text, kind))
@@ -310,8 +277,8 @@ async def _describe(connection: RTCPeerConnection, text: str, kind: str) -> None
             "The session description has no codec in common with this side: use VP8 or H.264 (constrained baseline) "
             "for video, Opus for sound."
         ) from error
-    except Exception as error:  # as above: any kind of exception for a bad description
-        raise DescriptionError(f"The session description cannot be used: {error}.") from error
+    except Exception as error:  # any kind of exception for a bad description
+        raise DescriptionError(f"The session description cannot be used: {plain_text(error)}.") from error
 
 
 async def _consume(track: MediaStreamTrack, on_track: Callable[[MediaStreamTrack], Awaitable[None]]) -> None:

@@ -14,16 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from avatar.call.allowance import Allowance
-from avatar.call.peers import LARGEST_SDP
+from avatar.call.allowance import Allowance, Allowances
+from avatar.call.descriptions import LARGEST_SDP
 from avatar.errors import VisavisError
+from avatar.plain_text import plain_text
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
 
 MOST_MEMBERS = 4  # a mesh of more costs each member an upload per other: use a server (WHIP) then
 LONGEST_NAME, LONGEST_LINK, LONGEST_TEXT = 40, 64, 2000
-PER_SECOND, BURST = 30.0, 90.0
+PER_SECOND, BURST = 30.0, 90.0  # messages of a member, and of an address for each member that there may be
+OFFERS_PER_SECOND, OFFERS_BURST = 0.5, 8.0  # of an address to a member; each costs a connection
 # what a message may carry, and how long it may be
 _RELAYED: dict[str, dict[str, int]] = {
     "offer": {"sdp": LARGEST_SDP},
@@ -40,11 +42,12 @@ class RoomError(VisavisError):
 
 @dataclass(eq=False)
 class Member:
-    """Somebody in the room. `kind`: "avatar" (runs visavis) or "browser"."""
+    """Somebody in the room. `kind`: "avatar" (runs visavis) or "browser". `origin`: the address, of `origin_of`."""
 
     send: Send
     name: str
     kind: str
+    origin: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(8))
     muted: bool = False
     camera_on: bool = True
@@ -66,17 +69,22 @@ class Room:
     def __init__(self, most: int = MOST_MEMBERS) -> None:
         self._most = most
         self._members: dict[str, Member] = {}
+        self._messages = Allowances(most * PER_SECOND, most * BURST)
+        self._offers = Allowances(OFFERS_PER_SECOND, OFFERS_BURST)
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def join(self, send: Send, name: object, kind: object) -> Member:
-        """A new member, who is welcomed, and told to the others. Raises RoomError."""
+    def join(self, send: Send, name: object, kind: object, origin: str = "") -> Member:
+        """A new member, who is welcomed, and told to the others. Who comes again from `origin` begins nothing anew.
+
+        Raises RoomError.
+        """
         if len(self._members) >= self._most:
             raise RoomError(f"The room is full: {self._most} people. For more, publish to a server with --to whip:URL.")
         if kind not in ("avatar", "browser"):
             raise RoomError('kind is "avatar" or "browser".')
-        member = Member(send, _clean_name(name), str(kind))
+        member = Member(send, plain_text(name or "", LONGEST_NAME) or "Guest", str(kind), origin)
         others = [other.card() for other in self._members.values()]
         self._members[member.id] = member
         member.send({"type": "welcome", "you": member.id, "members": others, "most": self._most})
@@ -90,25 +98,29 @@ class Room:
 
     def receive(self, member: Member, message: object) -> None:
         """Act on a member's message. Raises RoomError for one that is not allowed; the member had better leave then."""
-        if not member.allowance.take():
+        if not (member.allowance.take() and self._messages.take(member.origin)):
             raise RoomError("Too many messages.")
         if not isinstance(message, dict):
             raise RoomError("A message is a JSON object.")
         kind = message.get("type")
+        if not isinstance(kind, str):
+            raise RoomError("type must be text.")
         if kind == "state":
             member.muted, member.camera_on = _flag(message, "muted"), _flag(message, "camera_on")
             state = {"type": "state", "from": member.id, "muted": member.muted, "camera_on": member.camera_on}
             self._tell_others(member, state)
         elif kind in _RELAYED:
-            relayed = {"type": kind, "from": member.id, "link": _text(message, "link", LONGEST_LINK)}
-            relayed |= {name: _text(message, name, longest) for name, longest in _RELAYED[kind].items()}
+            relayed = {"type": kind, "from": member.id, **_relayed(message, kind)}
             other = self._members.get(_text(message, "to", LONGEST_LINK))
             if other is None or other is member:  # has just left: nothing to be cross about
                 member.send({"type": "bye", "from": message["to"], "link": relayed["link"]})
+            elif kind == "offer" and not self._offers.take(f"{member.origin} {other.id}"):
+                reason = "Too many offers: wait a little."
+                member.send({"type": "refuse", "from": other.id, "link": relayed["link"], "reason": reason})
             else:
                 other.send(relayed)
         else:
-            raise RoomError(f"Unknown type {str(kind)[:40]!r}.")
+            raise RoomError(f"Unknown type {kind[:40]!r}.")
 
     def _tell_others(self, member: Member, message: Message) -> None:
         for other in list(self._members.values()):
@@ -130,6 +142,49 @@ def _flag(message: Message, name: str) -> bool:
     return value
 
 
-def _clean_name(name: object) -> str:
-    text = "".join(letter for letter in str(name or "") if letter.isprintable()).strip()
-    return text[:LONGEST_NAME] or "Guest"
+def checked(message: Message) -> Message | None:
+    """What a room that somebody else keeps may tell its members, and nothing beside it; None for an unknown type.
+
+    Raises RoomError.
+    """
+    kind = message.get("type")
+    if kind == "welcome":
+        members = message.get("members")
+        if not isinstance(members, list) or len(members) > MOST_MEMBERS:
+            raise RoomError(f"welcome: members must be a list of at most {MOST_MEMBERS}.")
+        cards = [_card(member) for member in members]
+        return {"type": kind, "you": _text(message, "you", LONGEST_LINK), "members": cards}
+    if kind == "joined":
+        return {"type": kind, "member": _card(message.get("member"))}
+    if kind == "left":
+        return {"type": kind, "id": _text(message, "id", LONGEST_LINK)}
+    if kind == "error":
+        return {"type": kind, "reason": plain_text(message.get("reason"))}
+    sender = {"type": kind, "from": message.get("from")}
+    if kind == "state":
+        _text(message, "from", LONGEST_LINK)
+        return {**sender, "muted": _flag(message, "muted"), "camera_on": _flag(message, "camera_on")}
+    if isinstance(kind, str) and kind in _RELAYED:
+        _text(message, "from", LONGEST_LINK)
+        return sender | _relayed(message, kind)
+    return None
+
+
+def _relayed(message: Message, kind: str) -> Message:
+    relayed: Message = {"link": _text(message, "link", LONGEST_LINK)}
+    for name, longest in _RELAYED[kind].items():
+        text = _text(message, name, longest)
+        relayed[name] = plain_text(text) if name == "reason" else text
+    return relayed
+
+
+def _card(member: object) -> Message:
+    if not isinstance(member, dict):
+        raise RoomError("A member is a JSON object.")
+    return {
+        "id": _text(member, "id", LONGEST_LINK),
+        "name": plain_text(member.get("name"), LONGEST_NAME),
+        "kind": "avatar" if member.get("kind") == "avatar" else "browser",
+        "muted": _flag(member, "muted"),
+        "camera_on": _flag(member, "camera_on"),
+    }

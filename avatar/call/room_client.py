@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import aiohttp
 
 from avatar.call.allowance import Allowance
-from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, RoomError, Send
+from avatar.call.peer_text import CLIENT, PeerTextError, json_object
+from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, RoomError, Send, checked
 from avatar.errors import DeviceError, UsageError
+from avatar.plain_text import plain_text
+from engines import Say, on_stderr
 
 LARGEST_MESSAGE = 256 * 1024
-HEARTBEAT_S, CONNECT_S = 10.0, 10.0
+HEARTBEAT_S, CONNECT_S, WELCOME_S = 10.0, 10.0, 10.0
+STEADY_S = 30.0  # a room that hangs up sooner is waited for a little longer each time
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_WAITING = 256
 PROTOCOL = "visavis"
@@ -64,13 +66,16 @@ class RoomLink:
 
 
 class RoomClient:
-    """`receive` gets every message of the room, a new "welcome" after each reconnect. Lives on one asyncio loop."""
+    """`receive` gets every message of the room, a new "welcome" after each reconnect. Lives on one asyncio loop.
 
-    def __init__(self, link: RoomLink, name: str, receive: Send) -> None:
-        self._link, self._name, self._receive = link, name, receive
+    `say` is told when the room is lost, and when it is there again.
+    """
+
+    def __init__(self, link: RoomLink, name: str, receive: Send, say: Say = on_stderr) -> None:
+        self._link, self._name, self._receive, self._say = link, name, receive, say
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
         self._keeping: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._failures, self._lost = 0, False
 
     async def open(self) -> None:
         """Join. Raises DeviceError when that fails; later failures are mended in the background."""
@@ -92,18 +97,21 @@ class RoomClient:
     async def _keep(self, first: asyncio.Future[None]) -> None:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_redirect.append(_refuse_redirect)
-        async with aiohttp.ClientSession(trace_configs=[tracing]) as http:
+        async with aiohttp.ClientSession(trace_configs=[tracing], headers=CLIENT) as http:
             while True:
                 try:
                     await self._once(http, first)
                 except Exception as error:
                     if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError, RoomError)):
                         logger.exception("the room's connection failed")
-                    why = _why(self._link, error)
+                    why = plain_text(_why(self._link, error), 600)
                     if not first.done():
                         first.set_exception(DeviceError(why))
                         return
                     self._receive({"type": "error", "reason": f"{why} Trying again."})
+                    if self._failures == 0:
+                        self._lost = True
+                        self._say(f"{why} Trying again.")
                 await asyncio.sleep(BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
                 self._failures += 1
 
@@ -125,36 +133,55 @@ class RoomClient:
             await web_socket.send_json({"type": "hello", "name": self._name, "kind": "avatar"})
             while not self._outgoing.empty():  # meant for the room before the break
                 self._outgoing.get_nowait()
-            allowance = Allowance(MOST_MEMBERS * PER_SECOND, MOST_MEMBERS * BURST)
             sending = asyncio.ensure_future(self._send_all(web_socket))
             try:
-                async for frame in web_socket:
-                    if frame.type is not aiohttp.WSMsgType.TEXT:
-                        continue
-                    message: Any = json.loads(frame.data)
-                    if isinstance(message, dict):
-                        if message.get("type") == "error":
-                            raise RoomError(str(message.get("reason"))[:300])
-                        if not allowance.take():
-                            raise ValueError("it sends too many messages")
-                        self._hand_on(message)
-                        if message.get("type") == "welcome":
-                            self._failures = 0
-                            if not first.done():
-                                first.set_result(None)
+                await self._listen(web_socket, first)
             finally:
                 sending.cancel()
+            if isinstance(web_socket.exception(), TimeoutError):
+                raise ValueError("the room has fallen silent")
         raise ValueError("the room hung up")
 
-    def _hand_on(self, message: Message) -> None:
+    async def _listen(self, web_socket: aiohttp.ClientWebSocketResponse, first: asyncio.Future[None]) -> None:
+        """Hand on what the room says until it hangs up."""
+        allowance = Allowance(MOST_MEMBERS * PER_SECOND, MOST_MEMBERS * BURST)
+        loop, welcomed_s = asyncio.get_running_loop(), float("inf")
         try:
-            self._receive(message)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"the room's messages make no sense ({error!r})") from error
+            async with asyncio.timeout(WELCOME_S) as patience:
+                async for frame in web_socket:
+                    if frame.type is aiohttp.WSMsgType.ERROR:
+                        continue
+                    if not allowance.take():
+                        raise ValueError("it sends too many messages")
+                    message = _read(frame)
+                    if message["type"] == "error":
+                        raise RoomError(message["reason"])
+                    self._receive(message)
+                    if message["type"] == "welcome":
+                        patience.reschedule(None)
+                        welcomed_s = loop.time()
+                        if not first.done():
+                            first.set_result(None)
+                        if self._lost:
+                            self._lost = False
+                            self._say(f"{self._link.page} has let us in again.")
+        finally:
+            if loop.time() - welcomed_s > STEADY_S:
+                self._failures = 0
 
     async def _send_all(self, web_socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
             await web_socket.send_json(await self._outgoing.get())
+
+
+def _read(frame: aiohttp.WSMessage) -> Message:
+    """Raises ValueError. Of an unknown type, nothing but that is left."""
+    try:
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            raise RoomError("They are not text.")
+        return checked(json_object(frame.data)) or {"type": ""}
+    except (RoomError, PeerTextError) as error:
+        raise ValueError(f"the room's messages make no sense: {error}") from error
 
 
 async def _refuse_redirect(*_: object) -> None:
@@ -171,4 +198,5 @@ def _why(link: RoomLink, error: Exception) -> str:
         return f"{link.page} shows a certificate of its own making. Use the whole link, with its &cert=… part."
     if isinstance(error, RoomError):
         return f"{link.page} does not let us in: {error}"
-    return f"{link.page} does not let us in: {error or 'no answer within ten seconds'}. Check the link and the network."
+    reason = str(error) or "no answer within ten seconds"
+    return f"{link.page} does not let us in: {reason}. Check the link and the network."

@@ -14,13 +14,16 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from avatar.call.avatar_track import AvatarVideo
+from avatar.call.descriptions import DescriptionError
 from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.ice import Ice
 from avatar.call.media_thread import MediaThread
-from avatar.call.peers import DescriptionError, Peer, Peers
+from avatar.call.peer_text import CLIENT
+from avatar.call.peers import Peer, Peers
 from avatar.call.sound import Sound
 from avatar.errors import DeviceError, UsageError
 from avatar.frame import Frame
+from avatar.plain_text import plain_text
 from avatar.publish.publisher import Publisher
 from engines import Say, on_stderr
 
@@ -33,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 
 class WhipError(DeviceError):
-    """The server refused, is missing, or answers nonsense."""
+    """The server refused, is missing, or answers nonsense, of which nothing reaches a terminal but what can be read."""
 
     def __init__(self, message: str, lasting: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(plain_text(message, 1000))
         self.lasting = lasting  # trying again would change nothing
 
 
@@ -109,7 +112,7 @@ class WhipSession:
             status, answer_headers, body = await self._request("POST", url, offer, headers)
             if status not in (307, 308):
                 break
-            location = urljoin(url, answer_headers.get("Location", ""))
+            location = _joined_url(url, answer_headers.get("Location", ""))
             if urlsplit(location).scheme != "https" and urlsplit(url).scheme == "https":
                 raise WhipError(f"{url} sends us on to {location}, which is not encrypted.", lasting=True)
             (old_scheme, old_host), (scheme, host) = _place(url), _place(location)
@@ -123,7 +126,7 @@ class WhipSession:
         if status != 201:
             raise WhipError(_refusal(url, status, body, self._target.token is not None), lasting=400 <= status < 500)
         if "Location" in answer_headers:
-            self._resource = urljoin(url, answer_headers["Location"])
+            self._resource = _joined_url(url, answer_headers["Location"])
         self.learned = _ice_of(answer_headers.getall("Link", []))
         return body
 
@@ -229,7 +232,7 @@ class WhipPublisher(Publisher):
         """Hold one session at the server until cancelled."""
         failures, ice = 0, self._ice
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
-        async with aiohttp.ClientSession(timeout=timeout) as http:
+        async with aiohttp.ClientSession(timeout=timeout, headers=CLIENT) as http:
             while True:
                 session = WhipSession(self._target, Peers(ice, self._codec), http)
                 try:
@@ -255,6 +258,16 @@ class WhipPublisher(Publisher):
                     await asyncio.shield(session.end())
                 ice = _joined(self._ice, session.learned)
                 await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+
+
+def _joined_url(url: str, location: str) -> str:
+    """Raises WhipError."""
+    try:
+        joined = urljoin(url, location)
+        urlsplit(joined).port  # noqa: B018 - raises for one that is none
+    except ValueError as error:
+        raise WhipError(f"{url} names an address that is none: {location[:200]}", lasting=True) from error
+    return joined
 
 
 def _place(url: str) -> tuple[str, str | None]:

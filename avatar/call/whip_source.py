@@ -17,8 +17,9 @@ from aiohttp import web
 from aiortc.mediastreams import MediaStreamTrack
 
 from avatar.call.allowance import Allowance
+from avatar.call.descriptions import DescriptionError
 from avatar.call.http_sessions import HttpSessions
-from avatar.call.peers import DescriptionError, Peer, Peers
+from avatar.call.peers import Peer, Peers
 from avatar.call.remote_camera import RemoteCamera, listen
 from avatar.call.sound import Sound
 from avatar.errors import UsageError

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BROWSER, WHIP, GIVEN = "browser", "whip", "given"  # cameras
 TURN_PASSWORD = "VISAVIS_TURN_PASSWORD"
+ROOM_LINK = "VISAVIS_ROOM_LINK"
+LONGEST_LINK = 4096
 
 
 def call(
@@ -35,7 +37,14 @@ def call(
     microphone: Annotated[
         str, typer.Option(help="page (the browser's), none, default, a device's name, or a sound file.")
     ] = "page",
-    join: Annotated[str | None, typer.Option(help="The link to somebody else's room.")] = None,
+    join: Annotated[
+        str | None,
+        typer.Option(
+            envvar=ROOM_LINK,
+            help="The link to somebody else's room; - reads it from the standard input, @FILE from a file. Whoever "
+            "else uses this computer can read a command line, and with it the link.",
+        ),
+    ] = None,
     shown_as: Annotated[str | None, typer.Option("--as", help="Your name in the room; else the avatar's.")] = None,
     port: Annotated[int, typer.Option(help="Of your own page, on loopback; 0: a free one.", min=0, max=65535)] = 0,
     listen: Annotated[
@@ -83,6 +92,8 @@ def call(
     Example: visavis call ada --camera whip --listen 0.0.0.0:8443    # prints the address and token for OBS
 
     Example: visavis call bob --join 'https://192.0.2.5:8443/#room=…'
+
+    Example: visavis call bob --join -    # then paste the link
     """
     import os
 
@@ -114,7 +125,7 @@ def call(
         _host_and_port(listen) if listen else None,
         (certificate, key) if certificate else None,
         public_url,
-        RoomLink.parse(join) if join else None,
+        RoomLink.parse(_link_text(join)) if join else None,
         None if microphone in ("page", "none") else microphone,
         microphone == "page",
         Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
@@ -131,7 +142,7 @@ def call(
     )
     studio = Studio(tracker_model, given)
     sigterm_as_ctrl_c()
-    with host_call(hosting, studio=studio) as hosted:
+    with host_call(hosting, studio=studio, say=say_on(console)) as hosted:
         cameras.hosted = hosted
         if as_json:
             tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
@@ -249,6 +260,32 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"--listen {text} is not HOST:PORT, for example 0.0.0.0:8443.")
     return host.strip("[]"), int(port)
+
+
+def _link_text(spec: str) -> str:
+    """What --join leads to: `spec` itself, a line of the standard input or a file. Raises UsageError or InputError."""
+    import os
+    import sys
+
+    from avatar.errors import InputError, UsageError
+
+    os.environ.pop(ROOM_LINK, None)  # of no use to the programs that are started
+    if spec == "-":
+        if sys.stdin.isatty():
+            print("Paste the link to the room: ", end="", file=sys.stderr, flush=True)
+        text = sys.stdin.readline(LONGEST_LINK)
+        if not text.strip():
+            raise UsageError("--join - found no link in the standard input.")
+    elif spec.startswith("@"):
+        path = Path(spec[1:])
+        try:
+            with path.open(encoding="utf-8") as file:
+                text = file.read(LONGEST_LINK)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read as a room's link ({error}). Check --join @FILE.") from error
+    else:
+        text = spec
+    return text.strip()
 
 
 def _open(link: str) -> None:

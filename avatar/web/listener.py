@@ -9,7 +9,7 @@ import ssl
 from aiohttp import web
 
 from avatar.errors import DeviceError
-from avatar.web.server_safety import LARGEST_BODY, Gate
+from avatar.web.server_safety import HEADERS, LARGEST_BODY, Gate, add_headers
 
 LOOPBACK = "127.0.0.1"
 MOST_CONNECTIONS = 128  # that others may hold open
@@ -22,18 +22,14 @@ class Listener:
 
     def __init__(self, gate: Gate) -> None:
         self.app = web.Application(middlewares=[gate.middleware], client_max_size=LARGEST_BODY)
+        self.app.on_response_prepare.append(add_headers)
+        self._gate = gate
         self._runner: web.AppRunner | None = None
         self._listening: list[asyncio.Task[None]] = []
 
     async def start(self, host: str, port: int) -> int:
         """Set up, and `listen` without TLS: for loopback."""
-        self._runner = web.AppRunner(
-            self.app,
-            access_log=None,
-            keepalive_timeout=30,
-            lingering_time=0.1,  # how long the rest of a refused body is still swallowed
-            shutdown_timeout=SHUTDOWN_S,
-        )
+        self._runner = web.AppRunner(self.app, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         return await self.listen(host, port, None)
 
@@ -82,7 +78,7 @@ class Listener:
                 if tls is not None and len({*server.connections, *shaking}) >= MOST_CONNECTIONS:
                     connection.close()
                     continue
-                protocol = server()
+                protocol = _Connection(server, self._gate)
                 shaking[protocol] = asyncio.ensure_future(connect(connection, protocol))
         finally:
             listening.close()
@@ -94,3 +90,34 @@ class Listener:
         await self.stop_listening()
         if self._runner is not None:
             await self._runner.cleanup()
+
+
+class _Connection(web.RequestHandler):
+    """One connection. What is no HTTP never reaches the gate's middleware, and is counted and answered here."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, server: web.Server, gate: Gate) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=30,
+            lingering_time=0.1,  # how long the rest of a refused body is still swallowed
+        )
+        self._gate = gate
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        self._gate.tell(request, exc or RuntimeError(message or status))
+        if request.writer.output_size > 0:
+            raise ConnectionAbortedError
+        text = "Something unexpected went wrong here.\n" if status >= 500 else "That is not HTTP.\n"
+        try:
+            self._gate.count_wrong(request)
+        except web.HTTPTooManyRequests as refusal:
+            status, text = refusal.status, refusal.text or ""
+        answer = web.Response(status=status, text=text, headers=HEADERS)
+        answer.force_close()
+        return answer

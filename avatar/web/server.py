@@ -59,9 +59,12 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiortc.mediastreams import MediaStreamTrack
 
+from avatar.call.allowance import origin_of
 from avatar.call.call import Call
+from avatar.call.descriptions import DescriptionError
 from avatar.call.ice import Ice
-from avatar.call.peers import DescriptionError, Peer, TooManyPeersError
+from avatar.call.peer_text import PeerTextError, json_body, json_object
+from avatar.call.peers import Peer, TooManyPeersError
 from avatar.call.remote_camera import RemoteCamera, listen
 from avatar.call.room import Member, Message, Room, RoomError
 from avatar.call.whep import whep
@@ -237,8 +240,8 @@ class CallServer:
                 transport.abort()
 
         try:
-            await (self._owner_page(socket, send) if owner else self._guest(socket, send))
-        except (RoomError, ValueError, TimeoutError) as error:
+            await (self._owner_page(socket, send) if owner else self._guest(socket, send, origin_of(request.remote)))
+        except (RoomError, PeerTextError, ValueError, TimeoutError) as error:
             reason = str(error) or "no hello"
             await socket.send_json({"type": "error", "reason": reason})
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode()[:120])
@@ -258,9 +261,9 @@ class CallServer:
         finally:
             self.call.remove_page(send)
 
-    async def _guest(self, socket: web.WebSocketResponse, send: Callable[[Message], None]) -> None:
+    async def _guest(self, socket: web.WebSocketResponse, send: Callable[[Message], None], origin: str) -> None:
         hello = await _hello(socket)
-        member: Member = self.room.join(send, hello.get("name"), hello.get("kind"))
+        member: Member = self.room.join(send, hello.get("name"), hello.get("kind"), origin)
         try:
             async for message in _messages(socket):
                 self.room.receive(member, message)
@@ -271,7 +274,7 @@ class CallServer:
 async def _hello(socket: web.WebSocketResponse) -> Message:
     async with asyncio.timeout(HELLO_S):
         frame = await socket.receive()
-    message = _parse(frame.data) if frame.type is WSMsgType.TEXT else {}
+    message = json_object(frame.data) if frame.type is WSMsgType.TEXT else {}
     if message.get("type") != "hello":
         raise RoomError("The first message is a hello.")
     return message
@@ -279,8 +282,9 @@ async def _hello(socket: web.WebSocketResponse) -> Message:
 
 async def _messages(socket: web.WebSocketResponse) -> Any:
     async for frame in socket:
-        if frame.type is WSMsgType.TEXT:
-            yield _parse(frame.data)
+        if frame.type is not WSMsgType.TEXT:
+            raise RoomError("A message is a JSON object, sent as text.")
+        yield json_object(frame.data)
 
 
 async def _send_all(
@@ -297,20 +301,10 @@ async def _send_all(
             return
 
 
-def _parse(text: str) -> Message:
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RoomError("That is not JSON.") from error
-    if not isinstance(message, dict):
-        raise RoomError("A message is a JSON object.")
-    return message
-
-
 async def _json(request: web.Request) -> Message:
     try:
-        return _parse(await request.text())
-    except (RoomError, UnicodeDecodeError) as error:
+        return await json_body(request)
+    except PeerTextError as error:
         raise web.HTTPBadRequest(text=json.dumps({"error": str(error)}), content_type="application/json") from error
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, web
 
-from avatar.call.allowance import Allowance
+from avatar.call.allowance import Allowance, Allowances, origin_of
+from avatar.plain_text import plain_text
 
 Role = Literal["owner", "guest", "player", "source"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,8 +22,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LARGEST_BODY = 256 * 1024
 REQUEST_S = 15.0  # to read a body and answer it
 PER_SECOND, BURST = 50.0, 200.0  # requests of one address in one role
-WRONG_PER_SECOND, WRONG_BURST = 0.5, 10.0  # wrong tokens of one address
-REMEMBERED = 1024  # addresses
+WRONG_PER_SECOND, WRONG_BURST = 0.5, 10.0  # wrong tokens of one address, and what is not HTTP
+TOLD_PER_SECOND, TOLD_BURST = 0.2, 10.0  # lines about strangers' doings
 GOODBYE_S = 2.0
 PROTOCOL = "visavis"
 
@@ -37,8 +38,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
+    "Server": "visavis",  # aiohttp would tell its version and Python's
     "X-Content-Type-Options": "nosniff",
 }
+
+logger = logging.getLogger(__name__)
 
 
 def _token() -> str:
@@ -59,18 +63,19 @@ class Tokens:
 
     def role(self, token: str) -> Role | None:
         """In a time that does not depend on how much of it is right."""
+        offered = token.encode("utf-8", "surrogateescape")  # as aiohttp decodes headers
         found: Role | None = None
         roles: tuple[tuple[Role, str], ...] = (
             ("owner", self.owner), ("guest", self.guest), ("player", self.player), ("source", self.source),
         )  # fmt: skip
         for role, right in roles:
-            if hmac.compare_digest(token.encode(), right.encode()):
+            if hmac.compare_digest(offered, right.encode()):
                 found = role
         return found
 
 
 class Gate:
-    """The middleware that stands before every handler.
+    """The middleware that stands before every handler, and answers for what a handler fails at.
 
     A request is refused unless its Host is one of `hosts` (so that a foreign name that points here gets nothing: DNS
     rebinding), and its Origin, where it has one, is one of `origins`.
@@ -80,8 +85,9 @@ class Gate:
         self.tokens = tokens
         self.origins: set[str] = set()
         self.hosts: set[str] = set()
-        self._requests: OrderedDict[str, Allowance] = OrderedDict()
-        self._wrong: OrderedDict[str, Allowance] = OrderedDict()
+        self._requests = Allowances(PER_SECOND, BURST)
+        self._wrong = Allowances(WRONG_PER_SECOND, WRONG_BURST)
+        self._told = Allowance(TOLD_PER_SECOND, TOLD_BURST)
         self._more: dict[str, tuple[int, float | None]] = {}
 
     def allow(self, origins: set[str]) -> None:
@@ -99,12 +105,24 @@ class Gate:
     def role(self, request: web.Request) -> Role | None:
         """By "Authorization: Bearer TOKEN" or, for a browser's WebSocket, the protocol "token.TOKEN".
 
-        Raises HTTPTooManyRequests for an address that keeps trying.
+        Raises HTTPTooManyRequests for an address that keeps trying without one.
         """
-        role = self.tokens.role(_token_of(request))
-        if role is None and not _allowance(self._wrong, request.remote or "", WRONG_PER_SECOND, WRONG_BURST).take():
+        token = _token_of(request)
+        if not token:
+            self.count_wrong(request)
+        return self.tokens.role(token)
+
+    def count_wrong(self, request: web.BaseRequest) -> None:
+        """Raises HTTPTooManyRequests for an address that keeps sending wrong tokens, or what is no HTTP."""
+        if not self._wrong.take(origin_of(request.remote)):
             raise web.HTTPTooManyRequests(text="Too many wrong tokens.\n", headers={"Retry-After": "5"})
-        return role
+
+    def tell(self, request: web.BaseRequest, error: BaseException) -> None:
+        """One line about what went wrong, with the traceback for those who debug; not more than can be read."""
+        if self._told.take():
+            reason = plain_text(f"{type(error).__name__}: {error}")
+            logger.warning("a request of %s failed: %s", request.remote, reason)
+            logger.debug("it failed here", exc_info=error)
 
     def require(self, request: web.Request, *roles: Role) -> Role:
         """The request's role. Raises HTTPUnauthorized or HTTPForbidden where it is not one of `roles`."""
@@ -120,25 +138,38 @@ class Gate:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            self._check_address(request)
-            # behind a proxy all have one address: who has no token must not use up what the owner may
-            asking = f"{self.tokens.role(_token_of(request))} {request.remote}"
-            if not _allowance(self._requests, asking, PER_SECOND, BURST).take():
-                raise web.HTTPTooManyRequests(text="Too many requests.\n", headers={"Retry-After": "1"})
-            largest, seconds = self._more.get(request.path, (LARGEST_BODY, REQUEST_S))
-            if (request.content_length or 0) > largest:
-                raise web.HTTPRequestEntityTooLarge(largest, request.content_length or 0)
-            async with asyncio.timeout(seconds):
-                response = await handler(request)
+            return await self._answer(request, handler)
         except TimeoutError:
-            response = web.Response(status=408, text="Too slow.\n", headers={"Connection": "close"})
+            status, text = 408, "Too slow.\n"
+        except web.RequestPayloadError:
+            status, text = 400, "The body is not what its headers say.\n"
         except web.HTTPException as refusal:
             if refusal.status >= 400:  # a body that was not read would be taken for the next request
                 refusal.force_close()
-            refusal.headers.update(HEADERS)
             raise
-        response.headers.update(HEADERS)
-        return response
+        except ConnectionError:  # the other side has gone
+            raise
+        except Exception as error:
+            self.tell(request, error)
+            if request.writer.output_size > 0:  # half an answer, or a WebSocket: nothing can be added
+                raise ConnectionAbortedError from error
+            status, text = 500, "Something unexpected went wrong here.\n"
+        return web.Response(status=status, text=text, headers={"Connection": "close"})
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._check_address(request)
+        token = _token_of(request)
+        role = self.tokens.role(token)
+        if token and role is None:
+            self.count_wrong(request)
+        # behind a proxy all have one address: who has no token must not use up what the owner may
+        if not self._requests.take(f"{role} {origin_of(request.remote)}"):
+            raise web.HTTPTooManyRequests(text="Too many requests.\n", headers={"Retry-After": "1"})
+        largest, seconds = self._more.get(request.path, (LARGEST_BODY, REQUEST_S))
+        if (request.content_length or 0) > largest:
+            raise web.HTTPRequestEntityTooLarge(largest, request.content_length or 0)
+        async with asyncio.timeout(seconds):
+            return await handler(request)
 
     def _check_address(self, request: web.Request) -> None:
         if request.headers.get("Host", "").lower() not in self.hosts:
@@ -165,10 +196,6 @@ def _token_of(request: web.Request) -> str:
     return token.strip()
 
 
-def _allowance(known: OrderedDict[str, Allowance], asking: str, per_second: float, burst: float) -> Allowance:
-    if asking not in known:
-        known[asking] = Allowance(per_second, burst)
-        while len(known) > REMEMBERED:
-            known.popitem(last=False)
-    known.move_to_end(asking)
-    return known[asking]
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """For `app.on_response_prepare`: HEADERS on every answer, errors and WebSockets among them."""
+    response.headers.update(HEADERS)

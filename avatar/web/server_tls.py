@@ -45,10 +45,24 @@ def context(path: Path, key: Path | None = None) -> ssl.SSLContext:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        server.load_cert_chain(path, key)
+        server.load_cert_chain(path, key, _refuse_passphrase)
+    except _PassphraseError:
+        raise InputError(
+            f"{key or path} is locked by a passphrase, which nobody could type at every start. Write the key without "
+            f"one, readable by you alone: (umask 077; openssl pkey -in {key or path} -out plain.pem). Then say --key "
+            "plain.pem."
+        ) from None
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{path} and its key cannot be used for TLS ({error}).") from error
     return server
+
+
+class _PassphraseError(Exception):
+    """OpenSSL wants a passphrase. Unless it is given a function, it asks at the terminal."""
+
+
+def _refuse_passphrase() -> str:
+    raise _PassphraseError
 
 
 def digest_of(path: Path) -> bytes:

@@ -1,0 +1,15 @@
+"""Texts of strangers, made fit to be shown: nothing in them steers a terminal, or turns the reading direction."""
+
+from __future__ import annotations
+
+LONGEST = 300
+
+
+def plain_text(text: object, longest: int = LONGEST) -> str:
+    """One line of what can be printed. Letters of any script stay; escape sequences, line ends and the like do not.
+
+    >>> plain_text("Ada\\x1b[2J\\nAnna")
+    'Ada[2J Anna'
+    """
+    words = " ".join(str(text)[: 4 * longest].split())
+    return "".join(letter for letter in words if letter.isprintable())[:longest]
