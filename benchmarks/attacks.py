@@ -138,7 +138,7 @@ class Server:
 
     def uploads(self) -> list[Path]:
         """What is left of uploads."""
-        return [path for path in (self.home / "uploads").rglob("*") if path.is_file()]
+        return [path for path in (self.home / "uploads").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 @dataclass(frozen=True)

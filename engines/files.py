@@ -77,7 +77,7 @@ def locked(path: Path, doing: str, otherwise: str, say: Say) -> Iterator[bool]:
         waiting_since: float | None = None
         while True:
             try:
-                _try_lock(file)
+                try_lock(file)
                 break
             except (BlockingIOError, PermissionError):
                 if waiting_since is None:
@@ -93,7 +93,7 @@ def locked(path: Path, doing: str, otherwise: str, say: Say) -> Iterator[bool]:
         yield True  # closing the file gives the lock back, and so does the end of the process
 
 
-def _try_lock(file: IO[bytes]) -> None:
+def try_lock(file: IO[bytes]) -> None:
     if sys.platform == "win32":
         import msvcrt
 

@@ -42,7 +42,7 @@ class Links:
 
     def uploads(self) -> list[Path]:
         """What is left of uploads."""
-        return [path for path in (self.home / "uploads").rglob("*") if path.is_file()]
+        return [path for path in (self.home / "uploads").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 @contextmanager

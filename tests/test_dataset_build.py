@@ -199,7 +199,9 @@ def test_what_is_complete_is_not_built_again_but_a_lost_shard_is(
     report = build_dataset(source, tmp_path, OPTIONS, tracker_model(), never)
     assert report["frames"] == json.loads((built / "report.json").read_text())["frames"]
     (tmp_path / "train-000001.tar").write_bytes(b"cut off")
+    (tmp_path / "train-holiday.tar.gz").write_bytes(b"somebody's own")
     build_dataset(source, tmp_path, OPTIONS, tracker_model(), again)
+    (tmp_path / "train-holiday.tar.gz").unlink()  # raises where the build has deleted it
     assert contents(tmp_path) == contents(built)
 
 

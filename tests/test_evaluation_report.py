@@ -253,6 +253,12 @@ def test_what_cannot_be_saved_is_said_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--html"):
         check_file(tmp_path / "talk", "--html")
     assert (tmp_path / "talk" / "diary.txt").read_text() == "mine"
+    (tmp_path / "talk" / "frames.json").write_text("{}")  # an earlier evaluation, but not alone in it
+    with pytest.raises(UsageError, match=r"holds diary\.txt"):
+        check_folder(tmp_path, ["talk"])
+    (tmp_path / "link").symlink_to(tmp_path / "talk")
+    with pytest.raises(UsageError, match="is a link"):
+        check_folder(tmp_path, ["link"])
     check_folder(tmp_path / "new", result_names([Path("a.mp4")], [Path("b.mp4")]))
     check_file(tmp_path / "new" / "report.html", "--html")
     assert result_names([Path("a.mp4")], [Path("b.mp4")]) == ["a", "a_driven_by_b"]

@@ -27,10 +27,12 @@ pytest.importorskip("aiortc")
 from aiohttp import ClientSession, WSMsgType
 from page_server import CAMERA, Links, running
 
+from avatar.errors import InputError
 from avatar.identity.bundle import _write, avatar_path, load_avatar
 from avatar.web import studio_enrolment
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
-from avatar.web.studio_uploads import MOST_BYTES, private_folder, remove_stale
+from avatar.web.studio_uploads import MOST_BYTES
+from avatar.web.upload_folder import UploadFolder, remove_stale
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 
 CONSENT = "It is me."
@@ -404,19 +406,65 @@ def test_errors_for_the_page_say_nothing_of_the_terminal() -> None:
     )
 
 
-def test_a_killed_programs_uploads_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    uploads = tmp_path / "uploads"
-    killed, old, new = (uploads / f"upload-{pid}-abc_1" for pid in (ended.pid, os.getppid(), os.getpid()))
-    for folder in (killed, old, new):
-        folder.mkdir(parents=True)
+KILLED = """
+import os, pathlib
+from avatar.web.upload_folder import UploadFolder
+path = UploadFolder().path
+path.joinpath("photo-1").write_bytes(b"x")
+print(path, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def upload_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_a_killed_programs_uploads_are_removed_and_nobody_elses(upload_home: Path) -> None:
+    mine = UploadFolder()
+    (mine.path / "photo-1").write_bytes(b"x")
+    killed = Path(subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True).stdout.strip())
+    assert (killed / "photo-1").is_file()
+    uploads, long_ago = upload_home / "uploads", time.time() - 400 * 86400
+    others = [uploads / "holiday", uploads / "upload-1234-abcdefgh", uploads / "upload-abcdefgh"]
+    for folder in others:  # a person's own, and two whose owner nobody knows
+        folder.mkdir()
         (folder / "photo-1").write_bytes(b"x")
-    os.utime(old, (time.time() - 2 * 86400,) * 2)
+        os.utime(folder, (long_ago, long_ago))
+    os.utime(mine.path, (long_ago, long_ago))
     remove_stale()
-    assert list(uploads.iterdir()) == [new]
-    assert private_folder().parent == uploads
+    assert not killed.exists() and all((folder / "photo-1").is_file() for folder in [mine.path, *others])
+    mine.remove()
+    assert sorted(uploads.iterdir()) == sorted(others)
+
+
+def test_uploads_are_not_removed_through_links(upload_home: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    uploads = upload_home / "uploads"
+    for folder in (pictures, uploads):
+        folder.mkdir(parents=True)
+    for name in ("photo-1", "picture"):
+        (pictures / name).write_bytes(b"x")
+    (uploads / "upload-abcdefgh").symlink_to(pictures)
+    (uploads / "upload-abcdefgh.lock").touch()
+    stopped = subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+    killed = Path(stopped.stdout.strip())
+    (killed / "photo-2").symlink_to(pictures / "picture")
+    (killed / "notes").write_bytes(b"x")
+    remove_stale()
+    assert len(list(pictures.iterdir())) == 2
+    assert sorted(path.name for path in killed.iterdir()) == ["notes", "photo-2"]  # nothing that was uploaded
+
+    elsewhere = tmp_path / "elsewhere"
+    uploads.rename(elsewhere)
+    uploads.symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    remove_stale()
+    with pytest.raises(InputError, match="is a link"):
+        UploadFolder()
+    assert sorted(elsewhere.rglob("*")) == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")

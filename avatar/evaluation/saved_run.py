@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from avatar.evaluation.cross_reenactment import CrossRun
 from avatar.evaluation.person import BASELINES
 
 FRAMES_FILE = "frames.json"
+OWN_NAMES = rf"{re.escape(FRAMES_FILE)}|shots_[0-9]+"
 
 
 def check_folder(folder: Path, names: list[str]) -> None:
@@ -100,20 +102,31 @@ def _save_pictures(folder: Path, drawn: Mapping[str, Pictures], frames: tuple[in
 
 def _write(final: Path, about: dict[str, Any], fill: Callable[[Path], None]) -> Path:
     _check_replaceable(final)
-    part = final.with_name(f".{final.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    fill(part)
-    (part / FRAMES_FILE).write_text(json.dumps(about, indent=2) + "\n")
-    if final.exists():
-        shutil.rmtree(final)
-    part.rename(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{final.name}.", suffix=".part", dir=final.parent) as beside:
+        part = Path(beside) / final.name
+        part.mkdir()
+        fill(part)
+        (part / FRAMES_FILE).write_text(json.dumps(about, indent=2) + "\n")
+        if final.exists():
+            final.rename(Path(beside) / "earlier")
+        part.rename(final)
     return final
 
 
 def _check_replaceable(final: Path) -> None:
-    if final.exists() and not (final / FRAMES_FILE).is_file():
-        raise UsageError(f"{final} exists and is not an earlier evaluation. Give another folder to --save.")
+    """Raises UsageError for what is no folder of ours, or holds something else too: all of it would be deleted."""
+    another = "Give another folder to --save."
+    if final.is_symlink():
+        raise UsageError(f"{final} is a link. {another}")
+    if not final.exists():
+        return
+    if not (final / FRAMES_FILE).is_file():
+        raise UsageError(f"{final} exists and is not an earlier evaluation. {another}")
+    if strangers := sorted(path.name for path in final.iterdir() if not re.fullmatch(OWN_NAMES, path.name)):
+        raise UsageError(
+            f"{final} holds {strangers[0]}, which no evaluation wrote and a new one would delete. {another}"
+        )
 
 
 def _check_writable(folder: Path, option: str) -> None:

@@ -233,8 +233,8 @@ class _Build:
             self._writer = ShardWriter(path, self.open_bytes)
             known.add(part_of(path))
         for split in (TRAIN, VAL):
-            for path in self.out.glob(f"{split}-*.tar*"):
-                if path not in known:
+            for path in self.out.glob(f"{split}-{'[0-9]' * 6}.tar*"):
+                if path not in known and path.suffix in (".tar", ".part"):
                     path.unlink()
 
     def _shard_path(self, split: str) -> Path:

@@ -121,7 +121,7 @@ class Trainer:
             about = {"step": self.step, "options": asdict(self.options), "people": self.people}
             self.objective.save(self.folder, about)
             self.objective.save_sheet(self.folder / f"sheet_{self.step:06d}.png", batch)
-            for old in sorted(self.folder.glob("sheet_*.png"))[:-SHEETS_KEPT]:
+            for old in sorted(self.folder.glob(f"sheet_{'[0-9]' * 6}.png"))[:-SHEETS_KEPT]:
                 old.unlink()
             if self.validation:
                 torch.manual_seed(VALIDATION_SEED)

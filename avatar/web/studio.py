@@ -29,8 +29,6 @@ Errors are {error: "what happened, what to do"} with 400, 401, 403, 404, 408, 40
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import wraps
@@ -39,6 +37,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from avatar.call.peer_text import json_body
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.web.preview import as_jpeg
 from avatar.web.server_safety import PROTOCOL, Gate, close_sockets
@@ -46,7 +45,8 @@ from avatar.web.studio_avatars import NotThereError, Shelf, delete, existing, re
 from avatar.web.studio_check import POSES, ShotChecker, decode_shot
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_live import Given, LiveRun, Wish
-from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, load_upload, private_folder, remove_stale, store
+from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, load_upload, store
+from avatar.web.upload_folder import UploadFolder, remove_stale
 
 PREFIX = "/api/studio"
 MOST_SHOT_BYTES = 2 << 20
@@ -91,6 +91,10 @@ def _owner(handler: Handler) -> Handler:
             return _error(404, error)
         except VisavisError as error:
             return _error(400, error)
+        except (TimeoutError, ConnectionError):
+            raise
+        except OSError as error:  # a full disk, for example
+            return _error(500, VisavisError(f"That cannot be kept or read here: {error.strerror or error}."))
 
     return checked
 
@@ -240,7 +244,7 @@ class Studio:
 
     @_owner
     async def _rename(self, request: web.Request) -> web.StreamResponse:
-        old, new = request.match_info["name"], str((await _json(request)).get("name", ""))
+        old, new = request.match_info["name"], str((await json_body(request)).get("name", ""))
         self._require_off_stage(old)
         await asyncio.to_thread(rename, old, new)
         self._changed()
@@ -288,7 +292,7 @@ class Studio:
 
     @_owner
     async def _enrol(self, request: web.Request) -> web.StreamResponse:
-        wish = await _json(request)
+        wish = await json_body(request)
         name, consent = wish.get("name"), wish.get("consent")
         if not isinstance(name, str) or not isinstance(consent, str):
             raise UsageError("Give the avatar a name, and say that the person shown agrees.")
@@ -304,20 +308,20 @@ class Studio:
     async def _set_background(self, request: web.Request) -> web.StreamResponse:
         if (request.content_length or 0) > MOST_BYTES:
             raise TooLargeError(f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy.")
-        folder = private_folder()
-        path = folder / "picture"
+        folder = UploadFolder()
+        path = folder.path / "picture"
         try:
             await store(_body(request), path)
             self.live.picture = await self._one_at_a_time(lambda: load_upload(path))
         except InputError as error:
             raise type(error)(str(error).replace(str(path), "It")) from None
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
         return web.json_response({})
 
     @_owner
     async def _start(self, request: web.Request) -> web.StreamResponse:
-        wanted = await _json(request)
+        wanted = await json_body(request)
         try:
             wish = Wish(**wanted)
         except TypeError:
@@ -332,7 +336,7 @@ class Studio:
 
     @_owner
     async def _change(self, request: web.Request) -> web.StreamResponse:
-        wanted = await _json(request)
+        wanted = await json_body(request)
         await asyncio.to_thread(self.live.change, wanted)
         return web.json_response({})
 
@@ -432,16 +436,6 @@ class _Page:
 async def _body(request: web.Request) -> AsyncIterator[bytes]:
     async for chunk in request.content.iter_chunked(64 << 10):
         yield chunk
-
-
-async def _json(request: web.Request) -> Message:
-    try:
-        message = json.loads(await request.text())
-    except (ValueError, RecursionError) as error:
-        raise UsageError("That is not JSON.") from error
-    if not isinstance(message, dict):
-        raise UsageError("That is no JSON object.")
-    return message
 
 
 def _error(status: int, error: Exception) -> web.Response:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +20,8 @@ from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.enrolment import MAX_PHOTOS, consent_record, enroll
 from avatar.model_files import MODEL_ID, model_file
 from avatar.web.studio_check import ShotChecker
-from avatar.web.studio_uploads import MOST_BYTES, load_upload, private_folder, store
+from avatar.web.studio_uploads import MOST_BYTES, load_upload, store
+from avatar.web.upload_folder import UploadFolder
 from engines import EngineFailure, open_engine
 
 MOST_RECEIVING = 4  # photos at once
@@ -58,7 +58,7 @@ class Enrolment:
         self._tracker_model, self._checker, self._changed = tracker_model, checker, changed
         self._lock = threading.Lock()  # of the state and the photos, never held for long
         self._state: State = "none"
-        self._folder: Path | None = None
+        self._folder: UploadFolder | None = None
         self._photos: dict[int, Photo] = {}
         self._next = 1
         self._receiving = 0
@@ -132,7 +132,7 @@ class Enrolment:
         with self._lock:
             self._require_idle()
             if self._photos.pop(number, None) is not None and self._folder is not None:
-                (self._folder / f"photo-{number}").unlink(missing_ok=True)
+                (self._folder.path / f"photo-{number}").unlink(missing_ok=True)
         self._changed()
 
     def start(self, name: str, consent: str, same_person: bool, replace: bool) -> None:
@@ -145,7 +145,7 @@ class Enrolment:
             self._require_idle()
             if not self._photos or self._folder is None:
                 raise UsageError("Add at least one photo.")
-            paths = [self._folder / f"photo-{number}" for number in self._photos]
+            paths = [self._folder.path / f"photo-{number}" for number in self._photos]
             worker = threading.Thread(
                 target=self._work, args=(paths, name, consent, same_person, replace), name="visavis-enrol", daemon=True
             )
@@ -192,19 +192,19 @@ class Enrolment:
             raise BusyError(f"{self._name} is being made. Wait until that is done, or stop it.")
 
     def _require_wanted(self, path: Path) -> None:
-        if self._state != "collecting" or path.parent != self._folder or not path.exists():
+        if self._state != "collecting" or self._folder is None or path.parent != self._folder.path or not path.exists():
             raise BusyError("The photo came too late: the avatar is being made, or was given up. Add it anew.")
 
     def _own_folder(self) -> Path:
         if self._folder is None:
-            self._folder = private_folder()
-        return self._folder
+            self._folder = UploadFolder()
+        return self._folder.path
 
     def _forget(self, state: State) -> None:
         """With the lock held."""
         folder, self._folder = self._folder, None
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
         self._photos.clear()
         self._state, self._line, self._problem = state, "", None
 

@@ -1,12 +1,7 @@
-"""Pictures that a page sends: stored under names given here, in a private folder, within limits of size and pixels."""
+"""Pictures that a page sends: stored under names given here, within limits of size and pixels."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,52 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avatar.errors import InputError
-from avatar.paths import home
 from avatar.sources.photo import FORMATS, load_photo
 
 MOST_BYTES = 32 << 20  # of one picture
 MOST_PIXELS = 64_000_000  # of one picture; the packed size tells nothing
-STALE_S = 24 * 3600.0  # no upload is waited for so long
 
 
 class TooLargeError(InputError):
     """An upload is larger than any picture."""
-
-
-def private_folder() -> Path:
-    """A new one, for this user alone. The caller removes it."""
-    remove_stale()
-    return Path(tempfile.mkdtemp(prefix=f"upload-{os.getpid()}-", dir=_parent()))  # mode 0700
-
-
-def remove_stale() -> None:
-    """Uploads that a killed program left."""
-    for folder in _parent().iterdir():
-        try:
-            if _is_gone(folder.name) or time.time() - folder.stat().st_mtime > STALE_S:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # its own program removed it meanwhile
-            continue
-
-
-def _parent() -> Path:
-    parent = home() / "uploads"
-    parent.mkdir(mode=0o700, exist_ok=True)
-    return parent
-
-
-def _is_gone(name: str) -> bool:
-    """Whether the program that made a folder of this name has ended. Windows cannot be asked without harm."""
-    pid = name.split("-")[1] if name.count("-") == 2 else ""
-    if not pid.isdecimal() or sys.platform == "win32":
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        pass
-    return False
 
 
 async def store(chunks: AsyncIterator[bytes], path: Path) -> None:
