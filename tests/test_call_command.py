@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from avatar.cli.main import _command_app
 from avatar.errors import UsageError
+from avatar.sources.camera import Driver
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,30 @@ def test_options_that_cannot_work_say_why(
     camera = ["--camera", "browser", "--no-open"]
     with pytest.raises(UsageError, match=message):
         _command_app("call")(["ada", *camera, *options], standalone_mode=False)
+
+
+def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera that the page chooses may fail: the others stay in the call, and another one can be chosen."""
+    from clips import astronaut_avatar
+
+    from avatar.cli.call import _over
+    from avatar.errors import DeviceError
+    from avatar.identity.bundle import avatar_path, save_avatar
+    from avatar.tracking.model_asset import tracker_model
+    from avatar.web.studio import Studio
+    from avatar.web.studio_live import CameraChoice, Given, Wish
+
+    def broken(_say: object) -> Driver:
+        raise DeviceError("It is unplugged.")
+
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    avatar_path("ada").parent.mkdir()
+    save_avatar(astronaut_avatar(), avatar_path("ada"))
+    live = Studio(tracker_model, Given([CameraChoice("camera", "A camera", broken)])).live
+    for over in (True, False):
+        live.start(Wish("ada", "camera"))
+        end_s = time.monotonic() + 20
+        while live.report()["state"] != "off":
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        assert live.report()["problem"] == "It is unplugged." and _over(live) is over

@@ -161,7 +161,7 @@ def test_a_provider_of_addresses_is_one_address() -> None:
 def test_more_offers_by_whep_than_a_player_needs_are_refused(hosted: HostedCall) -> None:
     player = f"Bearer {hosted.tokens.player}"
     statuses = [
-        ask(hosted, "POST", "/whep", b"v=1", Content_Type="application/sdp", Authorization=player)[0] for _ in range(30)
+        ask(hosted, "POST", "/whep", b"v=1", Content_Type="application/sdp", Authorization=player)[0] for _ in range(50)
     ]
     assert statuses[0] == 400 and statuses[-1] == 429
 

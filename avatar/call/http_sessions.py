@@ -22,7 +22,7 @@ from avatar.call.peer_text import media_type, text_body
 from avatar.call.peers import Peer, Peers, TooManyPeersError
 
 SDP_TYPE, FRAGMENT_TYPE = "application/sdp", "application/trickle-ice-sdpfrag"
-OFFERS_PER_SECOND, OFFERS_BURST = 2.0, 16.0  # each costs a connection
+OFFERS_PER_SECOND, OFFERS_BURST = 5.0, 30.0  # each costs a connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def call(
         _wait(studio.live, hosted, seconds, bundle is not None, console)
         studio.live.close()
         sent_ms, lips_ms = hosted.call.video.latency_ns / 1e6, hosted.call.sound.lip_offset_ms
-    if studio.live.failure is not None and bundle is not None:
+    if studio.live.failure is not None and _over(studio.live) and bundle is not None:
         raise studio.live.failure
     _report(studio.live, sent_ms, lips_ms, as_json)
 
@@ -177,7 +177,7 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
     told = False
     with console.status("Ctrl-C hangs up") as status:
         try:
-            while (left_s := end_s - time.monotonic()) > 0 and not (as_started and live.ended_by_itself):
+            while (left_s := end_s - time.monotonic()) > 0 and not (as_started and _over(live)):
                 now = live.last
                 if not told and live.engine_line:
                     console.print(live.engine_line, soft_wrap=True)
@@ -199,6 +199,11 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
                 time.sleep(min(0.5, left_s))
         except KeyboardInterrupt:
             pass
+
+
+def _over(live: LiveRun) -> bool:
+    """Whether what the command has started ended by itself. What the page has started since then ends no call."""
+    return live.ended_by_itself and live.starts == 1
 
 
 def _report(live: LiveRun, sent_ms: float, lips_ms: float, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from avatar.identity.bundle import find_avatar, load_avatar
@@ -51,8 +51,11 @@ class Control:
 
     def set_gain(self, region: str, gain: float) -> None:
         """gain: of one of REGIONS; 1 is as the driver moves. Brought into 0 … MOST_GAIN."""
-        bounded = round(min(max(gain, 0.0), MOST_GAIN), 2)
-        self._retargeter.gains = replace(self._retargeter.gains, **{region: bounded})
+        self.set_gains({region: gain})
+
+    def set_gains(self, gains: Mapping[str, float]) -> None:
+        bounded = {region: round(min(max(gain, 0.0), MOST_GAIN), 2) for region, gain in gains.items()}
+        self._retargeter.gains = replace(self._retargeter.gains, **bounded)
 
     def next_avatar(self) -> None:
         """Show the next of the avatars. Loading it takes a moment, in which the present one goes on."""

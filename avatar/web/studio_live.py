@@ -25,6 +25,7 @@ from avatar.live.control import REGIONS, Control
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session, open_session
 from avatar.paths import home
+from avatar.plain_text import plain_text
 from avatar.publish.factory import open_publisher
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
@@ -123,6 +124,7 @@ class LiveRun:
         self.engine: EngineDescription | None = None  # that runs, or ran last
         self.failure: Exception | None = None  # that ended the last session
         self.ended_by_itself = False  # the last session: its camera ended, or it failed
+        self.starts = 0  # sessions so far
 
     @property
     def shows(self) -> str | None:
@@ -192,6 +194,7 @@ class LiveRun:
                 raise UsageError("The avatar is live already. Stop it first.")
             self._state, self._wish, self._problem, self.failure = "starting", wish, None, None
             self.ended_by_itself = False
+            self.starts += 1
             self._said.clear()
             self._seconds.clear()
             self._stopping.clear()
@@ -221,28 +224,41 @@ class LiveRun:
             self._thread.join(STOP_S)
 
     def change(self, wanted: Figures) -> None:
-        """Of {avatar, mirror, paused, frozen, gains: {mouth: 1.2}, calibrate: true}. Raises UsageError, InputError."""
+        """Of {avatar, mirror, paused, frozen, gains: {mouth: 1.2}, calibrate: true}: all of it, or nothing.
+
+        Raises UsageError, InputError.
+        """
         session, control = self._session, self._control
-        if session is None or control is None or self._wish is None:
+        if session is None or control is None:
             raise UsageError("The avatar is not live. Start it first.")
-        retargeter = session.stage.cast.retargeter
-        for name, value in wanted.items():
-            if name == "avatar":
-                existing(str(value))
-                self._wish = replace(self._wish, avatar=str(value))
-                control.show(str(value))
-            elif name in ("mirror", "paused", "frozen") and isinstance(value, bool):
-                setattr(retargeter, {"mirror": "mirror", "paused": "idle_only", "frozen": "frozen"}[name], value)
-            elif name == "gains" and isinstance(value, dict):
-                for region, gain in value.items():
-                    if region not in REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
-                        raise UsageError(f"gains are numbers for {', '.join(REGIONS)}.")
-                    control.set_gain(region, float(gain))
-            elif name == "calibrate" and value is True:
-                control.recalibrate()
-            else:
-                raise UsageError(f"{name} cannot be changed to {value!r}.")
+        for act in [self._wanted(session, control, name, value) for name, value in wanted.items()]:
+            act()
         self._changed()
+
+    def _wanted(self, session: Session, control: Control, name: str, value: object) -> Callable[[], None]:
+        """What does it, once all is known to be right. Raises UsageError, InputError."""
+        retargeter = session.stage.cast.retargeter
+        if name == "avatar":
+            load_avatar(
+                existing(str(value))
+            )  # what is wrong with it is an answer, where `show` could only say it later
+            return lambda: self._show(control, str(value))
+        if name in ("mirror", "paused", "frozen") and isinstance(value, bool):
+            attribute = {"mirror": "mirror", "paused": "idle_only", "frozen": "frozen"}[name]
+            return lambda: setattr(retargeter, attribute, value)
+        if name == "gains" and isinstance(value, dict):
+            for region, gain in value.items():
+                if region not in REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
+                    raise UsageError(f"gains are numbers for {', '.join(REGIONS)}.")
+            return lambda: control.set_gains({region: float(gain) for region, gain in value.items()})
+        if name == "calibrate" and value is True:
+            return control.recalibrate
+        raise UsageError(f"{plain_text(name, 40)} cannot be changed to {plain_text(repr(value), 80)}.")
+
+    def _show(self, control: Control, name: str) -> None:
+        if self._wish is not None:
+            self._wish = replace(self._wish, avatar=name)
+        control.show(name)
 
     def _background(self, text: str) -> Background:
         """Never a path. Raises UsageError."""
