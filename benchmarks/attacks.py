@@ -2,10 +2,12 @@
 
     python benchmarks/attacks.py [--only NAME …] [--markdown] [--json]
 
-A real `visavis call` runs for it on loopback, with a folder of its own; the way in for others (`--listen`, TLS) is
-open. What is attacked with a file is the command that would read it. Exit code 1 when an attack is not refused.
+A real `visavis call` runs for it on loopback, with a folder of its own, an avatar that moves, and somebody who looks at
+it; the way in for others (`--listen`, TLS) is open. What is attacked with a file is the command that would read it.
+Exit code 1 when an attack is not refused, or the picture stood for longer than MOST_GAP_S.
 
 memory: by how much the server grew at most while the attack went on; of a command, all that it took.
+still: the longest time between two pictures that the bystander saw meanwhile.
 """
 
 from __future__ import annotations
@@ -33,15 +35,21 @@ from typing import Any
 
 import aiohttp
 import psutil
+from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
+from cryptography.hazmat.primitives import serialization
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from avatar.call.ice import Ice
+from avatar.call.media_thread import MediaThread
 from avatar.identity.bundle import save_avatar
 from avatar.tracking.model_asset import tracker_model
 from avatar.trust.no_network import ALLOW_VARIABLE
+from avatar.web.server_safety import HEADERS
+from avatar.web.server_tls import own_certificate
+from benchmarks.bystander import Bystander, looking_on, swaying_motion
 from benchmarks.hostile import (
     BAD_NAMES,
     MESSAGES,
@@ -62,8 +70,11 @@ from benchmarks.hostile import (
 from benchmarks.reporting import print_table
 
 COMMAND = [sys.executable, "-m", "avatar.cli.main"]
+ENGINE = ["--engine", "onnxruntime", "--precision", "fp32"]  # its choice by measurement would be taken for an attack
+CALL = ["--no-open", "--json", "--listen", "127.0.0.1:0", "--size", "256x256", *ENGINE]
 ANSWER_S = 60.0
 MOST_GROWTH_MB, MOST_COMMAND_MB = 100.0, 400.0  # a bomb of 300 would show in either
+MOST_GAP_S = 3.0  # a promise that the call goes on, not a measurement: computers that run this are busy
 SDP = "application/sdp"
 
 
@@ -87,6 +98,7 @@ class Outcome:
     said: str
     seconds: float
     memory_mb: float
+    still_s: float
 
 
 @dataclass(frozen=True)
@@ -98,15 +110,17 @@ class Server:
     owner: str  # tokens
     guest: str
     player: str
+    source: str
     home: Path
     process: psutil.Process
+    bystander: Bystander
 
     @property
     def own(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def ask(
-        self, method: str, path: str, body: bytes | str | None = None, token: str | None = None, **headers: str
+        self, method: str, path: str, body: bytes | str | None = None, token: str | None = None, **headers: str | bytes
     ) -> Reply:
         """A request to the owner's port; `Content_Type` and the like become headers."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -120,6 +134,12 @@ class Server:
         finally:
             connection.close()
 
+    def offer(self, body: str, token: str) -> Reply:
+        """A player's, again until it is not one of too many."""
+        while (reply := self.ask("POST", "/whep", body.encode(), token, Content_Type=SDP)).status == 429:
+            time.sleep(0.2)
+        return reply
+
     def connect(self, tls: bool = False) -> socket.socket:
         raw = socket.create_connection(("127.0.0.1", self.tls_port if tls else self.port), timeout=ANSWER_S)
         if not tls:
@@ -132,6 +152,10 @@ class Server:
         """The first part of an owner's request."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.own}", f"Authorization: Bearer {self.owner}", *more]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def others(self) -> int:
+        """How many connections there are beside the bystander's."""
+        return len(self.state()["peers"]) - 1
 
     def state(self) -> dict[str, Any]:
         return dict(json.loads(self.ask("GET", "/api/state", token=self.owner).body))
@@ -167,20 +191,21 @@ def check(condition: object, why: str) -> None:
 def running(folder: Path) -> Iterator[Server]:
     """`visavis call`, with everything that it keeps in `folder`."""
     home = folder / "home"
-    options = ["call", "--camera", "browser", "--no-open", "--json", "--listen", "127.0.0.1:0"]
+    save_avatar(made_up_avatar(), folder / "anna.avatar")
+    motion = swaying_motion(folder / "sway.motion")
+    command = [*COMMAND, "call", str(folder / "anna.avatar"), "--camera", str(motion), "--loop", *CALL]
     environment = {**os.environ, "VISAVIS_HOME": str(home), "VISAVIS_TRACKER_MODEL": str(tracker_model())}
     with (folder / "call.log").open("w") as log:
-        process = subprocess.Popen(
-            [*COMMAND, *options], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=_root()
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=_root())
         assert process.stdout is not None
         try:
             links = json.loads(process.stdout.readline())
             page, owner = links["page"].split("/#owner=")
             others, guest = links["invitation"].split("/#room=")
             ports = (int(link.rsplit(":", 1)[1]) for link in (page, others))
-            guest = guest.partition("&")[0]
-            yield Server(*ports, owner, guest, links["whep_token"], home, psutil.Process(process.pid))
+            tokens = owner, guest.partition("&")[0], links["whep_token"], links["whip_token"]
+            with looking_on(f"{page}/whep", links["whep_token"]) as bystander:
+                yield Server(*ports, *tokens, home, psutil.Process(process.pid), bystander)
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -201,8 +226,8 @@ def bad_sdp(server: Server) -> Refusal:
     refusal = None
     for bad in bad_descriptions(asyncio.run(good_offer())).values():
         server.ask("POST", "/api/view", json.dumps({"sdp": bad}), server.owner).refused(400)
-        refusal = server.ask("POST", "/whep", bad.encode(), server.player, Content_Type=SDP).refused(400)
-    check(server.state()["peers"] == [], "a connection was left")
+        refusal = server.offer(bad, server.player).refused(400)
+    check(server.others() == 0, "a connection was left")
     assert refusal is not None
     return refusal
 
@@ -256,6 +281,86 @@ def foreign_origin(server: Server) -> Refusal:
         refusal = reply.refused(403)
         check("Access-Control-Allow-Origin" not in reply.headers, "another page is let in")
     return refusal
+
+
+def tokens_that_are_no_text(server: Server) -> Refusal:
+    refusals = [server.ask("GET", "/api/state", Authorization=b"Bearer \xff\xfe").refused(401, 429) for _ in range(500)]
+    check(refusals[-1].met == "429", "guessing was not slowed down")
+    check(server.ask("GET", "/api/state", token=server.owner).status == 200, "the owner was locked out")
+    return Refusal("401, then 429", refusals[-1].said)
+
+
+def wrong_tokens_on_the_page(server: Server) -> Refusal:
+    """Where a file is given to everybody, a right token would be told from a wrong one by how often it may ask."""
+    for index in range(30):
+        reply = server.ask("GET", "/", token=f"guess{index}")
+    check(server.ask("GET", "/").status == 200, "who has no token gets no page")
+    return reply.refused(429)
+
+
+def charsets(server: Server) -> Refusal:
+    """Text that Python decodes in a time that grows with its square, by a charset of the sender's choice."""
+    body = b"a-" * 120_000
+    for charset in ("punycode", "idna", "utf-7", "zip", "none-such", '"' * 8000):
+        kind = f"{SDP}; charset={charset}"
+        server.ask("POST", "/api/view", body, server.owner, Content_Type=kind).refused(415)
+        refusal = server.ask("POST", "/whep", body, server.player, Content_Type=kind).refused(415)
+    return refusal
+
+
+NUMBERS = ("9" * 400, "1e999", "-1e999", "NaN", "Infinity", "[" * 40 + "]" * 40, '"\\ud800"', "9" * 5000)
+
+
+def numbers_beyond_use(server: Server) -> Refusal:
+    for number in NUMBERS:
+        server.ask("PATCH", "/api/studio/live", f'{{"gains": {{"mouth": {number}}}}}', server.owner).refused(400)
+        server.ask("POST", "/api/state", f'{{"muted": {number}}}', server.owner).refused(400)
+        refusal = server.ask("POST", "/api/view", f'{{"sdp": {number}}}', server.owner).refused(400)
+    return refusal
+
+
+CHOICES = (
+    {"avatar": "nobody"}, {"avatar": "damaged"}, {"avatar": ["x"]}, {"avatar": "../anna"}, {"gains": {"nose": 1}},
+    {"gains": []}, {"mirror": 7}, {"dance": True}, {"mirror": True, "gains": {"mouth": "x"}},
+)  # fmt: skip
+WISHES = (
+    {}, {"avatar": "damaged"}, {"avatar": "damaged", "camera": "/dev/null"}, {"avatar": "nobody", "camera": "browser"},
+    {"avatar": "damaged", "camera": "browser", "size": "1x1"}, {"avatar": "damaged", "camera": [], "size": {}},
+    {"avatar": "damaged", "camera": "browser", "background": "/etc/passwd"},
+)  # fmt: skip
+
+
+def impossible_choices(server: Server) -> Refusal:
+    """On the owner's page: whatever is chosen, the avatar goes on."""
+    avatars = server.home / "avatars"
+    avatars.mkdir(exist_ok=True)
+    (avatars / "damaged.avatar").write_bytes(b"PK")
+    for choice in CHOICES:
+        refusal = server.ask("PATCH", "/api/studio/live", json.dumps(choice), server.owner).refused(400, 404)
+    for wish in WISHES:
+        server.ask("POST", "/api/studio/live", json.dumps(wish), server.owner).refused(400, 404)
+    for picture in (b"", b"GIF89a", b"\xff\xd8\xff" + bytes(1000)):
+        server.ask("POST", "/api/studio/background", picture, server.owner).refused(400)
+        server.ask("POST", "/api/studio/check", picture, server.owner).refused(400)
+    live = json.loads(server.ask("GET", "/api/studio", token=server.owner).body)["live"]
+    check(live["state"] == "running" and not live["controls"]["mirror"], "a part of it was done")
+    return Refusal("400, 404", refusal.said)
+
+
+def no_http(server: Server) -> Refusal:
+    """What aiohttp itself answers."""
+    junk = (b"\x16\x03\x01\x02\x00", b"GET", b"GET / HTTP/9.9", b"G\xffT / HTTP/1.1", b"GET / HTTP/1.1\r\nHost: \x01",
+            b"GET / HTTP/1.1\r\nContent-Length: -1", b"GET / HTTP/1.1\r\nA: " + b"b" * 9000,
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz")  # fmt: skip
+    for data in junk:
+        with server.connect() as connection:
+            connection.sendall(data + b"\r\n\r\n")
+            answer = connection.recv(65536).decode("latin-1")
+        check(answer.split()[1] in ("400", "421", "429"), f"{data[:20]!r}: {answer[:80]}")
+        check("aiohttp" not in answer and "Python" not in answer, "it tells its version")
+        for name, value in HEADERS.items():
+            check(f"{name}: {value}" in answer, f"{data[:20]!r}: answered without {name}")
+    return Refusal("400, 429", answer.partition("\r\n\r\n")[2].strip())
 
 
 # WebSockets
@@ -360,14 +465,14 @@ def too_many_sessions(server: Server) -> Refusal:
     description = asyncio.run(good_offer(("video",)))
     places = []
     for _ in range(40):
-        reply = server.ask("POST", "/whep", description, server.player, Content_Type=SDP)
+        reply = server.offer(description, server.player)
         if reply.status != 201:
             break
         places.append(reply.headers["Location"])
     refusal = reply.refused(503)
     for place in places:
         server.ask("DELETE", place, token=server.player)
-    check(server.state()["peers"] == [], "connections were left")
+    check(server.others() == 0, "connections were left")
     return Refusal(f"503 after {len(places)}", refusal.said)
 
 
@@ -377,7 +482,7 @@ def fifty_connects(server: Server) -> Refusal:
     async def watch() -> None:
         connection = RTCPeerConnection(Ice().configuration())
         body = await offer(connection)
-        reply = await asyncio.to_thread(lambda: server.ask("POST", "/whep", body, server.player, Content_Type=SDP))
+        reply = await asyncio.to_thread(server.offer, body, server.player)
         check(reply.status == 201, f"answered {reply.status}")
         await connection.setRemoteDescription(RTCSessionDescription(reply.body.decode(), "answer"))
         async with asyncio.timeout(ANSWER_S):
@@ -387,9 +492,9 @@ def fifty_connects(server: Server) -> Refusal:
 
     async def settled() -> tuple[int, int]:
         end_s = time.monotonic() + 40
-        while server.state()["peers"] and time.monotonic() < end_s:
+        while server.others() and time.monotonic() < end_s:
             await asyncio.sleep(0.2)
-        check(server.state()["peers"] == [], "connections were left")
+        check(server.others() == 0, "connections were left")
         return server.process.num_fds(), server.process.num_threads()
 
     async def come_and_go() -> Refusal:
@@ -405,6 +510,42 @@ def fifty_connects(server: Server) -> Refusal:
         return Refusal("nothing left", f"0 connections, {left}")
 
     return asyncio.run(come_and_go())
+
+
+def offers_by_joining_again(server: Server) -> Refusal:
+    """A guest who is told to wait leaves, and comes again as another member."""
+
+    async def act(http_session: aiohttp.ClientSession) -> Refusal:
+        description, reasons = await good_offer(("video",)), []
+        for _ in range(40):
+            room, welcome = await _join(http_session, server, "again")
+            ada = next(member["id"] for member in welcome["members"] if member["kind"] == "avatar")
+            await room.send_json({"type": "offer", "to": ada, "link": "1", "sdp": description})
+            told = await room.receive_json()
+            reasons.append(told.get("reason", ""))
+            await room.close()
+        check(sum("Too many" in reason for reason in reasons) > 20, f"{reasons.count('')} were answered")
+        return Refusal("refused", f"{reasons[-1]} {reasons.count('')} of 40 were answered.")
+
+    return _meeting(act)
+
+
+def datagrams(server: Server) -> Refusal:
+    """Noise to the ports where the pictures come from: STUN, DTLS and RTP that is none."""
+    ports = [c.laddr.port for c in server.process.net_connections("udp") if c.laddr]
+    stun = b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(12) + b"\x00\x06\x00\x04abcd"
+    noise = [b"", b"\x00", stun, stun[:20], b"\x16\xfe\xff" + bytes(200), b"\x80\x60" + bytes(10),
+             b"\x81\xc9" + bytes(6), bytes(range(256)) * 4, b"\x01\x01" + stun[2:]]  # fmt: skip
+    check(ports, "the call has no port for media")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(300):
+            for port in ports:
+                for data in noise:
+                    with suppress(OSError):
+                        sender.sendto(data, ("127.0.0.1", port))
+            time.sleep(0.005)
+    check(server.others() == 0, "a connection was left")
+    return Refusal("ignored", f"{300 * len(noise)} datagrams to each of {len(ports)} ports")
 
 
 # Sizes
@@ -556,14 +697,81 @@ def plain_beyond_loopback(server: Server) -> Refusal:
     return Refusal(f"closed; {told.met}", told.said)
 
 
+@contextmanager
+def _room_of_a_stranger(says: str | None) -> Iterator[str]:
+    """A host that says this to whoever joins, or nothing. Yields the link."""
+
+    async def room(request: web.Request) -> web.WebSocketResponse:
+        guest = web.WebSocketResponse(protocols=("visavis",))
+        await guest.prepare(request)
+        if says is not None:
+            await guest.send_str(says)
+        async for _ in guest:
+            pass
+        return guest
+
+    async def start() -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/room", room)
+        runner = web.AppRunner(app, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    thread = MediaThread("stranger")
+    try:
+        runner = thread.wait(start())
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/#room=secret"
+        thread.wait(runner.cleanup())
+    finally:
+        thread.close()
+
+
+ESCAPES = "\x1b]0;mine\x07\x1b[2J\x1b[31mfull\r\n\u202e"
+WORDS = (
+    json.dumps({"type": "error", "reason": ESCAPES}),
+    json.dumps({"type": "welcome", "you": "1", "members": [{"id": ESCAPES * 9}]}),
+    "no json" + ESCAPES, '{"type": []}', '{"type": "welcome", "members": 1e999}', None,
+)  # fmt: skip
+
+
+def hostile_rooms(server: Server) -> Refusal:
+    """Rooms of strangers, to which a link leads: one says what steers a terminal, one never welcomes anybody."""
+    for says in WORDS:
+        with _room_of_a_stranger(says) as link:
+            refusal = _command(server.home, "call", "--camera", "browser", "--no-open", "--join", "-", given=link)
+        check("does not let us in" in refusal.said, refusal.said)
+        check(refusal.said.isprintable() and "secret" not in refusal.said, "it reached the terminal")
+    return refusal
+
+
+def locked_key(server: Server) -> Refusal:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        certificate, _ = own_certificate(folder, ["127.0.0.1"])
+        key = serialization.load_pem_private_key(certificate.read_bytes(), None)
+        word = serialization.BestAvailableEncryption(b"word")
+        locked = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, word)
+        (folder / "key.pem").write_bytes(locked)
+        tls = ("--listen", "127.0.0.1:0", "--certificate", str(certificate), "--key", str(folder / "key.pem"))
+        refusal = _command(server.home, "call", "--camera", "browser", "--no-open", *tls)
+        return Refusal(refusal.met, refusal.said.replace(f"{folder}/", ""))
+
+
 # Files
 
 
-def _command(home: Path, *arguments: str) -> Refusal:
-    """A command that must fail, in one line that says why."""
+def _command(home: Path, *arguments: str, given: str = "") -> Refusal:
+    """A command that must fail, in one line that says why. given: to its standard input."""
     environment = {**os.environ, "VISAVIS_HOME": str(home), ALLOW_VARIABLE: "0", "COLUMNS": "1000"}
     done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=300, env=environment, cwd=_root()
+        [*COMMAND, *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        cwd=_root(),
     )
     check(done.returncode in (1, 2), f"exit code {done.returncode}")
     check("Traceback" not in done.stderr, "a traceback")
@@ -596,30 +804,29 @@ def hostile_motion(make: Callable[[Path], bytes]) -> Callable[[Server], Refusal]
             folder = Path(name)
             save_avatar(made_up_avatar(), folder / "anna.avatar")
             drive = ("drive", str(folder / "anna.avatar"), "--input", "FILE", "--output", str(folder / "out.mp4"))
-            engine = (
-                "--engine",
-                "onnxruntime",
-                "--precision",
-                "fp32",
-            )  # its choice by measurement would be taken for the file's doing
-            return _attacked_with(folder, "evil.motion", make(folder), *drive, *engine)
+            return _attacked_with(folder, "evil.motion", make(folder), *drive, *ENGINE)
 
     return attack
 
 
 ATTACKS: dict[str, Callable[[Server], Refusal]] = {
-    "bad session descriptions, 14 kinds": bad_sdp,
+    "bad session descriptions, 20 kinds": bad_sdp,
     "no token": no_token,
     "a guest's token for the owner's controls": guests_token,
     "foreign Host (DNS rebinding)": foreign_host,
     "foreign Origin": foreign_origin,
     "WebSocket of a foreign page": foreign_websocket,
-    "hostile signalling messages, 7 kinds": hostile_message,
+    "hostile signalling messages, 10 kinds": hostile_message,
     "1,000 messages at once": flood_of_messages,
     "JSON of 10 MB": long_json,
     "a fifth member": too_many_members,
     "40 sessions at once": too_many_sessions,
     "50 connections in a row": fifty_connects,
+    "40 offers, each by joining again": offers_by_joining_again,
+    "noise to the ports of the media": datagrams,
+    "charsets that take long to decode": charsets,
+    "numbers beyond all use": numbers_beyond_use,
+    "choices of the page that cannot be": impossible_choices,
     "upload of 10 GB, announced": announced_ten_gigabytes,
     "upload of 10 GB, chunked": endless_upload,
     "compressed bomb of 50 MB": compressed_bomb,
@@ -630,7 +837,12 @@ ATTACKS: dict[str, Callable[[Server], Refusal]] = {
     "slow loris": slow_loris,
     "300 connections held": held_connections,
     "without TLS beyond loopback": plain_beyond_loopback,
+    "rooms of strangers, 6 kinds": hostile_rooms,
+    "a key with a passphrase": locked_key,
     "guessed tokens": wrong_token,  # after which those without one are slowed down
+    "500 tokens that are no text": tokens_that_are_no_text,
+    "guessed tokens where none is needed": wrong_tokens_on_the_page,
+    "what is no HTTP, 8 kinds": no_http,
     ".avatar: a pickle": hostile_avatar(pickled),
     ".avatar: 300 MB in its manifest": hostile_avatar(bundle_bomb),
     ".avatar: members that climb out": hostile_avatar(climbing_members),
@@ -644,7 +856,8 @@ ATTACKS: dict[str, Callable[[Server], Refusal]] = {
 def carry_out(name: str, server: Server) -> Outcome:
     """One attack. Whatever the attacked program does, there is an outcome."""
     of_command = name.startswith(".")  # which is a child of this process
-    with _Growth(server.process, of_command) as growth:
+    since_s = time.monotonic()
+    with _Growth(server, of_command) as growth:
         begin_s = time.monotonic()
         try:
             refusal, refused = ATTACKS[name](server), True
@@ -654,15 +867,18 @@ def carry_out(name: str, server: Server) -> Outcome:
         seconds = time.monotonic() - begin_s
     if refused and growth.mb > (MOST_COMMAND_MB if of_command else MOST_GROWTH_MB):
         refusal, refused = Refusal("memory", f"{growth.mb:.0f} MB more"), False
-    return Outcome(name, refused, refusal.met, refusal.said, round(seconds, 2), round(growth.mb, 1))
+    still_s = server.bystander.longest_gap_s(since_s)
+    if refused and still_s > MOST_GAP_S:
+        refusal, refused = Refusal("the call stopped", f"{still_s:.1f} s without a picture"), False
+    return Outcome(name, refused, refusal.met, refusal.said, round(seconds, 2), round(growth.mb, 1), round(still_s, 2))
 
 
 class _Growth:
     """By how much the server grows meanwhile, or what a command takes, in MB, children included."""
 
-    def __init__(self, server: psutil.Process, of_command: bool) -> None:
+    def __init__(self, server: Server, of_command: bool) -> None:
         self.mb = 0.0
-        self._server, self._of_command = server, of_command
+        self._server, self._bystander, self._of_command = server.process, server.bystander.pid, of_command
         self._before = 0 if of_command else self._size()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -683,7 +899,8 @@ class _Growth:
         size = 0
         with suppress(psutil.NoSuchProcess):
             servers = {self._server, *self._server.children(recursive=True)}
-            watched = set(psutil.Process().children(recursive=True)) - servers if self._of_command else servers
+            beside = servers | {psutil.Process(self._bystander)}
+            watched = set(psutil.Process().children(recursive=True)) - beside if self._of_command else servers
             for process in watched:
                 with suppress(psutil.NoSuchProcess):
                     size += process.memory_info().rss
@@ -710,7 +927,7 @@ def main() -> None:
     sys.exit(0 if all(outcome.refused for outcome in outcomes) else 1)
 
 
-COLUMNS = ("attack", "met with", "said", "time", "memory")
+COLUMNS = ("attack", "met with", "said", "time", "memory", "still")
 
 
 def _row(outcome: Outcome) -> list[str]:
@@ -721,6 +938,7 @@ def _row(outcome: Outcome) -> list[str]:
         said.replace("|", "\\|"),
         f"{outcome.seconds:.1f} s",
         f"{outcome.memory_mb:.0f} MB",
+        f"{outcome.still_s:.2f} s",
     ]
 
 
