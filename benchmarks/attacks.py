@@ -432,6 +432,22 @@ def flood_of_messages(server: Server) -> Refusal:
     return _meeting(act)
 
 
+def long_lists(server: Server) -> Refusal:
+    """As much JSON as a message may be, of very many values."""
+
+    async def act(http_session: aiohttp.ClientSession) -> Refusal:
+        bad, _ = await _join(http_session, server, "lists")
+        text = '{"type": "bye", "x": [' + "1," * 120_000 + "1]}"
+        for _ in range(90):
+            with suppress(ConnectionError):
+                await bad.send_str(text)
+        told = await bad.receive_json()
+        check((await bad.receive()).type is aiohttp.WSMsgType.CLOSE, "it may go on")
+        return Refusal("error, closed", told["reason"])
+
+    return _meeting(act)
+
+
 def long_json(server: Server) -> Refusal:
     """10 MB: as a message of the room, and as a request."""
 
@@ -819,6 +835,7 @@ ATTACKS: dict[str, Callable[[Server], Refusal]] = {
     "hostile signalling messages, 10 kinds": hostile_message,
     "1,000 messages at once": flood_of_messages,
     "JSON of 10 MB": long_json,
+    "90 messages of 120,000 values each": long_lists,
     "a fifth member": too_many_members,
     "40 sessions at once": too_many_sessions,
     "50 connections in a row": fifty_connects,

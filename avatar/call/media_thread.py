@@ -9,10 +9,12 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from avatar.call.allowance import Allowance
 from avatar.plain_text import plain_text
 
 T = TypeVar("T")
 CLOSE_S = 5.0
+TOLD_PER_SECOND, TOLD_BURST = 0.2, 10.0  # lines about what strangers' packets lead to
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ class MediaThread:
 
     def __init__(self, name: str = "visavis-media") -> None:
         self.loop = asyncio.new_event_loop()
-        self.loop.set_exception_handler(_tell)
+        self.loop.set_exception_handler(self._tell)
+        self._told = Allowance(TOLD_PER_SECOND, TOLD_BURST)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -65,9 +68,9 @@ class MediaThread:
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_S)
 
-
-def _tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """One line about what a library's callback or task failed at, as over a stranger's packets."""
-    error = context.get("exception")
-    logger.warning("%s", plain_text(f"{context['message']}: {error!r}" if error else context["message"]))
-    logger.debug("it failed here", exc_info=error)
+    def _tell(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """One line about what a library's callback or task failed at, as over a stranger's packets."""
+        error = context.get("exception")
+        if self._told.take():
+            logger.warning("%s", plain_text(f"{context['message']}: {error!r}" if error else context["message"]))
+            logger.debug("it failed here", exc_info=error)

@@ -14,6 +14,9 @@ UTF_8 = ("utf-8", "utf8")
 CLIENT = {"User-Agent": "visavis"}  # who we are to servers: aiohttp would tell its version and Python's
 
 
+MOST_VALUES = 4000  # in one JSON text; more take so long to read that a call stands still
+
+
 class PeerTextError(VisavisError):
     """A text that cannot be what it should. The message says why, and holds nothing of it."""
 
@@ -21,10 +24,13 @@ class PeerTextError(VisavisError):
 def json_object(text: str | bytes) -> dict[str, Any]:
     """Raises PeerTextError."""
     try:
-        message = parse_json(text)
+        letters = text.decode() if isinstance(text, bytes) else text
+        if sum(map(letters.count, ",[{")) > MOST_VALUES:  # those within texts are few
+            raise ValueError("too many values")
+        message = parse_json(letters)
         json.dumps(message, ensure_ascii=False).encode()  # half a surrogate pair would fail wherever it is sent on
     except ValueError as error:
-        raise PeerTextError("That is not JSON, or its numbers or nesting are beyond all use.") from error
+        raise PeerTextError("That is not JSON, or its size, numbers or nesting are beyond all use.") from error
     if not isinstance(message, dict):
         raise PeerTextError("A message is a JSON object.")
     return message

@@ -56,7 +56,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from aiortc.mediastreams import MediaStreamTrack
 
 from avatar.call.allowance import origin_of
@@ -256,8 +256,8 @@ class CallServer:
         await _hello(socket)
         self.call.add_page(send)
         try:
-            async for message in _messages(socket):
-                self.call.from_page(message)
+            async for frame in socket:
+                self.call.from_page(_message(frame))
         finally:
             self.call.remove_page(send)
 
@@ -265,8 +265,8 @@ class CallServer:
         hello = await _hello(socket)
         member: Member = self.room.join(send, hello.get("name"), hello.get("kind"), origin)
         try:
-            async for message in _messages(socket):
-                self.room.receive(member, message)
+            async for frame in socket:
+                self.room.receive(member, _message(frame))
         finally:
             self.room.leave(member)
 
@@ -274,17 +274,17 @@ class CallServer:
 async def _hello(socket: web.WebSocketResponse) -> Message:
     async with asyncio.timeout(HELLO_S):
         frame = await socket.receive()
-    message = json_object(frame.data) if frame.type is WSMsgType.TEXT else {}
+    message = _message(frame)
     if message.get("type") != "hello":
         raise RoomError("The first message is a hello.")
     return message
 
 
-async def _messages(socket: web.WebSocketResponse) -> Any:
-    async for frame in socket:
-        if frame.type is not WSMsgType.TEXT:
-            raise RoomError("A message is a JSON object, sent as text.")
-        yield json_object(frame.data)
+def _message(frame: WSMessage) -> Message:
+    """Raises RoomError or PeerTextError."""
+    if frame.type is not WSMsgType.TEXT:
+        raise RoomError("A message is a JSON object, sent as text.")
+    return json_object(frame.data)
 
 
 async def _send_all(
