@@ -14,7 +14,7 @@ from avatar.identity.avatar import Avatar
 from avatar.identity.crop import Crop, face_crop
 from avatar.retarget.real_frame import RealFrame, acted
 from avatar.sources.photo import SUFFIXES as PHOTOS
-from avatar.sources.photo import load_photo
+from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 
@@ -53,14 +53,14 @@ def frames_from(sources: Sequence[Path], tracker_model: Path) -> tuple[list[Real
     frames: list[RealFrame] = []
     left_out: list[str] = []
     people = 0
-    with FaceTracker(tracker_model, "image") as tracker:
+    with FaceTracker(tracker_model, "image") as tracker, PhotoReader() as reader:
         for path in _files(sources):
             if people == MAX_PEOPLE:
                 left_out.append(f"{path} and what follows: {MAX_PEOPLE} people are enough")
                 break
             try:
                 if path.suffix.lower() in PHOTOS:
-                    frames += _photo_frames(path, load_photo(path), tracker)
+                    frames += _photo_frames(path, reader.load(path), tracker)
                 else:
                     frames += _clip_frames(path, tracker)
             except InputError as error:

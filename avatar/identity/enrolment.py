@@ -23,7 +23,7 @@ from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
 from avatar.identity.photo_check import TWO_FACES, PhotoCheck, check_photo
 from avatar.identity.same_person import FROM_THE_OTHERS, describe, match_light, strangers
 from avatar.identity.selfie import EVERY_NS, WANTED, Coverage, SelfieFrame, SelfieReader
-from avatar.sources.photo import load_photo
+from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.tracker import Tracker
 from engines.engine import Engine
@@ -119,10 +119,10 @@ def enroll(
     shots: list[_Shot] = []
     rejected: list[PhotoReport] = []
     seen: dict[str, str] = {}
-    with CagedTracker(tracker_model, "image", MAX_FACES, patient=True) as tracker:
+    with CagedTracker(tracker_model, "image", MAX_FACES, patient=True) as tracker, PhotoReader() as reader:
         for number, path in enumerate(photos, 1):
             progress(f"photo {number} of {len(photos)}: {path.name}")
-            outcome = _take(path, tracker, seen)
+            outcome = _take(path, reader, tracker, seen)
             if isinstance(outcome, _Shot):
                 shots.append(outcome)
             else:
@@ -322,10 +322,10 @@ def consent_record(statement: str | None) -> dict[str, Any]:
     return {"statement": text or CONSENT_NOTICE, "given": bool(text), "at": _now()}
 
 
-def _take(path: Path, tracker: Tracker, seen: dict[str, str]) -> _Shot | PhotoReport:
+def _take(path: Path, reader: PhotoReader, tracker: Tracker, seen: dict[str, str]) -> _Shot | PhotoReport:
     """`seen`: sha256 of the photos so far -> file name."""
     try:
-        rgb = load_photo(path)
+        rgb = reader.load(path)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except InputError as error:

@@ -23,7 +23,7 @@ from avatar.learning.face_figures import histograms
 from avatar.learning.pack import PICTURE_SIZE_PX
 from avatar.learning.padding import content_box
 from avatar.learning.sampled_video import SampledVideo
-from avatar.sources.photo import load_photo
+from avatar.sources.photo import PhotoReader
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState
 
@@ -162,6 +162,11 @@ def _photo_tracker(model: Path) -> FaceTracker:
 
 
 @lru_cache(maxsize=1)
+def _photo_reader() -> PhotoReader:
+    return PhotoReader()
+
+
+@lru_cache(maxsize=1)
 def _face_identity() -> FaceIdentity:
     return open_face_identity("onnxruntime", threads=1)
 
@@ -170,7 +175,7 @@ def photo_tracks(path: Path, rules: TrackRules, tracker: FaceTracker) -> Outcome
     """`tracker`: image mode, max_faces 4 or so."""
     outcome = Outcome()
     try:
-        rgb = load_photo(path)
+        rgb = _photo_reader().load(path)
     except InputError as error:
         return _refused(outcome, UNREADABLE, _without(path, str(error)))
     outcome.seen = 1

@@ -39,13 +39,14 @@ from aiohttp import WSMsgType, web
 
 from avatar.call.peer_text import json_body
 from avatar.errors import InputError, UsageError, VisavisError
+from avatar.sources.photo import load_photo
 from avatar.web.preview import as_jpeg
 from avatar.web.server_safety import PROTOCOL, Gate, close_sockets
 from avatar.web.studio_avatars import NotThereError, Shelf, delete, existing, rename
 from avatar.web.studio_check import POSES, ShotChecker, decode_shot
 from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
 from avatar.web.studio_live import Given, LiveRun, Wish
-from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, load_upload, store
+from avatar.web.studio_uploads import MOST_BYTES, TooLargeError, store
 from avatar.web.upload_folder import UploadFolder, remove_stale
 
 PREFIX = "/api/studio"
@@ -312,7 +313,7 @@ class Studio:
         path = folder.path / "picture"
         try:
             await store(_body(request), path)
-            self.live.picture = await self._one_at_a_time(lambda: load_upload(path))
+            self.live.picture = await self._one_at_a_time(lambda: load_photo(path))
         except InputError as error:
             raise type(error)(str(error).replace(str(path), "It")) from None
         finally:

@@ -19,8 +19,9 @@ from avatar.errors import InputError, UsageError, VisavisError
 from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.enrolment import MAX_PHOTOS, consent_record, enroll
 from avatar.model_files import MODEL_ID, model_file
+from avatar.sources.photo import load_photo
 from avatar.web.studio_check import ShotChecker
-from avatar.web.studio_uploads import MOST_BYTES, load_upload, store
+from avatar.web.studio_uploads import MOST_BYTES, store
 from avatar.web.upload_folder import UploadFolder
 from engines import EngineFailure, open_engine
 
@@ -113,7 +114,7 @@ class Enrolment:
         try:
             self._require_wanted(path)
             try:
-                check = self._checker.photo(load_upload(path)).check
+                check = self._checker.photo(load_photo(path)).check
                 photo = Photo(number, check.refusal, check.warnings, check.score)
             except InputError as error:
                 photo = Photo(number, for_page(str(error).replace(str(path), "It")))
