@@ -16,7 +16,6 @@ from fnmatch import fnmatch
 from itertools import combinations
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from avatar.identity.face_identity import Array, FaceIdentity, distance, open_fa
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
 from avatar.retarget.face_model import face_model
 from avatar.retarget.geometry import head_pose
+from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
@@ -41,11 +41,11 @@ def pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
     if path.suffix != ".mp4":
         yield np.asarray(Image.open(path).convert("RGB"))
         return
-    with av.open(str(path)) as container:
-        stride = max(1, (container.streams.video[0].frames or 100) // CLIP_FRAMES)
-        for i, frame in enumerate(container.decode(video=0)):
-            if i % stride == 0:
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    video = VideoFile(path)
+    stride = max(1, (video.expected_count or 100) // CLIP_FRAMES)
+    for shown in video.shown():
+        if shown.number % stride == 0:
+            yield shown.rgb()
 
 
 def describe(rgb: NDArray[np.uint8], tracker: FaceTracker, identity: FaceIdentity) -> tuple[Array, float] | None:

@@ -67,18 +67,19 @@ def write_clip(
     rotation: int = 0,
     sound: bool = False,
     options: dict[str, str] | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> Path:
     """Encode pictures, at `pts` in `time_base` where given; `rotation` is stored as metadata; `sound` is a tone."""
     with av.open(str(path), "w", container_options=options or {}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "ultrafast"})
-        tone = container.add_stream("aac", rate=TONE_HZ) if sound else None
+        speaker = container.add_stream("aac", rate=TONE_HZ) if sound else None
         if time_base:
             stream.codec_context.time_base = stream.time_base = time_base
         count = 0
         for index, picture in enumerate(pictures):
             if index == 0:
                 stream.height, stream.width = picture.shape[:2]
-                stream.pix_fmt = "yuv420p"
+                stream.pix_fmt, stream.codec_context.sample_aspect_ratio = "yuv420p", pixel_aspect
                 if rotation:
                     stream.set_display_rotation(rotation)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -87,14 +88,14 @@ def write_clip(
             container.mux(stream.encode(frame))
             count += 1
         container.mux(stream.encode(None))
-        if tone is not None:
-            for frame in _tone(count / fps):
-                container.mux(tone.encode(frame))
-            container.mux(tone.encode(None))
+        if speaker is not None:
+            for frame in tone(count / fps):
+                container.mux(speaker.encode(frame))
+            container.mux(speaker.encode(None))
     return path
 
 
-def _tone(seconds: float) -> Iterator[av.AudioFrame]:
+def tone(seconds: float) -> Iterator[av.AudioFrame]:
     samples = (0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * TONE_HZ)) / TONE_HZ)).astype(np.float32)
     for start in range(0, len(samples) - 1023, 1024):
         frame = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")

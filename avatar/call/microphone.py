@@ -12,6 +12,7 @@ import numpy as np
 
 from avatar.call.sound import CHUNK, RATE, Sound
 from avatar.errors import DeviceError, InputError
+from avatar.sources.media import open_media
 
 
 def open_microphone(spec: str, sound: Sound) -> Microphone | PlayedSound:
@@ -91,14 +92,15 @@ def _read(path: Path) -> np.ndarray[Any, np.dtype[np.int16]]:
     """(n,) samples, at most ten minutes of them."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     parts: list[Any] = []
-    try:
-        with av.open(str(path)) as container:
+    with open_media(path, "sound") as container:
+        try:
             for frame in container.decode(audio=0):
                 parts += [part.to_ndarray().ravel() for part in resampler.resample(frame)]
                 if sum(map(len, parts[-1:])) * len(parts) > RATE * 600:
                     break
-    except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{path} holds no sound that can be read ({error}).") from error
+        except av.FFmpegError as error:
+            if not parts:
+                raise InputError(f"{path} holds no sound that can be read ({error.strerror}).") from error
     if not parts:
         raise InputError(f"{path} holds no sound.")
     return np.concatenate(parts).astype(np.int16)

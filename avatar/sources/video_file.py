@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avatar.errors import InputError
 from avatar.frame import Frame
+from avatar.sources.media import NOT_A_VIDEO, Timeline, open_media, video_stream
+from avatar.sources.shown_picture import ShownPictures
 
 LAST_FRAME_S = 0.5  # how long the last frame of a whole Matroska file may be shown
-NOT_A_VIDEO = "Give a file that a video player opens (mp4, mov, mkv, webm, avi)."
+MAX_FPS = 240.0  # a higher rate is a clock's, not a camera's
+NO_RATE_FPS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A decoded picture: when it is shown, and `rgb` to make (H, W, 3) of it."""
+
+    number: int
+    media_s: float
+    rgb: Callable[[], NDArray[np.uint8]]
 
 
 class VideoFile:
-    """The pictures of a file's first video stream, upright (rotation metadata is applied), in order of presentation.
+    """The pictures of a file's first video stream as a player shows them (see `shown_picture`), in that order.
 
     Iterate as often as wanted: each iteration decodes afresh. `Frame.media_s` is the file's own presentation time, also
     where the frame rate varies; `capture_ns` is the moment of decoding. A cut-off file gives what is there; afterwards
@@ -32,11 +46,13 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage: str | None = None
-        with self._open() as container:
-            stream = container.streams.video[0]
+        self.turned_deg = 0
+        with open_media(path) as container:
+            stream = video_stream(container)
             self.time_base: Fraction = stream.time_base or Fraction(1, 90_000)
-            self.fps = float(stream.average_rate or stream.guessed_rate or 25)
-            self.declared_count = int(stream.frames)  # 0 where the container does not say
+            rate = float(stream.average_rate or stream.guessed_rate or 0)
+            self.fps = rate if 0 < rate <= MAX_FPS else NO_RATE_FPS
+            self.declared_count, self._declared_bytes = _declared(container, stream)
             self.has_audio = bool(container.streams.audio)
             self.duration_s = float(container.duration or 0) / av.time_base
             self._declared_end_s = _seconds(stream.metadata.get("DURATION", ""))
@@ -50,85 +66,93 @@ class VideoFile:
         """How many frames to expect: what the container declares, else duration times rate. For progress only."""
         return self.declared_count or round(self.duration_s * self.fps)
 
+    def turn(self, clockwise_deg: int) -> None:
+        """From now on, show it turned by 0, 90, 180 or 270 degrees more than the file says."""
+        if (clockwise_deg - self.turned_deg) % 180:
+            self.width, self.height = self.height, self.width
+        self.turned_deg = clockwise_deg
+
     def __iter__(self) -> Iterator[Frame]:
+        for shown in self.shown():
+            yield Frame(shown.rgb(), time.monotonic_ns(), shown.number, shown.media_s)
+
+    def shown(self, start_s: float = 0.0) -> Iterator[Shown]:
+        """The pictures, each made only when it is asked for, from the last key frame before `start_s` on.
+
+        Seconds count from the first picture, and only a file that carries times can be entered later: else InputError.
+        """
         self.damage = None
-        index, media_s = 0, 0.0
-        with self._open() as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+        number, media_s = 0, 0.0
+        pictures = ShownPictures(self.turned_deg)
+        with open_media(self.path) as container:
+            stream = video_stream(container)
+            pixel_aspect, timeline = _PixelAspect(stream), Timeline(container, 1 / self.fps)
+            if start_s > 0:
+                container.seek(int((start_s + self.first_media_s) * av.time_base), backward=True)
             try:
                 for picture in container.decode(stream):
-                    media_s = index / self.fps if picture.time is None else float(picture.time)
-                    yield Frame(upright_rgb(picture), time.monotonic_ns(), index, media_s)
-                    index += 1
+                    if start_s > 0 and picture.time is None:
+                        raise InputError(f"{self.path} carries no times, so it cannot be taken in parts. Remux it.")
+                    media_s = timeline.place(number / self.fps if picture.time is None else float(picture.time))
+                    yield Shown(number, media_s, partial(pictures.rgb, picture, pixel_aspect.of(picture)))
+                    number += 1
             except av.error.FFmpegError as error:
-                if index == 0:
+                if number == 0:
                     raise InputError(
                         f"{self.path}: no picture of it can be decoded ({error.strerror}). {NOT_A_VIDEO}"
                     ) from error
-                self.damage = f"{self.path} is damaged after frame {index} ({error.strerror}); used what was readable."
-        if index == 0:
+                after = f"after {start_s:.0f} s" if start_s > 0 else f"after frame {number}"
+                self.damage = f"{self.path} is damaged {after} ({error.strerror}); used what was readable."
+        if number == 0 and start_s == 0:
             raise InputError(f"{self.path} holds no picture: it is empty or cut off. Record or copy it again.")
-        # one frame of slack: some containers count a frame that only flushing would show
-        if self.damage is None and index < self.declared_count - 1:
-            self.damage = f"{self.path} is cut off: used the {index} frames there are of {self.declared_count}."
-        elif self.damage is None and not self.declared_count and media_s < self._declared_end_s - LAST_FRAME_S:
-            self.damage = f"{self.path} is cut off: it ends after {media_s:.1f} of {self._declared_end_s:.1f} seconds."
+        if self.damage is None and start_s == 0:
+            self.damage = self._cut_off(number, media_s)
 
-    def _open(self) -> InputContainer:
-        if self.path.is_dir():
-            raise InputError(f"{self.path} is a folder. Name a video in it.")
-        if not self.path.is_file():
-            raise InputError(f"{self.path}: there is no such file. Check the path of the video.")
-        if self.path.stat().st_size == 0:
-            raise InputError(f"{self.path} is empty (0 bytes). Record or copy it again.")
-        try:
-            container = av.open(str(self.path), metadata_errors="replace")
-        except av.error.FFmpegError as error:
-            if cut_off_before_index(self.path):
-                raise InputError(
-                    f"{self.path} is cut off: its index, which is written last, is missing, so no player can open it. "
-                    "Copy it again from where it came, or record it again."
-                ) from error
-            raise InputError(f"{self.path} cannot be read as a video ({error.strerror}). {NOT_A_VIDEO}") from error
-        if not container.streams.video:
-            container.close()
-            raise InputError(f"{self.path} holds no video stream. {NOT_A_VIDEO}")
-        return container
+    def _cut_off(self, count: int, media_s: float) -> str | None:
+        """Whether there is less than the file declares, and not because an edit list leaves it out."""
+        if self._declared_bytes is not None:
+            short = self._declared_bytes > self.path.stat().st_size
+        else:
+            # by the time of the last frame, as some containers count frames that are none; and one frame of slack, as
+            # some count one that only flushing would show
+            first_s = getattr(self, "first_media_s", 0.0)
+            short = round((media_s - first_s) * self.fps) + 1 < self.declared_count - 1
+        if short:
+            return f"{self.path} is cut off: used the {count} frames there are of {self.declared_count}."
+        if not self.declared_count and media_s < self._declared_end_s - LAST_FRAME_S:
+            return f"{self.path} is cut off: it ends after {media_s:.1f} of {self._declared_end_s:.1f} seconds."
+        return None
+
+
+class _PixelAspect:
+    """The shape of a stream's pixels: the container's word before the codec's, until the codec says something new.
+
+    It does so with a key frame, and the decoder knows of it some frames before it hands that out.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._context = stream.codec_context
+        self._first, self._now = self._context.sample_aspect_ratio, stream.sample_aspect_ratio
+
+    def of(self, picture: av.VideoFrame) -> Fraction | None:
+        said = self._context.sample_aspect_ratio
+        if picture.key_frame and said != self._first:
+            self._now = self._first = said
+        return self._now
+
+
+def _declared(container: InputContainer, stream: VideoStream) -> tuple[int, int | None]:
+    """(number of frames, 0 where the container does not say; of an MP4, where the last of them ends in the file).
+
+    An MP4's edit list leaves frames out that its tables count: of those that are shown FFmpeg keeps an index.
+    """
+    if "mp4" not in container.format.name or not stream.frames:
+        return int(stream.frames), None
+    entries = [entry for entry in stream.index_entries if not entry.is_discard]
+    return len(entries), max((entry.pos + entry.size for entry in entries), default=0)
 
 
 def _seconds(text: str) -> float:
     """Matroska's tag DURATION, "00:01:02.500000000", where a stream's own length stands; 0 for anything else."""
     match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", text)
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
-
-
-def upright_rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB of a decoded picture, turned as its display matrix asks."""
-    rgb: NDArray[Any] = picture.to_ndarray(format="rgb24")
-    turns = round(picture.rotation / 90) % 4  # counter-clockwise, as in np.rot90
-    return np.ascontiguousarray(np.rot90(rgb, turns), dtype=np.uint8)
-
-
-def cut_off_before_index(path: Path) -> bool:
-    """True for an MP4 or MOV (ISO 14496-12) without a complete moov box: recording or copying stopped early."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        position, first = 0, True
-        while position + 8 <= size:
-            file.seek(position)
-            header = file.read(16)
-            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-            if first and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-                return False
-            first = False
-            if length == 1:
-                length = int.from_bytes(header[8:16], "big")
-            elif length == 0:
-                length = size - position
-            if kind == b"moov":
-                return position + length > size
-            if length < 8:
-                return True
-            position += length
-    return not first
