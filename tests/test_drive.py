@@ -10,11 +10,12 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip, green_share, moving_face, packets, painted, read_times, write_clip
 
-from avatar.errors import InputError, UsageError
+from avatar.errors import EngineError, InputError, UsageError
 from avatar.identity.bundle import save_avatar
 from avatar.live.drive import STAGES, DriveReport, drive_file
 from avatar.model_files import model_file
@@ -70,6 +71,34 @@ def test_the_sound_is_kept_packet_by_packet(tmp_path: Path, container: str) -> N
     assert packets(output, "audio") == packets(source, "audio")
     assert len(packets(output, "audio")) > 40
     assert report.notes == ()
+
+
+def test_joined_videos_of_two_sizes_drive_as_one(tmp_path: Path) -> None:
+    first = face_clip(tmp_path / "first.ts", frames=12, sound=True)
+    second = write_clip(tmp_path / "second.ts", [moving_face(i, 640, 480) for i in range(12)], sound=True)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    report = drive(joined, tmp_path / "out.mp4")
+    assert (report.frames_out, report.faceless, report.notes) == (24, 0, ())
+    assert report.media_s == pytest.approx(23 / 25, abs=0.01)
+    assert np.diff(read_times(tmp_path / "out.mp4")) == pytest.approx([0.04] * 23, abs=0.002)
+    heard = sum(packet.duration * packet.time_base for packet in sound_packets(tmp_path / "out.mp4"))
+    assert heard == pytest.approx(2 * 12 / 25, abs=0.1)
+
+
+def sound_packets(path: Path) -> list[av.Packet]:
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(audio=0) if packet.dts is not None]
+
+
+def test_an_upside_down_video_is_turned_and_that_is_said(tmp_path: Path) -> None:
+    upright = face_clip(tmp_path / "upright.mp4", frames=12)
+    source = face_clip(tmp_path / "in.mp4", frames=12, change=lambda picture: np.rot90(picture, 2).copy())
+    report = drive(source, tmp_path / "out.mp4")
+    assert report.notes == (f"{source} is upside down: turned by 180°.",)
+    drive(upright, tmp_path / "wanted.mp4")
+    pairs = zip(VideoFile(tmp_path / "out.mp4"), VideoFile(tmp_path / "wanted.mp4"), strict=True)
+    assert np.mean([np.abs(a.rgb.astype(int) - b.rgb).mean() for a, b in pairs]) < 4
 
 
 def test_no_pixel_of_the_driver_comes_out(tmp_path: Path) -> None:
@@ -142,6 +171,16 @@ def test_a_failure_on_the_way_leaves_no_output(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_what_was_drawn_before_a_failure_is_kept(tmp_path: Path) -> None:
+    def fail(done: int, expected: int) -> None:
+        if done == 60:
+            raise EngineError("The network broke.")
+
+    with pytest.raises(EngineError, match=r"The network broke\. What was drawn before that is kept: \d\.\d s\."):
+        drive(face_clip(tmp_path / "in.mp4", frames=80), tmp_path / "out.mp4", progress=fail)
+    assert len(read_times(tmp_path / "out.mp4")) > 10
+
+
 def test_an_output_is_replaced_only_by_force(tmp_path: Path) -> None:
     source, output = face_clip(tmp_path / "in.mp4", frames=3), tmp_path / "out.mp4"
     output.write_text("precious")
@@ -164,7 +203,7 @@ def test_stopped_on_the_way_it_leaves_nothing_half_written(tmp_path: Path, numbe
     command += ["--input", str(clip), "--output", str(tmp_path / "out.mp4")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 40
-    while not list(tmp_path.glob(".out.*.part.mp4")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("out.*.part.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=30)

@@ -276,22 +276,10 @@ def test_no_file_is_recorded_over_the_video_that_plays_or_twice(tmp_path: Path) 
     assert len(open_publishers([str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), "preview"], str(played))) == 3
 
 
-def test_a_file_that_cannot_be_begun_is_said_with_and_without_sound(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_begun_is_said(tmp_path: Path) -> None:
     too_long = tmp_path / f"{'a' * 250}.mp4"  # with what is put beside it
-    for source in (None, face_clip(tmp_path / "in.mp4", frames=2, sound=True)):
-        with pytest.raises(VisavisError, match=r"a\.mp4 cannot be written \(File name too long\)"):
-            VideoWriter(too_long, 64, 64, 25.0, audio_from=source)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, Linux's always-full device")
-def test_a_full_disk_is_not_blamed_on_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = face_clip(tmp_path / "in.mp4", frames=2, sound=True)
-    beside = tmp_path / ".full.mp4"
-    beside.symlink_to("/dev/full")
-    monkeypatch.setattr(Path, "with_name", lambda self, name: beside)
-    with pytest.raises(VisavisError, match=r"out\.mp4 cannot be written \(No space left"):
-        VideoWriter(tmp_path / "out.mp4", 64, 64, 25.0, audio_from=source)
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+    with pytest.raises(VisavisError, match=r"a\.mp4 cannot be written \(File name too long\)"):
+        VideoWriter(too_long, 64, 64, 25.0)
 
 
 def test_a_preview_without_a_desktop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,12 +39,13 @@ def drive(
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.identity.generator import open_generator
-    from avatar.live.drive import drive_file
+    from avatar.live.drive import check_drive, drive_file
     from engines import explain
 
     if size % 2:
         raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
     avatar = load_avatar(find_avatar(name))
+    check_drive(source, output, force)  # before the engines are opened, which takes a while
     console = Console(stderr=True, highlight=False)
     tracker = tracker_model_then_offline(console)
     generator = open_generator(  # all cores: nothing overlaps

@@ -12,12 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import UsageError
+from avatar.errors import UsageError, VisavisError
 from avatar.frame import Frame
 from avatar.identity.avatar import Avatar
+from avatar.identity.clip_turn import turn_upright
 from avatar.identity.crop import face_crop
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.renderer import Renderer
+from avatar.publish.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter, check_output
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
@@ -43,7 +45,7 @@ class DriveReport:
     faceless: int  # frames without a face, where the avatar idles
     media_s: float  # from the first to the last frame
     latency: dict[str, StageLatency]
-    notes: tuple[str, ...]  # a damaged input, no face at all, sound that could not be kept
+    notes: tuple[str, ...]  # a turned or damaged input, no face at all, sound that could not be kept as it was
 
 
 Moments = Generator[tuple[Frame, FaceState]]
@@ -70,25 +72,22 @@ def drive_file(
     """Animate `avatar` by the person in `source` and write H.264 to `output` (.mp4, .mov or .mkv).
 
     The source is a video, or a .motion file of `record-motion`, which has no sound. As many frames as it has, at its
-    times (a variable rate stays variable); a video's first audio stream is copied. Where no face is found the avatar
-    idles, and the frame is counted. `progress` gets (done, expected).
-    The output appears when it is whole. Raises InputError for the source, UsageError for the output.
+    times (a variable rate stays variable), with the video's first sound: see `add_sound`. Where no face is found the
+    avatar idles, and the frame is counted. `progress` gets (done, expected).
+    The output appears when it is whole; after a failure on the way, what was drawn by then does.
+    Raises InputError for the source, UsageError for the output.
     """
-    check_output(output)
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists. Add --force to replace it, or name another file.")
-    if output.resolve() == source.resolve():
-        raise UsageError(f"{output} is the input itself. Name another output.")
+    driver = check_drive(source, output, force)
     latency = LatencyRecorder(STAGES)
-    video = motion = None
-    if source.suffix.lower() == MOTION_SUFFIX:
-        motion = read_motion(source)
-        fps, time_base, expected = motion.fps, MOTION_TIMES, len(motion)
-        moments = _recorded(motion)
+    video = driver if isinstance(driver, VideoFile) else None
+    turned = None
+    if isinstance(driver, VideoFile):
+        turned = turn_upright(driver, tracker_model)
+        fps, time_base, expected = driver.fps, driver.time_base, driver.expected_count
+        moments = _tracked(driver, tracker_model, latency)
     else:
-        video = VideoFile(source)
-        fps, time_base, expected = video.fps, video.time_base, video.expected_count
-        moments = _tracked(video, tracker_model, latency)
+        fps, time_base, expected = driver.fps, MOTION_TIMES, len(driver)
+        moments = _recorded(driver)
     retargeter = Retargeter(avatar, mode)
     renderer = Renderer(avatar, engine, size_px)
     writer: VideoWriter | None = None
@@ -112,15 +111,7 @@ def drive_file(
                         picture = compose(frame, square)
                     if writer is None:
                         height, width = picture.shape[:2]
-                        writer = VideoWriter(
-                            output,
-                            width,
-                            height,
-                            fps,
-                            time_base,
-                            audio_from=source if video else None,
-                            expected="any" if force else None,
-                        )
+                        writer = VideoWriter(output, width, height, fps, time_base, expected="any" if force else None)
                         first_s = frame.media_s
                     with latency.time("encode"):
                         writer.write(picture, frame.media_s)
@@ -130,15 +121,29 @@ def drive_file(
                 progress(frames, max(expected, frames))
         assert writer is not None  # VideoFile gives at least one frame or raises
         writer.finish()
+    except VisavisError as error:
+        if writer is None or not (kept_s := writer.salvage()):
+            raise
+        raise type(error)(f"{error} What was drawn before that is kept: {kept_s:.1f} s.") from error
     except BaseException:
         if writer is not None:
             writer.discard()
         raise
     idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
-    damage = video.damage if video else ""
     taken = f"{output} was written by somebody else meanwhile: this is {writer.path}." if writer.path != output else ""
-    notes = tuple(note for note in (damage, idle, writer.audio_note, taken) if note)
+    sound = add_sound(writer.path, source if video and video.has_audio else None)
+    notes = tuple(note for note in (turned, video and video.damage, idle, sound, taken) if note)
     return DriveReport(writer.path, frames, frames, faceless, last_s - first_s, latency.table(), notes)
+
+
+def check_drive(source: Path, output: Path, force: bool = False) -> VideoFile | Motion:
+    """What `drive_file` would read. Raises what it would raise for its source or its output."""
+    check_output(output)
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists. Add --force to replace it, or name another file.")
+    if output.resolve() == source.resolve():
+        raise UsageError(f"{output} is the input itself. Name another output.")
+    return read_motion(source) if source.suffix.lower() == MOTION_SUFFIX else VideoFile(source)
 
 
 def _tracked(video: VideoFile, tracker_model: Path, latency: LatencyRecorder) -> Moments:

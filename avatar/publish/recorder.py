@@ -41,7 +41,6 @@ class Recorder(ThreadedPublisher):
                 preset="ultrafast",
                 crf=20,
                 threads=1,
-                recoverable=True,
                 expected=None if self._parts else self._before,
             )
         except VisavisError as error:

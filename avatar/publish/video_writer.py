@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Literal
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
+from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
@@ -29,10 +26,9 @@ Preset = Literal["ultrafast", "veryfast", "medium"]
 class VideoWriter:
     """Writes pictures with their own times beside `path`, and renames on `finish`: no half-written output.
 
-    `audio_from` names a file whose first audio stream is copied, packet by packet; `audio_note` says why when the
-    container cannot hold it. `recoverable` writes NAME.PID.part.mp4, in sight and in fragments, so that what was
-    written by the time of a power cut plays; `finish` makes it a plain file. Where something else than `expected` (see
-    `give_name`) has the name by then, `path` becomes NAME-2: nothing that was drawn is lost.
+    NAME.PID.part.mp4 is in sight and in fragments, so that what was written by the time of a power cut plays; `finish`
+    makes it a plain file. Where something else than `expected` (see `give_name`) has the name by then, `path` becomes
+    NAME-2: nothing that was drawn is lost.
     Raises UsageError for a name or size that cannot be, VisavisError when writing fails.
     """
 
@@ -46,44 +42,28 @@ class VideoWriter:
         preset: Preset = "veryfast",
         crf: int = 18,
         threads: int = 0,
-        audio_from: Path | None = None,
-        recoverable: bool = False,
         expected: Expected = "any",
     ) -> None:
         check_output(path)
         if width % 2 or height % 2:
             raise UsageError(f"{path}: H.264 needs even sides, {width}x{height} is not.")
-        self.path, self.audio_note = path, ""
-        self._recoverable, self._expected = recoverable, expected
-        self._beside = path.with_name(f"{'' if recoverable else '.'}{path.stem}.{os.getpid()}.part{path.suffix}")
+        self.path, self._expected = path, expected
+        self._beside = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
         self._time_base, self._last_pts, self._frames = time_base, -(1 << 62), 0
-        self._audio: _AudioCopy | None = None
-        source_audio = _audio_of(audio_from) if audio_from else None
         try:
-            try:
-                self._start(width, height, fps, preset, crf, threads, source_audio)
-            except (av.error.FFmpegError, ValueError) as error:
-                if source_audio is None or isinstance(error, OSError):  # a full disk is not the sound's fault
-                    raise
-                codec = source_audio.streams.audio[0].codec_context.name
-                self.audio_note = (
-                    f"The sound ({codec}) was left out: {path.suffix} cannot hold it. Name the output .mkv."
-                )
-                self._container.close()
-                self._start(width, height, fps, preset, crf, threads, None)
-        except (av.error.FFmpegError, ValueError) as error:
+            self._beside.open("wb").close()  # FFmpeg would try that with the first packet only, some pictures later
+            self._start(width, height, fps, preset, crf, threads)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
             self.discard()
             raise self._failure(error) from error
         except BaseException:
             self.discard()
             raise
 
-    def _start(
-        self, width: int, height: int, fps: float, preset: str, crf: int, threads: int, audio: InputContainer | None
-    ) -> None:
+    def _start(self, width: int, height: int, fps: float, preset: str, crf: int, threads: int) -> None:
         container = CONTAINERS[self.path.suffix.lower()]
         self._container: OutputContainer = av.open(
-            str(self._beside), "w", format=container, container_options=self._options(container)
+            str(self._beside), "w", format=container, container_options=_options(container)
         )
         rate = Fraction(fps).limit_denominator(1001)
         stream = self._container.add_stream("libx264", rate=rate, options={"preset": preset, "crf": str(crf)})
@@ -93,22 +73,7 @@ class VideoWriter:
         context.time_base = stream.time_base = self._time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG
-        self._video = stream
-        if audio is not None:
-            copy = self._container.add_stream_from_template(audio.streams.audio[0])
-            self._audio = _AudioCopy(audio, copy)
-        if not self._recoverable:  # else with the first packet: FFmpeg crashes when it ends fragments of nothing
-            self._container.start_encoding()
-
-    def _options(self, container: str) -> dict[str, str]:
-        """Of FFmpeg's muxers, https://ffmpeg.org/ffmpeg-formats.html"""
-        options = {"flush_packets": "1"} if self._recoverable else {}
-        if container == "matroska":
-            return {**options, "cluster_time_limit": str(FRAGMENT_US // 1000)} if self._recoverable else options
-        if not self._recoverable:
-            # the index first, so that a browser can start before it has everything
-            return {"movflags": "+faststart"}
-        return {**options, "movflags": "+hybrid_fragmented", "frag_duration": str(FRAGMENT_US)}
+        self._video = stream  # it starts with the first packet: FFmpeg crashes when it ends fragments of nothing
 
     def write(self, rgb: NDArray[np.uint8], media_s: float) -> None:
         """Append an (H, W, 3) picture that is shown from `media_s` on. Times that do not grow are nudged."""
@@ -119,8 +84,6 @@ class VideoWriter:
         picture.pts, picture.time_base, self._last_pts = pts, self._time_base, pts
         try:
             self._container.mux(self._video.encode(picture))
-            if self._audio is not None:
-                self._container.mux(list(self._audio.until(media_s)))
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self._frames += 1
@@ -128,26 +91,20 @@ class VideoWriter:
     def finish(self) -> None:
         """Write what is pending and give the file its name. Without a single picture, leave nothing behind.
 
-        After a failure nothing is left either, except of a `recoverable` file: see `salvage`.
+        After a failure, see `salvage`.
         """
         if self._frames == 0:
             self.discard()
             return
         try:
             self._container.mux(self._video.encode(None))
-            if self._audio is not None:
-                self._container.mux(list(self._audio.until(float("inf"))))
             self._container.close()
             self._give_name()
         except (av.error.FFmpegError, OSError) as error:
-            if not self._recoverable:
-                self.discard()
             raise self._failure(error) from error
-        finally:
-            self._release_audio()
 
     def salvage(self) -> float:
-        """After `write` or `finish` has failed on a `recoverable` file: give its name to what plays of it.
+        """After `write` or `finish` has failed: give the file's name to what plays of it.
 
         How long that is, in seconds; 0.0 when nothing plays, and then no file is left.
         """
@@ -166,7 +123,6 @@ class VideoWriter:
 
     def discard(self) -> None:
         """Remove what was written."""
-        self._release_audio()
         self._end_container()
         with suppress(OSError):  # a name that is too long was never there
             self._beside.unlink(missing_ok=True)
@@ -176,41 +132,16 @@ class VideoWriter:
         with suppress(AttributeError, av.error.FFmpegError, OSError):
             self._container.close()
 
-    def _release_audio(self) -> None:
-        if self._audio is not None:
-            self._audio.close()
-            self._audio = None
-
     def _failure(self, error: Exception) -> VisavisError:
         reason = getattr(error, "strerror", None) or str(error)
         return VisavisError(f"{self.path} cannot be written ({reason}). Check the folder's free space and permissions.")
 
 
-class _AudioCopy:
-    """The packets of one audio stream, handed out in step with the video."""
-
-    def __init__(self, source: InputContainer, target: AudioStream) -> None:
-        self._source, self._target = source, target
-        self._packets = iter(source.demux(source.streams.audio[0]))
-        self._ahead = self._next()
-
-    def until(self, media_s: float) -> Iterator[Packet[AudioStream]]:
-        while (packet := self._ahead) is not None and packet.dts is not None and packet.time_base is not None:
-            if float(packet.dts * packet.time_base) > media_s:
-                return
-            packet.stream = self._target
-            yield packet
-            self._ahead = self._next()
-
-    def close(self) -> None:
-        self._source.close()
-
-    def _next(self) -> Packet[AudioStream] | None:
-        try:
-            packet = next(self._packets, None)
-        except av.error.FFmpegError:
-            return None  # the source is cut off here; its picture ends here too and is reported there
-        return packet if packet is not None and packet.dts is not None else None
+def _options(container: str) -> dict[str, str]:
+    """Of FFmpeg's muxers, https://ffmpeg.org/ffmpeg-formats.html"""
+    if container == "matroska":
+        return {"flush_packets": "1", "cluster_time_limit": str(FRAGMENT_US // 1000)}
+    return {"flush_packets": "1", "movflags": "+hybrid_fragmented+delay_moov", "frag_duration": str(FRAGMENT_US)}
 
 
 def check_output(path: Path) -> None:
@@ -235,11 +166,3 @@ def _playable_s(path: Path) -> float:
             if packet.pts is not None and packet.time_base is not None:
                 last_s = max(last_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     return last_s
-
-
-def _audio_of(path: Path) -> InputContainer | None:
-    container = av.open(str(path), metadata_errors="replace")
-    if container.streams.audio:
-        return container
-    container.close()
-    return None
