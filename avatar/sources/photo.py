@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from avatar.errors import InputError, VisavisError
 from avatar.sources.photo_wire import LIMIT_S, MAX_SIDE_PX, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
-from avatar.tracking.cage_process import OWN_GROUP, cage_environment
+from avatar.tracking.cage_process import OWN_GROUP
+from avatar.trust.child_environment import cage_environment
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif", ".jp2",
             ".heic", ".heif")  # fmt: skip

@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 from avatar.errors import InputError
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
-from avatar.trust.no_network import refuse_all_sockets
+from avatar.trust.confinement import shut_off
 
 MAX_MEMORY_BYTES = 2560 << 20  # above what MAX_PIXELS of any format takes
 
 
 def main() -> None:
-    refuse_all_sockets()  # where it can be: decoders ask nobody anything, it is one wall more
+    shut_off()  # where it can be: decoders ask nobody anything, and only read
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes elsewhere
     from avatar.sources.photo_decoder import decode_photo

@@ -68,8 +68,14 @@ class Confinement:
 
 
 def confine(readable: Iterable[Path]) -> Confinement:
-    """From now on, for good: no socket, no program, no other process, and of all files these and those below them, for
-    reading alone. Call it before any thread is started. No variable keeps any of it.
+    """`shut_off`, and of all files these and those below them alone. Call it before any thread is started."""
+    network = shut_off()
+    return Confinement(network, network or _open_only(readable))
+
+
+def shut_off() -> str | None:
+    """From now on, for good: no socket, no program, no other process, and files for reading alone. Returns None, or why
+    that failed. No variable keeps any of it.
     """
     if sys.platform == "linux":
         _limit_itself()
@@ -86,8 +92,7 @@ def confine(readable: Iterable[Path]) -> Confinement:
         Only("prctl", 0, (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_PTRACER), refuse=True),
     )
     refused = _SOCKETS + _OTHER_PROCESSES + _PROGRAMS + _SHARED_WITH_OTHERS + _NAMES_AND_RIGHTS + _KERNEL
-    network = refuse(refused, some, _UNKNOWN)
-    return Confinement(network, network or _open_only(readable))
+    return refuse(refused, some, _UNKNOWN)
 
 
 def why_files_stay_open() -> str | None:
