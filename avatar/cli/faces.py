@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import InputError, UsageError
 from avatar.identity.avatar import Avatar
+from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.crop import Crop, face_crop
 from avatar.retarget.real_frame import RealFrame, acted
 from avatar.sources.photo import SUFFIXES as PHOTOS
@@ -96,7 +97,9 @@ def _photo_frames(path: Path, rgb: NDArray[np.uint8], tracker: FaceTracker) -> l
 def _clip_frames(path: Path, tracker: FaceTracker) -> list[RealFrame]:
     frames: list[RealFrame] = []
     first: tuple[Crop, NDArray[np.uint8], Array] | None = None
-    for frame in islice(VideoFile(path), 0, CLIP_EVERY * (2 * CLIP_FRAMES + 1), CLIP_EVERY):
+    video = VideoFile(path)
+    turn_upright_by(video, tracker)
+    for frame in islice(video, 0, CLIP_EVERY * (2 * CLIP_FRAMES + 1), CLIP_EVERY):
         state = tracker.track(frame.rgb, 0)
         if not state.found:
             continue

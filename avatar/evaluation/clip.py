@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import InputError
+from avatar.identity.clip_turn import turn_upright
 from avatar.identity.crop import CROP_SIZE_PX, Crop, face_crop
 from avatar.identity.photo_check import check_photo
 from avatar.sources.video_file import VideoFile
@@ -37,7 +38,7 @@ class Clip:
 
     name: str
     path: Path
-    damage: str | None  # one sentence when the file is cut off or broken: what was readable was used
+    damage: str | None  # when the file is cut off, broken or turned: what was made of it
     states: tuple[FaceState, ...]  # of every frame, landmarks in its pixels
     sources: dict[int, tuple[int, ...]]  # by number of shots; the first, the reference, is the same for all
     unfit: dict[int, str]  # numbers of shots that cannot be had from this clip, with the reason
@@ -72,6 +73,7 @@ class Driver:
 def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model: Path, tick: Tick = _silent) -> Clip:
     """Raises InputError, naming the file, for an unreadable clip or one whose halves do not both show a face."""
     video = VideoFile(path)
+    turned = turn_upright(video, tracker_model)
     states = track(video, tracker_model, tick)
     early, late = halves(path, states)
     tried = _pictures(video, candidates := spread(early, CANDIDATES))
@@ -85,7 +87,7 @@ def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model:
     return Clip(
         name=path.stem,
         path=path,
-        damage=video.damage,
+        damage=_noted(turned, video.damage),
         states=tuple(states),
         sources=sources,
         unfit=unfit,
@@ -100,13 +102,14 @@ def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model:
 def read_driver(path: Path, max_targets: int, tracker_model: Path, tick: Tick = _silent) -> Driver:
     """Raises InputError, naming the file, for an unreadable clip or one without a face."""
     video = VideoFile(path)
+    turned = turn_upright(video, tracker_model)
     states = track(video, tracker_model, tick)
     faces = _faces(path, states)
     targets = spread(faces, max_targets)
     frames = _pictures(video, targets)
     crop = face_crop(states[faces[0]].landmarks, video.width, video.height)
     pictures = np.stack([crop.cut(frames[i], SIZE_PX) for i in targets])
-    return Driver(path.stem, path, video.damage, tuple(states), tuple(targets), crop, pictures)
+    return Driver(path.stem, path, _noted(turned, video.damage), tuple(states), tuple(targets), crop, pictures)
 
 
 def track(video: VideoFile, tracker_model: Path, tick: Tick = _silent) -> list[FaceState]:
@@ -117,6 +120,10 @@ def track(video: VideoFile, tracker_model: Path, tick: Tick = _silent) -> list[F
             states.append(tracker.track(frame.rgb, round((frame.media_s - video.first_media_s) * 1e9)))
             tick(min(1.0, len(states) / max(1, video.expected_count)))
     return states
+
+
+def _noted(*notes: str | None) -> str | None:
+    return " ".join(note for note in notes if note) or None
 
 
 def halves(path: Path, states: Sequence[FaceState]) -> tuple[list[int], list[int]]:

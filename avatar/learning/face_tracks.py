@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avatar.errors import InputError
+from avatar.identity.clip_turn import find_turn
 from avatar.identity.crop import Crop, face_crop
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, distance, open_face_identity
 from avatar.identity.face_search import find_faces, size_px
@@ -24,6 +25,7 @@ from avatar.learning.pack import PICTURE_SIZE_PX
 from avatar.learning.padding import content_box
 from avatar.learning.sampled_video import SampledVideo
 from avatar.sources.photo import PhotoReader
+from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import FaceState
 
@@ -206,7 +208,8 @@ def clip_tracks(
     outcome = Outcome()
     seen: list[_Seen] = []
     try:
-        video = SampledVideo(path, rules.fps, start_s, end_s)
+        turned_deg = find_turn(VideoFile(path), _photo_tracker(model))
+        video = SampledVideo(path, rules.fps, start_s, end_s, turned_deg)
         with _Tracker(model) as tracker:
             for number, time_s, rgb in video:
                 outcome.seen += 1
@@ -224,7 +227,9 @@ def clip_tracks(
         stretches = _stretches(seen)
         outcome.cuts = max(0, len(stretches) - 1)
         chosen = [kept for stretch in stretches if (kept := _chosen(stretch, rules, outcome.dropped))]
-        tracks = _cut(SampledVideo(path, rules.fps, start_s, end_s), chosen, rules)
+        tracks = _cut(SampledVideo(path, rules.fps, start_s, end_s, turned_deg), chosen, rules)
+        for track in tracks:
+            track.about["turned_deg"] = turned_deg
         outcome.tracks = _of_one_person(tracks, outcome.dropped)
     except InputError as error:
         return _refused(outcome, UNREADABLE, _without(path, str(error)))

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import InputError
+from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.crop import Crop, face_crop
+from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.trust.no_network import refuse_network
 
@@ -143,7 +145,7 @@ def _prepare(job: tuple[Path, Path]) -> _Faces | str:
     """Crops, landmarks and blendshapes of one file, or why it gives none."""
     try:
         return _crop_and_track(*job)
-    except (OSError, ValueError) as error:  # Pillow's and PyAV's errors are among these
+    except (InputError, OSError, ValueError) as error:  # Pillow's errors are among these
         return f"unreadable ({error})"
 
 
@@ -152,7 +154,7 @@ def _crop_and_track(path: Path, tracker_model: Path) -> _Faces | str:
     pictures, landmarks, blendshapes = [], [], []
     crop: Crop | None = None
     with FaceTracker(tracker_model, "video" if is_clip else "image") as tracker:
-        for i, rgb in enumerate(_pictures(path)):
+        for i, rgb in enumerate(_pictures(path, tracker_model)):
             state = tracker.track(rgb, i * 40_000_000)
             if not state.found or (is_clip and i % CLIP_STRIDE):
                 continue
@@ -169,13 +171,13 @@ def _crop_and_track(path: Path, tracker_model: Path) -> _Faces | str:
     return np.stack(pictures), np.stack(landmarks), np.stack(blendshapes)
 
 
-def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _pictures(path: Path, tracker_model: Path) -> Iterator[NDArray[np.uint8]]:
     if path.suffix.lower() in CLIP_SUFFIXES:
-        import av
-
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        video = VideoFile(path)
+        with FaceTracker(tracker_model, "image") as tracker:
+            turn_upright_by(video, tracker)
+        for frame in video:
+            yield frame.rgb
     else:
         from PIL import Image
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.identity.avatar import Avatar
+from avatar.identity.clip_turn import turn_upright
 from avatar.identity.generator import open_generator
 from avatar.live.avatar_stage import AvatarStage, Cast
 from avatar.live.background import Background
@@ -19,7 +20,7 @@ from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES, LiveLoop
 from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter
-from avatar.sources.camera import Driver
+from avatar.sources.camera import Driver, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.person_matte import person_mattes
 from engines import Engine, EngineDescription, Say, explain, on_stderr
@@ -104,6 +105,8 @@ def open_session(
 
     with ExitStack() as parts:
         parts.callback(driver.close)
+        if isinstance(driver, PlayedFile) and (turned := turn_upright(driver.video, tracker_model)):
+            say(turned)
         with ThreadPoolExecutor(1) as aside:  # each waits for a library to load
             starting = aside.submit(start_tracker)
             try:
