@@ -32,7 +32,9 @@ def call(
     ] = None,
     camera: Annotated[
         str,
-        typer.Option("--camera", "-c", help="A webcam's number or path, a video that plays as one, browser, or whip."),
+        typer.Option(
+            "--camera", "-c", help="A webcam's number, path or address, a video that plays as one, browser, or whip."
+        ),
     ] = "0",
     microphone: Annotated[
         str, typer.Option(help="page (the browser's), none, default, a device's name, or a sound file.")
@@ -235,11 +237,12 @@ class _Cameras:
 
     def __init__(self, spec: str, loop: bool) -> None:
         from avatar.sources.camera import open_driver
+        from avatar.sources.network_camera import public_name
         from avatar.web.studio_live import CameraChoice
 
         browser = CameraChoice(BROWSER, "This browser's camera", self._browsers)
         whip = CameraChoice(WHIP, "OBS or another program, by WHIP", self._by_whip)
-        named = CameraChoice(GIVEN, f"--camera {spec}", lambda say: open_driver(spec, loop, say=say))
+        named = CameraChoice(GIVEN, f"--camera {public_name(spec)}", lambda say: open_driver(spec, loop, say=say))
         self.choices = [browser, whip] if spec in (BROWSER, WHIP) else [named, browser, whip]
         self.first = spec if spec in (BROWSER, WHIP) else GIVEN
 

@@ -18,6 +18,7 @@ from avatar.errors import InputError, UsageError, VisavisError
 from avatar.frame import Frame, NoPicture
 from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import avatar_path, save_avatar
+from avatar.identity.clip_turn import turn_upright
 from avatar.identity.enrolment import CONSENT_NOTICE, MAX_CLIP_S, MAX_PHOTOS, consent_record, enroll_clip
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.selfie import SelfieReader
@@ -44,8 +45,8 @@ def enroll(
     camera: Annotated[
         str | None,
         typer.Option(
-            help="Instead of photos: film now, and be told what to do. A webcam's number or path, or a video that "
-            "plays as one.",
+            help="Instead of photos: film now, and be told what to do. A webcam's number or path, an address "
+            "(http://phone:8080/video), or a video that plays as one.",
         ),
     ] = None,
     seconds: Annotated[
@@ -99,7 +100,7 @@ def enroll(
     clip = VideoFile(video) if video is not None else None
     if consent is None:
         messages.print(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
-    model, network = tracker_model_then_offline(messages), model_file("fast/embedder.onnx")
+    model, network = tracker_model_then_offline(messages, camera), model_file("fast/embedder.onnx")
     engine = open_engine(network)
     shared: dict[str, Any] = {"tracker_model": model, "embedder": engine, "model_id": MODEL_ID, "consent": consent}
     shared |= {"same_person": same_person}
@@ -167,6 +168,7 @@ def _from_photos(files: list[Path], name: str, shared: dict[str, Any], messages:
 
 
 def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any], messages: Console) -> _Outcome:
+    _turn(clip, shared["tracker_model"], messages)
     with _bar(messages) as bar:
         task = bar.add_task(clip.path.name, total=min(clip.duration_s, seconds) or None)
         report = enroll_clip(
@@ -184,6 +186,8 @@ def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any
 
 def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, Any], messages: Console) -> _Outcome:
     """Films until everything was seen, saying what was seen as it comes, and what to do next."""
+    if isinstance(camera, PlayedFile):
+        _turn(camera.video, shared["tracker_model"], messages)
     told: set[str] = set()
     hint, hinted_s = "", -HINT_S
     try:
@@ -209,6 +213,11 @@ def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, An
     if isinstance(camera, PlayedFile) and camera.video.damage:
         messages.print(f"Note: {camera.video.damage}", style="yellow", markup=False)
     return report.avatar, lambda path: clip_json(report, path), lambda console: print_clip(report, console)
+
+
+def _turn(clip: VideoFile, tracker_model: Path, messages: Console) -> None:
+    if turned := turn_upright(clip, tracker_model):
+        messages.print(f"Note: {turned}", style="yellow", markup=False)
 
 
 def _frames(camera: Camera) -> Iterator[Frame]:

@@ -29,8 +29,8 @@ def live(
         typer.Option(
             "--camera",
             "-c",
-            help="A webcam's number, name or path, a video that plays as one, recorded motion, or whip[:PORT]: what "
-            "OBS or GStreamer sends here.",
+            help="A webcam's number, name or path, an address (http://phone:8080/video), a video that plays as one, "
+            "recorded motion, or whip[:PORT]: what OBS or GStreamer sends here.",
         ),
     ] = "0",
     to: Annotated[
@@ -82,6 +82,7 @@ def live(
     from avatar.live.session import open_session
     from avatar.publish.factory import open_publishers
     from avatar.sources.camera import PlayedFile, by_whip
+    from avatar.sources.network_camera import public_name
 
     if not to:
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
@@ -92,7 +93,7 @@ def live(
     publishers = open_publishers(to, camera, say)
     avatar = load_avatar(find_avatar(name))
     online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
-    tracker = tracker_model_and_note(console) if online else tracker_model_then_offline(console)
+    tracker = tracker_model_and_note(console) if online else tracker_model_then_offline(console, camera)
     source = _open_source(camera, loop, publishers, say)
     sigterm_as_ctrl_c()
 
@@ -116,7 +117,7 @@ def live(
         retargeter.mode, retargeter.mirror = ("absolute" if absolute else "relative"), mirror
         control = Control(session, avatar_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
-        way = f"{camera} → {name} → {', '.join(to)}"
+        way = f"{public_name(camera)} → {name} → {', '.join(to)}"
         status = parts.enter_context(console.status(escape(way)))
         hint = KEYS_HELP if keys else "Ctrl-C ends"
 

@@ -23,7 +23,9 @@ def profile(
     name: Annotated[str | None, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")] = None,
     camera: Annotated[
         str | None,
-        typer.Option("--camera", "-c", help="A webcam or video; without it, the avatar's own portrait, moving."),
+        typer.Option(
+            "--camera", "-c", help="A webcam, address or video; without it, the avatar's own portrait, moving."
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 10.0,
     soak: Annotated[
@@ -85,7 +87,7 @@ def profile(
     avatar = load_avatar(find_avatar(name))
     console = Console(stderr=True, highlight=False)
     sigterm_as_ctrl_c()
-    tracker = tracker_model_then_offline(console)
+    tracker = tracker_model_then_offline(console, camera)
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     publisher: Publisher = Memory()
     glass: GlassToGlass | None = None

@@ -15,7 +15,10 @@ WEBCAM_S = 60.0  # where nothing is said
 def record_motion(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: NAME.motion.")],
     camera: Annotated[
-        str, typer.Option("--camera", "-c", help="A webcam's number, name or path, or a video, read frame by frame.")
+        str,
+        typer.Option(
+            "--camera", "-c", help="A webcam's number, name, path or address, or a video, read frame by frame."
+        ),
     ] = "0",
     seconds: Annotated[
         float | None,
@@ -40,6 +43,7 @@ def record_motion(
     from avatar.cli.engine_options import say_on
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.identity.clip_turn import turn_upright
     from avatar.sources.camera import PlayedFile, open_camera
     from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
     from avatar.sources.record_motion import record_motion as record
@@ -47,10 +51,12 @@ def record_motion(
 
     check_motion_output(output, force)
     console = Console(stderr=True, highlight=False)
-    model = tracker_model_then_offline(console)
+    model = tracker_model_then_offline(console, camera)
     source = open_camera(camera, real_time=False, say=say_on(console))
     file = isinstance(source, PlayedFile)
     if isinstance(source, PlayedFile):
+        if turned := turn_upright(source.video, model):
+            console.print(f"Note: {turned}", style="yellow", markup=False, soft_wrap=True)
         total_s = min(seconds or math.inf, source.video.duration_s) or None
     else:
         total_s = seconds = seconds or WEBCAM_S

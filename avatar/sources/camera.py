@@ -1,4 +1,4 @@
-"""Where live frames come from: a webcam, or a file that plays as if it were one."""
+"""Where live frames come from: a webcam, a camera in the network, or a file that plays as if it were one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from avatar.errors import InputError, UsageError
 from avatar.frame import Frame, NoPicture
 from avatar.sources.capture import cameras_there, find_webcam
 from avatar.sources.motion import MOTION_SUFFIX, MotionPlayer, read_motion
+from avatar.sources.network_camera import NetworkCamera, is_address
 from avatar.sources.pace import Pacer
 from avatar.sources.video_file import VideoFile
 from avatar.sources.webcam import Webcam
@@ -53,12 +54,15 @@ def by_whip(spec: str) -> bool:
 
 
 def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr) -> Camera:
-    """`spec` is a webcam's number ("0"), part of its name ("c920"), its path or a link to it, or a video file.
+    """`spec` is a webcam's number ("0"), part of its name ("c920"), its path or a link to it, a network camera's
+    address, or a video file.
 
     A file plays in real time, or, without `real_time`, waits for its reader and loses no frame; `loop` starts it over
-    at its end. `say` gets one line, from any thread, when a webcam is lost, is back, or shows only black.
+    at its end. `say` gets one line, from any thread, when a camera is lost, is back, or shows only black.
     Raises DeviceError, InputError or UsageError, which say what to do.
     """
+    if is_address(spec):
+        return Webcam(NetworkCamera(spec), say)
     if spec.lower().endswith(MOTION_SUFFIX):
         raise UsageError(f"{spec} holds recorded motion, no pictures. Only `live` and `drive` take it.")
     if by_whip(spec):
@@ -69,14 +73,14 @@ def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: S
     if not path.is_file():
         raise InputError(
             f"{spec or 'An empty name'}: no such file. --camera takes a webcam's number (0), part of its name, "
-            f"its path (/dev/video0) or a video. {cameras_there()}"
+            f"its path (/dev/video0), an address (http://phone:8080/video) or a video. {cameras_there()}"
         )
     return PlayedFile(path, loop, real_time)
 
 
 def open_driver(spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr) -> Driver:
     """As `open_camera`, and recorded motion too: a MotionPlayer gives FaceStates in place of pictures."""
-    if spec.lower().endswith(MOTION_SUFFIX):
+    if not is_address(spec) and spec.lower().endswith(MOTION_SUFFIX):
         return MotionPlayer(read_motion(Path(spec)), loop, real_time, name=spec)
     return open_camera(spec, loop, real_time=real_time, say=say)
 
@@ -91,7 +95,8 @@ class PlayedFile:
         self.video = VideoFile(path)
         self.name = str(path)
         self.fps = self.video.fps
-        self._pacer = Pacer(self._timed, gap_s=1 / self.fps, endless=loop) if real_time else None
+        self._loop, self._real_time = loop, real_time
+        self._pacer: Pacer[Frame] | None = None  # from the first frame on: until then the video may be turned
         self._frames = self._every_frame(loop)
 
     @property
@@ -99,8 +104,9 @@ class PlayedFile:
         return self._pacer.dropped if self._pacer else 0
 
     def read(self) -> Frame | None:
-        if self._pacer is None:
+        if not self._real_time:
             return next(self._frames, None)
+        self._pacer = self._pacer or Pacer(self._timed, gap_s=1 / self.fps, endless=self._loop)
         played = self._pacer.read()
         return None if played is None else replace(played.item, capture_ns=played.due_ns, index=played.index)
 
