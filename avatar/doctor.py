@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from avatar.errors import VisavisError
+from avatar.extras import install, missing_of
 from avatar.model_files import model_file, shipped_sums
+from avatar.paths import home, readable_by_others
 from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
 from avatar.publish.pipewire import why_no_pipewire
 from avatar.sources.camera_list import list_cameras
@@ -48,6 +51,9 @@ def examine() -> list[Finding]:
         _virtual_camera,
         _pyvirtualcam,
         _pipewire,
+        _calls,
+        _microphones,
+        _faces,
     )
     return [check() for check in checks]
 
@@ -172,6 +178,41 @@ def _pipewire() -> Finding:
     if problem is None:
         return Finding(name, "ok", "running: without v4l2loopback, browsers see the avatar as a camera through it")
     return Finding(name, "note", "not running for this user; a way to a virtual camera without v4l2loopback", problem)
+
+
+def _calls() -> Finding:
+    name, missing = "Calls", missing_of("call")
+    if missing:
+        found = f"`call`, `live --to whip:` and `--camera whip` need {' and '.join(missing)}"
+        return Finding(name, "note", found, install(missing[0]))
+    return Finding(name, "ok", f"aiortc {version('aiortc')}, aiohttp {version('aiohttp')}")
+
+
+def _microphones() -> Finding:
+    """Of this computer, for `call --microphone`; the page's needs nothing."""
+    name = "Microphones"
+    try:
+        import sounddevice  # type: ignore[import-untyped]
+
+        names = [str(found["name"]) for found in sounddevice.query_devices() if found["max_input_channels"]]
+    except (ImportError, OSError) as error:  # its own library
+        mend = "sudo apt-get install libportaudio2    # only for `call --microphone`; the page's needs nothing"
+        return Finding(name, "note", str(error), mend)
+    return Finding(name, "ok", ", ".join(names) if names else "none here; `call` takes the page's")
+
+
+def _faces() -> Finding:
+    """Whether anybody else can read what is in the home folder."""
+    name = "Your faces"
+    try:
+        open_to_others = readable_by_others()
+        folder = home()
+    except VisavisError as error:
+        return Finding(name, "missing", "there is no place for them", str(error))
+    if open_to_others:
+        found = f"files in {folder} can be read by others: {', '.join(path.name for path in open_to_others)}"
+        return Finding(name, "note", found, f"chmod -R go= {quote(str(folder))}")
+    return Finding(name, "ok", f"{folder}, for you alone")
 
 
 def _describe(device: VideoDevice) -> str:

@@ -29,7 +29,7 @@ class Microphone:
     def __init__(self, spec: str, sound: Sound) -> None:
         try:
             import sounddevice  # type: ignore[import-untyped]
-        except OSError as error:  # its own library is missing
+        except (ImportError, OSError) as error:  # OSError: its own library is missing
             raise DeviceError(
                 f"No microphone can be opened here: {error}. On Debian: sudo apt-get install libportaudio2. "
                 "Or use the page's microphone."

