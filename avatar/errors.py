@@ -23,3 +23,11 @@ class DeviceError(VisavisError):
 
 class EngineError(VisavisError):
     """No engine could load or run the network."""
+
+
+class OutputError(VisavisError):
+    """stdout takes no more of what was asked for: it is closed, or its disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"The output could not be written: {error.strerror or error}. What had been done is done.")
+        self.unread = isinstance(error, BrokenPipeError)  # as by `| head`, which is no fault

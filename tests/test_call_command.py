@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar.cli.main import _command_app
+from avatar.cli.commands import command_app
 from avatar.errors import UsageError
 from avatar.sources.camera import Driver
 
@@ -39,7 +39,7 @@ def test_options_that_cannot_work_say_why(
     monkeypatch.setattr("avatar.call.hosting.host_call", lambda *_: pytest.fail("it started"))
     camera = ["--camera", "browser", "--no-open"]
     with pytest.raises(UsageError, match=message):
-        _command_app("call")(["ada", *camera, *options], standalone_mode=False)
+        command_app("call")(["ada", *camera, *options], standalone_mode=False)
 
 
 def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from avatar.cli import commands
 from avatar.cli import main as cli
 from avatar.errors import DeviceError, InputError, UsageError
 from avatar.live.canvas import parse_size
@@ -28,11 +29,11 @@ def run(*arguments: str, home: Path | None = None) -> subprocess.CompletedProces
 def test_help_lists_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for name in cli.COMMANDS:
+    for name in commands.COMMANDS:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command_explains_itself_with_an_example(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 0, done.stderr
@@ -117,15 +118,19 @@ def test_training_options_are_checked(value: str) -> None:
         (EngineFailure("no engine."), 1),
         (EngineFailure("there is no engine 'x'"), 1),
         (PermissionError(13, "Permission denied", "out.mp4"), 1),
+        (OSError(28, "No space left on device"), 1),
+        (MemoryError(), 1),
+        (RecursionError("maximum recursion depth exceeded"), 1),
+        (UnicodeEncodeError("utf-8", "a\udcffb.mp4", 1, 2, "surrogates not allowed"), 1),
     ],
 )
 def test_errors_become_a_message_and_an_exit_code(
     error: Exception, exit_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(commands, "app", fail)
     monkeypatch.delenv("VISAVIS_DEBUG", raising=False)
     with pytest.raises(SystemExit) as stopped:
         cli.main()
@@ -136,10 +141,10 @@ def test_errors_become_a_message_and_an_exit_code(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(commands, "app", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main()
 
@@ -162,8 +167,8 @@ def test_a_missing_extra_is_named() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_is_quiet() -> None:
     code = (
-        "import os, signal\nfrom avatar.cli import main\n"
-        "@main.app.command('wait')\ndef wait() -> None:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal\nfrom avatar.cli import commands, main\n"
+        "@commands.app.command('wait')\ndef wait() -> None:\n    os.kill(os.getpid(), signal.SIGINT)\n"
         "import sys\nsys.argv = ['visavis', 'wait']\nmain.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -180,7 +180,7 @@ def test_the_examination_sees_what_content_sees() -> None:
 
 
 def test_the_command_says_what_it_found(tmp_path: Path) -> None:
-    from avatar.cli.main import app
+    from avatar.cli.commands import app
 
     path = tmp_path / "ada.avatar"
     save_avatar(astronaut_avatar(), path)

@@ -46,6 +46,7 @@ ALLOWED = {
 EXPORT_MAY_USE = ("avatar.model", "avatar.retarget", "avatar.errors", "avatar.model_files")
 
 WITHOUT_TORCH = [
+    "avatar.cli.commands",
     "avatar.cli.main",
     "avatar.cli.cameras",
     "avatar.cli.dataset",
@@ -142,7 +143,7 @@ def test_using_the_product_imports_no_torch(module: str) -> None:
 def test_help_is_light() -> None:
     """`visavis --help` imports neither the tracker nor an engine nor OpenCV."""
     code = (
-        "import sys\nfrom avatar.cli.main import app\n"
+        "import sys\nfrom avatar.cli.commands import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit as done:\n    assert done.code == 0\n"
         "heavy = {'torch', 'mediapipe', 'cv2', 'onnxruntime', 'openvino', 'numpy', 'av'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -87,9 +87,9 @@ def test_a_command_gives_up_its_own_network_unless_it_needs_it(first: str, inter
         f"""
         import os, socket
         os.environ["VISAVIS_TRACKER_MODEL"] = {str(tracker_model())!r}
-        from rich.console import Console
+        from avatar.cli.terminal import Terminal
         from avatar.cli.offline import {first}
-        {first}(Console())
+        {first}(Terminal())
         try:
             socket.socket().close()
             print("open")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from avatar.call.hosting import HostedCall
     from avatar.call.remote_camera import RemoteCamera
+    from avatar.cli.terminal import Terminal
     from avatar.web.studio_live import LiveRun
     from engines import Say
 
@@ -99,14 +97,13 @@ def call(
     """
     import os
 
-    from rich.console import Console
-
     from avatar.call.encoders import BitRates
     from avatar.call.hosting import Hosting, host_call
     from avatar.call.ice import Ice
     from avatar.call.publisher import CallPublisher
     from avatar.call.room_client import RoomLink
     from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
@@ -136,32 +133,31 @@ def call(
     parse_size(size)  # a bad one is refused before anything is opened
     bundle = find_avatar(name) if name else None
     shown = load_avatar(bundle).name if bundle else ""
-    console = Console(stderr=True, highlight=False)
+    terminal = Terminal(stderr=True)
     tracker_model()
     cameras = _Cameras(camera, loop)
     given = Given(
-        cameras.choices, lambda: [CallPublisher(cameras.hosted.call.video, rates)], threads, precision, say_on(console)
+        cameras.choices, lambda: [CallPublisher(cameras.hosted.call.video, rates)], threads, precision, terminal.note
     )
     studio = Studio(tracker_model, given)
     sigterm_as_ctrl_c()
-    with host_call(hosting, studio=studio, say=say_on(console)) as hosted:
+    with host_call(hosting, studio=studio, say=terminal.note) as hosted:
         cameras.hosted = hosted
         if as_json:
             tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
             links = {"page": hosted.page_link, "invitation": hosted.invitation, **tokens}
-            print(json.dumps(links), flush=True)
-        console.print(f"Your page:   {hosted.page_link}\nFor others:  {hosted.invitation}", soft_wrap=True)
+            print_json(links, indent=None)
+        terminal.say(f"Your page:   {hosted.page_link}", f"For others:  {hosted.invitation}")
         if not (listen or public_url or join):
-            console.print("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
+            terminal.say("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
         if relay_only and (listen or join):
             whom = "The room's host" if join else "Whoever has the link for others"
-            line = f"{whom} still sees this computer's address: the relay hides it in the media alone."
-            console.print(line, soft_wrap=True)
+            terminal.say(f"{whom} still sees this computer's address: the relay hides it in the media alone.")
         if open_page:
             _open(hosted.page_link)
         if bundle is not None:
             studio.live.start(Wish(shown, cameras.first, engine, size=size), bundle)
-        _wait(studio.live, hosted, seconds, bundle is not None, console)
+        _wait(studio.live, hosted, seconds, bundle is not None, terminal)
         studio.live.close()
         sent_ms, lips_ms = hosted.call.video.latency_ns / 1e6, hosted.call.sound.lip_offset_ms
     if studio.live.failure is not None and _over(studio.live) and bundle is not None:
@@ -169,7 +165,7 @@ def call(
     _report(studio.live, sent_ms, lips_ms, as_json)
 
 
-def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: bool, console: Console) -> None:
+def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: bool, terminal: Terminal) -> None:
     """Until `seconds` are over or Ctrl-C; `as_started`: also until the session ends by itself, as a video does."""
     import time
 
@@ -177,12 +173,12 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
 
     end_s = float("inf") if seconds is None or as_started else time.monotonic() + seconds
     told = False
-    with console.status("Ctrl-C hangs up") as status:
+    with terminal.status("Ctrl-C hangs up") as status:
         try:
             while (left_s := end_s - time.monotonic()) > 0 and not (as_started and _over(live)):
                 now = live.last
                 if not told and live.engine_line:
-                    console.print(live.engine_line, soft_wrap=True)
+                    terminal.say(live.engine_line)
                     told = True
                     if seconds is not None and as_started:
                         end_s = time.monotonic() + seconds
@@ -210,23 +206,21 @@ def _over(live: LiveRun) -> bool:
 
 def _report(live: LiveRun, sent_ms: float, lips_ms: float, as_json: bool) -> None:
     """Of the last session; nothing where there was none."""
-    from rich.console import Console
-
     from avatar.cli.tables import drops_line, latency_table
+    from avatar.cli.terminal import Terminal, print_json
 
     report = live.last
     if report is None or live.engine is None:
         return
     if as_json:
         figures = {"capture_to_encoder_ms": sent_ms, "sound_after_picture_ms": lips_ms, "engine": asdict(live.engine)}
-        print(json.dumps({**asdict(report), **figures}, indent=2))
+        print_json({**asdict(report), **figures})
         return
-    out = Console(highlight=False)
+    out = Terminal()
     out.print(latency_table(report.latency))
-    out.print(
+    out.say(
         f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
-        f"capture → encoder {sent_ms:.0f} ms; sound after picture {lips_ms:.0f} ms",
-        soft_wrap=True,
+        f"capture → encoder {sent_ms:.0f} ms; sound after picture {lips_ms:.0f} ms"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -19,27 +18,23 @@ def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print the list
 
     Then: visavis live NAME --camera 0 --to preview
     """
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.sources.camera_list import list_cameras
 
     found = list_cameras()
     if as_json:
-        print(json.dumps([asdict(camera) for camera in found], indent=2))
+        print_json([asdict(camera) for camera in found])
         return
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    out = Terminal()
     if not found:
-        console.print(
-            "This computer shows no camera. Plug one in, or let a video play the camera: --camera FILE.mp4",
-            soft_wrap=True,
-        )
+        out.say("This computer shows no camera. Plug one in, or let a video play the camera: --camera FILE.mp4")
         return
     table = Table("number", "path", "name", "best mode", "", box=None, pad_edge=False)
     for camera in found:
-        name = escape(camera.name) + (" (virtual)" if camera.virtual else "")
-        table.add_row(str(camera.number), camera.path or "", name, str(camera.mode or "not told"), escape(camera.state))
-    console.print(table)
+        name = camera.name + (" (virtual)" if camera.virtual else "")
+        table.add_row(str(camera.number), camera.path or "", name, str(camera.mode or "not told"), camera.state)
+    out.print(table)
     if any(camera.state == "not allowed" for camera in found):
-        console.print("\nTo be allowed: sudo usermod -aG video $USER    # then log out and in again", soft_wrap=True)
+        out.say("", "To be allowed: sudo usermod -aG video $USER    # then log out and in again")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from avatar.cli.command_app import CommandApp
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import UsageError, VisavisError
 
-dataset = typer.Typer(
+dataset = CommandApp(
     help="Make training data of videos and photos, or look at it.\n\nExample: visavis dataset build SRC --out shards",
     no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
 )
 
 
@@ -53,14 +48,7 @@ def build(
 
     Example: visavis dataset build faces --out shards --hold-out 'val_*'
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
@@ -70,23 +58,21 @@ def build(
     from avatar.learning.face_tracks import TrackRules
     from avatar.tracking.model_asset import tracker_model
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    terminal = Terminal(stderr=True)
     if ray is not None and workers:
         raise UsageError("--workers is for this machine, --ray for a cluster, which knows its own size. Give one.")
     rules = TrackRules(fps=fps, min_face_px=min_face, min_frames=min_frames, max_turn_deg=max_turn)
     options = BuildOptions(rules, shard_mb, tuple(sorted(set(hold_out or []))))
     if ray is not None:
         model, run = tracker_model(), on_ray(ray)
-        console.print("This process keeps its network, which Ray needs; the trackers' own have none.", style="dim")
+        terminal.say("This process keeps its network, which Ray needs; the trackers' own have none.", style="dim")
     else:
-        model, run = tracker_model_then_offline(console), on_this_machine(workers or os.cpu_count() or 1)
+        model, run = tracker_model_then_offline(terminal), on_this_machine(workers or os.cpu_count() or 1)
     sigterm_as_ctrl_c()
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
+    rates = TextColumn("{task.fields[rate]}", markup=False)
+    columns = (MofNCompleteColumn(), rates, TimeElapsedColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, transient=True) as bar:
+        with terminal.progress(*columns) as bar:
             task = bar.add_task("looking through the files", total=None, rate="")
             first: State | None = None
 
@@ -97,20 +83,16 @@ def build(
                 said = f"{state.frames:,} frames, {rate:.1f}/s, {state.refused} files left out"
                 bar.update(task, completed=state.done, total=state.total, description="faces", rate=said)
 
-            report = build_dataset(
-                source, out, options, model, run, show, lambda line: console.print(line, style="dim", markup=False)
-            )
+            report = build_dataset(source, out, options, model, run, show, lambda line: terminal.say(line, style="dim"))
     except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.")
+        terminal.say("Stopped. The same command goes on from here.")
         raise
     if as_json:
-        print(json.dumps(report, indent=2))
+        print_json(report)
     else:
-        to_terminal = Console(highlight=False, soft_wrap=True)
+        to_terminal = Terminal()
         _print_report(to_terminal, report)
-        to_terminal.print(
-            f"Every file: {out / 'files.jsonl'}\nNext: visavis train --data {out} --out runs/1", markup=False
-        )
+        to_terminal.say(f"Every file: {out / 'files.jsonl'}", f"Next: visavis train --data {out} --out runs/1")
 
 
 @dataset.command()
@@ -122,20 +104,19 @@ def check(
 
     Example: visavis dataset check shards
     """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import DownloadColumn, TimeRemainingColumn
 
     from avatar.learning.shards import check_shards, read_dataset
 
     shards = read_dataset(folder)["shards"]
     total = sum(shard.bytes for shard in shards)
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
+    with Terminal(stderr=True).progress(DownloadColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("reading", total=total)
         faults = check_shards(folder, lambda count: bar.advance(task, count))
     if as_json:
-        print(json.dumps({"shards": len(shards), "bytes": total, "faults": faults}, indent=2))
+        print_json({"shards": len(shards), "bytes": total, "faults": faults})
     elif not faults:
-        print(f"{len(shards)} shards, {total / 1e6:,.1f} MB: all as they were written.")
+        Terminal().say(f"{len(shards)} shards, {total / 1e6:,.1f} MB: all as they were written.")
     if faults:
         raise VisavisError(
             f"{len(faults)} of {len(shards)} shards are not as they were written:\n  "
@@ -159,12 +140,13 @@ def summary(
     read_dataset(folder)
     report = read_report(folder)
     if as_json:
-        print(json.dumps(report, indent=2))
+        print_json(report)
         return
-    console = Console(highlight=False, soft_wrap=True)
-    _print_report(console, report)
+    output = Terminal()
+    _print_report(output, report)
     for title, histogram in report["histograms"].items():
-        console.print(f"\n{title}", style="bold", markup=False)
+        output.say("")
+        output.say(title, style="bold")
         most = max(*histogram["frames"], 1)
         table = Table(box=None, pad_edge=False, show_header=False)
         for justify in ("right", "right", "left"):
@@ -173,17 +155,17 @@ def summary(
         for low, high, count in zip(edges[:-1], edges[1:], histogram["frames"], strict=True):
             blocks = "█" * round(40 * count / most) or ("▏" if count else "")
             table.add_row(f"{low:g} to {high:g}", f"{count:,}", blocks)
-        console.print(table)
+        output.print(table)
     table = Table("licence", box=None, pad_edge=False)
     for heading in ("tracks", "frames"):
         table.add_column(heading, justify="right")
     for licence, counts in report["licences"].items():
-        table.add_row(escape(licence), f"{counts['tracks']:,}", f"{counts['frames']:,}")
-    console.print()
-    console.print(table)
+        table.add_row(licence, f"{counts['tracks']:,}", f"{counts['frames']:,}")
+    output.say("")
+    output.print(table)
 
 
-def _print_report(console: Console, report: dict[str, Any]) -> None:
+def _print_report(output: Terminal, report: dict[str, Any]) -> None:
     table = Table("split", box=None, pad_edge=False)
     figures = ("people", "clips", "hours", "stills", "frames", "shards", "MB")
     for heading in figures:
@@ -192,7 +174,7 @@ def _print_report(console: Console, report: dict[str, Any]) -> None:
         values = split | {"MB": split["bytes"] / 1e6}
         cells = (f"{values[f]:,.2f}" if f in ("hours", "MB") else f"{values[f]:,}" for f in figures)
         table.add_row(name, *cells)
-    console.print(table)
+    output.print(table)
     table = Table(box=None, pad_edge=False)
     table.add_column("left out", no_wrap=True)
     for heading, justify in (("files", "right"), ("frames", "right"), ("for example", "left")):
@@ -206,13 +188,11 @@ def _print_report(console: Console, report: dict[str, Any]) -> None:
             example = entry["examples"][0]
             said = f": {example['detail']}" if "detail" in example else ""
             frames = f"{entry['frames']:,}" if entry["frames"] else ""
-            table.add_row(title + reason, f"{entry['files']:,}", frames, escape(example["file"] + said))
+            table.add_row(title + reason, f"{entry['files']:,}", frames, example["file"] + said)
     for suffix, count in report["ignored"].items():
-        table.add_row(f"neither photo nor video: {escape(suffix)}", f"{count:,}", "", "")
+        table.add_row(f"neither photo nor video: {suffix}", f"{count:,}", "", "")
     seen = f"{report['files']:,} files, {report['frames_seen']:,} frames looked at, {report['shot_cuts']:,} cuts"
-    console.print(f"\n{seen}", markup=False)
-    console.print(table if table.row_count else "Nothing was left out.")
+    output.say("", seen)
+    output.print(table if table.row_count else "Nothing was left out.")
     if names := report["people_without_data"]:
-        console.print(
-            f"{len(names)} people gave nothing: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}", markup=False
-        )
+        output.say(f"{len(names)} people gave nothing: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}")

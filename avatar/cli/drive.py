@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
 
 
 def drive(
@@ -30,12 +29,12 @@ def drive(
 
     Example: visavis drive ada --input talk.mp4 --output ada-talks.mp4
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import latency_table
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.identity.generator import open_generator
@@ -46,17 +45,15 @@ def drive(
         raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
     avatar = load_avatar(find_avatar(name))
     check_drive(source, output, force)  # before the engines are opened, which takes a while
-    console = Console(stderr=True, highlight=False)
-    tracker = tracker_model_then_offline(console)
+    terminal = Terminal(stderr=True)
+    tracker = tracker_model_then_offline(terminal)
     generator = open_generator(  # all cores: nothing overlaps
-        avatar, engine, threads=os.cpu_count(), precision=precision, say=say_on(console)
+        avatar, engine, threads=os.cpu_count(), precision=precision, say=terminal.note
     )
-    console.print(explain(generator), soft_wrap=True)
+    terminal.say(explain(generator))
     sigterm_as_ctrl_c()
     try:
-        with Progress(
-            TextColumn("driving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-        ) as bar:
+        with terminal.progress(MofNCompleteColumn(), TimeRemainingColumn(), transient=False) as bar:
             task = bar.add_task("driving", visible=False)  # until there is something to show
             report = drive_file(
                 avatar,
@@ -73,10 +70,10 @@ def drive(
     finally:
         generator.close()
     if as_json:
-        print(json.dumps(asdict(report), indent=2, default=str))
+        print_json(asdict(report))
         return
     for note in report.notes:
-        console.print(f"Note: {note}", style="yellow", soft_wrap=True)
-    out = Console(highlight=False)
+        terminal.note(f"Note: {note}")
+    out = Terminal()
     out.print(latency_table(report.latency))
-    out.print(f"{report.output}: {report.frames_out} frames, {report.faceless} of them without a face", soft_wrap=True)
+    out.say(f"{report.output}: {report.frames_out} frames, {report.faceless} of them without a face")

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatar.cli.engine_options import say_on
+from avatar.cli.command_app import CommandApp
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import VisavisError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from engines.choice import Choice
 
-engines = typer.Typer(
+engines = CommandApp(
     help="Which inference engines this computer has, which is the fastest, and what they keep.\n\n"
     "Without a command: every engine with its devices, or what brings them; what was measured, and when; the kept "
     "files.\n\nExamples: visavis engines --json\n\nvisavis engines measure\n\nvisavis engines clean",
     invoke_without_command=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
 )
 
 
@@ -45,37 +39,35 @@ def show(
     choices = remembered(folder, lines.append)
     files = kept_files(folder)
     if as_json:
-        kept = [{"path": str(file.path), "bytes": file.size_bytes, "what": file.what} for file in files]
+        kept = [{"path": file.path, "bytes": file.size_bytes, "what": file.what} for file in files]
         measured = [{**asdict(choice), "current": _current(choice)} for choice in choices]
-        print(json.dumps({"backends": backends, "measured": measured, "folder": str(folder), "files": kept}, indent=2))
+        print_json({"backends": backends, "measured": measured, "folder": folder, "files": kept})
         return
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    out = Terminal()
     table = Table("engine", "device", "", box=None, pad_edge=False)
     for backend in backends:
         title = f"{backend['label']} {backend['version'] or ''}".strip()
         if backend["reason"]:
-            table.add_row(title, "", escape(backend["reason"]))
+            table.add_row(title, "", backend["reason"])
         for device, reason in backend["devices"].items():
-            table.add_row(title, device, escape(reason) if reason else "[green]usable[/]")
+            table.add_row(title, device, reason or Text("usable", "green"))
             title = ""
         if backend["name"] == "torch" and backend["version"]:
             table.add_row(title, "", "only for comparison: --engine torch")
-    console.print(table)
+    out.print(table)
     for choice in filter(_current, choices):
-        _print_choice(console, choice)
+        _print_choice(out, choice)
     if outdated := sum(not _current(choice) for choice in choices):
-        console.print(f"\nMeasured with other versions or networks than now: {outdated}.")
+        out.say("", f"Measured with other versions or networks than now: {outdated}.")
     if not choices:
-        console.print("\nNothing was measured yet: the first `visavis live` does, or `visavis engines measure`.")
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"\n{folder}: {len(files) or 'no'} file{'' if len(files) == 1 else 's'}", soft_wrap=True)
+        out.say("", "Nothing was measured yet: the first `visavis live` does, or `visavis engines measure`.")
+    out.say(*lines)
+    out.say("", f"{folder}: {len(files) or 'no'} file{'' if len(files) == 1 else 's'}")
     for file in files:
-        console.print(f"  {file.path.name}  {file.size_bytes / 1e6:.1f} MB, {file.what}", soft_wrap=True, markup=False)
+        out.say(f"  {file.path.name}  {file.size_bytes / 1e6:.1f} MB, {file.what}")
 
 
 @engines.command()
@@ -89,20 +81,18 @@ def measure(
 
     Example: visavis engines measure
     """
-    from rich.console import Console
-
     from avatar.identity.generator import GENERATOR, engine_folder, example_frame
     from avatar.model_files import model_file
     from engines.choice import choose
 
     folder = engine_folder()
-    errors = Console(stderr=True, highlight=False)
-    with errors.status("measuring"):
-        choice = choose(model_file(GENERATOR), threads, folder, say_on(errors), anew=True, example=example_frame)
+    terminal = Terminal(stderr=True)
+    with terminal.status("measuring"):
+        choice = choose(model_file(GENERATOR), threads, folder, terminal.note, anew=True, example=example_frame)
     if as_json:
-        print(json.dumps(asdict(choice), indent=2))
+        print_json(asdict(choice))
     else:
-        _print_choice(Console(highlight=False), choice)
+        _print_choice(Terminal(), choice)
     if not choice.usable:
         raise VisavisError("No engine works here: the reasons stand above. `visavis doctor` says what is missing.")
 
@@ -121,7 +111,7 @@ def clean() -> None:
     folder = engine_folder()
     files = remove_kept(folder)
     size = sum(file.size_bytes for file in files) / 1e6
-    print(f"Removed {len(files)} file{'' if len(files) == 1 else 's'} ({size:.1f} MB) from {folder}.")
+    Terminal().say(f"Removed {len(files)} file{'' if len(files) == 1 else 's'} ({size:.1f} MB) from {folder}.")
 
 
 def _backends() -> list[dict[str, Any]]:
@@ -156,18 +146,18 @@ def _current(choice: Choice) -> bool:
     return choice.key == choice_key(model_file(GENERATOR), int(choice.key.get("threads", 0)))
 
 
-def _print_choice(console: Console, choice: Choice) -> None:
-    from rich.markup import escape
+def _print_choice(out: Terminal, choice: Choice) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     threads = choice.key.get("threads")
-    console.print(f"\n{choice.model}, {threads} threads, measured {choice.measured}", soft_wrap=True, markup=False)
+    out.say("", f"{choice.model}, {threads} threads, measured {choice.measured}")
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
     for at, result in enumerate(choice.results):
         time = "" if result.ms is None else f"{result.ms:.1f} ms"
-        mark = "[green]runs[/]" if at == 0 and result.ms is not None else escape(result.reason)
-        table.add_row(escape(result.candidate.label), time, mark)
-    console.print(table)
+        mark = Text("runs", "green") if at == 0 and result.ms is not None else result.reason
+        table.add_row(result.candidate.label, time, mark)
+    out.print(table)

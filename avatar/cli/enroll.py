@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TimeElapsedColumn
 
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.offline import tracker_model_then_offline
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.frame import Frame, NoPicture
 from avatar.identity.avatar import Avatar
@@ -95,13 +94,13 @@ def enroll(
         )
     consent_record(consent)  # a bad statement is refused before the work, not after it
     # figures go to stdout, everything else beside them
-    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    messages = Terminal(stderr=True)
     files = _pictures(photos or [])
     clip = VideoFile(video) if video is not None else None
     if consent is None:
-        messages.print(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
+        messages.say(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
     model, network = tracker_model_then_offline(messages, camera), model_file("fast/embedder.onnx")
-    engine = open_engine(network)
+    engine = open_engine(network, say=messages.note)
     shared: dict[str, Any] = {"tracker_model": model, "embedder": engine, "model_id": MODEL_ID, "consent": consent}
     shared |= {"same_person": same_person}
     try:
@@ -116,19 +115,20 @@ def enroll(
     avatar, as_figures, show = seen
     save_avatar(avatar, path, "any" if force else None)  # None: another `enroll` may have been quicker
     if as_json:
-        print(json.dumps(as_figures(path), indent=2))
+        print_json(as_figures(path))
         return
-    show(Console(highlight=False))
-    print(f"Wrote {path}")
+    out = Terminal()
+    show(out)
+    out.say(f"Wrote {path}")
     if finetune:
         from avatar.cli.finetune import finetune as finetune_command
 
         finetune_command(name, minutes=minutes or FINETUNE_MINUTES, as_json=False)
     else:
-        print(f"Next: visavis live {name} --camera 0 --to preview")
+        out.say(f"Next: visavis live {name} --camera 0 --to preview")
 
 
-_Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Console], None]]
+_Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Terminal], None]]
 
 
 def _check_options(
@@ -158,16 +158,16 @@ def _check_options(
         raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: pip install 'visavis[train]'")
 
 
-def _from_photos(files: list[Path], name: str, shared: dict[str, Any], messages: Console) -> _Outcome:
+def _from_photos(files: list[Path], name: str, shared: dict[str, Any], messages: Terminal) -> _Outcome:
     with _bar(messages) as bar:
         task = bar.add_task("starting", total=len(files) + 2)
         report = enroll_photos(
             files, name, **shared, progress=lambda line: bar.update(task, description=line, advance=1)
         )
-    return report.avatar, lambda path: photos_json(report, path), lambda console: print_photos(report, console)
+    return report.avatar, lambda path: photos_json(report, path), lambda out: print_photos(report, out)
 
 
-def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any], messages: Console) -> _Outcome:
+def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any], messages: Terminal) -> _Outcome:
     _turn(clip, shared["tracker_model"], messages)
     with _bar(messages) as bar:
         task = bar.add_task(clip.path.name, total=min(clip.duration_s, seconds) or None)
@@ -180,11 +180,11 @@ def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any
             progress=lambda done_s, reader: bar.update(task, completed=done_s),
         )
     if clip.damage:
-        messages.print(f"Note: {clip.damage}", style="yellow", markup=False)
-    return report.avatar, lambda path: clip_json(report, path), lambda console: print_clip(report, console)
+        messages.note(f"Note: {clip.damage}")
+    return report.avatar, lambda path: clip_json(report, path), lambda out: print_clip(report, out)
 
 
-def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, Any], messages: Console) -> _Outcome:
+def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, Any], messages: Terminal) -> _Outcome:
     """Films until everything was seen, saying what was seen as it comes, and what to do next."""
     if isinstance(camera, PlayedFile):
         _turn(camera.video, shared["tracker_model"], messages)
@@ -199,10 +199,10 @@ def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, An
                 for what, count in reader.coverage().shown.items():
                     if count and what not in told:
                         told.add(what)
-                        messages.print(f"{done_s:4.1f} s  seen: {SEEN[what]}")
+                        messages.say(f"{done_s:4.1f} s  seen: {SEEN[what]}")
                 if reader.hint() != hint and done_s - hinted_s >= HINT_S:
                     hint, hinted_s = reader.hint(), done_s
-                    messages.print(f"{done_s:4.1f} s  Now: {hint}")
+                    messages.say(f"{done_s:4.1f} s  Now: {hint}")
                 bar.update(task, completed=done_s)
 
             report = enroll_clip(
@@ -211,13 +211,13 @@ def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, An
     finally:
         camera.close()
     if isinstance(camera, PlayedFile) and camera.video.damage:
-        messages.print(f"Note: {camera.video.damage}", style="yellow", markup=False)
-    return report.avatar, lambda path: clip_json(report, path), lambda console: print_clip(report, console)
+        messages.note(f"Note: {camera.video.damage}")
+    return report.avatar, lambda path: clip_json(report, path), lambda out: print_clip(report, out)
 
 
-def _turn(clip: VideoFile, tracker_model: Path, messages: Console) -> None:
+def _turn(clip: VideoFile, tracker_model: Path, messages: Terminal) -> None:
     if turned := turn_upright(clip, tracker_model):
-        messages.print(f"Note: {turned}", style="yellow", markup=False)
+        messages.note(f"Note: {turned}")
 
 
 def _frames(camera: Camera) -> Iterator[Frame]:
@@ -226,9 +226,8 @@ def _frames(camera: Camera) -> Iterator[Frame]:
             yield frame
 
 
-def _bar(messages: Console) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=messages, transient=True)
+def _bar(messages: Terminal) -> Progress:
+    return messages.progress(TimeElapsedColumn())
 
 
 def _pictures(given: list[Path]) -> list[Path]:

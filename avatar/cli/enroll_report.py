@@ -7,12 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from avatar.cli.terminal import Terminal
 from avatar.identity.enrolment import ClipReport, EnrolmentReport, PhotoReport
 from avatar.identity.selfie import WANTED
+from avatar.printable import printable
 
 # What a clip holds, by the names of WANTED
 SEEN = {
@@ -37,20 +38,19 @@ FEW_FRAMES = 12
 CROWDED = 0.2  # share of the frames with more than one face that is worth a word
 
 
-def print_photos(report: EnrolmentReport, console: Console) -> None:
+def print_photos(report: EnrolmentReport, out: Terminal) -> None:
     table = Table("", "face", "sharp", "turned", "light", "score", "photo", box=None, padding=(0, 2, 0, 0))
     for number, photo in enumerate((*report.used, *report.rejected)):
         if photo.reason is not None:
             verdict = Text("left out", style="red")
         else:
             verdict = Text("portrait" if number == 0 else "used", style="green")
-        table.add_row(verdict, *_figures(photo), Text(photo.file_name, overflow="fold"))
-    console.print(table)
+        table.add_row(verdict, *_figures(photo), Text(printable(photo.file_name), overflow="fold"))
+    out.print(table)
     for photo in (*report.used, *report.rejected):
         remarks = [photo.reason] if photo.reason else photo.check.warnings if photo.check else ()
         for remark in remarks:
-            # unwrapped, so that a long one stays one line of a log
-            console.print(Text(f"{photo.file_name}: {remark}"), soft_wrap=True)
+            out.say(f"{photo.file_name}: {remark}")
 
 
 def _figures(photo: PhotoReport) -> list[str]:
@@ -82,7 +82,7 @@ def photos_json(report: EnrolmentReport, path: Path) -> dict[str, Any]:
     }
 
 
-def print_clip(report: ClipReport, console: Console) -> None:
+def print_clip(report: ClipReport, out: Terminal) -> None:
     """What the kept frames show, what is missing with how to add it, and what is doubtful."""
     coverage, kept = report.coverage, Counter(what for frame in report.frames for what in frame.shows)
     table = Table("", "found", "missing", box=None, padding=(0, 2, 0, 0))
@@ -90,7 +90,7 @@ def print_clip(report: ClipReport, console: Console) -> None:
         found = [f"{SEEN[what]} ({kept[what]})" for what in names if kept[what]]
         missing = [SEEN[what] for what in names if not kept[what]]
         table.add_row(group, Text(", ".join(found), style="green"), Text(", ".join(missing), style="yellow"))
-    console.print(table)
+    out.print(table)
     yaw, pitch = (f"{round(turn[0])}° to {round(turn[1])}°" for turn in (coverage.yaw_deg, coverage.pitch_deg))
     unused = {"without a face": coverage.without_face, "of somebody else": coverage.of_others, **coverage.refused}
     left_out = "".join(f", {count} {why}" for why, count in unused.items() if count)
@@ -102,8 +102,7 @@ def print_clip(report: ClipReport, console: Console) -> None:
     ]
     if coverage.missing:
         lines.append(f"What nothing shows is made up. To add it, film again: {'; '.join(coverage.missing)}.")
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
+    out.say(*lines)
 
 
 def clip_json(report: ClipReport, path: Path) -> dict[str, Any]:

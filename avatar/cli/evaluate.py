@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from avatar.cli.offline import tracker_model_then_offline
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import UsageError, VisavisError
 from avatar.evaluation.evaluation import Evaluation, result_names
 from avatar.evaluation.html_report import as_html
@@ -54,7 +52,7 @@ def evaluate(
 
     Example: visavis evaluate --clips my_clips --shots 1,8,32 --systems ff,ft --html report.html
     """
-    console = Console(stderr=as_json)
+    terminal = Terminal(stderr=as_json)
     paths = find_clips([*clips, *(more or [])])
     driver_paths = find_clips(drivers, "--drivers") if drivers else []
     counts = parse_shots(shots)
@@ -64,9 +62,8 @@ def evaluate(
     for path, option in ((html, "--html"), (markdown, "--markdown")):
         if path is not None:
             check_file(path, option)
-    tracker = tracker_model_then_offline(console)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    tracker = tracker_model_then_offline(terminal)
+    with terminal.progress(TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=1.0)
         report = Evaluation(
             tracker_model=tracker,
@@ -76,21 +73,21 @@ def evaluate(
             ft_minutes=None if tune is None else ft_minutes,
             save=save,
             progress=lambda line, share: bar.update(task, completed=share, description=line),
-            note=lambda line: console.print(escape(line), style="dim", soft_wrap=True),
+            note=lambda line: terminal.say(line, style="dim"),
         ).run(paths, driver_paths)
     if as_json:
-        print(json.dumps(as_json_report(report), indent=2, allow_nan=False))
+        print_json(as_json_report(report))
     elif paper:
-        print_paper_table(console, report)
+        print_paper_table(terminal, report)
     else:
-        print_report(console, report)
+        print_report(terminal, report)
     if html is not None:
         write_text(html, as_html(report))
     if markdown is not None:
         write_text(markdown, as_markdown(report))
     for written in (html, markdown, save):
         if written is not None:
-            console.print(f"Wrote {escape(str(written))}", style="dim", soft_wrap=True)
+            terminal.say(f"Wrote {written}", style="dim")
     if report.failed:
         raise VisavisError(f"{len(report.failed)} evaluations failed, named above; the totals leave them out.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
@@ -114,7 +112,7 @@ def export(
         from export.package import package
     except ImportError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
-    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    messages = Terminal(stderr=True)
     networks = untrained_full(size or FULL_PX) if found.weights is None else load_networks(found.weights)
     psi = None
     if found.avatar is not None:
@@ -122,7 +120,7 @@ def export(
         if found.avatar.fine_tuned:
             put_weights(networks.generator, _weight_names(), found.avatar.weights)
         else:
-            messages.print(f"{found.avatar.name} has no weights of its own: this is the network that all share.")
+            messages.say(f"{found.avatar.name} has no weights of its own: this is the network that all share.")
     frames = _frames(found.avatar, faces, messages) if check or precisions != ["fp32"] else []
     with _progress(messages) as say:
         result = package(
@@ -140,9 +138,9 @@ def export(
             say=say,
         )
     if as_json:
-        print(json.dumps(_plain(asdict(result)), indent=2))
+        print_json(asdict(result))
         return
-    _print(result, Console(), frames)
+    _print(result, Terminal(), frames)
 
 
 def _model(model: str, out: Path | None, untrained: bool) -> _Model:
@@ -184,7 +182,7 @@ def _weight_names() -> list[str]:
     return weight_names(model_file(GENERATOR))
 
 
-def _frames(avatar: Avatar | None, faces: list[Path] | None, messages: Console) -> list[RealFrame]:
+def _frames(avatar: Avatar | None, faces: list[Path] | None, messages: Terminal) -> list[RealFrame]:
     from avatar.cli.faces import avatar_frames, frames_from, shipped_frames
     from avatar.cli.offline import tracker_model_then_offline
 
@@ -195,13 +193,13 @@ def _frames(avatar: Avatar | None, faces: list[Path] | None, messages: Console) 
         return shipped_frames(tracker)
     frames, left_out = frames_from(faces, tracker)
     for line in left_out:
-        messages.print(f"Left out: {line}", style="yellow", markup=False)
+        messages.note(f"Left out: {line}")
     return frames
 
 
 @contextmanager
-def _progress(messages: Console) -> Iterator[Callable[[str, float], None]]:
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=messages, transient=True) as bar:
+def _progress(messages: Terminal) -> Iterator[Callable[[str, float], None]]:
+    with messages.progress() as bar:
         task = bar.add_task("reading", total=None)
 
         def say(what: str, share: float) -> None:
@@ -210,7 +208,7 @@ def _progress(messages: Console) -> Iterator[Callable[[str, float], None]]:
         yield say
 
 
-def _print(result: Any, output: Console, frames: list[RealFrame]) -> None:
+def _print(result: Any, output: Terminal, frames: list[RealFrame]) -> None:
     files = Table("file", "MB", "operators", "max difference to float32", "mean", title="ONNX opset 20")
     for r in result.files:
         files.add_row(
@@ -224,7 +222,7 @@ def _print(result: Any, output: Console, frames: list[RealFrame]) -> None:
             table.add_row(group.role, str(group.nodes), f"{group.psnr_db:.1f}", group.kept or "no")
         output.print(table)
         line = f"fp16 as a GPU rounds: {result.fp16_db:.1f} dB on real faces. A CPU gains nothing by it."
-        output.print(line, soft_wrap=True, highlight=False)
+        output.say(line)
     if result.int8:
         table = Table("layer", "weights", "dB with INT8 here alone", "kept in float32", title="INT8")
         for layer in sorted(result.int8, key=lambda layer: layer.psnr_db):
@@ -234,13 +232,13 @@ def _print(result: Any, output: Console, frames: list[RealFrame]) -> None:
         _print_checks(result.checks, len({frame.person for frame in frames}), output)
         for precision in PRECISIONS[1:]:
             if line := _verdict(result.checks, precision):
-                output.print(line, soft_wrap=True, highlight=False)
+                output.say(line)
     for one in result.left_out:
-        output.print(f"{one.precision} is left out: {one.reason}.", soft_wrap=True, highlight=False)
-    output.print(f"Written to {result.files[0].path.parent}", soft_wrap=True, highlight=False)
+        output.say(f"{one.precision} is left out: {one.reason}.")
+    output.say(f"Written to {result.files[0].path.parent}")
 
 
-def _print_checks(rows: list[Any], people: int, output: Console) -> None:
+def _print_checks(rows: list[Any], people: int, output: Terminal) -> None:
     title = f"The same inputs through torch and every engine here ({people} {'person' if people == 1 else 'people'})"
     table = Table("network", "precision", "engine", title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for name in ("max", "mean", "dB", "worst", "ms"):
@@ -257,21 +255,12 @@ def _print_checks(rows: list[Any], people: int, output: Console) -> None:
     output.print(table)
     for row in rows:
         if row.note and row.max_difference is None and not row.engine.startswith("torch"):
-            output.print(f"{row.network} in {row.engine} did not run: {row.note}", soft_wrap=True, highlight=False)
+            output.say(f"{row.network} in {row.engine} did not run: {row.note}")
         elif row.note and row.max_difference is not None:
-            output.print(f"{row.network} in {row.engine}: {row.note}", soft_wrap=True, highlight=False)
+            output.say(f"{row.network} in {row.engine}: {row.note}")
 
 
 def _verdict(rows: list[Any], precision: str) -> str:
     from export.check import verdict
 
     return verdict([row for row in rows if not row.network.startswith("embedder")], precision)
-
-
-def _plain(value: Any) -> Any:
-    """With paths as text, as JSON has them."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return str(value) if isinstance(value, Path) else value

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
@@ -54,24 +53,23 @@ def export_engines(
             how = f" --precision {precision}" if precision in OWN_FILES else ""
             how += " --signed" if precision == "int8" else ""  # TensorRT takes no zero points
             raise UsageError(f"{path} does not exist. Write it first: visavis export {networks}/….safetensors{how}")
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    terminal = Terminal(stderr=True)
     folder = out or cache() / "engines"
     rows: list[tuple[str, StoredEngine]] = []
     failed = 0
-
-    def say(line: str) -> None:
-        errors.print(line, markup=False)
 
     digits = precision if precision in PRECISIONS else "fp32"  # for what a file of its own leaves in float32
     for path in wanted:
         for number in targets:
             found = library(number)
-            with errors.status(f"{path.name} for compute capability {number}"):
+            with terminal.status(f"{path.name} for compute capability {number}"):
                 try:
-                    stored = stored_engine(found, path, number, folder, precision=digits, present=present, say=say)
+                    stored = stored_engine(
+                        found, path, number, folder, precision=digits, present=present, say=terminal.note
+                    )
                 except EngineFailure as error:
                     failed += 1
-                    say(f"Compute capability {number}: {error}")
+                    terminal.note(f"Compute capability {number}: {error}")
                     continue
             rows.append((path.name, stored))
     if rows:
@@ -87,10 +85,10 @@ def export_engines(
 def _report_engines(
     rows: list[tuple[str, StoredEngine]], title: str, precision: str, folder: Path, as_json: bool
 ) -> None:
-    output = Console()
     if as_json:
-        print(json.dumps([_as_json(name, precision, stored) for name, stored in rows], indent=2))
+        print_json([_as_json(name, precision, stored) for name, stored in rows])
         return
+    output = Terminal()
     tensors = Table("network", "", "tensor", "shape", "type", title="Inputs and outputs")
     for name, stored in dict(rows).items():
         for direction, specs in (("in", stored.inputs), ("out", stored.outputs)):
@@ -109,7 +107,7 @@ def _report_engines(
             state,
         )
     output.print(table)
-    output.print(f"Engines: {folder}", soft_wrap=True, highlight=False)
+    output.say(f"Engines: {folder}")
 
 
 def _capabilities(text: str | None) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from typing import Annotated
@@ -21,9 +20,9 @@ def finetune(
 
     Example: visavis finetune ada --minutes 5
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.errors import UsageError, VisavisError
     from avatar.file_name import version
     from avatar.identity.bundle import find_avatar, load_avatar, save_avatar
@@ -44,9 +43,7 @@ def finetune(
         raise UsageError(f"{path} is fine-tuned already. Enrol the photos again first: `visavis enroll … --force`.")
     refuse_network()
     torch.set_num_threads(os.cpu_count() or 1)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Terminal(stderr=True).progress(TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=1.0)
         report = tune(
             avatar,
@@ -57,18 +54,21 @@ def finetune(
         save_avatar(report.avatar, path, before)  # enrolled anew or deleted in these minutes: then not
     figures = {key: value for key, value in asdict(report).items() if key != "avatar"}
     if as_json:
-        print(json.dumps({"avatar": str(path), **figures}, indent=2))
+        print_json({"avatar": path, **figures})
         return
+    out = Terminal()
     if report.feed_forward and report.fine_tuned:
-        print(f"{report.steps} steps in {report.seconds:.0f} s; examined on {report.held_out_photos} photos held out")
+        out.say(f"{report.steps} steps in {report.seconds:.0f} s; examined on {report.held_out_photos} photos held out")
         for label, before, after in zip(
             ("feature distance", "identity distance", "sharpness, of the real picture's"),
             asdict(report.feed_forward).values(),
             asdict(report.fine_tuned).values(),
             strict=True,
         ):
-            print(f"  {label}: {before:.4f} feed-forward, {after:.4f} fine-tuned")
+            out.say(f"  {label}: {before:.4f} feed-forward, {after:.4f} fine-tuned")
     if report.kept:
-        print(f"Kept: {report.reason}. Wrote {path}\nNext: visavis live {path.stem} --camera 0 --to preview")
+        out.say(f"Kept: {report.reason}. Wrote {path}", f"Next: visavis live {path.stem} --camera 0 --to preview")
     else:
-        print(f"Not kept: {report.reason}. {path} stays as it was. More photos, or a selfie clip, give more to learn.")
+        out.say(
+            f"Not kept: {report.reason}. {path} stays as it was. More photos, or a selfie clip, give more to learn."
+        )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,13 +65,12 @@ def live(
     Example: visavis live ada --camera whip:8080 --to virtual-camera    # prints the address and token for OBS
     """
     import numpy as np
-    from rich.console import Console
-    from rich.markup import escape
 
     from avatar.cli.keys import listening
     from avatar.cli.offline import tracker_model_and_note, tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import drops_line, latency_table
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.errors import UsageError
     from avatar.identity.bundle import avatar_names, find_avatar, load_avatar
     from avatar.live.background import parse_background
@@ -88,12 +86,12 @@ def live(
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
     picture_size = parse_size(size)
     behind = parse_background(background)
-    console = Console(stderr=True, highlight=False)
-    say = say_on(console)
+    terminal = Terminal(stderr=True)
+    say = terminal.note
     publishers = open_publishers(to, camera, say)
     avatar = load_avatar(find_avatar(name))
     online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
-    tracker = tracker_model_and_note(console) if online else tracker_model_then_offline(console, camera)
+    tracker = tracker_model_and_note(terminal) if online else tracker_model_then_offline(terminal, camera)
     source = _open_source(camera, loop, publishers, say)
     sigterm_as_ctrl_c()
 
@@ -112,13 +110,13 @@ def live(
                 say=say,
             )
         )
-        console.print(session.engine_line, soft_wrap=True)
+        terminal.say(session.engine_line)
         retargeter = session.stage.cast.retargeter
         retargeter.mode, retargeter.mirror = ("absolute" if absolute else "relative"), mirror
         control = Control(session, avatar_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
         way = f"{public_name(camera)} → {name} → {', '.join(to)}"
-        status = parts.enter_context(console.status(escape(way)))
+        status = parts.enter_context(terminal.status(way))
         hint = KEYS_HELP if keys else "Ctrl-C ends"
 
         def each_second(now: LiveReport) -> None:
@@ -126,21 +124,20 @@ def live(
             lag_ms = float(np.median(newest)) if newest.size else 0.0
             words = [f"{now.fps:.1f} fps", f"{lag_ms:.0f} ms", drops_line(now.drops), session.engine.backend]
             words += [control.state] if control.state else []
-            status.update(escape(f"{', '.join(words)}; {hint}"))
+            status.update(f"{', '.join(words)}; {hint}")
 
         report = session.loop.run(seconds, each_second=each_second)
         backend = asdict(session.engine)
     if isinstance(source, PlayedFile) and source.video.damage:
-        console.print(f"Note: {source.video.damage}", style="yellow", soft_wrap=True)
+        say(f"Note: {source.video.damage}")
     if as_json:
-        print(json.dumps({**asdict(report), "engine": backend}, indent=2))
+        print_json({**asdict(report), "engine": backend})
         return
-    out = Console(highlight=False)
+    out = Terminal()
     out.print(latency_table(report.latency))
-    out.print(
+    out.say(
         f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
-        f"without a face: {report.faceless}",
-        soft_wrap=True,
+        f"without a face: {report.faceless}"
     )
 
 

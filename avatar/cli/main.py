@@ -1,143 +1,88 @@
-"""The command `visavis`: parse, call, print. Each command is one function in the file of its name."""
+"""The entry point of `visavis`: however a run ends, the person, the shell and the pipe get an end that they can read.
+
+Imports little: what a command needs takes a third of a second, in which Ctrl-C is pressed too.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from importlib import import_module
-from typing import Annotated
+from typing import Any
 
-import typer
+from avatar.cli.stop import CTRL_C, ctrl_c_as_exception, leave_on_ctrl_c, leave_on_quit
+from avatar.errors import OutputError, VisavisError
 
-from avatar.errors import VisavisError
-
-USE = "Use"
-MAKE = "Make and measure networks"
-# Only the command that is called is imported, so that `visavis --help` is quick and the base install needs no torch.
-COMMANDS = {
-    "enroll": (USE, "Make an avatar from one to 32 photos, or from a selfie clip."),
-    "finetune": (USE, "Make the network a person's own (needs the train extra)."),
-    "drive": (USE, "Let a video drive an avatar, into a video file."),
-    "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
-    "cameras": (USE, "List the webcams of this computer."),
-    "record-motion": (USE, "Record how a face moves, as numbers without a picture."),
-    "call": (USE, "Call others as your avatar, from browser to browser (needs the call extra)."),
-    "profile": (USE, "Measure the live loop on this computer."),
-    "engines": (USE, "See, measure and clean the inference engines of this computer."),
-    "doctor": (USE, "Check what is installed, and say what brings the rest."),
-    "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
-    "train": (MAKE, "Train the networks (needs the train extra)."),
-    "export": (MAKE, "Turn a checkpoint or an avatar into ONNX (train extra), or ONNX into TensorRT engines."),
-    "evaluate": (MAKE, "Measure quality on clips (needs the train extra)."),
+OWN_PACKAGES = ("avatar", "engines", "export")
+CHECK_PATH = "Check the path, its permissions and the free space."
+SCARCE = {  # what the system may have no more of, whatever was being done
+    errno.ENOSPC: "Make room on the disk, then try again.",
+    errno.EDQUOT: "Make room on the disk, then try again.",
+    errno.EMFILE: "Raise the limit of open files: ulimit -n 4096",
+    errno.ENFILE: "Close other programs, then try again.",
+    errno.ENOMEM: "Close other programs, then try again.",
 }
-OWN_PACKAGES = {"avatar", "engines", "export"}
-
-app = typer.Typer(
-    name="visavis",
-    help="A talking head from a few photos, driven by your webcam, as the camera of any video call.",
-    no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-
-
-def _register(name: str, panel: str, summary: str) -> None:
-    @app.command(
-        name,
-        help=summary,
-        rich_help_panel=panel,
-        add_help_option=False,  # the command's own --help answers
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
-    )
-    def run(context: typer.Context) -> None:
-        _remove_kept_usage_data()
-        _command_app(name)(context.args, prog_name=f"visavis {name}")
-
-
-for _name, (_panel, _summary) in COMMANDS.items():
-    _register(_name, _panel, _summary)
-
-
-def _command_app(name: str) -> typer.Typer:
-    """The command as an app of its own. Raises VisavisError when a package that it needs is not installed."""
-    try:
-        noun = name.replace("-", "_")
-        function = getattr(import_module(f"avatar.cli.{noun}"), noun)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in OWN_PACKAGES:
-            raise
-        wanted = "visavis[call]" if name == "call" else "visavis[train]" if COMMANDS[name][0] == MAKE else "visavis"
-        raise VisavisError(
-            f"`visavis {name}` needs the package {package}, which is not installed. Run: pip install '{wanted}'"
-        ) from error
-    except (ImportError, OSError) as error:
-        raise VisavisError(
-            f"`visavis {name}` cannot start: {error}. Run `visavis doctor`, which names what is missing."
-        ) from error
-    if isinstance(function, typer.Typer):  # a group of commands
-        return function
-    command = typer.Typer(
-        add_completion=False,
-        context_settings={"help_option_names": ["--help", "-h"]},
-        rich_markup_mode="rich",
-        pretty_exceptions_enable=False,
-    )
-    command.command(name)(function)
-    return command
-
-
-def _remove_kept_usage_data() -> None:
-    from avatar.trust.kept_usage_data import remove_kept_usage_data
-
-    if (folder := remove_kept_usage_data()) is not None:
-        line = f"Removed {folder}: usage data that ONNX Runtime kept for its vendor. visavis refuses it that now."
-        print(line, file=sys.stderr)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        print(f"visavis {version('visavis')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _visavis(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    """The options before the command."""
 
 
 def main() -> None:
-    """Entry point. Errors that a person can act on end in one message on stderr and exit code 1 or 2.
+    """Errors that a person can act on end in one message on stderr and exit code 1 or 2; Ctrl-C in 130.
 
     VISAVIS_DEBUG=1 shows their tracebacks. Anything else is a bug and shows its traceback by itself.
     """
+    leave_on_ctrl_c()
+    _open_streams()
     try:
-        app()
+        from avatar.cli.terminal import flush_stdout, guard_streams
+
+        guard_streams()
+        leave_on_quit()
+        from avatar.cli.commands import app
+
+        ctrl_c_as_exception()
+        exit_code = app(standalone_mode=False) or 0
+        flush_stdout()
     except KeyboardInterrupt:
-        sys.exit(130)
+        exit_code = CTRL_C
     except Exception as error:
         explained = _explain(error)
         if explained is None or os.environ.get("VISAVIS_DEBUG"):
             raise
         message, exit_code = explained
         _print_error(message)
-        sys.exit(exit_code)
+    leave_on_ctrl_c()  # the interpreter takes a while to end
+    sys.exit(exit_code)
 
 
-def _explain(error: Exception) -> tuple[str, int] | None:
-    """The message for the person at the terminal and the exit code; None for a bug."""
+def _open_streams() -> None:
+    """Whoever closed one of the three gets none of this program's files or devices in its place."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+
+
+def _explain(error: Any) -> tuple[str, int] | None:
+    """The message for the person at the terminal, "" for none, and the exit code; None for a bug."""
+    if isinstance(error, OutputError) and error.unread:
+        return "", 1
     if isinstance(error, VisavisError):
         return str(error), error.exit_code
+    if hasattr(error, "format_message"):  # of typer's parser, which is click's or, since 0.20, its own
+        return _of_usage(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and (package := str(error.name).partition(".")[0]) not in OWN_PACKAGES:
+        from avatar.extras import install
+
+        return f"This needs the package {package}, which is not installed. Run: {install(package)}", 1
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. Check the path, its permissions and the free space.", 1
+        return f"{error.filename}: {error.strerror}. {CHECK_PATH}", 1
+    if isinstance(error, OSError) and error.errno in SCARCE:
+        return f"{error.strerror}. {SCARCE[error.errno]}", 1
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this. Close other programs, or give a smaller picture or file.", 1
+    if isinstance(error, RecursionError):
+        return "A file that was read is nested too deeply to be one of visavis'. Give another one.", 1
+    if isinstance(error, UnicodeEncodeError):
+        text = error.object[max(0, error.start - 40) : error.end + 40]
+        return f"{text!r} cannot be written in {error.encoding}. Rename the file, or set LANG=C.UTF-8.", 1
     from engines.engine import EngineFailure
 
     if isinstance(error, EngineFailure):
@@ -145,11 +90,21 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     return None
 
 
+def _of_usage(error: Any) -> str:
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if not message or context is None:  # help was asked for by giving nothing, and is on the screen
+        return str(message)
+    return f"{message.rstrip('.')}. See `{context.command_path} --help`."
+
+
 def _print_error(message: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"Error: {message}", style="red"))
+    from avatar.cli.terminal import Terminal
+    from avatar.printable import continued
+
+    if message:
+        Terminal(stderr=True).print(Text(continued(f"Error: {message}"), "red"), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP, say_on
+from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
 
 if TYPE_CHECKING:
     from avatar.live.glass import GlassToGlass
@@ -61,8 +60,6 @@ def profile(
     visavis profile --compare yesterday.json today.json
     """
     started_ns = time.monotonic_ns()
-    from rich.console import Console
-
     from avatar.errors import UsageError
 
     if compare is not None:
@@ -73,6 +70,7 @@ def profile(
 
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
     from avatar.live.profile import Memory, profile_session
@@ -85,9 +83,9 @@ def profile(
         raise UsageError(f"--trace {trace}: the folder {trace.parent} does not exist.")
     picture_size = parse_size(size)
     avatar = load_avatar(find_avatar(name))
-    console = Console(stderr=True, highlight=False)
+    terminal = Terminal(stderr=True)
     sigterm_as_ctrl_c()
-    tracker = tracker_model_then_offline(console, camera)
+    tracker = tracker_model_then_offline(terminal, camera)
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     publisher: Publisher = Memory()
     glass: GlassToGlass | None = None
@@ -105,12 +103,12 @@ def profile(
                 backend=engine,
                 threads=threads,
                 precision=precision,
-                say=say_on(console),
+                say=terminal.note,
             )
         )
         if trace is not None:
             session.latency.trace = Trace()
-        status = parts.enter_context(console.status(f"measuring for {measured_s:.0f} s"))
+        status = parts.enter_context(terminal.status(f"measuring for {measured_s:.0f} s"))
         report = profile_session(
             session,
             avatar.name,
@@ -125,9 +123,9 @@ def profile(
         )
         if trace is not None and session.latency.trace is not None:
             count = session.latency.trace.write(trace)
-            console.print(f"{trace}: {count} events, for https://ui.perfetto.dev", soft_wrap=True)
+            terminal.say(f"{trace}: {count} events, for https://ui.perfetto.dev")
     if as_json:
-        print(json.dumps(report.as_json(), indent=2))
+        print_json(report.as_json())
         return
     _print_report(report, size)
 
@@ -149,14 +147,14 @@ def _through(spec: str, camera: Camera, size: tuple[int, int]) -> tuple[Camera, 
 
 
 def _print_report(report: ProfileReport, size: str) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from avatar.cli.tables import drops_line, latency_table
+    from avatar.cli.terminal import Terminal
 
-    out = Console(highlight=False)
-    out.print(report.engine_line, soft_wrap=True)
-    out.print(f"{report.camera} ({report.camera_fps:.0f} fps) → {report.avatar} at {size}\n", soft_wrap=True)
+    out = Terminal()
+    out.say(report.engine_line, f"{report.camera} ({report.camera_fps:.0f} fps) → {report.avatar} at {size}", "")
     lines = dict(report.loop.latency)
     if report.glass_to_glass is not None:
         lines["glass to glass"] = report.glass_to_glass
@@ -165,46 +163,47 @@ def _print_report(report: ProfileReport, size: str) -> None:
     level = f"work: {report.loop.level}"
     if report.loop.lowest_level != report.loop.level:
         level += f" (for a while: {report.loop.lowest_level})"
-    out.print(
-        f"\n{report.loop.published} frames in {report.loop.seconds:.1f} s: {report.loop.fps:.1f} fps; "
-        f"{drops_line(report.loop.drops)}; without a face: {report.loop.faceless}; {level}\n"
-        f"CPU {report.cpu_percent:.0f} % of one core ({report.cpu_cores} cores), memory {report.memory_mb:.0f} MB\n"
-        f"start-up: {start_up}\n",
-        soft_wrap=True,
+    out.say(
+        "",
+        f"{report.loop.published} frames in {report.loop.seconds:.1f} s: {report.loop.fps:.1f} fps; "
+        f"{drops_line(report.loop.drops)}; without a face: {report.loop.faceless}; {level}",
+        f"CPU {report.cpu_percent:.0f} % of one core ({report.cpu_cores} cores), memory {report.memory_mb:.0f} MB",
+        f"start-up: {start_up}",
+        "",
     )
     for line in report.slopes:
         verdict = "not different from zero" if line.flat else "NOT flat"
         interval = f"95 % interval {line.low:+.2f} to {line.high:+.2f}"
-        out.print(f"{line.what}: {line.per_hour:+.2f} {line.unit} an hour ({interval}): {verdict}", soft_wrap=True)
+        out.say(f"{line.what}: {line.per_hour:+.2f} {line.unit} an hour ({interval}): {verdict}")
     table = Table("budget (two CPU cores)", box=None, pad_edge=False)
     for heading in ("limit", "here", ""):
         table.add_column(heading, justify="right")
     for budget in report.budgets:
         relation = "≥" if budget.at_least else "≤"
-        verdict = "[green]met[/]" if budget.met else "[red]missed[/]"
+        met = Text("met", "green") if budget.met else Text("missed", "red")
         table.add_row(
-            budget.what, f"{relation} {budget.limit:g} {budget.unit}", f"{budget.value:.1f} {budget.unit}", verdict
+            budget.what, f"{relation} {budget.limit:g} {budget.unit}", f"{budget.value:.1f} {budget.unit}", met
         )
     out.print(table)
     missed = [budget.what for budget in report.budgets if not budget.met]
-    out.print(f"missed: {', '.join(missed)}" if missed else "every budget is met", soft_wrap=True)
+    out.say(f"missed: {', '.join(missed)}" if missed else "every budget is met")
 
 
 def _print_comparison(before: Path, after: Path, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.table import Table
 
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.live.compare_profiles import differences, read_profile
 
     found = differences(read_profile(before), read_profile(after))
     if as_json:
-        print(json.dumps([{**asdict(row), "ratio": round(row.ratio, 3)} for row in found], indent=2))
+        print_json([{**asdict(row), "ratio": round(row.ratio, 3)} for row in found])
         return
     table = Table("", box=None, pad_edge=False)
     for heading in (before.name, after.name, "ratio"):
         table.add_column(heading, justify="right")
     for row in found:
         table.add_row(row.what, f"{row.before:.1f} {row.unit}", f"{row.after:.1f} {row.unit}", f"{row.ratio:.2f}")
-    Console(highlight=False).print(table)
+    Terminal().print(table)

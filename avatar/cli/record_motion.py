@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated
@@ -37,12 +36,11 @@ def record_motion(
 
     Then: visavis live NAME --camera talk.motion --loop --to virtual-camera
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    from avatar.cli.engine_options import say_on
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.clip_turn import turn_upright
     from avatar.sources.camera import PlayedFile, open_camera
     from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
@@ -50,21 +48,20 @@ def record_motion(
     from avatar.tracking.face_landmarker import FaceTracker
 
     check_motion_output(output, force)
-    console = Console(stderr=True, highlight=False)
-    model = tracker_model_then_offline(console, camera)
-    source = open_camera(camera, real_time=False, say=say_on(console))
+    terminal = Terminal(stderr=True)
+    model = tracker_model_then_offline(terminal, camera)
+    source = open_camera(camera, real_time=False, say=terminal.note)
     file = isinstance(source, PlayedFile)
     if isinstance(source, PlayedFile):
         if turned := turn_upright(source.video, model):
-            console.print(f"Note: {turned}", style="yellow", markup=False, soft_wrap=True)
+            terminal.note(f"Note: {turned}")
         total_s = min(seconds or math.inf, source.video.duration_s) or None
     else:
         total_s = seconds = seconds or WEBCAM_S
     sigterm_as_ctrl_c()
-    columns = (TextColumn("recording, Ctrl-C ends"), BarColumn(), TimeElapsedColumn())
     try:
-        with FaceTracker(model, "video") as tracker, Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("recording", total=total_s)
+        with FaceTracker(model, "video") as tracker, terminal.progress(TimeElapsedColumn()) as bar:
+            task = bar.add_task("recording, Ctrl-C ends", total=total_s)
             recording = record(
                 source,
                 tracker,
@@ -75,19 +72,19 @@ def record_motion(
     finally:
         source.close()
     if isinstance(source, PlayedFile) and source.video.damage:
-        console.print(f"Note: {source.video.damage}", style="yellow", markup=False, soft_wrap=True)
+        terminal.note(f"Note: {source.video.damage}")
     motion = recording.motion
     if len(motion) == MAX_FRAMES:
-        console.print(f"Note: stopped after {MAX_FRAMES} frames, the most that a recording holds.", style="yellow")
+        terminal.note(f"Note: stopped after {MAX_FRAMES} frames, the most that a recording holds.")
     wanted, output = output, write_motion(motion, output, "any" if force else None)
     if output != wanted:
-        console.print(f"Note: {wanted} was written by somebody else meanwhile.", style="yellow", markup=False)
+        terminal.note(f"Note: {wanted} was written by somebody else meanwhile.")
     if as_json:
-        figures = {"output": str(output), "frames": len(motion), "seconds": motion.duration_s, "fps": motion.fps}
+        figures = {"output": output, "frames": len(motion), "seconds": motion.duration_s, "fps": motion.fps}
         figures |= {"faceless": motion.faceless, "bytes": output.stat().st_size, "interrupted": recording.interrupted}
-        print(json.dumps(figures, indent=2))
+        print_json(figures)
         return
-    print(
+    Terminal().say(
         f"{output}: {len(motion)} frames in {motion.duration_s:.1f} s ({motion.fps:.1f} fps), "
         f"{motion.faceless} of them without a face; {output.stat().st_size / 1e6:.1f} MB of numbers, no picture"
     )

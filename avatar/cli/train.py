@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
@@ -54,9 +53,13 @@ def train(
     except ImportError as error:
         raise VisavisError(f"Training needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
     if summary:
-        from avatar.model.summary import print_summary
+        from avatar.model.summary import summarise_all, summary_table
 
-        print_summary(Console(), as_json)
+        rows = summarise_all()
+        if as_json:
+            print_json([asdict(row) for row in rows])
+        else:
+            Terminal().print(summary_table(rows))
         return
     if size not in ("fast", "full"):
         raise UsageError(f"There is no size '{size}'. Choose fast or full.")
@@ -98,7 +101,7 @@ def _train(
         run, options, config = apply_settings(settings, [defaults, FullOptions(), FullConfig.at(resolution)])
     if dry_run:
         shown = {"run": asdict(run), "options": asdict(options), "model": config.to_dict()}
-        print(json.dumps(shown, indent=2))
+        print_json(shown)
         return
     assert data is not None and out is not None
     training, validation = _packs(data, out, hold_out, group)
@@ -112,7 +115,7 @@ def _train(
     Trainer(objective, training, validation, out, run, group).run()
     if group.first:
         weights = out / f"{size}.safetensors"
-        print(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {out}" if fast else ""))
+        Terminal().say(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {out}" if fast else ""))
 
 
 def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Pack, Pack | None]:
@@ -137,9 +140,10 @@ def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple
         for one in folders:
             if (one / "pictures.raw").exists():
                 continue
-            print(f"cropping and tracking {data} into {one} (once)")
+            output = Terminal()
+            output.say(f"cropping and tracking {data} into {one} (once)")
             for line in build_pack(data, one, tracker_model(), hold_out, validation=one != folder):
-                print(f"left out: {line}")
+                output.say(f"left out: {line}")
     group.wait()
     return open_pack(folder), open_pack(folders[1]) if hold_out else None
 

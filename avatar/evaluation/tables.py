@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from avatar.evaluation import paper_table
 from avatar.evaluation.bootstrap import Interval
@@ -18,6 +18,7 @@ from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores, best
 
 TITLES = {UNMOVED: "unmoved", WARP: "landmark warp", FF: "FF", FT: "FT", REAL: "real"}
 ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑"}
+BEST = "bold green"
 SIGNAL_TITLES = {
     "jaw_open": "jawOpen", "blink": "blink", "smile": "smile", "yaw": "yaw", "pitch": "pitch",
     "mouth_opening": "lips apart", "eye_opening": "lids apart",
@@ -59,7 +60,7 @@ def print_paper_table(console: Console, report: Report) -> None:
     winners = paper_table.best_rows(rows)
     for i, row in enumerate(rows):
         last = i + 1 == len(rows) or rows[i + 1].shots != row.shots
-        cells = (f"[bold green]{c}[/]" if (i, k) in winners else c for k, c in enumerate(row.cells()))
+        cells = (Text(c, BEST if (i, k) in winners else "") for k, c in enumerate(row.cells()))
         table.add_row(*cells, end_section=last)
     console.print(table)
     for note in paper_table.notes(report):
@@ -81,18 +82,18 @@ def verdict(found: Interval | None, better: Better) -> str:
 def _table(title: str, metrics: Sequence[Metric], total: TotalScores, aside: Sequence[str] = (REAL,)) -> Table:
     columns = tuple(total.values)
     comparison = f"{FF} - {WARP}"
-    table = Table("", *(TITLES[system] for system in columns), "FF − warp", title=escape(title), title_justify="left")
+    table = Table("", *(TITLES[system] for system in columns), "FF − warp", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for metric in metrics:
         row = {system: total.values[system].get(metric.key) for system in columns}
-        label = f"{metric.label} [dim]{metric.unit}[/] {ARROWS[metric.better]}"
+        label = _label(metric.label, metric.unit, ARROWS[metric.better])
         interval = total.differences[comparison].get(metric.key)
         table.add_row(label, *_marked(row, metric.better, aside), _interval(interval, metric.better))
     distances = {system: total.frechet.get(system) for system in columns}
-    table.add_row(f"{FRECHET.label} [dim]n={total.samples[0]}[/] ↓", *_marked(distances, "lower", aside), "")
+    table.add_row(_label(FRECHET.label, f"n={total.samples[0]}", "↓"), *_marked(distances, "lower", aside), "")
     lost = (str(total.lost[system]) if system in total.lost else "–" for system in columns)
-    table.add_row("Face lost [dim]frames[/] ↓", *lost, "", end_section=True)
+    table.add_row(_label("Face lost", "frames", "↓"), *lost, "", end_section=True)
     notes = []
     for signal in SIGNALS:
         found: dict[str, Correlation | None] = {
@@ -103,19 +104,22 @@ def _table(title: str, metrics: Sequence[Metric], total: TotalScores, aside: Seq
         if (one := found[WARP]) is not None and one.reason is not None:
             notes.append(f"{SIGNAL_TITLES[signal]}: {one.reason}")
     if notes:
-        table.caption = escape("No r for " + "; ".join(notes) + ".")
+        table.caption = "No r for " + "; ".join(notes) + "."
     return table
 
 
-def _interval(found: Interval | None, better: Better) -> str:
+def _label(name: str, unit: str, arrow: str) -> Text:
+    return Text.assemble(name, " ", (unit, "dim"), " ", arrow)
+
+
+def _interval(found: Interval | None, better: Better) -> Text:
     if found is None:
-        return ""
-    text = f"{found.mean:+.4f} [dim]{found.low:+.4f} … {found.high:+.4f}[/]"
-    return f"{text} {verdict(found, better)}"
+        return Text()
+    return Text.assemble(
+        f"{found.mean:+.4f} ", (f"{found.low:+.4f} … {found.high:+.4f}", "dim"), f" {verdict(found, better)}"
+    )
 
 
-def _marked(values: Mapping[str, float | None], better: Better, aside: Sequence[str]) -> list[str]:
+def _marked(values: Mapping[str, float | None], better: Better, aside: Sequence[str]) -> list[Text]:
     winner = best(values, better, aside)
-    return [
-        f"[bold green]{number(value)}[/]" if system == winner else number(value) for system, value in values.items()
-    ]
+    return [Text(number(value), BEST if system == winner else "") for system, value in values.items()]

@@ -7,13 +7,11 @@ product and stands apart: four taps, so eight for each sampled value. Norms, act
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -54,19 +52,18 @@ def summarise(size: str) -> list[SummaryRow]:
     raise UsageError(f"There is no size '{size}'. Choose from: {', '.join(SIZES)}.")
 
 
-def print_summary(console: Console, as_json: bool) -> None:
-    """All sizes, as a table or as JSON."""
-    rows = [row for size in SIZES for row in summarise(size)]
-    if as_json:
-        console.print_json(json.dumps([asdict(row) for row in rows]))
-        return
+def summarise_all() -> list[SummaryRow]:
+    return [row for size in SIZES for row in summarise(size)]
+
+
+def summary_table(rows: Sequence[SummaryRow]) -> Table:
     table = Table("size", "network", "one run", box=None, pad_edge=False)
     for heading in ("parameters", "GFLOP", "+ sampling"):
         table.add_column(heading, justify="right")
     for row in rows:
         sampling = f"{row.sampling_gflop:.3f}" if row.sampling_gflop else ""
         table.add_row(row.size, row.network, row.runs, f"{row.parameters / 1e6:.2f} M", f"{row.gflop:.2f}", sampling)
-    console.print(table)
+    return table
 
 
 def _fast(config: ModelConfig) -> list[SummaryRow]:

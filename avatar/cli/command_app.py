@@ -1,0 +1,38 @@
+"""How every command, and every group of them, reads what was typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from avatar.errors import UsageError
+
+
+class CommandApp(typer.Typer):
+    """typer's, with the settings that all share."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(
+            add_completion=False,
+            context_settings={"help_option_names": ["--help", "-h"]},
+            rich_markup_mode="rich",
+            pretty_exceptions_enable=False,
+            **how,
+        )
+
+    def command(self, name: str | None = None, **how: Any) -> Callable[[Any], Any]:
+        return super().command(name, cls=_Command, **how)
+
+
+class _Command(TyperCommand):
+    def invoke(self, ctx: Any) -> Any:
+        """Numbers are numbers: no bound of an option refuses NaN, and few infinity. Raises UsageError."""
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"{max(parameter.opts, key=len)} {value}: give a number that is finite.")
+        return super().invoke(ctx)

