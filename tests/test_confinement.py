@@ -205,6 +205,9 @@ PROLOGUE = """
 
     def wall_in():
         from avatar.tracking.cage_walls import wall_in
+        from avatar.trust import landlock
+        if "LANDLOCK" in os.environ:
+            landlock.landlock_version = lambda: int(os.environ["LANDLOCK"])
         walls = wall_in()
         assert (walls.network, walls.files) == (None, None), walls
 """
@@ -272,9 +275,10 @@ def home_and_code(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @landlock_only
-def test_files_are_out_of_reach(home_and_code: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("version", [1, 2, landlock_version()])
+def test_files_are_out_of_reach(version: int, home_and_code: tuple[Path, Path]) -> None:
     home, code = home_and_code
-    paths = {"HOME": str(home), "VISAVIS_HOME": str(home / "visavis"), "CODE": str(code)}
+    paths = {"HOME": str(home), "VISAVIS_HOME": str(home / "visavis"), "CODE": str(code), "LANDLOCK": str(version)}
     before = sorted(path.name for path in home.parent.rglob("*"))
     refused = came_of(FILES, modules=str(code), **paths)
     assert set(refused.values()) == {"PermissionError"}, refused
@@ -389,6 +393,28 @@ def test_nothing_that_could_start_a_thread_is_loaded_before_the_walls() -> None:
     code = "import sys, avatar.tracking.cage; print({'numpy', 'cv2', 'mediapipe'} & sys.modules.keys())"
     said = subprocess.run([sys.executable, "-P", "-c", code], env=cage_environment(), capture_output=True, text=True)
     assert said.stdout == "set()\n", said.stderr
+
+
+@linux_only
+def test_without_landlock_nothing_can_be_changed_all_the_same(home_and_code: tuple[Path, Path]) -> None:
+    home, _ = home_and_code
+    code = """
+        from avatar.trust import confinement
+        confinement.why_files_stay_open = lambda: "as on an older kernel"
+        confinement.confine([])
+        confinement.open_for_reading_only()
+        tried(
+            append=lambda: os.open("victim", os.O_WRONLY | os.O_APPEND),
+            change=lambda: os.open("victim", os.O_RDWR),
+            empty=lambda: os.open("victim", os.O_RDONLY | os.O_TRUNC),
+            make=lambda: os.open("new", os.O_CREAT),
+            remove=lambda: os.unlink("victim"),
+            rename=lambda: os.rename("victim", "other"),
+            read=lambda: os.open("victim", os.O_RDONLY),
+        )
+    """
+    came = came_of(code, cwd=home)
+    assert came.pop("read") == "done" and set(came.values()) == {"PermissionError"}, came
 
 
 @linux_only

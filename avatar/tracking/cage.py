@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from avatar.errors import VisavisError
 from avatar.heap import HeapTrim, started_up
 from avatar.tracking.cage_walls import fault_of, wall_in
+from avatar.trust.confinement import open_for_reading_only
 
 if TYPE_CHECKING:
     from avatar.tracking.face_landmarker import FaceTracker
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> None:
         write_text(memory, str(error) if known else what)
         bell.write(FAILED)
         return
+    open_for_reading_only()
     if not os.environ.get("VISAVIS_NATIVE_LOG"):
         os.dup2(1, 2)  # it chatters on, and from now on its errors are exceptions
     with started_up():

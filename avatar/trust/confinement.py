@@ -95,6 +95,12 @@ def shut_off() -> str | None:
     return refuse(refused, some, _UNKNOWN)
 
 
+def open_for_reading_only() -> None:
+    """From now on, /dev/null too: where there is no Landlock, this keeps what lies here from being changed."""
+    writing = os.O_WRONLY | os.O_RDWR
+    refuse((), [Only(call, at, (writing,), any_bit=True, refuse=True) for call, at in (("open", 1), ("openat", 2))])
+
+
 def why_files_stay_open() -> str | None:
     """Why this computer's files cannot be kept from a single program; None where they can. Changes nothing."""
     return None if landlock_version() else "this kernel's Landlock is off, or it is older than Linux 5.13"
