@@ -31,6 +31,8 @@ class KeptFile:
 
 def kept_files(folder: Path) -> list[KeptFile]:
     """The engines' own files in `folder`; anything else there is somebody else's. Links are not followed."""
+    if folder.is_symlink():
+        return []
     found = _of_kinds(folder, KINDS)
     for name, kinds in FOLDERS.items():
         if not (folder / name).is_symlink():

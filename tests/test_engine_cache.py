@@ -61,6 +61,11 @@ def test_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
     assert kept_files(folder) == remove_kept(folder) == []
     assert (outside / "17.blob").read_bytes() == b"mine"
     assert (folder / f"sm86-{HASH}.engine").is_symlink()
+    (outside / "choice.json").write_bytes(b"mine")
+    whole = tmp_path / "link"
+    whole.symlink_to(outside)
+    assert kept_files(whole) == remove_kept(whole) == []
+    assert (outside / "choice.json").is_file()
 
 
 def test_empty_folders_of_the_backends_go_too(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ LARGEST_SDP = 64 * 1024
 MOST_LINES = 1500  # browsers need a few hundred; aiortc's parser takes minutes for what else fits into LARGEST_SDP
 MOST_MEDIA, MOST_CANDIDATES = 4, 64
 MOST_CODECS = 128  # of one kind of media: there are no more payload types (RFC 3551, section 3)
+MOST_FOR_ALL = 32  # kinds of feedback (RFC 4585) for each of the codecs
 LONGEST_CANDIDATE = 500
 
 _NUMBER_BITS = {"payload type": 7, "port": 16, "component": 8, "priority": 32, "ssrc": 32, "header extension": 8}
@@ -38,8 +39,8 @@ def check_description(text: str, receives: bool, only: bool = False) -> set[str]
         raise DescriptionError(f"The session description has {len(lines)} lines; {MOST_LINES} is the limit.")
     if _count(lines, "m=") > MOST_MEDIA or _count(lines, "a=candidate:") > MOST_CANDIDATES:
         raise DescriptionError(f"More than {MOST_MEDIA} media sections or {MOST_CANDIDATES} candidates.")
-    if _most_codecs(lines) > MOST_CODECS:
-        raise DescriptionError(f"More than {MOST_CODECS} codecs.")
+    if _most_codecs(lines) > MOST_CODECS or _count(lines, "a=rtcp-fb:*") > MOST_FOR_ALL:
+        raise DescriptionError(f"More than {MOST_CODECS} codecs, or {MOST_FOR_ALL} kinds of feedback for all.")
     try:
         description = sdp.SessionDescription.parse(text)
     except Exception as error:  # aiortc's parser raises whatever its indexing and converting runs into

@@ -110,6 +110,8 @@ class _Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):  # the other side has gone
+            raise exc
         self._gate.tell(request, exc or RuntimeError(message or status))
         if request.writer.output_size > 0:
             raise ConnectionAbortedError
