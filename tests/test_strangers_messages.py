@@ -285,7 +285,7 @@ candidates = st.builds(
     lambda foundation, component, protocol, priority, address, port, kind, more: (
         f"candidate:{foundation} {component} {protocol} {priority} {address} {port} typ {kind} {more}"
     ),
-    st.sampled_from(["1", "x" * 40]) | st.text(max_size=5),
+    st.sampled_from(["1", "x" * 80]) | st.text(max_size=5),
     st.sampled_from([1, 2, 0, 999]) | numbers,
     st.sampled_from(["udp", "tcp", "sctp"]),
     numbers,

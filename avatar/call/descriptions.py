@@ -10,7 +10,7 @@ from avatar.errors import VisavisError
 from avatar.plain_text import plain_text
 
 LARGEST_SDP = 64 * 1024
-MOST_LINES = 1500  # browsers need a few hundred; aiortc's parser takes minutes for what else fits into LARGEST_SDP
+MOST_LINES = 1500  # browsers need a few hundred; aiortc's parser takes seconds for what else fits into LARGEST_SDP
 MOST_MEDIA, MOST_CANDIDATES = 4, 64
 MOST_CODECS = 128  # of one kind of media: there are no more payload types (RFC 3551, section 3)
 MOST_FOR_ALL = 32  # kinds of feedback (RFC 4585) for each of the codecs
@@ -18,7 +18,7 @@ LONGEST_CANDIDATE = 500
 
 _NUMBER_BITS = {"payload type": 7, "port": 16, "component": 8, "priority": 32, "ssrc": 32, "header extension": 8}
 _ICE_TEXT = re.compile(r"[!-~]{4,256}")  # RFC 8839, section 5.4; browsers keep to fewer characters
-_TOKEN = re.compile(r"[!-~]{1,32}")
+_NAME = re.compile(r"[!-~]{1,64}")
 
 
 class DescriptionError(VisavisError):
@@ -79,8 +79,8 @@ def _check_media(media: sdp.MediaDescription) -> None:
     for text in (media.ice.usernameFragment, media.ice.password):
         if text is None or not _ICE_TEXT.fullmatch(text):
             raise DescriptionError("The session description has no ICE name and password, or none that can be sent.")
-    if media.rtp.muxId and not _TOKEN.fullmatch(media.rtp.muxId):
-        raise DescriptionError("A media section is named by more than 32 characters, or by such as names have not.")
+    if media.rtp.muxId and not _NAME.fullmatch(media.rtp.muxId):
+        raise DescriptionError("A media section has a name of more than 64 characters, or of such as names have not.")
     for codec in media.rtp.codecs:
         _check_number("payload type", codec.payloadType)
     for extension in media.rtp.headerExtensions:
@@ -92,8 +92,8 @@ def _check_media(media: sdp.MediaDescription) -> None:
 
 
 def _check_candidate(candidate: RTCIceCandidate) -> None:
-    if not _TOKEN.fullmatch(candidate.foundation):
-        raise DescriptionError("A candidate's foundation has more than 32 characters.")
+    if not _NAME.fullmatch(candidate.foundation):
+        raise DescriptionError("A candidate's foundation has more than 64 characters, or none.")
     _check_number("component", candidate.component, lowest=1)
     _check_number("priority", candidate.priority)
     _check_number("port", candidate.port)

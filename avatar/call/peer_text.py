@@ -11,10 +11,8 @@ from avatar.errors import VisavisError
 from avatar.strict_json import parse_json
 
 UTF_8 = ("utf-8", "utf8")
-CLIENT = {"User-Agent": "visavis"}  # who we are to servers: aiohttp would tell its version and Python's
-
-
 MOST_VALUES = 4000  # in one JSON text; more take so long to read that a call stands still
+CLIENT = {"User-Agent": "visavis"}  # who we are to servers: aiohttp would tell its version and Python's
 
 
 class PeerTextError(VisavisError):
@@ -37,7 +35,7 @@ def json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def media_type(request: web.Request) -> str:
-    """ "application/sdp" and the like. aiohttp's own reading of the header can be made to take seconds."""
+    """Without parameters, in small letters. aiohttp's own reading of the header can be made to take seconds."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 

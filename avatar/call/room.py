@@ -159,7 +159,7 @@ def checked(message: Message) -> Message | None:
     if kind == "left":
         return {"type": kind, "id": _text(message, "id", LONGEST_LINK)}
     if kind == "error":
-        return {"type": kind, "reason": plain_text(message.get("reason"))}
+        return {"type": kind, "reason": plain_text(message.get("reason") or "it does not say why")}
     sender = {"type": kind, "from": message.get("from")}
     if kind == "state":
         _text(message, "from", LONGEST_LINK)
@@ -183,7 +183,7 @@ def _card(member: object) -> Message:
         raise RoomError("A member is a JSON object.")
     return {
         "id": _text(member, "id", LONGEST_LINK),
-        "name": plain_text(member.get("name"), LONGEST_NAME),
+        "name": plain_text(member.get("name") or "", LONGEST_NAME),
         "kind": "avatar" if member.get("kind") == "avatar" else "browser",
         "muted": _flag(member, "muted"),
         "camera_on": _flag(member, "camera_on"),

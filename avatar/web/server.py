@@ -21,7 +21,8 @@ sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second sub
     POST, PATCH, DELETE /whep…  player  WHEP: the avatar, to play. See avatar.call.whep; `owner` may as well
     POST, PATCH, DELETE /whip…  source  WHIP: a picture that drives the avatar. See avatar.call.whip_source; as above
 
-Errors are `{"error": "what happened, what to do"}` with 400 (bad SDP or JSON), 401, 403, 404, 408, 413, 421, 429, 503.
+Errors are `{"error": "what happened, what to do"}` with 400 (bad SDP or JSON), 401, 403, 404, 408, 413, 415 (not
+UTF-8), 421, 429, 500, 503.
 All offers and answers are complete (gathered candidates inside); `candidate` messages may add more.
 
 The room, over the WebSocket. First the page says {type: "hello", name, kind: "browser"} (an owner's page as well, whose
