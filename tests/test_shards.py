@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +140,37 @@ def test_shards_are_unpacked_once_and_again_when_they_change(folder: Path, tmp_p
     about["shards"] = [shard for shard in about["shards"] if shard["name"] != "train-000001.tar"]
     write_json(folder / DATASET_FILE, about)
     assert len(open_shards(folder, tmp_path / "cache")) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "../../secret.tar"}, {"name": "val-000000.tar"}, {"split": "else"}, {"bytes": "many"}, {"frames": -1},
+     {"tracks": True}, {"frames": 10**400}, {"sha256": None}],
+)  # fmt: skip
+def test_a_data_set_that_describes_what_is_no_shard_is_refused(folder: Path, change: dict[str, object]) -> None:
+    about = json.loads((folder / DATASET_FILE).read_text())
+    about["shards"][0] |= change
+    write_json(folder / DATASET_FILE, about)
+    with pytest.raises(InputError, match=r"dataset\.json is damaged \(.*Delete it"):
+        check_shards(folder)
+
+
+@pytest.mark.parametrize("what", ["another shape", "no number", "no times", "no picture"])
+def test_a_track_that_means_nothing_is_refused(tmp_path: Path, what: str) -> None:
+    whole = track(2)
+    if what == "another shape":
+        whole = replace(whole, landmarks=whole.landmarks[:, :7])
+    elif what == "no number":
+        whole = replace(whole, landmarks=np.full_like(whole.landmarks, np.nan))
+    elif what == "no times":
+        whole = replace(whole, times_s=whole.times_s[:1])
+    else:
+        whole = replace(whole, jpegs=whole.jpegs[:1])
+    writer = ShardWriter(tmp_path / "train-000000.tar")
+    writer.add(whole, 0, {})
+    writer.close()
+    with pytest.raises(InputError, match=r"train-000000\.tar is damaged \(.*dataset check"):
+        list(read_tracks(tmp_path / "train-000000.tar"))
 
 
 def test_what_cannot_be_opened_says_why(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 from avatar.errors import InputError, VisavisError
 from avatar.learning.face_tracks import Track
 from avatar.learning.pack import PICTURE_SIZE_PX, Pack, open_pack
+from avatar.strict_json import parse_json
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 
 FORMAT = 1
@@ -55,6 +57,14 @@ class Shard:
     frames: int
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no shard of ours is: a name that leads elsewhere, a size that is no number."""
+        words, numbers = (self.name, self.split, self.sha256), (self.tracks, self.frames, self.bytes)
+        if not (all(type(word) is str for word in words) and all(type(n) is int and n >= 0 for n in numbers)):
+            raise ValueError("a shard is described by something else than words and numbers")
+        if self.split not in (TRAIN, VAL) or not re.fullmatch(rf"{self.split}-[0-9]{{6,}}\.tar", self.name):
+            raise ValueError(f"{self.name!r} is no name of a shard")
 
 
 def shard_name(split: str, number: int) -> str:
@@ -145,12 +155,15 @@ def read_dataset(folder: Path) -> dict[str, Any]:
     """What `dataset.json` says. Raises InputError where the data set is not complete or of another format."""
     path = folder / DATASET_FILE
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        about: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise InputError(
                 f"{folder} has data set format {about['format']}, this version reads {FORMAT}. Build it again."
             )
         about["shards"] = [Shard(**shard) for shard in about["shards"]]
+        for split in (TRAIN, VAL):
+            if not all(type(name) is str for name in about["identities"][split]):
+                raise ValueError(f"the people of {split} are no names")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{folder} holds no complete data set ({DATASET_FILE} is missing). Build it, or go on building it, with "
@@ -212,22 +225,28 @@ def read_tracks(path: Path) -> Iterator[tuple[dict[str, Any], Track]]:
                     yield _to_track(sample)
                     sample = {}
                 content = tar.extractfile(member)
-                assert content is not None  # our shards hold plain files
+                if content is None:
+                    raise ValueError(f"{member.name} is no plain file")
                 sample[kind], before = content.read(), key
             if sample:
                 yield _to_track(sample)
-    except (tarfile.TarError, OSError, ValueError, KeyError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}). See `visavis dataset check {path.parent}`.") from error
 
 
 def _to_track(sample: dict[str, bytes]) -> tuple[dict[str, Any], Track]:
-    said = json.loads(sample["json"])
+    said = parse_json(sample["json"])
     landmarks, blendshapes = (
         np.asarray(np.load(io.BytesIO(sample[f"{kind}.npy"]), allow_pickle=False), np.float32)
         for kind in ("landmarks", "blendshapes")
     )
-    jpegs = [sample[f"{i:04d}.jpg"] for i in range(len(landmarks))]
-    return said, Track(jpegs, landmarks, blendshapes, said["times_s"], said["is_clip"], {})
+    count, times_s = len(landmarks), said["times_s"]
+    if landmarks.shape != (count, LANDMARK_COUNT, 3) or blendshapes.shape != (count, len(BLENDSHAPE_NAMES)):
+        raise ValueError("its landmarks or blendshapes have another shape")
+    if not (count and np.isfinite(landmarks).all() and np.isfinite(blendshapes).all() and len(times_s) == count):
+        raise ValueError("its landmarks, blendshapes or times are not all there")
+    jpegs = [sample[f"{i:04d}.jpg"] for i in range(count)]
+    return said, Track(jpegs, landmarks, blendshapes, times_s, said["is_clip"], {})
 
 
 def open_shards(folder: Path, cache: Path, split: str = TRAIN) -> Pack:
@@ -294,7 +313,7 @@ def _unpack(folder: Path, shards: list[Shard], identities: list[str], target: Pa
                 for said, track in read_tracks(folder / shard.name):
                     for jpeg in track.jpegs:
                         picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-                        if picture is None:
+                        if picture is None or picture.shape != (PICTURE_SIZE_PX, PICTURE_SIZE_PX, 3):
                             raise InputError(f"{folder / shard.name}: a picture in it is damaged. Build it again.")
                         store.write(np.ascontiguousarray(picture[..., ::-1]).tobytes())
                     landmarks.append(track.landmarks)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from avatar.errors import InputError
 from avatar.live.profile import SCHEMA
+from avatar.strict_json import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,14 @@ class Difference:
 def read_profile(path: Path) -> dict[str, Any]:
     """What `visavis profile --json` printed. Raises InputError for anything else."""
     try:
-        report = json.loads(path.read_text())
+        report = parse_json(path.read_text(encoding="utf-8"))
         if report["schema"] != SCHEMA:
             raise InputError(f"{path} was saved by another version of visavis. Measure again: visavis profile --json")
+        differences(report, report)  # every figure is there and is a number
         return dict(report)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Save one first: visavis profile NAME --json > {path}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no saved profile. Save one: visavis profile NAME --json > FILE") from error
 
 
