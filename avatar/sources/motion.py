@@ -88,6 +88,7 @@ class Motion:
             float(rows["confidence"]),
             capture_ns,
             faces,
+            max(self.width, self.height),
         )
 
     def states(self) -> Iterator[FaceState]:

@@ -22,6 +22,7 @@ REPLY = np.dtype(
         ("faces", "<u4"),
         ("found", "<u4"),
         ("confidence", "<f4"),
+        ("covered", "<f4"),
         ("landmarks", "<f4", (LANDMARK_COUNT, 3)),
         ("blendshapes", "<f4", (len(BLENDSHAPE_NAMES),)),
         ("pose", "<f4", (4, 4)),
@@ -58,6 +59,7 @@ def write_reply(memory: FrameMemory, serial: int, state: FaceState) -> None:
     reply["serial"], reply["faces"], reply["found"] = serial, state.faces, state.found
     if state.found:
         reply["confidence"], reply["landmarks"] = state.confidence, state.landmarks
+        reply["covered"] = state.covered
         reply["blendshapes"], reply["pose"] = state.blendshapes, state.pose
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
 
@@ -72,19 +74,20 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
     if not found:
         return no_face(capture_ns)
     landmarks, blendshapes, pose = reply["landmarks"], reply["blendshapes"], reply["pose"]
-    confidence = float(reply["confidence"])
+    confidence, covered = float(reply["confidence"]), float(reply["covered"])
     limits = (
         (landmarks, -MAX_FAR * longer_side_px, MAX_FAR * longer_side_px),
         (blendshapes, -SLACK, 1 + SLACK),
         (pose, -MAX_POSE, MAX_POSE),
         (confidence, 0.0, 1.0),
+        (covered, 0.0, 1.0),
     )
     # no number compares false, so it is refused too
     if not all(bool(np.all((low <= values) & (values <= high))) for values, low, high in limits):
         raise BadReplyError("it answered with impossible numbers")
     if not (_is_solid(landmarks, longer_side_px) and blendshapes.any() and _is_rigid(pose)):
         raise BadReplyError("it answered with what is no face")
-    return FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces)
+    return FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces, longer_side_px, covered)
 
 
 def _is_solid(landmarks: NDArray[np.float32], longer_side_px: int) -> bool:

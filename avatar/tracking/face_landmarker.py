@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import VisavisError
+from avatar.tracking.face_cover import FaceCover
 from avatar.tracking.face_state import LANDMARK_COUNT, FaceState, no_face
 
 LOYALTY = 1.6  # by how much a second face must be larger in area to take over
@@ -44,6 +45,8 @@ class FaceTracker:
         self._video = mode == "video"
         self._last_ms = 0
         self._last_centre: NDArray[np.float32] | None = None
+        self._size_px = np.ones(2, np.float32)
+        self._cover = FaceCover()
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(model)),
             running_mode=vision.RunningMode.VIDEO if self._video else vision.RunningMode.IMAGE,
@@ -70,6 +73,9 @@ class FaceTracker:
         if not result.face_landmarks:
             return no_face(capture_ns)
         height, width = rgb.shape[:2]
+        before_px, self._size_px = self._size_px, np.array([width, height], np.float32)
+        if self._last_centre is not None:
+            self._last_centre = self._last_centre * (self._size_px / before_px)  # the camera may change its size
         faces = [_to_pixels(face, width, height) for face in result.face_landmarks]
         largest = self._choose(faces)
         shapes = result.face_blendshapes[largest]
@@ -80,6 +86,8 @@ class FaceTracker:
             confidence=_confidence(faces[largest], width, height),
             capture_ns=capture_ns,
             faces=len(faces),
+            frame_px=max(width, height),
+            covered=self._cover.share(rgb, faces[largest], capture_ns) if self._video else 0.0,
         )
 
     def _choose(self, faces: list[NDArray[np.float32]]) -> int:

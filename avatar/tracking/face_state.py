@@ -34,6 +34,8 @@ class FaceState:
     confidence: float  # in [0, 1]; 0 without a face
     capture_ns: int
     faces: int = 1  # how many faces were seen; the largest one is described
+    frame_px: int = 0  # longer side of the frame; 0 where it is not known. Cameras change it while they run
+    covered: float = 0.0  # share in [0, 1] of eyes, nose and mouth that something hides
 
     @property
     def found(self) -> bool:
