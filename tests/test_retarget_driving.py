@@ -144,7 +144,7 @@ def test_a_stare_at_the_camera_is_calm_and_a_yawn_is_not() -> None:
     for calibration, shape in ((still, driver()), (yawn, OPEN_MOUTH)):
         for i in range(20):
             state = seen(shape, i)
-            calibration.learn(driver_face(state, CROP), state.blendshapes, 0.04)
+            calibration.learn(driver_face(state.landmarks, state.blendshapes, CROP), state.blendshapes, 0.04)
     assert still.share > 5 * yawn.share
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -15,12 +16,19 @@ from avatar.retarget.warp import LandmarkWarp, landmark_flow, pixel_grid
 Array = NDArray[np.float32]
 
 
-def face(yaw_degrees: float = 0.0, jaw: float = 0.0, x: float = 0.5, roll_degrees: float = 0.0) -> Array:
+def face(
+    yaw_degrees: float = 0.0,
+    jaw: float = 0.0,
+    x: float = 0.5,
+    roll_degrees: float = 0.0,
+    y: float = 0.45,
+    scale: float = 0.25,
+) -> Array:
     """Landmarks in [0, 1] of a crop."""
     scores = np.zeros(52, np.float32)
     scores[25] = jaw
     turn = Rotation.from_euler("zy", [roll_degrees, yaw_degrees], degrees=True).as_matrix().astype(np.float32)
-    pose = HeadPose(turn, 0.25, np.array([x, 0.45, 0.0], np.float32))
+    pose = HeadPose(turn, scale, np.array([x, y, 0.0], np.float32))
     return pose.apply(face_model().mean_shape + face_model().expression(scores))
 
 
@@ -35,9 +43,26 @@ def test_driving_landmarks_lead_to_the_sources() -> None:
     assert error.max() < 0.02 and error.mean() < 0.003  # in [-1, 1]: 2.5 and 0.4 pixels of 256
 
 
-def test_the_frames_edge_stays_where_it_is() -> None:
-    edge = np.array([[-1, -1], [1, 1], [-1, 0.5], [0, 1]], np.float32)
+def test_the_frames_edge_stays_where_it_is_above_the_body() -> None:
+    edge = np.array([[-1, -1], [0, -1], [1, -0.5], [-1, 0]], np.float32)
     assert np.abs(LandmarkWarp(face(), face(15, 0.6, 0.53)).at(edge) - edge).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "scale"), [(0.6, 0.45, 0.25), (0.5, 0.4, 0.25), (0.5, 0.45, 0.21), (0.45, 0.5, 0.3)]
+)
+def test_the_body_goes_along_with_the_head(x: float, y: float, scale: float) -> None:
+    """Wherever a head goes and however near it comes, the neck's base stays below it, in sizes of the head."""
+    here, there = face(), face(x=x, y=y, scale=scale)
+    neck = np.array([[-0.3, 1.9], [0.0, 1.8], [0.3, 1.9]], np.float32)  # from between the eyes
+    before, after = (np.float32([at[0], at[1]]) + at[2] * neck for at in ((0.5, 0.45, 0.25), (x, y, scale)))
+    error = (LandmarkWarp(here, there).at(after * 2 - 1) + 1) / 2 - before
+    assert np.abs(error).max() < 0.05 * 0.25 * 1.8  # a twentieth of the way from the eyes down
+
+
+def test_below_a_rising_body_nothing_is_brought_in_from_outside_of_the_picture() -> None:
+    edge = np.array([[x, 1] for x in np.linspace(-1, 1, 9)], np.float32)
+    assert np.abs(LandmarkWarp(face(), face(y=0.4)).at(edge)).max() < 1.04
 
 
 def test_places_may_have_any_shape() -> None:

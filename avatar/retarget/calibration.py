@@ -102,7 +102,6 @@ class Calibration:
 
 def calmness(face: DriverFace, blendshapes: Array, before: DriverFace | None, step_s: float) -> float:
     """In [FLOOR, 1]: straight towards the camera, still, mouth shut, eyes open and looking ahead."""
-    turn = float(np.linalg.norm(face.pose[:3]))
     mouth = float(gaps(face.shape, INNER_LIP_PAIRS).max()) / mouth_width(face.shape)
     acted = float(blendshapes[_EXPRESSIVE].sum())
     shut = float(blendshapes[_BLINK].max())
@@ -112,7 +111,8 @@ def calmness(face: DriverFace, blendshapes: Array, before: DriverFace | None, st
         moved = face.pose - before.pose
         moved[4:] /= np.exp(face.pose[3])
         speed = float(np.linalg.norm(moved[:6])) / step_s
-    excess = np.array([turn / 0.35, mouth / 0.12, acted / 0.9, max(shut - 0.15, 0) / 0.2, looks / 1.6, speed / 0.4])
+    turned = face.turn / 0.35
+    excess = np.array([turned, mouth / 0.12, acted / 0.9, max(shut - 0.15, 0) / 0.2, looks / 1.6, speed / 0.4])
     return max(FLOOR, float(np.exp(-(excess**2).sum())))
 
 

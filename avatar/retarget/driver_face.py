@@ -13,7 +13,7 @@ from avatar.retarget.face_model import face_model
 from avatar.retarget.face_parts import landmark_groups
 from avatar.retarget.face_regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.geometry import head_pose, to_vector
-from avatar.tracking.face_state import BLENDSHAPE_INDEX, FaceState
+from avatar.tracking.face_state import BLENDSHAPE_INDEX
 from avatar.tracking.one_euro import OneEuroFilter
 
 Array = NDArray[np.float32]
@@ -32,6 +32,11 @@ class DriverFace:
     blinks: Array  # (2,) scores of the right and the left eye
     openings: Array  # (2,) mean distance of the lids of the right and the left eye
 
+    @property
+    def turn(self) -> float:
+        """How far it is turned from straight ahead, in radians."""
+        return float(np.linalg.norm(self.pose[:3]))
+
     def parts(self) -> tuple[Array, Array, Array, Array]:
         return self.shape, self.pose, self.blinks, self.openings
 
@@ -43,12 +48,12 @@ class DriverFace:
         return DriverFace(shape, pose, self.blinks[::-1], self.openings[::-1])
 
 
-def driver_face(state: FaceState, crop: Crop) -> DriverFace:
-    """Of a state in which a face was found."""
-    landmarks = crop.normalise(state.landmarks)
+def driver_face(landmarks: Array, blendshapes: Array, crop: Crop) -> DriverFace:
+    """Of a tracked face, with (478, 3) landmarks in the crop's pixels."""
+    landmarks = crop.normalise(landmarks)
     pose = head_pose(landmarks, face_model().mean_shape)
     shape = pose.remove(landmarks)
-    return DriverFace(shape, to_vector(pose), state.blendshapes[_BLINKS], _openings(shape))
+    return DriverFace(shape, to_vector(pose), blendshapes[_BLINKS], _openings(shape))
 
 
 def _openings(shape: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How far a head may leave its portraits: beyond, no picture of it exists to be warped."""
+"""How far a head may leave its portraits: beyond, no picture of it exists to be warped, nor of the body below it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.retarget.body import NECK_JOINT, neck_joint
 from avatar.retarget.geometry import HeadPose, turn_between, turned_by
 
 Array = NDArray[np.float32]
 
 MAX_TURN_RADIANS = 0.6  # to the sides (yaw) and in the picture's plane (roll), from the nearest portrait's pose
 MAX_NOD_RADIANS = 0.45  # pitch: a warp bears less of it, since it brings chin or crown into view
-MAX_SHIFT = 0.14  # of the crop's side
-MAX_SCALE_CHANGE = 0.25  # natural logarithm
+MAX_SHIFT = 0.12  # of the neck's joint, and of the body with it: of the crop's side
+MAX_RISE = 0.07  # the same, upwards: below its edge a portrait has no body to show
+MAX_SCALE_CHANGE = 0.2  # natural logarithm
 KNEE = 0.6  # share of a limit up to which motion passes as it is; from there it eases towards the limit
 
 
@@ -22,7 +24,7 @@ KNEE = 0.6  # share of a limit up to which motion passes as it is; from there it
 class HeadLimits:
     """Bounds of a head's motion, as differences from the first portrait's pose. Several portraits widen them."""
 
-    low: Array  # (7,) as of `to_vector`
+    low: Array  # (7,) as `moved` takes it
     high: Array  # (7,)
 
     @classmethod
@@ -30,9 +32,10 @@ class HeadLimits:
         own = portraits[0]
         turns = np.stack([turn_between(pose.rotation, own.rotation) for pose in portraits])
         reach = np.array([MAX_NOD_RADIANS, MAX_TURN_RADIANS, MAX_TURN_RADIANS], np.float32)
-        rest = np.array([MAX_SCALE_CHANGE, MAX_SHIFT, MAX_SHIFT, 1.0], np.float32)  # depth shows nowhere
-        low = np.concatenate([np.minimum(turns.min(0), 0) - reach, -rest])
-        return cls(low, np.concatenate([np.maximum(turns.max(0), 0) + reach, rest]))
+        near = np.array([MAX_SCALE_CHANGE, MAX_SHIFT, MAX_SHIFT, 1.0], np.float32)  # depth shows nowhere
+        far = -np.array([MAX_SCALE_CHANGE, MAX_SHIFT, MAX_RISE, 1.0], np.float32)
+        low = np.concatenate([np.minimum(turns.min(0), 0) - reach, far])
+        return cls(low, np.concatenate([np.maximum(turns.max(0), 0) + reach, near]))
 
     def ease(self, change: Array) -> Array:
         """A (7,) change of pose, as it is near zero and never beyond the limits."""
@@ -44,9 +47,10 @@ class HeadLimits:
 
 
 def moved(own: HeadPose, change: Array) -> HeadPose:
-    """`own` after a (7,) change: turned in the picture's axes, scaled by a logarithm, shifted."""
-    return HeadPose(
-        np.asarray(turned_by(change[:3]) @ own.rotation, np.float32),
-        own.scale * float(np.exp(change[3])),
-        np.asarray(own.translation + change[4:], np.float32),
-    )
+    """`own` after a (7,) change: turned about the neck's joint in the picture's axes, scaled by a logarithm, and the
+    joint shifted. What becomes smaller does so towards the picture's lower edge, where the body is cut off."""
+    rotation = np.asarray(turned_by(change[:3]) @ own.rotation, np.float32)
+    scale = own.scale * float(np.exp(change[3]))
+    joint = neck_joint(own) + change[4:]
+    joint[1] += max(1 - scale / own.scale, 0) * (1 - neck_joint(own)[1])
+    return HeadPose(rotation, scale, np.asarray(joint - scale * rotation @ NECK_JOINT, np.float32))

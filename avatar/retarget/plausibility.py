@@ -57,7 +57,7 @@ class Plausibility:
         self._steady_s = self._steady_s + step_s if steady else 0.0
         verdict: Verdict = "usual"
         if self._accepted is not None:
-            limit = self._usual + EXCESS + TURN_EXCESS * float(np.linalg.norm(face.pose[:3]))
+            limit = self._usual + EXCESS + TURN_EXCESS * face.turn
             strange = strangeness is not None and strangeness > limit
             self._strange_s = self._strange_s + step_s if strange and steady else 0.0
             if strange:

@@ -15,11 +15,12 @@ from avatar.retarget.driving import Driving
 from avatar.retarget.ease import Ease
 from avatar.retarget.expression import Expression
 from avatar.retarget.face_model import face_model
+from avatar.retarget.framing import Framing, place
 from avatar.retarget.gains import Gains
 from avatar.retarget.geometry import from_vector, head_pose, to_vector, turn_between
 from avatar.retarget.head_limits import HeadLimits, moved
 from avatar.retarget.idle import IdleMotion
-from avatar.retarget.plausibility import Plausibility
+from avatar.retarget.plausibility import TURN_EXCESS, Plausibility
 from avatar.tracking.face_state import FaceState
 
 Array = NDArray[np.float32]
@@ -29,9 +30,9 @@ HOLD_S = 0.3  # so long the last pose is kept when the face is missing or implau
 EASE_OUT_S, EASE_IN_S = 0.8, 0.3  # into the idle pose and back
 CHANGE_S = 0.4  # for another mode, other gains, a new reference
 PAUSE_S = 0.5  # between two frames: from here on it was a pause, and the past says nothing
-LEAST_CONFIDENCE = 0.5  # of the face must lie inside the driver's picture
-AWAY_S, RETURN_S = 2.0, 0.6  # an absence after which it may be somebody else, and how long that is looked at
-STRANGER = 0.022  # strangeness, as a mean, of somebody who has just come
+LEAST_CONFIDENCE = 0.8  # of the face must lie inside the driver's picture
+GONE_S, LOOK_S = 0.15, 0.25  # an absence after which it may be somebody else, and how long that is looked at
+STRANGER = 0.022  # strangeness, as a mean, of somebody who has just come, looking ahead
 
 
 class Retargeter:
@@ -65,15 +66,18 @@ class Retargeter:
         model = face_model()
         poses = [head_pose(landmarks, model.mean_shape) for landmarks in avatar.landmarks]
         self._pose = poses[0]
-        self._limits = HeadLimits.of(poses)
+        self._limits, self._framing = HeadLimits.of(poses), Framing()
+        self._reframe = False  # the driver's place is a new one: what exceeds the limits is made good at once
         shape = self._pose.remove(avatar.landmarks[0])
         self._expression = Expression(shape - model.expression(avatar.blendshapes[0]), judged=smoothing)
         self._idle, self._idle_s = IdleMotion(shape, self._pose), 0.0
         self._filter, self._plausibility, self._ease = FaceFilter(), Plausibility(), Ease()
         self._target = shape, to_vector(self._pose)  # what the driver wants, as last believed
         self._driven = False  # or idle
-        self._missing_s = self._absent_s = self._returned_s = 0.0
-        self._strangeness = 0.0  # mean of what was seen since a return
+        self._missing_s = self._absent_s = 0.0
+        self._look_s = 0.0  # so long it is still looked at who has come
+        self._strangeness = 0.0  # mean of what was seen of him
+        self._frame_px = 0  # longer side of the driver's picture at first; all places are in its pixels
         self._last: Driving | None = None
         self._last_ns = 0
         self._was_frozen = False
@@ -87,7 +91,7 @@ class Retargeter:
 
     def recalibrate(self, *calm: FaceState) -> None:
         """Forget the driver's neutral face and rest pose; learn them from `calm` alone, else from what comes next."""
-        seen = [(driver_face(state, self._crop(state)), state.blendshapes) for state in calm if state.found]
+        seen = [(self._face(state), state.blendshapes) for state in calm if state.found]
         self._calibration = Calibration.of(seen)
 
     def drive(self, state: FaceState) -> Driving:
@@ -108,8 +112,11 @@ class Retargeter:
         if (settings := self._now()) != self._settings:
             self._settings = settings
             self._expression.reset()
+            self._framing.reset()
+            self._reframe = True
             self._ease.start(CHANGE_S)
-        present = state.found and state.confidence >= LEAST_CONFIDENCE and not self.idle_only
+        whole = state.found and state.confidence >= LEAST_CONFIDENCE and not (self.smoothing and state.covered)
+        present = whole and not self.idle_only
         believed = present and self._follow(state, step_s)
         driven = self._held(present, believed, first=last is None, step_s=step_s)
         self._idle_s += step_s
@@ -140,39 +147,39 @@ class Retargeter:
 
     def _follow(self, state: FaceState, step_s: float) -> bool:
         """Take the driver's face as the new target, if it is to be believed."""
-        raw = driver_face(state, self._crop(state))
+        raw = self._face(state)
         if self._absent_s > PAUSE_S:
             self._plausibility.reset()
-        if self._absent_s > AWAY_S:
-            self._returned_s, self._strangeness = RETURN_S, 0.0
+        came = self._absent_s > GONE_S
         self._absent_s = 0.0
         reference = self._calibration.reference
         if self.smoothing:
             sure = reference is not None and self.calibrated >= 1
             strangeness = reference.strangeness(raw, state.blendshapes) if reference is not None and sure else None
             verdict = self._plausibility.judge(raw, strangeness, step_s)
-            if strangeness is not None and self._somebody_else(strangeness, step_s):
-                verdict = "stranger"
+            if came or verdict == "moved":
+                self._look_s, self._strangeness = LOOK_S, 0.0
+            if strangeness is None or verdict == "stranger":
+                self._look_s = 0.0
+            elif self._look_s > 0:
+                self._strangeness += (strangeness - TURN_EXCESS * raw.turn) * step_s / LOOK_S
+                self._look_s -= step_s
+                if self._look_s > 0:
+                    return False
+                if self._strangeness > STRANGER:
+                    verdict = "stranger"
             if verdict == "implausible":
                 return False
             if verdict != "usual" or self._missing_s > 0:  # it was held: go on from there
                 self._filter.reset()
                 self._ease.start(EASE_IN_S)
-            if verdict == "moved":
-                self._returned_s, self._strangeness = RETURN_S, 0.0
+                self._reframe = True
             if verdict == "stranger":
                 self._start_again()
         face = self._filter(raw, state.capture_ns / 1e9) if self.smoothing else raw
-        self._target = self._transfer(face, self._calibration.learn(face, state.blendshapes, step_s))
+        reference = self._calibration.learn(face, state.blendshapes, step_s)
+        self._target = self._transfer(face, reference, step_s)
         return True
-
-    def _somebody_else(self, strangeness: float, step_s: float) -> bool:
-        """Whether the one who came back is not the one who left: looked at for a moment after the return."""
-        if self._returned_s <= 0:
-            return False
-        self._strangeness += strangeness * step_s / RETURN_S
-        self._returned_s -= step_s
-        return self._returned_s <= 0 and self._strangeness > STRANGER
 
     def _start_again(self) -> None:
         if not self._calibration.fixed:
@@ -181,14 +188,19 @@ class Retargeter:
             self._ease.start(CHANGE_S)
             self._settings = self._now()
 
-    def _crop(self, state: FaceState) -> Crop:
+    def _face(self, state: FaceState) -> DriverFace:
+        """In the driver's crop, whatever size his picture has now."""
+        self._frame_px = self._frame_px or state.frame_px
+        landmarks = state.landmarks
+        if state.frame_px not in (0, self._frame_px):
+            landmarks = landmarks * np.float32(self._frame_px / state.frame_px)
         if self.frame_crop is None:
             # only differences of place and size matter from here on: any fixed square will do
-            width, height = np.ceil(state.landmarks[:, :2].max(0)).astype(int)
-            self.frame_crop = face_crop(state.landmarks, max(1, int(width)), max(1, int(height)))
-        return self.frame_crop
+            width, height = np.ceil(landmarks[:, :2].max(0)).astype(int)
+            self.frame_crop = face_crop(landmarks, max(1, int(width)), max(1, int(height)))
+        return driver_face(landmarks, state.blendshapes, self.frame_crop)
 
-    def _transfer(self, face: DriverFace, reference: Reference) -> tuple[Array, Array]:
+    def _transfer(self, face: DriverFace, reference: Reference, step_s: float) -> tuple[Array, Array]:
         """The avatar's pose-free shape and pose for the driver's."""
         calm, gains = reference.face, self.gains
         if self.mirror:
@@ -197,9 +209,14 @@ class Retargeter:
         own = self._pose
         base = from_vector(calm.pose) if self.mode == "relative" else own
         now = from_vector(face.pose)
-        shift = (now.translation - base.translation) * (own.scale / base.scale)
-        change = np.array([*turn_between(now.rotation, base.rotation), np.log(now.scale / base.scale), *shift])
-        change *= gains.head
+        since_rest = self._framing.since_rest(place(now), place(base))
+        if self.smoothing and gains.head > 0:
+            shown = np.float32(gains.head) * np.array([1, own.scale, own.scale, own.scale], np.float32)
+            low, high = self._limits.low[3:] / shown, self._limits.high[3:] / shown
+            since_rest = self._framing.follow(since_rest, low, high, step_s, self._reframe)
+            self._reframe = False
+        turn = turn_between(now.rotation, base.rotation)
+        change = np.float32(gains.head) * np.array([*turn, since_rest[0], *since_rest[1:] * own.scale], np.float32)
         if self.smoothing or self.mode == "relative":
             change = self._limits.ease(change)
         return shape, to_vector(moved(own, change))

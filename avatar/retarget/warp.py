@@ -6,6 +6,7 @@ Source: F. L. Bookstein, "Principal Warps: Thin-Plate Splines and the Decomposit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.retarget.body import BodyMove
 from avatar.retarget.face_model import face_model
 from avatar.retarget.face_regions import (
     FACE_OVAL,
@@ -29,10 +31,15 @@ from avatar.retarget.geometry import head_pose
 
 # Regularisation per control point: little where lids and lips must meet, more where landmarks mostly jitter
 SMOOTHING_FINE, SMOOTHING_COARSE = 2e-5, 1e-3
-BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background
+BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background; below, it is the body's
+BODY_FROM, BODY = 0.2, 0.8  # heights in [-1, 1] at which the edge begins to go with the body, and does
 RING = 1.3  # how far outside of the face's outline hair, ears and neck are held, in sizes of the outline
-NECK_SHARE = 0.3  # of the head's motion that the lower half of the ring follows
+HAIR_RING, HAIR_TO = (1.5, 2.3), 0.1  # a second ring (across, up), down to this pose-free height: hair, hats
+NECK_SHARE = 0.3  # of the head's turn that the lower half of the ring follows
 NECK_FROM = 0.3  # pose-free height from which the ring is neck: below the ears
+# Neck's base and shoulders, from the neck's joint, in distances of the outer eye corners
+TORSO = np.array([[-0.8, 1.45], [0.8, 1.45], [-1.4, 1.6], [1.4, 1.6], [0.0, 1.65]], np.float32)
+TORSO_INSIDE = 0.97  # of a portrait's half side: a torso that lies below its edge is held there
 
 FLOW_GRID = 128  # of `landmark_warp`
 
@@ -50,14 +57,13 @@ class LandmarkWarp:
 
     def __init__(self, sources: Array | Sequence[Array], driving: Array) -> None:
         faces = [sources] if isinstance(sources, np.ndarray) else sources
-        border = _border()
         control: NDArray[np.float64] = np.empty(0)
         targets: list[NDArray[np.float64]] = []
         for source in faces:
-            ring_target, ring = _rings(source, driving)
-            if not targets:  # the neck, which alone depends on the source, is the first one's
-                control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, ring * 2 - 1, border]).astype(np.float64)
-            targets.append(np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, ring_target * 2 - 1, border]))
+            around = _Surroundings.of(source, driving)
+            if not targets:  # neck and body, which alone depend on the source, are the first one's
+                control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, around.after]).astype(np.float64)
+            targets.append(np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, around.before]))
         n = len(control)
         from_origin = (control * control).sum(1)
         squared = from_origin[:, None] + from_origin - 2 * (control @ control.T)
@@ -90,29 +96,53 @@ class LandmarkWarp:
         return np.asarray(moved.reshape(places.shape), np.float32)
 
 
-def _rings(source: Array, driving: Array) -> tuple[Array, Array]:
-    """(18, 2) points around the head in both pictures. They follow the head as a rigid body, so that a falling jaw
-    does not drag the collar along; below the mouth they mostly stay, as a neck does."""
-    shape, lower = _ring_shape()
-    mean = face_model().mean_shape
-    before, after = (head_pose(face, mean).apply(shape)[:, :2] for face in (source, driving))
-    return before, np.where(lower, before + NECK_SHARE * (after - before), after)
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What holds the picture around the face: hair, neck, torso and the picture's edge, in both pictures in [-1, 1].
+
+    The ring follows the head as a rigid body, so that a falling jaw does not drag the collar along. Neck and torso go
+    with the body, and so does the edge below them; it never brings in what lies outside of the source picture.
+    """
+
+    before: Array  # (K, 2) in the source picture
+    after: Array  # (K, 2) in the driving picture
+
+    @classmethod
+    def of(cls, source: Array, driving: Array) -> _Surroundings:
+        shape, lower = _ring_shape()
+        mean = face_model().mean_shape
+        poses = [head_pose(face, mean) for face in (source, driving)]
+        body = BodyMove.between(*poses)
+        ring_before, ring_after = (pose.apply(shape)[:, :2] for pose in poses)
+        neck = body.apply(ring_before)
+        ring_after = np.where(lower, neck + NECK_SHARE * (ring_after - neck), ring_after)
+        inside = 0.5 + 0.5 * np.array([-TORSO_INSIDE, TORSO_INSIDE], np.float32)
+        torso = np.clip(body.before + poses[0].scale * TORSO, *inside)
+        border = _border()
+        share = np.clip((border[:, 1:] - BODY_FROM) / (BODY - BODY_FROM), 0, 1)
+        carried = np.clip(body.undo(np.asarray((border + 1) / 2, np.float32)), 0, 1) * 2 - 1
+        return cls(
+            np.concatenate([ring_before * 2 - 1, torso * 2 - 1, border + share * (carried - border)]),
+            np.concatenate([ring_after * 2 - 1, body.apply(torso) * 2 - 1, border]),
+        )
 
 
 @lru_cache(maxsize=1)
 def _ring_shape() -> tuple[Array, NDArray[np.bool_]]:
-    """(18, 3) pose-free ring outside of the mean face's outline, and (18, 1): which of it belongs to the neck."""
+    """(K, 3) pose-free rings outside of the mean face's outline, and (K, 1): which of it belongs to the neck."""
     mean = face_model().mean_shape
     centre = mean[list(RIGID)].mean(0) * np.array([1, 1, 0]) + np.array([0, -0.2, 0])
     outline = mean[list(FACE_OVAL[::2])]
-    return ((outline - centre) * RING + centre).astype(np.float32), outline[:, 1:2] > NECK_FROM
+    hair = (outline - centre)[outline[:, 1] < HAIR_TO] * np.array([*HAIR_RING, 1.0]) + centre
+    lower = np.concatenate([outline[:, 1:2] > NECK_FROM, np.zeros((len(hair), 1), bool)])
+    return np.concatenate([(outline - centre) * RING + centre, hair]).astype(np.float32), lower
 
 
 @lru_cache(maxsize=1)
 def _smoothing() -> Array:
     fine = {*LIPS_OUTER, *LIPS_INNER, *RIGHT_EYE, *LEFT_EYE, RIGHT_IRIS_CENTRE, LEFT_IRIS_CENTRE}
     points = [SMOOTHING_FINE if int(i) in fine else SMOOTHING_COARSE for i in WARP_CONTROL]
-    others = len(_ring_shape()[0]) + len(_border())
+    others = len(_ring_shape()[0]) + len(TORSO) + len(_border())
     return np.array(points + [SMOOTHING_COARSE] * others, np.float32)
 
 

@@ -1,0 +1,51 @@
+"""Keeps the driver in the picture as a camera operator would: what leaves the limits moves the frame, not the neck."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.retarget.body import neck_joint
+from avatar.retarget.geometry import HeadPose
+
+Array = NDArray[np.float32]
+
+REFRAME_S = 0.7  # time constant with which the rest place follows what exceeds the limits: done within 2 s
+CENTRE_S = 30.0  # and with which it follows a driver who has sat down otherwise
+
+
+def place(pose: HeadPose) -> Array:
+    """(4,) logarithm of the size, and the neck's joint: what a camera operator minds."""
+    return np.array([np.log(pose.scale), *neck_joint(pose)], np.float32)
+
+
+class Framing:
+    """How far the driver's rest place has moved from the one that was learnt. In the units of the driver's crop."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """The driver's rest place is the one that was learnt."""
+        self._moved = np.zeros(4, np.float32)
+        self._learnt: Array | None = None
+
+    def since_rest(self, now: Array, learnt: Array) -> Array:
+        """(4,) how far the place `now` is from rest: logarithm of the size, and shift in the driver's sizes at rest."""
+        if self._learnt is not None:  # a better reference takes over what was moved
+            step = learnt - self._learnt
+            left = np.sign(self._moved) * np.maximum(np.abs(self._moved) - np.abs(step), 0)
+            self._moved = np.where(self._moved * step > 0, left, self._moved)
+        self._learnt = learnt
+        change = now - learnt - self._moved
+        change[1:] /= np.exp(learnt[0] + self._moved[0])
+        return change
+
+    def follow(self, change: Array, low: Array, high: Array, step_s: float, at_once: bool) -> Array:
+        """Move the rest place after a `change` (4,) that exceeds `low` or `high`; the change that is left."""
+        assert self._learnt is not None
+        share = 1.0 if at_once else 1 - float(np.exp(-step_s / REFRAME_S))
+        step = share * (change - np.clip(change, low, high)) + step_s / CENTRE_S * change
+        size = float(np.exp(self._learnt[0] + self._moved[0]))
+        self._moved = self._moved + step * np.array([1, size, size, size], np.float32)
+        return np.asarray(change - step, np.float32)
