@@ -17,7 +17,8 @@ from avatar.trust.seccomp import why_not_refusable
 # Beside Python's own folders. /etc/ld.so.cache names the libraries; the processor's caches size the networks' tiles
 _SYSTEM = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/nix/store", "/gnu/store",
-    "/etc/ld.so.cache", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu",
+    "/run/opengl-driver/lib", "/etc/ld.so.cache", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo",
+    "/sys/devices/system/cpu",
 )  # fmt: skip
 _PACKAGES = ("avatar", "mediapipe")  # wherever they are
 
@@ -58,11 +59,18 @@ def _code_folders() -> Iterator[Path]:
         if (spec := importlib.util.find_spec(name)) is not None:
             yield from map(Path, spec.submodule_search_locations or ())
     person = Path(os.environ.get("HOME", "/")).resolve()
-    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     packages = (entry for entry in sys.path if Path(entry).is_file() or any(Path(entry).glob("*.dist-info")))
-    for folder in map(Path, (*libraries, *packages)):
+    for folder in map(Path, (*_library_folders(), *packages)):
         if folder.is_absolute() and folder.resolve() not in (person, *person.parents):
             yield folder
+
+
+def _library_folders() -> Iterator[str]:
+    """Where else than in the system's own folders the loader looks, as for a graphics driver's."""
+    yield from os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    for settings in Path("/etc/ld.so.conf.d").glob("*.conf"):
+        if os.access(settings, os.R_OK):
+            yield from map(str.strip, settings.read_text(errors="replace").splitlines())
 
 
 def _around(folder: Path, kept_out: Path) -> Iterator[Path]:
