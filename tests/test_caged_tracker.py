@@ -35,8 +35,8 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="by Linux's mean
 
 
 def assert_same(one: FaceState, other: FaceState) -> None:
-    assert (one.found, one.faces, one.confidence, one.capture_ns) == (
-        other.found, other.faces, other.confidence, other.capture_ns
+    assert (one.found, one.faces, one.confidence, one.covered, one.capture_ns) == (
+        other.found, other.faces, other.confidence, other.covered, other.capture_ns
     )  # fmt: skip
     for name in ("landmarks", "blendshapes", "pose"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
@@ -315,6 +315,8 @@ def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) ->
         ("found", 2),
         ("confidence", np.nan),
         ("confidence", -0.1),
+        ("covered", np.nan),
+        ("covered", 1.1),
         ("landmarks", np.nan),
         ("landmarks", np.inf),
         ("landmarks", 1e9),
