@@ -116,6 +116,34 @@ def somebody_else(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(bulged, (round(1.37 * width), round(0.88 * height))), np.uint8)
 
 
+def as_pencil_drawing(picture: Picture) -> Picture:
+    """Grey, by dodging with its own blurred negative."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    negative = cv2.GaussianBlur(255 - grey, (0, 0), max(picture.shape) / 80)
+    drawn = np.clip(grey * 255.0 / np.maximum(256.0 - negative, 1), 0, 255).astype(np.uint8)
+    return np.repeat(drawn[..., None], 3, axis=2)
+
+
+def as_statue(picture: Picture) -> Picture:
+    """Smooth, and of one colour."""
+    grey = cv2.bilateralFilter(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), 9, 60, 9)
+    return (grey[..., None] * np.array([0.95, 0.93, 0.88])).astype(np.uint8)
+
+
+def planet(seed: int) -> Picture:
+    """(400, 400, 3): an orange disc with clouds, on black. The tracker sees a face in nearly every one."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:400, :400]
+    noise = (rng.standard_normal((400, 400)).astype(np.float32) for _ in range(3))
+    clouds = sum(
+        cv2.GaussianBlur(layer, (0, 0), sigma) * sigma for layer, sigma in zip(noise, (6, 14, 30), strict=True)
+    )
+    shade = np.clip(1.2 - ((x - 170) ** 2 + (y - 180) ** 2) / (2 * 150**2), 0.2, 1.1)
+    light = np.clip(0.62 + 0.16 * clouds / np.std(clouds), 0, 1) * shade
+    disc = (x - 200) ** 2 + (y - 200) ** 2 < 150**2
+    return np.clip(np.where(disc[..., None], light[..., None] * (225, 150, 100), 10), 0, 255).astype(np.uint8)
+
+
 def childs_drawing() -> Picture:
     """(400, 400, 3): a stick figure beside a house, its head a circle."""
     paper = np.full((400, 400, 3), 255, np.uint8)

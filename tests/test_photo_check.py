@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from clips import acted_face
 from portraits import (
     FACE_PX,
     Picture,
+    as_pencil_drawing,
+    as_statue,
     astronaut,
     blurred,
     childs_drawing,
@@ -19,6 +21,7 @@ from portraits import (
     head,
     in_dark_glasses,
     masked,
+    planet,
     resized,
     with_shut_eyes,
 )
@@ -86,13 +89,30 @@ def test_a_photo_on_its_side_is_turned(tracker: FaceTracker, quarters: int) -> N
 def test_no_face(tracker: FaceTracker) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3)).astype(np.uint8)
     for picture in (noise, np.zeros((1, 1, 3), np.uint8), np.zeros((1, 4096, 3), np.uint8), astronaut()[300:]):
-        assert "no face was found" in refusal(picture, tracker)
+        assert "no human face was found" in refusal(picture, tracker)
     assert check_photo(noise, tracker).crop is None
+
+
+@pytest.mark.parametrize("seed", [11, 15, 26, 45])
+def test_a_pattern_is_no_human_face(tracker: FaceTracker, seed: int) -> None:
+    """Each was enrolled, with scores up to 0.56."""
+    assert "no human face was found" in refusal(planet(seed), tracker)
+
+
+@pytest.mark.parametrize("made", [as_pencil_drawing, as_statue, lambda face: blurred(face, 2.5)])
+def test_a_drawing_or_a_statue_is_a_face(tracker: FaceTracker, made: Callable[[Picture], Picture]) -> None:
+    assert usable(made(enlarged(2.0)), tracker).face_px == pytest.approx(2 * FACE_PX, rel=0.1)
+
+
+def test_a_face_beside_a_pattern_is_found(tracker: FaceTracker) -> None:
+    photo = check_photo(side_by_side(planet(11), head()), tracker)
+    assert photo.check.refusal is None
+    assert photo.face.landmarks[:, 0].min() > 400
 
 
 def test_tiny_and_small_faces(tracker: FaceTracker) -> None:
     assert "at least 48 are needed" in refusal(resized(astronaut(), 0.3), tracker)
-    assert "no face" in refusal(resized(astronaut(), 10 / FACE_PX), tracker)
+    assert "no human face" in refusal(resized(astronaut(), 10 / FACE_PX), tracker)
     assert "small (106 px)" in doubts(astronaut(), tracker)
 
 
@@ -145,7 +165,7 @@ def test_light(tracker: FaceTracker) -> None:
 @pytest.mark.parametrize("part", [np.s_[200:], np.s_[:300], np.s_[:, 400:]], ids=["brow", "chin", "cheek"])
 def test_a_face_cut_off_by_the_border_is_refused(tracker: FaceTracker, part: tuple[slice, ...]) -> None:
     reason = refusal(np.ascontiguousarray(enlarged(2.0)[part]), tracker)
-    assert "cut off" in reason or "no face" in reason
+    assert "cut off" in reason or "no human face" in reason
 
 
 def test_little_room_about_the_head_is_mentioned(tracker: FaceTracker) -> None:
@@ -216,4 +236,4 @@ def test_half_a_face_in_shadow_is_mentioned(tracker: FaceTracker) -> None:
 
 
 def test_a_drawing_without_a_face_says_what_kind_would_do(tracker: FaceTracker) -> None:
-    assert "of a drawing, use one with human proportions" in refusal(childs_drawing(), tracker)
+    assert "of a drawing or a statue, use one with human proportions" in refusal(childs_drawing(), tracker)

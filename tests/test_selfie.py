@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import acted_face, write_clip
-from portraits import Picture, blurred, childs_drawing, darkened
+from portraits import Picture, blurred, childs_drawing, darkened, planet
 from typer import Typer
 from typer.testing import CliRunner, Result
 
@@ -117,7 +117,13 @@ def test_a_varying_frame_rate_is_read_by_its_times(embedder: Engine, tmp_path: P
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("dark", "dark: 8"), ("faceless", "without a face: 8"), ("short", "3 of its frames"), ("two", "equally large")],
+    [
+        ("dark", "dark: 8"),
+        ("faceless", "without a face: 8"),
+        ("short", "3 of its frames"),
+        ("two", "equally large"),
+        ("planet", "no human face"),
+    ],
 )
 def test_unfit_clips_are_refused_with_the_reason(name: str, said: str, embedder: Engine, tmp_path: Path) -> None:
     face = acted_face()
@@ -125,6 +131,7 @@ def test_unfit_clips_are_refused_with_the_reason(name: str, said: str, embedder:
         "dark": [darkened(face, 0.08)] * 8,
         "faceless": [childs_drawing()] * 8,
         "short": [face] * 3,
+        "planet": [planet(11)] * 8,
         "two": [np.concatenate([face, face], axis=1)] * 8,
     }[name]
     with pytest.raises(InputError, match=said) as caught:

@@ -20,11 +20,13 @@ from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import avatar_path
 from avatar.identity.embedding import embed
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
+from avatar.identity.face_search import is_human
 from avatar.identity.photo_check import TWO_FACES, PhotoCheck, check_photo
 from avatar.identity.same_person import FROM_THE_OTHERS, describe, match_light, strangers
 from avatar.identity.selfie import EVERY_NS, WANTED, Coverage, SelfieFrame, SelfieReader
 from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
+from avatar.tracking.face_state import no_face
 from avatar.tracking.tracker import Tracker
 from engines.engine import Engine
 
@@ -209,6 +211,11 @@ def enroll_clip(
             "unclear who is meant. Film one person alone, or crop the clip to one of them."
         )
     chosen = reader.choose()
+    if not _show_a_human(chosen, tracker_model):
+        raise InputError(
+            f"{clip_name}: no human face was found, only what looks a little like one. Film your face from the "
+            "front, in good light; or give photos."
+        )
     _refuse_covered([frame.check for frame in chosen], clip_name, name)
     shown = frozenset[str]().union(*(frame.shows for frame in chosen))
     coverage = replace(coverage, missing=tuple(advice for what, advice in WANTED.items() if what not in shown))
@@ -233,6 +240,14 @@ def enroll_clip(
 def _two_alike(rgb: NDArray[np.uint8], tracker_model: Path) -> bool:
     with CagedTracker(tracker_model, "image", MAX_FACES, patient=True) as tracker:
         return check_photo(rgb, tracker).check.fault == TWO_FACES
+
+
+def _show_a_human(frames: Sequence[SelfieFrame], tracker_model: Path) -> bool:
+    """By the first few, the reference among them."""
+    with CagedTracker(tracker_model, "image", patient=True) as tracker:
+        faces = [replace(no_face(0), landmarks=frame.landmarks * len(frame.portrait)) for frame in frames[:5]]
+        human = [is_human(frame.portrait, face, tracker) for frame, face in zip(frames, faces, strict=False)]
+    return 2 * sum(human) > len(human)
 
 
 def _faults(coverage: Coverage) -> str:

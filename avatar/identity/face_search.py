@@ -8,23 +8,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.retarget.face_model import face_model
 from avatar.retarget.face_regions import LEFT_EYE, RIGHT_EYE
 from avatar.tracking.face_state import FaceState
 from avatar.tracking.tracker import Tracker
 
 Picture = NDArray[np.uint8]
+Views = tuple[tuple[float, float, bool], ...]
 
 _MIN_PART_PX = 48
 _MIN_FACE_PX = 16.0  # below this, patterns are found
 _MIN_INSIDE = 0.97  # share of the landmarks that must lie inside a part: the next part shows the whole face
 _SAME_FACE = 0.2  # overlap of two boxes from which on they are the same face
-_CONFIRMED = 0.6
 _UPRIGHT_DEG = 50
-_CLOSE_UP = 2.5  # side of the view that confirms a face, in sizes of the face
-_STEADY_VIEWS = (1.5, 1.9)
-_STEADY = 0.004  # shake below which no other orientation is tried
+_VIEW_PX = 320  # at most: the tracker itself looks at 256
+# side of the view in sizes of the face, tilt in degrees, mirrored
+_FIRST_VIEWS = ((1.5, 0.0, False), (1.9, 0.0, False))
+_MORE_VIEWS = ((2.5, 0.0, True), (1.9, -20.0, False), (1.9, 20.0, True), (1.5, 0.0, True))
+_STEADY = 0.004  # shake of the first views below which nothing else is tried
+# A face is human when no more than this shake is seen in so many of the views. `scripts/false_faces.py` tells what that
+# does: of 478 portraits and frames of films 2 are refused, of 152 drawings made of them 1; of 511 pictures of animals,
+# plants, toys and things 1 is taken, a young monkey's whole face, and 1 of 200 planets as
+# `tests/portraits.py` makes them, of which 9 in 10 had been enrolled.
+_HUMAN, _HUMAN_VIEWS = 0.016, 4
 _SOFTENING = (0.006, 0.012)  # blur, in longer sides of the picture
-_STEADY_SOFTENED = 0.03
 _MAX_PARTS = 200  # a narrow strip would give thousands
 
 
@@ -39,38 +46,57 @@ def find_faces(rgb: Picture, tracker: Tracker) -> tuple[int, Picture, list[FaceS
         face = tracker.track(picture, 0)
         if not face.found or abs(roll_deg(face)) > _UPRIGHT_DEG:
             continue
-        shake = _shake(picture, face, tracker)
+        shake = max(_shakes(picture, face, _FIRST_VIEWS, tracker))
         if best is None or shake < best[0]:
             best = shake, quarter, picture, face
         if shake < _STEADY:
             break
-    if best is None:
-        return 0, rgb, _search_parts(rgb, tracker) or _search_softened(rgb, tracker)
-    _, quarter, picture, face = best
-    return quarter * 90, picture, [face, *_second_face(picture, face, tracker)]
+    if best is not None:
+        _, quarter, picture, face = best
+        if is_human(picture, face, tracker):
+            return quarter * 90, picture, [face, *_second_face(picture, face, tracker)]
+    return 0, rgb, _search_parts(rgb, tracker) or _search_softened(rgb, tracker)
 
 
-def _shake(rgb: Picture, face: FaceState, tracker: Tracker) -> float:
-    """How far the landmarks move, in sizes of the face, when the view gets closer: hardly, for a face that is there.
+def is_human(rgb: Picture, face: FaceState, tracker: Tracker) -> bool:
+    """Whether the landmarks stay where they are when it is looked at again, nearer, tilted and in the mirror.
 
-    The tracker reads two of three upside-down faces as upright ones, and then the landmarks shake.
+    The tracker sees faces in animals, plates and planets, and each time other ones.
     """
-    shake = 0.0
-    for view in _STEADY_VIEWS:
-        x, y, side = _square_about(face, view)
-        again = _face_in_part(rgb, x, y, side, tracker)
-        if again is None:
-            return 1.0
-        shake = max(shake, float(np.abs(again.landmarks - face.landmarks)[:, :2].mean()) / size_px(face))
-    return shake
+    shakes = _shakes(rgb, face, _FIRST_VIEWS + _MORE_VIEWS, tracker)
+    return sum(shake < _HUMAN for shake in shakes) >= _HUMAN_VIEWS
 
 
-def _square_about(face: FaceState, view: float) -> tuple[int, int, int]:
-    """(x, y, side) of a square `view` times as large as the face, its corner inside the picture."""
+def _shakes(rgb: Picture, face: FaceState, views: Views, tracker: Tracker) -> list[float]:
+    """By view, how far the landmarks move, in sizes of the face; 1 where none is seen.
+
+    Hardly, for a face that is there: the tracker reads two of three upside-down faces as upright ones, and then they
+    shake.
+    """
+    return [_shake(rgb, face, *view, tracker) for view in views]
+
+
+def _shake(rgb: Picture, face: FaceState, zoom: float, tilt_deg: float, mirrored: bool, tracker: Tracker) -> float:
     low, high = box(face)
-    side = int(view * size_px(face))
+    side = int(zoom * size_px(face))
     x, y = (max(0, int(corner)) for corner in (low + high) / 2 - side / 2)
-    return x, y, side
+    view = rgb[y : y + side, x : x + side]
+    scale = min(1.0, _VIEW_PX / max(view.shape))
+    if min(view.shape[:2]) * scale < 1:
+        return 1.0
+    view = np.asarray(cv2.resize(view, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = view.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), tilt_deg, 1.0)
+    view = np.asarray(cv2.warpAffine(view, turn, (width, height), borderValue=(128, 128, 128)), np.uint8)
+    again = tracker.track(np.ascontiguousarray(view[:, ::-1]) if mirrored else view, 0)
+    if not again.found:
+        return 1.0
+    points = again.landmarks[:, :2]
+    if mirrored:
+        points = (points * (-1, 1) + (width, 0))[face_model().mirror]
+    back = cv2.invertAffineTransform(turn)
+    points = (points @ back[:, :2].T + back[:, 2]) / scale + (x, y)
+    return float(np.abs(points - face.landmarks[:, :2]).mean()) / size_px(face)
 
 
 def _second_face(picture: Picture, face: FaceState, tracker: Tracker) -> list[FaceState]:
@@ -97,7 +123,7 @@ def _search_parts(rgb: Picture, tracker: Tracker) -> list[FaceState]:
             break
         found = (_face_in_part(rgb, x, y, side, tracker) for x, y in corners)
         faces = sorted((face for face in found if face is not None), key=size_px, reverse=True)
-        confirmed = [face for face in faces if _seen_again(rgb, face, tracker)]
+        confirmed = [face for face in faces if abs(roll_deg(face)) < _UPRIGHT_DEG and is_human(rgb, face, tracker)]
         if confirmed:
             return [confirmed[0], *(f for f in confirmed[1:] if _overlap(confirmed[0], f) < _SAME_FACE)]
     return []
@@ -110,7 +136,7 @@ def _search_softened(rgb: Picture, tracker: Tracker) -> list[FaceState]:
         face = tracker.track(soft, 0)
         if not face.found or size_px(face) < _MIN_FACE_PX or abs(roll_deg(face)) > _UPRIGHT_DEG:
             continue
-        if _shake(soft, face, tracker) < _STEADY_SOFTENED:
+        if is_human(soft, face, tracker):
             return [face]
     return []
 
@@ -124,13 +150,6 @@ def _face_in_part(rgb: Picture, x: int, y: int, side: int, tracker: Tracker) -> 
     points, size = landmarks[:, :2], np.array(rgb.shape[1::-1])
     inside = float(np.mean(np.all((points >= 0) & (points < size), axis=1)))
     return replace(face, landmarks=landmarks, confidence=inside)  # the pose stays that of the part's camera
-
-
-def _seen_again(rgb: Picture, face: FaceState, tracker: Tracker) -> bool:
-    """A pattern or half a face, taken for a face in one part, is not found again when the view is centred on it."""
-    x, y, side = _square_about(face, _CLOSE_UP)
-    close_up = _face_in_part(rgb, x, y, side, tracker)
-    return close_up is not None and _overlap(face, close_up) > _CONFIRMED and abs(roll_deg(close_up)) < _UPRIGHT_DEG
 
 
 def _starts(length: int, side: int) -> list[int]:

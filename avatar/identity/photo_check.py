@@ -95,8 +95,9 @@ def check_photo(rgb: Picture, tracker: Tracker) -> CheckedPhoto:
     turned, turned_rgb, faces = find_faces(rgb, tracker)
     if not faces:
         refusal = (
-            "no face was found. Use a photo that shows one whole face from the front; if the face is small in the "
-            "picture, crop the picture around it or take one from nearer; of a drawing, use one with human proportions"
+            "no human face was found. Use a photo that shows one whole face from the front; if the face is small in "
+            "the picture, crop the picture around it or take one from nearer; of a drawing or a statue, use one with "
+            "human proportions"
         )
         return CheckedPhoto(PhotoCheck(refusal, NO_FACE), rgb, no_face(0), None)
     face = faces[0]
