@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from avatar.errors import InputError
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.crop import Crop, face_crop
+from avatar.sources.photo import load_photo
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.trust.no_network import refuse_network
@@ -145,7 +146,7 @@ def _prepare(job: tuple[Path, Path]) -> _Faces | str:
     """Crops, landmarks and blendshapes of one file, or why it gives none."""
     try:
         return _crop_and_track(*job)
-    except (InputError, OSError, ValueError) as error:  # Pillow's errors are among these
+    except (InputError, OSError, ValueError) as error:
         return f"unreadable ({error})"
 
 
@@ -179,6 +180,4 @@ def _pictures(path: Path, tracker_model: Path) -> Iterator[NDArray[np.uint8]]:
         for frame in video:
             yield frame.rgb
     else:
-        from PIL import Image
-
-        yield np.asarray(Image.open(path).convert("RGB"))
+        yield load_photo(path)
