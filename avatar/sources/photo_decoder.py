@@ -75,7 +75,7 @@ def _require_size(image: Image.Image, path: Path) -> None:
     if width * height > most:
         raise InputError(
             f"{path} has {width} x {height} = {width * height / 1e6:.0f} megapixels; at most {most // 1_000_000} are "
-            f"read of a {kind}. Save a smaller copy, {MAX_SIDE_PX} pixels wide is plenty."
+            f"read of {kind}. Save a smaller copy, {MAX_SIDE_PX} pixels wide is plenty."
         )
 
 
