@@ -136,7 +136,7 @@ def test_the_unfit_are_left_out_each_with_its_reason(good: Path, embedder: Engin
     assert [photo.path for photo in report.used] == [good]
     reasons = {photo.file_name: photo.reason or "" for photo in report.rejected}
     for name, said in {
-        "blurred.png": "blurred", "tiny.png": "at least 48", "two.png": "two faces", "none.png": "no face",
+        "blurred.png": "blurred", "tiny.png": "at least 48", "two.png": "two faces", "none.png": "no human face",
         "text.jpg": "text file", "missing.jpg": "does not exist", "again.png": "the same picture as good.png",
     }.items():  # fmt: skip
         assert said in reasons[name]
@@ -167,7 +167,7 @@ def test_none_usable_lists_every_reason_and_what_to_do(embedder: Engine, tmp_pat
     photos = [save(astronaut()[300:], tmp_path / "landscape.png"), tmp_path / "missing.jpg"]
     with pytest.raises(InputError) as caught:
         make(photos, embedder)
-    for said in ("landscape.png: no face", "missing.jpg: does not exist", "visavis enroll PHOTO.jpg --name anna"):
+    for said in ("landscape.png: no human face", "missing.jpg: does not exist", "visavis enroll PHOTO.jpg --name anna"):
         assert said in str(caught.value)
 
 
@@ -183,7 +183,7 @@ def test_too_few_too_many_and_bad_words(good: Path, embedder: Engine) -> None:
 
 def test_another_person_is_named_with_the_distance(good: Path, embedder: Engine, tmp_path: Path) -> None:
     other = save(somebody_else(enlarged(2.0)), tmp_path / "other.png")
-    with pytest.raises(InputError, match=r"\.png \(distance 0\.7\d\) seems to show somebody else") as caught:
+    with pytest.raises(InputError, match=r"\.png \(distance 0\.8\d\) seems to show somebody else") as caught:
         make([good, other], embedder)
     for said in ("at most 0.7 apart", "good.png", "other.png", "--same-person"):
         assert said in str(caught.value)

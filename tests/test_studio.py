@@ -175,7 +175,7 @@ def test_nobody_is_enrolled_without_consent(links: Links) -> None:
         (picture_bomb, "100000 x 100000"), (packed_picture, "7990 x 7990"), (zip_bomb, "not a picture"),
         (lambda: b"<svg onload=alert(1)>", "text file"), (lambda: b"", "empty"),
         (lambda: jpeg(enlarged())[:5000], "damaged"),
-        (lambda: jpeg(np.zeros((300, 300, 3), np.uint8)), "no face"),
+        (lambda: jpeg(np.zeros((300, 300, 3), np.uint8)), "no human face"),
         (lambda: jpeg(darkened(enlarged(), 0.02)), ""),
     ],
 )  # fmt: skip
