@@ -26,10 +26,10 @@ _VIEW_PX = 320  # at most: the tracker itself looks at 256
 _FIRST_VIEWS = ((1.5, 0.0, False), (1.9, 0.0, False))
 _MORE_VIEWS = ((2.5, 0.0, True), (1.9, -20.0, False), (1.9, 20.0, True), (1.5, 0.0, True))
 _STEADY = 0.004  # shake of the first views below which nothing else is tried
-# A face is human when no more than this shake is seen in so many of the views. By `scripts/false_faces.py`, of 478
-# portraits and frames of films 2 are refused, of 152 made into drawings and statues 1. Of 511 animals, plants, toys and
-# things 1 is taken, a young monkey's whole face, of 661 crops and tilted copies of these it again, of 200 planets as
-# `tests/portraits.py` makes them 1, of which 9 in 10 had been enrolled.
+# A face is human when no more than this shake is seen in so many of the views. As `scripts/false_faces.py` counts, on
+# pictures of up to 1024 pixels: of 478 portraits and frames of films 2 are refused, of 152 made into drawings and
+# statues 1. Of 511 animals, plants, toys and things a young monkey's whole face is taken, and larger, a cartoon's; of
+# 661 crops and tilted copies of these the monkey again; of 200 of `tests/portraits.py`'s planets 1, before 9 in 10.
 _HUMAN, _HUMAN_VIEWS = 0.016, 4
 _SOFTENING = (0.006, 0.012)  # blur, in longer sides of the picture
 _MAX_PARTS = 200  # a narrow strip would give thousands
