@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import struct
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -115,6 +116,14 @@ def test_the_file_is_private_and_complete(saved: Path) -> None:
     assert manifest["format_version"] == FORMAT_VERSION
     assert manifest["members"][THUMBNAIL]["sha256"] == hashlib.sha256(members[THUMBNAIL]).hexdigest()
     assert Image.open(io.BytesIO(members[THUMBNAIL])).size == (128, 128)
+
+
+def test_a_computer_whose_clock_is_in_1970_saves_the_same_file(
+    avatar: Avatar, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 100.0)
+    save_avatar(avatar, tmp_path / "then.avatar")
+    assert (tmp_path / "then.avatar").read_bytes() == saved.read_bytes()
 
 
 def test_the_folder_of_the_avatars_is_private(avatar: Avatar) -> None:

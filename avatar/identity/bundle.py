@@ -118,11 +118,12 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
     }
     manifest_bytes = json.dumps(manifest, indent=1, allow_nan=False).encode()
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, data in ((MANIFEST, manifest_bytes), *members.items()):
             if len(data) > MAX_BYTES[name]:
                 raise InputError(f"The avatar {avatar.name!r} cannot be saved: {name} has {len(data)} bytes, too many.")
-            archive.writestr(name, data)
+            # with zip's first date instead of now: what a clock in 1970 says cannot be written
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, compresslevel=1)
     _write(packed.getvalue(), path, expected)
 
 
