@@ -41,7 +41,7 @@ from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_
 from avatar.retarget.gains import Gains
 from avatar.retarget.gaze import MOST_ASIDE, MOST_UP, gaze, set_gaze
 from avatar.retarget.geometry import HeadPose, head_pose, turn_between, turned_by
-from avatar.retarget.head_limits import MAX_NOD_RADIANS, MAX_SCALE_CHANGE, MAX_SHIFT, MAX_TURN_RADIANS
+from avatar.retarget.head_limits import MAX_GROWTH, MAX_NOD_RADIANS, MAX_SHIFT, MAX_TURN_RADIANS
 from avatar.tracking.face_state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar
@@ -330,8 +330,8 @@ def test_what_is_shown_stays_within_bounds(held: tuple[Call, LiveReport, Loose])
     assert nod.max() < MAX_NOD_RADIANS + 0.05
     assert max(turn.max(), tilt.max()) < MAX_TURN_RADIANS + 0.05
     assert turn.max() > 0.2  # it did move
-    assert scale.max() < MAX_SCALE_CHANGE + 0.05
-    assert max(shift[0].max(), shift[1].max()) < MAX_SHIFT + 0.02
+    assert scale.max() < MAX_GROWTH + 0.05
+    assert max(shift[0].max(), shift[1].max()) < MAX_SHIFT + 0.16  # of the joint, about which the eyes turn
     irises, lids, lips = np.abs(shown[:, 8:12]), shown[:, 12:14], shown[:, 14]
     assert irises[:, ::2].max() < MOST_ASIDE + 0.05 and irises[:, 1::2].max() < MOST_UP + 0.05
     assert lids.min() > DRAWN_SHUT - 0.05 and lids.max() < 1.6

@@ -44,7 +44,7 @@ def test_driving_landmarks_lead_to_the_sources() -> None:
 
 
 def test_the_frames_edge_stays_where_it_is_above_the_body() -> None:
-    edge = np.array([[-1, -1], [0, -1], [1, -0.5], [-1, 0]], np.float32)
+    edge = np.array([[-1, -1], [1, -1], [1, -0.5], [-1, 0]], np.float32)
     assert np.abs(LandmarkWarp(face(), face(15, 0.6, 0.53)).at(edge) - edge).max() < 0.02
 
 

@@ -15,8 +15,8 @@ Array = NDArray[np.float32]
 MAX_TURN_RADIANS = 0.6  # to the sides (yaw) and in the picture's plane (roll), from the nearest portrait's pose
 MAX_NOD_RADIANS = 0.45  # pitch: a warp bears less of it, since it brings chin or crown into view
 MAX_SHIFT = 0.12  # of the neck's joint, and of the body with it: of the crop's side
-MAX_RISE = 0.07  # the same, upwards: below its edge a portrait has no body to show
-MAX_SCALE_CHANGE = 0.2  # natural logarithm
+MAX_RISE, MAX_SINK = 0.06, 0.08  # the same, up and down: outside of its edge a portrait has no body and no hair to show
+MAX_GROWTH, MAX_SHRINKAGE = 0.2, 0.1  # natural logarithm of the size
 KNEE = 0.6  # share of a limit up to which motion passes as it is; from there it eases towards the limit
 
 
@@ -32,8 +32,8 @@ class HeadLimits:
         own = portraits[0]
         turns = np.stack([turn_between(pose.rotation, own.rotation) for pose in portraits])
         reach = np.array([MAX_NOD_RADIANS, MAX_TURN_RADIANS, MAX_TURN_RADIANS], np.float32)
-        near = np.array([MAX_SCALE_CHANGE, MAX_SHIFT, MAX_SHIFT, 1.0], np.float32)  # depth shows nowhere
-        far = -np.array([MAX_SCALE_CHANGE, MAX_SHIFT, MAX_RISE, 1.0], np.float32)
+        near = np.array([MAX_GROWTH, MAX_SHIFT, MAX_SINK, 1.0], np.float32)  # depth shows nowhere
+        far = -np.array([MAX_SHRINKAGE, MAX_SHIFT, MAX_RISE, 1.0], np.float32)
         low = np.concatenate([np.minimum(turns.min(0), 0) - reach, far])
         return cls(low, np.concatenate([np.maximum(turns.max(0), 0) + reach, near]))
 
@@ -48,9 +48,8 @@ class HeadLimits:
 
 def moved(own: HeadPose, change: Array) -> HeadPose:
     """`own` after a (7,) change: turned about the neck's joint in the picture's axes, scaled by a logarithm, and the
-    joint shifted. What becomes smaller does so towards the picture's lower edge, where the body is cut off."""
+    joint shifted."""
     rotation = np.asarray(turned_by(change[:3]) @ own.rotation, np.float32)
     scale = own.scale * float(np.exp(change[3]))
     joint = neck_joint(own) + change[4:]
-    joint[1] += max(1 - scale / own.scale, 0) * (1 - neck_joint(own)[1])
     return HeadPose(rotation, scale, np.asarray(joint - scale * rotation @ NECK_JOINT, np.float32))

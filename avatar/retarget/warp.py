@@ -31,7 +31,8 @@ from avatar.retarget.geometry import head_pose
 
 # Regularisation per control point: little where lids and lips must meet, more where landmarks mostly jitter
 SMOOTHING_FINE, SMOOTHING_COARSE = 2e-5, 1e-3
-BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background; below, it is the body's
+BORDER_POINTS_PER_SIDE = 5  # the frame's edge stays where it is, and with it the background, except at hair and body
+ABOVE = 0.02  # of the source picture's height: so much of what is not there hair may bring in at the upper edge
 BODY_FROM, BODY = 0.2, 0.8  # heights in [-1, 1] at which the edge begins to go with the body, and does
 RING = 1.3  # how far outside of the face's outline hair, ears and neck are held, in sizes of the outline
 HAIR_RING, HAIR_TO = (1.5, 2.3), 0.1  # a second ring (across, up), down to this pose-free height: hair, hats
@@ -101,7 +102,8 @@ class _Surroundings:
     """What holds the picture around the face: hair, neck, torso and the picture's edge, in both pictures in [-1, 1].
 
     The ring follows the head as a rigid body, so that a falling jaw does not drag the collar along. Neck and torso go
-    with the body, and so does the edge below them; it never brings in what lies outside of the source picture.
+    with the body, and so does the edge below them, without bringing in what lies below the source picture. The middle
+    of the upper edge goes with the head: hair that is held at the edge would become a cone.
     """
 
     before: Array  # (K, 2) in the source picture
@@ -119,8 +121,9 @@ class _Surroundings:
         inside = 0.5 + 0.5 * np.array([-TORSO_INSIDE, TORSO_INSIDE], np.float32)
         torso = np.clip(body.before + poses[0].scale * TORSO, *inside)
         border = _border()
-        share = np.clip((border[:, 1:] - BODY_FROM) / (BODY - BODY_FROM), 0, 1)
-        carried = np.clip(body.undo(np.asarray((border + 1) / 2, np.float32)), 0, 1) * 2 - 1
+        below = np.clip((border[:, 1:] - BODY_FROM) / (BODY - BODY_FROM), 0, 1)
+        share = below + (border[:, 1:] == -1) * (1 - border[:, :1] ** 2)
+        carried = np.clip(body.undo(np.asarray((border + 1) / 2, np.float32)), (0, -ABOVE), 1) * 2 - 1
         return cls(
             np.concatenate([ring_before * 2 - 1, torso * 2 - 1, border + share * (carried - border)]),
             np.concatenate([ring_after * 2 - 1, body.apply(torso) * 2 - 1, border]),
