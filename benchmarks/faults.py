@@ -3,7 +3,9 @@
     python benchmarks/faults.py NAME [--markdown] [--json]
 
 One live session with real parts runs through every fault: the avatar's own portrait is the driver, in a picture with a
-green frame that no avatar has. Each published frame is searched for that green: no camera pixel may come out.
+green frame that no avatar has. Each published frame is searched for that green: no camera pixel may come out. Each is
+judged by what it shows, too: how much the neck's length (in sizes of the head) and the head's width leave the
+portrait's, and how far the face's landmarks move from one picture to the next, in shares of the picture.
 """
 
 from __future__ import annotations
@@ -34,6 +36,11 @@ from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.avatar_stage import AvatarFrame
 from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
+from avatar.retarget.body import neck_joint
+from avatar.retarget.driving import Driving
+from avatar.retarget.face_model import face_model
+from avatar.retarget.geometry import head_pose
+from avatar.retarget.warp import LandmarkWarp
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.face_state import FaceState
 from avatar.tracking.model_asset import tracker_model
@@ -45,6 +52,8 @@ CALM_S = 1.5  # before each fault
 FAULT_S = 2.0
 MOST_S = 15.0  # by when all must be well again
 STUCK_S = 3.0
+NECK_BASE = np.array([0.0, 1.4], np.float32)  # below the neck's joint, in sizes of the head
+FIXED_POINT_STEPS = 10
 
 
 def painted(picture: Picture) -> Picture:
@@ -138,6 +147,35 @@ class BrokenEngine:
         self._whole.close()  # by the thread that drew with it
 
 
+class Sitter:
+    """What the pictures show of one: numbers from the landmarks and the warp that each was drawn with."""
+
+    def __init__(self, portrait: NDArray[np.float32]) -> None:
+        self._portrait, self._pose = portrait, head_pose(portrait, face_model().mean_shape)
+        self._ears = neck_joint(self._pose)[:2]
+        self._base = self._ears + self._pose.scale * NECK_BASE
+        self._last: Driving | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        self.neck_change = self.width_change = self.jump = 0.0
+
+    def see(self, driving: Driving) -> None:
+        """Take in the next picture."""
+        pose = head_pose(driving.landmarks, face_model().mean_shape)
+        warp, place = LandmarkWarp(self._portrait, driving.landmarks), self._base * 2 - 1
+        for _ in range(FIXED_POINT_STEPS):  # the warp leads backwards: where is the neck's base now?
+            place = place - 0.8 * (warp.at(place[None])[0] - (self._base * 2 - 1))
+        neck = np.linalg.norm((place + 1) / 2 - neck_joint(pose)[:2]) / pose.scale
+        at_rest = np.linalg.norm(self._base - self._ears) / self._pose.scale
+        self.neck_change = max(self.neck_change, abs(float(neck / at_rest) - 1))
+        self.width_change = max(self.width_change, abs(pose.scale / self._pose.scale - 1))
+        if self._last is not None:
+            step = np.linalg.norm((driving.landmarks - self._last.landmarks)[:, :2], axis=1).mean()
+            self.jump = max(self.jump, float(step))
+        self._last = driving
+
+
 @dataclass
 class Stage:
     """All that a fault may touch, and what is seen of it."""
@@ -146,6 +184,7 @@ class Stage:
     camera: FaultyCamera
     viewer: Viewer
     said: list[str]
+    sitter: Sitter
     driven_ns: list[int] = field(default_factory=list)  # when a picture was painted from a tracked face
 
 
@@ -155,6 +194,9 @@ class Outcome:
     longest_gap_s: float  # between two published frames, from the fault's beginning until all was well
     recovery_s: float  # from the fault's end to the first frame that a tracked face drives and that is published
     camera_pixels: float  # greatest share of the camera's green in any published frame
+    neck_change: float  # greatest, in shares of its length in the portrait
+    width_change: float  # of the head, likewise
+    jump: float  # greatest move of the face between two pictures: mean over the landmarks, in shares of the picture
     said: tuple[str, ...]
 
 
@@ -195,6 +237,41 @@ def hand_over_face(picture: Picture) -> Picture:
     covered = picture.copy()
     cv2.ellipse(covered, (width // 2, height * 6 // 10), (width // 6, height // 5), 20, 0, 360, (196, 150, 126), -1)
     return covered
+
+
+def cup_before_mouth(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    covered = picture.copy()
+    cv2.rectangle(covered, (int(0.38 * width), int(0.6 * height)), (int(0.62 * width), height), (225, 225, 230), -1)
+    return covered
+
+
+def placed(scale: float, x: float, y: float) -> Callable[[Picture], Picture]:
+    """The driver at another size, moved by shares of the picture."""
+
+    def change(picture: Picture) -> Picture:
+        height, width = picture.shape[:2]
+        move = np.array(
+            [[scale, 0, width * ((1 - scale) / 2 + x)], [0, scale, height * ((1 - scale) / 2 + y)]], np.float32
+        )
+        return np.asarray(cv2.warpAffine(picture, move, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    return change
+
+
+def another_person(picture: Picture) -> Picture:
+    """As far as proportions go: a long, narrow face."""
+    height, width = picture.shape[:2]
+    narrow = cv2.resize(picture, (int(0.8 * width), height), interpolation=cv2.INTER_AREA)
+    edge = (width - narrow.shape[1]) // 2
+    return np.asarray(
+        cv2.copyMakeBorder(narrow, 0, 0, edge, width - narrow.shape[1] - edge, cv2.BORDER_REPLICATE), np.uint8
+    )
+
+
+def smaller(picture: Picture) -> Picture:
+    """A WebRTC sender that scales its picture down."""
+    return np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def sudden_light(picture: Picture) -> Picture:
@@ -253,6 +330,12 @@ FAULTS: dict[str, Fault] = {
     "two faces": _seen(two_faces),
     "face leaving": _seen(face_leaving),
     "hand over face": _seen(hand_over_face),
+    "cup before the mouth": _seen(cup_before_mouth),
+    "leaning back": _seen(placed(0.6, 0.0, 0.1)),
+    "moving aside": _seen(placed(1.0, 0.2, 0.0)),
+    "far and up": _seen(placed(0.5, -0.1, -0.15)),
+    "another person": _seen(another_person),
+    "camera scales its picture down": _seen(smaller),
     "sudden light": _seen(sudden_light),
     "tracker killed": tracker_killed,
     "tracker hangs": tracker_hangs,
@@ -269,7 +352,7 @@ def staged(avatar: Avatar) -> Iterator[Stage]:
     said: list[str] = []
     failures: list[BaseException] = []
     with open_session(avatar, tracker_model(), camera, [viewer], say=said.append) as session:
-        stage = Stage(session, camera, viewer, said)
+        stage = Stage(session, camera, viewer, said, Sitter(avatar.landmarks[0]))
         paint = session.stage.paint
 
         def watched(state: FaceState) -> AvatarFrame:
@@ -279,6 +362,14 @@ def staged(avatar: Avatar) -> Iterator[Stage]:
             return painted_frame
 
         session.stage.paint = watched  # type: ignore[method-assign]
+        drive = session.stage.cast.retargeter.drive
+
+        def seen(state: FaceState) -> Driving:
+            driving = drive(state)
+            stage.sitter.see(driving)
+            return driving
+
+        session.stage.cast.retargeter.drive = seen  # type: ignore[method-assign]
 
         def run() -> None:
             try:
@@ -304,6 +395,7 @@ def run_fault(name: str, stage: Stage) -> Outcome:
     time.sleep(CALM_S)
     said_before = len(stage.said)
     stage.viewer.green = 0.0
+    stage.sitter.forget()
     begin_ns = time.monotonic_ns()
     with FAULTS[name](stage):
         time.sleep(FAULT_S)
@@ -324,6 +416,9 @@ def run_fault(name: str, stage: Stage) -> Outcome:
         round(float(np.diff(times_ns).max()) / 1e9, 2),
         round((well - end_ns) / 1e9, 2),
         stage.viewer.green,
+        round(stage.sitter.neck_change, 3),
+        round(stage.sitter.width_change, 3),
+        round(stage.sitter.jump, 3),
         tuple(stage.said[said_before:]),
     )
 
@@ -344,10 +439,12 @@ def main() -> None:
     if options.json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
     if options.markdown:
-        print("| fault | longest gap | recovery | camera pixels | said |\n|---|---|---|---|---|")
+        print("| fault | longest gap | recovery | camera pixels | neck | head | jump | said |")
+        print("|---|---|---|---|---|---|---|---|")
         for outcome in outcomes:
             print(
                 f"| {outcome.fault} | {outcome.longest_gap_s} s | {outcome.recovery_s} s | {outcome.camera_pixels:.0%} "
+                f"| {outcome.neck_change:.1%} | {outcome.width_change:.1%} | {outcome.jump:.1%} "
                 f"| {' '.join(outcome.said) or '–'} |"
             )
 
@@ -355,7 +452,8 @@ def main() -> None:
 def _row(outcome: Outcome) -> str:
     return (
         f"{outcome.fault:40} longest gap {outcome.longest_gap_s:5.2f} s, recovery {outcome.recovery_s:5.2f} s, "
-        f"camera pixels {outcome.camera_pixels:.0%}"
+        f"camera pixels {outcome.camera_pixels:.0%}, neck {outcome.neck_change:.1%}, head {outcome.width_change:.1%}, "
+        f"jump {outcome.jump:.1%}"
     )
 
 

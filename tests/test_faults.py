@@ -29,6 +29,7 @@ def test_the_picture_goes_on(stage: Stage, fault: str, capfd: pytest.CaptureFixt
     outcome = run_fault(fault, stage)
     assert "Traceback" not in capfd.readouterr().err
     assert outcome.camera_pixels == 0
+    assert outcome.neck_change < 0.05 and outcome.width_change < 0.25  # no picture lies about its sitter
     if fault != "publisher's device removed and back":
         assert outcome.longest_gap_s < 5
     if fault in SPOKEN:
