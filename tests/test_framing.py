@@ -102,6 +102,14 @@ def test_what_exceeds_the_limits_moves_the_rest_place_within_two_seconds() -> No
     assert change(shown[70])[1] < MAX_SHIFT
 
 
+def test_a_driver_who_comes_home_is_soon_shown_as_before() -> None:
+    far = [seen(driver(), WARM + i, scale=60 * (1 - 0.5 * ramp(i))) for i in range(60)]
+    home = [seen(driver(), WARM + 60 + i, scale=30 + 30 * ramp(i)) for i in range(90)]
+    shown = drive([*far, *home])
+    assert abs(change(shown[-1])[0]) < 0.03
+    assert max(abs(change(driving)[0]) for driving in shown) <= MAX_GROWTH
+
+
 def test_a_camera_that_changes_its_size_changes_nothing() -> None:
     """WebRTC senders scale their picture down while they run."""
     large = [replace(seen(driver(), WARM + i, rotation=turned(10)), frame_px=640) for i in range(20)]

@@ -42,10 +42,17 @@ class Framing:
         return change
 
     def follow(self, change: Array, low: Array, high: Array, step_s: float, at_once: bool) -> Array:
-        """Move the rest place after a `change` (4,) that exceeds `low` or `high`; the change that is left."""
+        """Move the rest place after a `change` (4,) that exceeds `low` or `high`, or home with a driver who goes home.
+
+        What is left of the change.
+        """
         assert self._learnt is not None
         share = 1.0 if at_once else 1 - float(np.exp(-step_s / REFRAME_S))
-        step = share * (change - np.clip(change, low, high)) + step_s / CENTRE_S * change
         size = float(np.exp(self._learnt[0] + self._moved[0]))
-        self._moved = self._moved + step * np.array([1, size, size, size], np.float32)
+        unit = np.array([1, size, size, size], np.float32)
+        excess = change - np.clip(change, low, high)
+        away = np.abs(self._moved / unit)  # of the place that was learnt; he is on his way there, or past it
+        home = np.where(self._moved * change < 0, np.sign(change) * np.minimum(away, np.abs(change)), 0)
+        step = share * np.where(np.abs(home) > np.abs(excess), home, excess) + step_s / CENTRE_S * change
+        self._moved = np.asarray(self._moved + step * unit, np.float32)
         return np.asarray(change - step, np.float32)
