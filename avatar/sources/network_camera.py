@@ -151,6 +151,11 @@ def _why_not(name: str, error: Exception) -> DeviceError:
         )
     if isinstance(error, ConnectionRefusedError | av.error.ExitError | TimeoutError | av.error.HTTPNotFoundError):
         return GoneError(f"{name} does not answer ({_reason(error)}). Is it on, and the address right?")
+    if name.startswith("https:") and isinstance(error, OSError) and not isinstance(error, av.error.HTTPError):
+        return DeviceError(
+            f"{name} cannot be read ({_reason(error)}): perhaps nobody whom this computer trusts has signed its "
+            "certificate. Phones sign their own: in a network of your own, use http://."
+        )
     return DeviceError(
         f"{name} gives no video that can be taken ({_reason(error)}). Give the address of the stream itself (MJPEG, "
         "MPEG-TS, RTSP): no page, playlist or redirection."
