@@ -26,7 +26,7 @@ def tracker_model_then_offline(terminal: Terminal, camera: str | None = None) ->
     """
     path = tracker_model_and_note(terminal)
     if camera is not None and is_address(camera):
-        terminal.say(f"This command keeps its network, for {public_name(camera)} alone.")
+        terminal.say(f"This command keeps its network, to read {public_name(camera)}.")
     else:
         refuse_network()  # a reason why not is the note's, or the user's own wish
     return path

@@ -21,7 +21,7 @@ FORMATS = (
     "rm", "h264", "hevc", "vvc", "av1", "obu", "ivf", "mjpeg", "gif", "apng", "yuv4mpegpipe", "image2",
     "wav", "w64", "mp3", "aac", "flac", "aiff", "caf", "au", "ac3", "eac3", "amr", "wv", "ape", "tta",
 )  # fmt: skip
-MAX_PIXELS = 8192 * 8192  # of one picture: more than any camera films; a forged header claims far more
+MAX_PIXELS = 8192 * 4352  # of one picture: 8K; a forged header claims far more
 NOT_A_VIDEO = "Give a file that a video player opens (mp4, mov, mkv, webm, avi)."
 NOT_A_SOUND = "Give a file that a player opens (wav, mp3, m4a, ogg)."
 LEAP_S = 10.0  # what FFmpeg takes for a join in formats whose clock may jump (-dts_delta_threshold)

@@ -47,6 +47,7 @@ class VideoFile:
         self.path = path
         self.damage: str | None = None
         self.turned_deg = 0
+        self.first_media_s = 0.0
         with open_media(path) as container:
             stream = video_stream(container)
             self.time_base: Fraction = stream.time_base or Fraction(1, 90_000)
@@ -115,8 +116,7 @@ class VideoFile:
         else:
             # by the time of the last frame, as some containers count frames that are none; and one frame of slack, as
             # some count one that only flushing would show
-            first_s = getattr(self, "first_media_s", 0.0)
-            short = round((media_s - first_s) * self.fps) + 1 < self.declared_count - 1
+            short = round((media_s - self.first_media_s) * self.fps) + 1 < self.declared_count - 1
         if short:
             return f"{self.path} is cut off: used the {count} frames there are of {self.declared_count}."
         if not self.declared_count and media_s < self._declared_end_s - LAST_FRAME_S:
