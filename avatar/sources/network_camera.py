@@ -16,7 +16,8 @@ from av.container import InputContainer
 
 from avatar.errors import DeviceError, UsageError
 from avatar.sources.media import limit_pixels
-from avatar.sources.shown_picture import MAX_SIDE_PX, ShownPictures
+from avatar.sources.photo_wire import MAX_SIDE_PX
+from avatar.sources.shown_picture import ShownPictures
 from avatar.sources.webcam import GoneError, Picture
 
 PROTOCOLS = {"http": "http,tcp", "https": "https,tls,tcp", "rtsp": "rtsp,tcp"}  # of FFmpeg's, by scheme
