@@ -75,7 +75,7 @@ def call(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "512x512",
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the links at the start, and the figures at the end, as JSON.")

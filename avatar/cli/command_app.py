@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from avatar.errors import UsageError
+
+MOST = 1e9  # of seconds or anything else: what is larger is no number that anybody means, and overflows a clock
 
 
 class CommandApp(typer.Typer):
@@ -30,9 +31,9 @@ class CommandApp(typer.Typer):
 
 class _Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
-        """Numbers are numbers: no bound of an option refuses NaN, and few infinity. Raises UsageError."""
+        """Numbers are numbers: bounds of options do not refuse NaN everywhere, nor infinity. Raises UsageError."""
         for parameter in self.params:
             value = ctx.params.get(parameter.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UsageError(f"{max(parameter.opts, key=len)} {value}: give a number that is finite.")
+            if isinstance(value, float) and not abs(value) <= MOST:
+                raise UsageError(f"{max(parameter.opts, key=len)} {value}: give a number of {MOST:,.0f} at most.")
         return super().invoke(ctx)

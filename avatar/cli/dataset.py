@@ -33,7 +33,7 @@ def build(
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Person kept for validation (repeatable; a final * is a prefix).")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes on this machine (0: one per core).")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes on this machine (0: one per core).")] = 0,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Work on a Ray cluster: its address, auto (a running one) or local."),

@@ -72,7 +72,7 @@ def show(
 
 @engines.command()
 def measure(
-    threads: Annotated[int | None, typer.Option(help="CPU threads of one inference.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of one inference.", min=1, max=1024)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
 ) -> None:
     """Time every engine with the generator, and remember which is the fastest, in place of what was remembered.

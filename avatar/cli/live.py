@@ -52,7 +52,7 @@ def live(
     mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures at the end as JSON.")] = False,
 ) -> None:
     """Let a camera drive an avatar until Ctrl-C. No picture of the camera leaves: only numbers drive the avatar.

@@ -48,7 +48,7 @@ def profile(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure the live loop on this computer: each stage, the whole way, rate, drops, load, memory, against the budget.

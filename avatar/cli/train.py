@@ -35,7 +35,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="An option of the run, such as steps=8000 (repeatable; --dry-run lists all)."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch (0: its own choice).")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="CPU threads of torch (0: its own choice).")] = 0,
     dry_run: Annotated[bool, typer.Option(help="Print the whole configuration and stop.")] = False,
     summary: Annotated[bool, typer.Option(help="Print parameters and FLOPs of every size and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --summary: as JSON.")] = False,
