@@ -34,6 +34,7 @@ LINES = {
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "stdin", None)  # closed
 
 
 def refuses(app: typer.Typer, words: list[str]) -> None:

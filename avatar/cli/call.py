@@ -269,13 +269,17 @@ def _link_text(spec: str) -> str:
     import os
     import sys
 
+    from avatar.cli.terminal import Terminal
     from avatar.errors import InputError, UsageError
 
     os.environ.pop(ROOM_LINK, None)  # of no use to the programs that are started
     if spec == "-":
-        if sys.stdin.isatty():
-            print("Paste the link to the room: ", end="", file=sys.stderr, flush=True)
-        text = sys.stdin.readline(LONGEST_LINK)
+        if sys.stdin is not None and sys.stdin.isatty():
+            Terminal(stderr=True).print("Paste the link to the room: ", end="")
+        try:
+            text = sys.stdin.readline(LONGEST_LINK) if sys.stdin is not None else ""
+        except (OSError, UnicodeDecodeError):
+            text = ""
         if not text.strip():
             raise UsageError("--join - found no link in the standard input.")
     elif spec.startswith("@"):
