@@ -747,8 +747,8 @@ ESCAPES = "\x1b]0;mine\x07\x1b[2J\x1b[31mfull\r\n\u202e"
 WORDS = (
     json.dumps({"type": "error", "reason": ESCAPES}),
     json.dumps({"type": "welcome", "you": "1", "members": [{"id": ESCAPES * 9}]}),
-    "no json" + ESCAPES, '{"type": []}', '{"type": "welcome", "members": 1e999}', None,
-)  # fmt: skip
+    None,
+)
 
 
 def hostile_rooms(server: Server) -> Refusal:
@@ -854,7 +854,7 @@ ATTACKS: dict[str, Callable[[Server], Refusal]] = {
     "slow loris": slow_loris,
     "300 connections held": held_connections,
     "without TLS beyond loopback": plain_beyond_loopback,
-    "rooms of strangers, 6 kinds": hostile_rooms,
+    "rooms of strangers, 3 kinds": hostile_rooms,
     "a key with a passphrase": locked_key,
     "guessed tokens": wrong_token,  # after which those without one are slowed down
     "500 tokens that are no text": tokens_that_are_no_text,

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.attacks import ATTACKS, Server, carry_out, running
 
-SLOW = {"slow loris"}  # half a minute of waiting, for whoever runs the command
+SLOW = {"slow loris", "rooms of strangers, 3 kinds"}  # half a minute of waiting, for whoever runs the command
 
 
 @pytest.fixture(scope="module")
