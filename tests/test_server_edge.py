@@ -104,6 +104,7 @@ def test_every_answer_has_the_headers_and_none_tells_versions(hosted: HostedCall
         ask(hosted, "GET", "/", Host="evil.example")[1],
         ask(hosted, "TRACE", "/")[1],
         ask(hosted, "GET", "/", Expect="nothing")[1],
+        ask(hosted, "GET", "/", Expect=b"\x80")[1],
         ask(hosted, "POST", "/api/view", b"{", Authorization=owner)[1],
         ask(hosted, "GET", "/", Connection=b"\x01")[1],  # no HTTP
         asyncio.run(handshake()),

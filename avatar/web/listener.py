@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from typing import Any
 
 from aiohttp import web
 
@@ -112,7 +113,9 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         if isinstance(exc, ConnectionError):  # the other side has gone
             raise exc
-        self._gate.tell(request, exc or RuntimeError(message or status))
+        if isinstance(exc, UnicodeError):  # aiohttp's own answer repeats a header that is no text
+            status = 400
+        self._gate.tell(request.remote, exc or RuntimeError(message or status))
         if request.writer.output_size > 0:
             raise ConnectionAbortedError
         text = "Something unexpected went wrong here.\n" if status >= 500 else "That is not HTTP.\n"
@@ -123,3 +126,7 @@ class _Connection(web.RequestHandler):
         answer = web.Response(status=status, text=text, headers=HEADERS)
         answer.force_close()
         return answer
+
+    def log_exception(self, *args: Any, exc_info: BaseException | None = None, **kw: Any) -> None:
+        """Of what aiohttp meets when all is answered, as in the rest of a body."""
+        self._gate.tell(None, exc_info or RuntimeError(*args))

@@ -117,11 +117,11 @@ class Gate:
         if not self._wrong.take(origin_of(request.remote)):
             raise web.HTTPTooManyRequests(text="Too many wrong tokens.\n", headers={"Retry-After": "5"})
 
-    def tell(self, request: web.BaseRequest, error: BaseException) -> None:
+    def tell(self, remote: str | None, error: BaseException) -> None:
         """One line about what went wrong, with the traceback for those who debug; not more than can be read."""
         if self._told.take():
             reason = plain_text(f"{type(error).__name__}: {error}")
-            logger.warning("a request of %s failed: %s", request.remote, reason)
+            logger.warning("a request of %s failed: %s", remote or "a stranger", reason)
             logger.debug("it failed here", exc_info=error)
 
     def require(self, request: web.Request, *roles: Role) -> Role:
@@ -150,7 +150,7 @@ class Gate:
         except ConnectionError:  # the other side has gone
             raise
         except Exception as error:
-            self.tell(request, error)
+            self.tell(request.remote, error)
             if request.writer.output_size > 0:  # half an answer, or a WebSocket: nothing can be added
                 raise ConnectionAbortedError from error
             status, text = 500, "Something unexpected went wrong here.\n"
