@@ -826,7 +826,7 @@ def hostile_motion(make: Callable[[Path], bytes]) -> Callable[[Server], Refusal]
 
 
 ATTACKS: dict[str, Callable[[Server], Refusal]] = {
-    "bad session descriptions, 22 kinds": bad_sdp,
+    "bad session descriptions, 24 kinds": bad_sdp,
     "no token": no_token,
     "a guest's token for the owner's controls": guests_token,
     "foreign Host (DNS rebinding)": foreign_host,

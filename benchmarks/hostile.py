@@ -72,6 +72,8 @@ def bad_descriptions(good: str) -> dict[str, str]:
         "many candidates": good + "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n" * 1000,
         "candidates after other line ends": good + "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\x0b" * 1000,
         "feedback for each of many codecs": good + "a=rtpmap:9 x/1\r\n" * 100 + "a=rtcp-fb:* x\r\n" * 1000,
+        "a bundle of what is not there": good.replace("a=group:BUNDLE 0", "a=group:BUNDLE 7"),
+        "two sections of one name": good.replace("a=mid:1", "a=mid:0"),
         "many codecs": good + "a=rtpmap:9 x/1\r\n" * 1000,
         "many lines": good + "a=x\r\n" * 5000,
         "a candidate's port of 99999": good + "a=candidate:1 1 udp 1 192.0.2.1 99999 typ host\r\n",

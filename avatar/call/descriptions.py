@@ -51,6 +51,7 @@ def check_description(text: str, receives: bool, only: bool = False) -> set[str]
         raise DescriptionError("The session description sends, where it was to receive only.")
     for media in description.media:
         _check_media(media)
+    _check_groups(description)
     wanted = ("recvonly", "sendrecv") if receives else ("sendonly", "sendrecv")
     kinds = {media.kind for media in description.media if media.direction in wanted} & {"audio", "video"}
     if not kinds:
@@ -89,6 +90,16 @@ def _check_media(media: sdp.MediaDescription) -> None:
         _check_number("ssrc", source.ssrc)
     for candidate in media.ice_candidates:
         _check_candidate(candidate)
+
+
+def _check_groups(description: sdp.SessionDescription) -> None:
+    """aiortc can neither answer nor close what is bundled with a section that is not there."""
+    names = [media.rtp.muxId for media in description.media if media.rtp.muxId]
+    bundles = [group for group in description.group if group.semantic == "BUNDLE"]
+    if len(set(names)) < len(names) or len(bundles) > 1:
+        raise DescriptionError("Two media sections have one name, or there are several bundles of them.")
+    if any(set(group.items) - set(names) for group in bundles):
+        raise DescriptionError("A media section is bundled with one that is not there.")
 
 
 def _check_candidate(candidate: RTCIceCandidate) -> None:

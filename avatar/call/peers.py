@@ -204,9 +204,11 @@ class Peers:
             peer.guard.cancel()
         for track in peer.tracks:
             track.stop()
-        await peer.connection.close()
-        if peer.on_end is not None:
-            peer.on_end()
+        try:
+            await peer.connection.close()
+        finally:
+            if peer.on_end is not None:
+                peer.on_end()
 
     async def close_all(self) -> None:
         await asyncio.gather(*(self.close(peer) for peer in list(self._peers.values())))
