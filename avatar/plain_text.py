@@ -11,5 +11,5 @@ def plain_text(text: object, longest: int = LONGEST) -> str:
     >>> plain_text("Ada\\x1b[2J\\nAnna")
     'Ada[2J Anna'
     """
-    words = " ".join(str(text)[: 4 * longest].split())
-    return "".join(letter for letter in words if letter.isprintable())[:longest]
+    letters = (letter for letter in str(text)[: 4 * longest] if letter.isprintable() or letter.isspace())
+    return " ".join("".join(letters).split())[:longest].rstrip()
