@@ -17,7 +17,8 @@ from avatar.retarget.real_frame import RealFrame, acted
 from avatar.sources.photo import SUFFIXES as PHOTOS
 from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
+from avatar.tracking.tracker import Tracker
 
 Array = NDArray[np.float32]
 
@@ -41,7 +42,7 @@ def shipped_frames(tracker_model: Path) -> list[RealFrame]:
             "There is no face to calibrate and check with: give --faces FOLDER, or: pip install scikit-image"
         ) from error
     rgb: NDArray[np.uint8] = astronaut()  # type: ignore[no-untyped-call]
-    with FaceTracker(tracker_model, "image") as tracker:
+    with CagedTracker(tracker_model, "image", patient=True) as tracker:
         return _photo_frames(Path("astronaut"), rgb, tracker)
 
 
@@ -54,7 +55,7 @@ def frames_from(sources: Sequence[Path], tracker_model: Path) -> tuple[list[Real
     frames: list[RealFrame] = []
     left_out: list[str] = []
     people = 0
-    with FaceTracker(tracker_model, "image") as tracker, PhotoReader() as reader:
+    with CagedTracker(tracker_model, "image", patient=True) as tracker, PhotoReader() as reader:
         for path in _files(sources):
             if people == MAX_PEOPLE:
                 left_out.append(f"{path} and what follows: {MAX_PEOPLE} people are enough")
@@ -86,7 +87,7 @@ def _files(sources: Iterable[Path]) -> list[Path]:
     return files
 
 
-def _photo_frames(path: Path, rgb: NDArray[np.uint8], tracker: FaceTracker) -> list[RealFrame]:
+def _photo_frames(path: Path, rgb: NDArray[np.uint8], tracker: Tracker) -> list[RealFrame]:
     state = tracker.track(rgb, 0)
     if not state.found:
         raise InputError(f"{path} shows no face.")
@@ -94,7 +95,7 @@ def _photo_frames(path: Path, rgb: NDArray[np.uint8], tracker: FaceTracker) -> l
     return acted(str(path), crop.cut(rgb), crop.normalise(state.landmarks))
 
 
-def _clip_frames(path: Path, tracker: FaceTracker) -> list[RealFrame]:
+def _clip_frames(path: Path, tracker: Tracker) -> list[RealFrame]:
     frames: list[RealFrame] = []
     first: tuple[Crop, NDArray[np.uint8], Array] | None = None
     video = VideoFile(path)

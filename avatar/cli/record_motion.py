@@ -45,7 +45,7 @@ def record_motion(
     from avatar.sources.camera import PlayedFile, open_camera
     from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
     from avatar.sources.record_motion import record_motion as record
-    from avatar.tracking.face_landmarker import FaceTracker
+    from avatar.tracking.caged_tracker import CagedTracker
 
     check_motion_output(output, force)
     terminal = Terminal(stderr=True)
@@ -60,7 +60,10 @@ def record_motion(
         total_s = seconds = seconds or WEBCAM_S
     sigterm_as_ctrl_c()
     try:
-        with FaceTracker(model, "video") as tracker, terminal.progress(TimeElapsedColumn()) as bar:
+        with (
+            CagedTracker(model, "video", say=terminal.note, patient=file) as tracker,
+            terminal.progress(TimeElapsedColumn()) as bar,
+        ):
             task = bar.add_task("recording, Ctrl-C ends", total=total_s)
             recording = record(
                 source,

@@ -176,7 +176,7 @@ def _start_worker(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     cv2.setNumThreads(1)
-    refuse_network()
+    refuse_network(whatever_is_set=True)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -79,7 +79,7 @@ def build_pack(
     clip: list[int] = []
     left_out: list[str] = []
     raw = out / "pictures.part"
-    with raw.open("wb") as store, ProcessPoolExecutor(workers, initializer=refuse_network) as pool:
+    with raw.open("wb") as store, ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
         jobs = [(e.path, tracker_model) for e in entries]
         clip_number = 0
         for entry, result in zip(entries, pool.map(_prepare, jobs, chunksize=4), strict=True):
@@ -140,6 +140,10 @@ def _read_manifest(data: Path) -> list[_Entry]:
     if missing := [e.path for e in entries if not e.path.is_file()]:
         raise InputError(f"{manifest} names {len(missing)} files that are missing, the first is {missing[0]}.")
     return entries
+
+
+def _start_worker() -> None:
+    refuse_network(whatever_is_set=True)
 
 
 def _prepare(job: tuple[Path, Path]) -> _Faces | str:

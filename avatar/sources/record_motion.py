@@ -16,8 +16,8 @@ from avatar.retarget.face_model import face_model
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Camera
 from avatar.sources.motion import Motion, MotionRecorder
-from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, no_face
+from avatar.tracking.tracker import Tracker
 
 CALM_FRAMES = 1000  # of which the driver's neutral shape is averaged, spread over the recording
 
@@ -32,7 +32,7 @@ class Recording:
 
 def record_motion(
     camera: Camera,
-    tracker: FaceTracker,
+    tracker: Tracker,
     seconds: float | None = None,
     *,
     by_media_time: bool = False,

@@ -16,11 +16,12 @@ _LOCAL_FAMILIES = (int(getattr(socket, "AF_UNIX", 1)), _AF_NETLINK)  # desktops 
 _RINGS = ("io_uring_setup",)  # would open sockets behind the filter
 
 
-def refuse_network() -> str | None:
+def refuse_network(*, whatever_is_set: bool = False) -> str | None:
     """From now on, this process, its threads and its children get local sockets only. Returns None, or why that failed.
 
-    Does nothing, and says so, where VISAVIS_ALLOW_NETWORK is set (a window on a remote X display needs it).
+    Does nothing, and says so, where VISAVIS_ALLOW_NETWORK is set (a window on a remote X display needs it), unless
+    `whatever_is_set`: for processes that run MediaPipe.
     """
-    if os.environ.get(ALLOW_VARIABLE):
+    if not whatever_is_set and os.environ.get(ALLOW_VARIABLE):
         return f"{ALLOW_VARIABLE} is set"
     return refuse(_RINGS, [Only("socket", 0, _LOCAL_FAMILIES)])
