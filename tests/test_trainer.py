@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cli.train import apply_settings
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.learning.fast_losses import LossWeights
 from avatar.learning.fast_objective import FastObjective, FastOptions
 from avatar.learning.full_objective import FullObjective, FullOptions
 from avatar.learning.pack import Pack, open_pack
 from avatar.learning.parallel import Parallel
+from avatar.learning.settings import apply_settings
 from avatar.learning.trainer import RunOptions, Trainer
 from avatar.model.checkpoint import load_judges, load_weights
 from avatar.model.config import ModelConfig, RegionConfig

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -86,6 +84,7 @@ def _train(
     from avatar.learning.fast_objective import FastObjective, FastOptions
     from avatar.learning.full_objective import FullObjective, FullOptions
     from avatar.learning.objective import Objective
+    from avatar.learning.settings import apply_settings
     from avatar.learning.trainer import RunOptions, Trainer
     from avatar.model.config import ModelConfig
     from avatar.model.full.config import FullConfig
@@ -146,50 +145,3 @@ def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple
                 output.say(f"left out: {line}")
     group.wait()
     return open_pack(folder), open_pack(folders[1]) if hold_out else None
-
-
-def apply_settings(settings: Sequence[str], options: Sequence[Any]) -> list[Any]:
-    """Apply name=value to the dataclass that has the name; `weights` of one are named weight_NAME. UsageError."""
-    changes: list[dict[str, Any]] = [{} for _ in options]
-    weights: list[dict[str, float]] = [{} for _ in options]
-    places: dict[str, tuple[int, str, Any]] = {}
-    for i, one in enumerate(options):
-        for f in fields(one):
-            value = getattr(one, f.name)
-            if is_dataclass(value) and not isinstance(value, type):
-                places |= {f"weight_{w.name}": (i, w.name, getattr(value, w.name)) for w in fields(value)}
-            else:
-                places[f.name] = (i, f.name, value)
-    for setting in settings:
-        key, _, text = setting.partition("=")
-        if key not in places:
-            raise UsageError(f"There is no training option '{key}'. Choose from: {', '.join(places)}.")
-        i, name, default = places[key]
-        (weights if key.startswith("weight_") else changes)[i][name] = _parsed(setting, text, default)
-    result = []
-    for one, change, weight in zip(options, changes, weights, strict=True):
-        nested = {"weights": replace(one.weights, **weight)} if weight else {}
-        result.append(replace(one, **change, **nested))
-    return result
-
-
-def _parsed(setting: str, text: str, default: Any) -> Any:
-    """The value as the default's kind: word, yes or no (1, 0), whole number from 1 (where 0 has no meaning), number."""
-    if isinstance(default, str):
-        return text
-    try:
-        value = float(text)
-        if isinstance(default, (bool, int)) and value != int(value):
-            raise ValueError
-    except (ValueError, OverflowError):
-        kind = "a whole number" if isinstance(default, (bool, int)) else "a number"
-        raise UsageError(f"--set {setting}: '{text}' is not {kind}.") from None
-    if not 0 <= value < math.inf:
-        raise UsageError(f"--set {setting}: give a number that is not negative.")
-    if isinstance(default, bool):
-        return bool(value)
-    if isinstance(default, int):
-        if value == 0 and setting.split("=")[0] in ("batch", "steps", "accumulate", "k", "log_every", "save_every"):
-            raise UsageError(f"--set {setting}: give at least 1.")
-        return int(value)
-    return value

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatar.errors import InputError
 from avatar.learning.dataset import PairDataset
 from avatar.learning.fast_losses import (
     Batch,
@@ -91,8 +92,15 @@ class FastObjective:
     size = "fast"
 
     def __init__(
-        self, config: ModelConfig, options: FastOptions, people: int, group: Parallel, bf16: bool = False
+        self,
+        config: ModelConfig,
+        options: FastOptions,
+        people: int,
+        group: Parallel,
+        bf16: bool = False,
+        content: ContentNet | None = None,
     ) -> None:
+        """`content`: None for the installed weights."""
         self.config, self.options, self.group, self.bf16 = config, options, group, bf16
         generator, embedder = build_networks(config)
         self.generator, self.embedder = generator, embedder
@@ -101,13 +109,26 @@ class FastObjective:
         self.face_judge, self.mouth_judge = Discriminator(config), Discriminator(config)
         self.people = PersonVectors(people, config)
         self.judges = nn.ModuleList([self.face_judge, self.mouth_judge, self.people]).to(group.device)
-        self.content = ContentNet().to(group.device)
+        self.content = (content or ContentNet()).to(group.device)
         self.averaged = deepcopy(self.makers).requires_grad_(False)
         self.makers_optimiser = torch.optim.Adam(self.makers.parameters(), options.rate_makers, betas=(0.5, 0.99))
         self.judges_optimiser = torch.optim.Adam(self.judges.parameters(), options.rate_judges, betas=(0.0, 0.99))
         self._makers_pass = group.wrap(_Makers(self))
         judges = _Judges(self.face_judge, self.mouth_judge, self.people, options.weights.match)
         self._judges_pass = group.wrap(judges)
+
+    def start_from(self, makers: tuple[Generator, Embedder], judges: tuple[Discriminator, Discriminator]) -> None:
+        """Begin with trained networks. Raises InputError where they are of other sizes."""
+        try:
+            for network, trained in zip((self.generator, self.embedder), makers, strict=True):
+                network.load_state_dict(trained.state_dict())
+            for judge, trained_judge in zip((self.face_judge, self.mouth_judge), judges, strict=True):
+                judge.load_state_dict(trained_judge.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                f"The weights to start from are of another size ({str(error).splitlines()[-1].strip()[:200]})."
+            ) from error
+        self.averaged.load_state_dict(self.makers.state_dict())
 
     def dataset(self, pack: Pack, seed: int) -> PairDataset:
         return PairDataset(pack, seed)
@@ -157,6 +178,9 @@ class FastObjective:
             "face_features": self.content(face.picture, true_face),
             "mouth_features": self.content(mouth.picture, true_mouth),
         }
+
+    def compilable(self) -> Sequence[nn.Module]:
+        return [self.generator.face, self.generator.mouth, self.generator.eye, self.content.network]
 
     def save(self, folder: Path, about: dict[str, Any]) -> Path:
         generator, embedder = self._averaged()

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.errors import UsageError
+from avatar.errors import InputError, UsageError
 from avatar.learning.content_losses import FullContent
 from avatar.learning.few_shot_dataset import FewShotDataset
 from avatar.learning.losses import hinge_discriminator
@@ -23,6 +23,8 @@ from avatar.learning.parallel import Parallel, accumulating, frozen
 from avatar.model.full.checkpoint import FullNetworks, save_full
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullDiscriminator, FullPersonVectors
+
+SHEET_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,15 @@ class FullObjective:
     size = "full"
 
     def __init__(
-        self, config: FullConfig, options: FullOptions, people: int, group: Parallel | None = None, bf16: bool = False
+        self,
+        config: FullConfig,
+        options: FullOptions,
+        people: int,
+        group: Parallel | None = None,
+        bf16: bool = False,
+        content: FullContent | None = None,
     ) -> None:
+        """`content`: None for the installed weights."""
         self.config, self.options, self.weights = config, options, options.weights
         self.group, self.bf16 = group or Parallel(), bf16
         device = self.group.device
@@ -118,7 +127,7 @@ class FullObjective:
         for network in self.averaged.parts().values():
             network.requires_grad_(False)
         self.people = FullPersonVectors(people, config).to(device)
-        self.content = FullContent().to(device)
+        self.content = (content or FullContent()).to(device)
         self.makers = nn.ModuleList([self.networks.embedder, self.networks.generator])
         self.judges = nn.ModuleList([self.networks.discriminator, self.people])
         betas = (options.beta1, options.beta2)
@@ -126,6 +135,17 @@ class FullObjective:
         self.judges_optimiser = torch.optim.Adam(self.judges.parameters(), options.rate_judges, betas=betas)
         self._makers_pass = self.group.wrap(_Makers(self))
         self._judges_pass = self.group.wrap(_Judges(self.networks.discriminator, self.people, self.weights.match))
+
+    def start_from(self, trained: FullNetworks) -> None:
+        """Begin with trained networks. Raises InputError where they are of other sizes."""
+        for name, network in self.networks.parts().items():
+            try:
+                network.load_state_dict(trained.parts()[name].state_dict())
+            except RuntimeError as error:
+                raise InputError(
+                    f"The {name} to start from is of another size ({str(error).splitlines()[-1].strip()[:200]})."
+                ) from error
+            self.averaged.parts()[name].load_state_dict(network.state_dict())
 
     def dataset(self, pack: Pack, seed: int) -> FewShotDataset:
         return FewShotDataset(pack, self.config.picture_size_px, self.options.k, seed)
@@ -174,13 +194,17 @@ class FullObjective:
         distances = self.content(picture, batch["target"], batch["landmarks"])
         return {"l1": F.l1_loss(picture, batch["target"]), **distances}
 
+    def compilable(self) -> Sequence[nn.Module]:
+        return [self.networks.generator, self.networks.embedder, self.content.imagenet.network]
+
     def save(self, folder: Path, about: dict[str, Any]) -> Path:
         save_full(folder / "full.safetensors", self.averaged, about)
         return folder / "full.safetensors"
 
     @torch.no_grad()
     def save_sheet(self, path: Path, batch: Batch) -> None:
-        """One row per sample: a photo, the target's landmark image, output, target."""
+        """One row per sample, of the first few: a photo, the target's landmark image, output, target."""
+        batch = {name: value[:SHEET_ROWS] for name, value in batch.items()}
         _, picture = self._draw_averaged(batch)
         columns = [batch["photos"][:, 0], batch["drawing"], picture, batch["target"]]
         lines = [torch.cat([column[i] for column in columns], dim=2) for i in range(len(picture))]

@@ -38,6 +38,9 @@ class Objective(Protocol):
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Distances of the averaged networks' pictures from the true ones: scalars."""
 
+    def compilable(self) -> Sequence[nn.Module]:
+        """Networks whose forward pass may be compiled: where most of the time goes."""
+
     def save(self, folder: Path, about: dict[str, Any]) -> Path:
         """Write the averaged networks. Returns the file to export."""
 

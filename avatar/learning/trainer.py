@@ -39,13 +39,25 @@ class RunOptions:
     bf16: bool = False
     log_every: int = 20
     save_every: int = 250  # a checkpoint, the weights, validation and a sheet
+    save_every_s: float = 0.0  # the same after so many seconds; 0: by steps alone
+    limit_s: float = 0.0  # training ends after so many seconds, its rates fallen; 0: after the steps alone
+    skips: int = 0  # steps without a finite loss that are left out before training stops
     workers: int = 1  # processes that make samples, for each process that trains
 
-    def share(self, step: int) -> float:
-        """The share of the full learning rate at a step."""
-        done = min(step / max(self.steps, 1), 1.0)
+    def share(self, step: int, seconds: float = 0.0) -> float:
+        """The share of the full learning rate at a step, `seconds` after training began or went on."""
+        done = max(step / max(self.steps, 1), seconds / self.limit_s if self.limit_s else 0.0)
+        done = min(done, 1.0)
         fall = self.rate_final + (1 - self.rate_final) * 0.5 * (1 + math.cos(math.pi * done))
         return fall * min(1.0, (step + 1) / max(self.warm_up_steps, 1))
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where batches come from: a data set for processes to read, and what makes its batches the objective's."""
+
+    samples: Dataset[Batch]
+    batch: Callable[[Batch], Batch]
 
 
 class Trainer:
@@ -60,16 +72,22 @@ class Trainer:
         options: RunOptions,
         group: Parallel | None = None,
         say: Callable[[str], None] = print,
+        feed: Callable[[Pack, int], Feed] | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises InputError where `pack` cannot teach, or where the checkpoint is damaged or of another network."""
+        """`feed`: a pack and a seed to batches; None: the objective's own samples. `saved` is called after each save.
+
+        Raises InputError where `pack` cannot teach, or where the checkpoint is damaged or of another network."""
         self.objective, self.folder, self.options = objective, folder, options
         self.group, self.step = group or Parallel(), 0
         self.say: Callable[[str], None] = say if self.group.first else lambda line: None
+        self._feed = feed or self._own_feed
+        self.saved, self.skipped = saved, 0
         try:
-            self.samples = objective.dataset(pack, options.seed)
+            self.feed = self._feed(pack, options.seed)
         except ValueError as error:
             raise InputError(f"This data cannot teach: {error}. Add clips of people who talk.") from error
-        self.validation = self._validation_batches(validation)
+        self.validation, self._judged = self._validation_batches(validation)
         self.people = len(pack.identities)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
@@ -80,31 +98,44 @@ class Trainer:
         o = self.options
         sums: dict[str, float] = {}
         started, since = time.monotonic(), self.step
+        saved = started
         with _Log(self.folder, self.step, self.group.first) as log:
             for batches in self._updates():
                 # a seed for each step and process: nothing that draws random numbers beside can shift a run
                 torch.manual_seed((o.seed * 1_000_003 + self.step) * 4096 + self.group.rank)
                 try:
-                    figures = self.objective.step(batches, self.step, o.share(self.step))
+                    share = o.share(self.step, time.monotonic() - started)
+                    figures = self.objective.step(batches, self.step, share)
                 except NotFiniteError as error:
-                    raise VisavisError(self._stopped(error)) from error
+                    self.skipped += 1
+                    if self.skipped > o.skips:
+                        raise VisavisError(self._stopped(error)) from error
+                    self.say(f"step {self.step + 1} is left out ({self.skipped} of at most {o.skips}): {error}")
+                    figures = {}
                 self.step += 1
                 for name, value in figures.items():
                     sums[name] = sums.get(name, 0.0) + value
+                now = time.monotonic()
+                over = bool(o.limit_s) and now - started >= o.limit_s
                 if self.step % o.log_every == 0:
                     means = {name: value / o.log_every for name, value in sums.items()}
-                    pace = (time.monotonic() - started) / (self.step - since)
+                    pace = (now - started) / (self.step - since)
                     log.write(self.step, means, seconds_per_step=round(pace, 3))
                     self.say(f"step {self.step}/{o.steps}  {pace:.2f} s/step  " + _brief(means))
                     sums = {}
-                if self.step % o.save_every == 0 or self.step == o.steps:
+                due = bool(o.save_every_s) and now - saved >= o.save_every_s
+                if over or due or self.step % o.save_every == 0 or self.step == o.steps:
                     self._save(batches[-1], log)
+                    saved = time.monotonic()
+                if over:
+                    self.say(f"{o.limit_s:.0f} seconds are over at step {self.step}")
+                    break
 
     def _updates(self) -> Iterator[list[Batch]]:
         """The batches of each update that is left."""
         o, group = self.options, self.group
         loader = DataLoader(
-            self.samples,
+            self.feed.samples,
             batch_sampler=Batches(self.step * o.accumulate, o.steps * o.accumulate, o.batch, group.rank, group.world),
             num_workers=o.workers,
             prefetch_factor=3 if o.workers else None,
@@ -112,7 +143,7 @@ class Trainer:
             worker_init_fn=_one_thread,
         )
         made = iter(loader)
-        while batches := [to_device(batch, group.device) for batch in islice(made, o.accumulate)]:
+        while batches := [self.feed.batch(batch) for batch in islice(made, o.accumulate)]:
             yield batches
 
     def _save(self, batch: Batch, log: _Log) -> None:
@@ -125,12 +156,13 @@ class Trainer:
                 old.unlink()
             if self.validation:
                 torch.manual_seed(VALIDATION_SEED)
-                found = mean_of([self.objective.validate(to_device(b, self.group.device)) for b in self.validation])
+                found = mean_of([self.objective.validate(self._judged(batch)) for batch in self.validation])
                 figures = {f"validation/{name}": float(value) for name, value in found.items()}
                 log.write(self.step, figures)
                 self.say(f"step {self.step}  " + _brief(figures))
             state = {"step": self.step, "run": self._identity(), "objective": self.objective.state_dict()}
             _write_whole(self.folder / "state.pt", state)
+            self.saved()
         self.group.wait()
 
     def _resume(self) -> None:
@@ -158,16 +190,20 @@ class Trainer:
             "steps": o.steps, "bf16": o.bf16, "people": self.people, "objective": repr(self.objective.options),
         }  # fmt: skip
 
-    def _validation_batches(self, pack: Pack | None) -> Sequence[Batch]:
+    def _own_feed(self, pack: Pack, seed: int) -> Feed:
+        return Feed(self.objective.dataset(pack, seed), lambda batch: to_device(batch, self.group.device))
+
+    def _validation_batches(self, pack: Pack | None) -> tuple[Sequence[Batch], Callable[[Batch], Batch]]:
+        """What is judged at each save, and what makes it a batch for the objective."""
         if pack is None or not self.group.first:
-            return []
+            return [], self.feed.batch
         try:
-            samples: Dataset[Batch] = self.objective.dataset(pack, VALIDATION_SEED)
+            feed = self._feed(pack, VALIDATION_SEED)
         except ValueError as error:
             self.say(f"no validation: among the people held out, {error}")
-            return []
-        loader = DataLoader(samples, batch_sampler=Batches(0, VALIDATION_BATCHES, self.options.batch))
-        return list(loader)
+            return [], self.feed.batch
+        loader = DataLoader(feed.samples, batch_sampler=Batches(0, VALIDATION_BATCHES, self.options.batch))
+        return list(loader), feed.batch
 
     def _stopped(self, error: NotFiniteError) -> str:
         kept = self.folder / "state.pt"
