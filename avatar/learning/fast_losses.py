@@ -129,6 +129,7 @@ def judge_loss(judges: tuple[Discriminator, Discriminator], views: Views, person
 
 def _crop_places(to_crop: Tensor, drawing: Tensor) -> Tensor:
     """(B, 2, h, w) places in the picture of the pixels of a crop, from the (B, 2, 3) matrix picture → crop."""
-    linear = torch.linalg.inv(to_crop[:, :, :2])
-    back = torch.cat([linear, -linear @ to_crop[:, :, 2:]], dim=2)
-    return F.affine_grid(back, list(drawing.shape), align_corners=False).permute(0, 3, 1, 2)
+    with torch.autocast(to_crop.device.type, enabled=False):  # bf16 would move a crop by half a pixel
+        linear = torch.linalg.inv(to_crop[:, :, :2])
+        back = torch.cat([linear, -linear @ to_crop[:, :, 2:]], dim=2)
+        return F.affine_grid(back, list(drawing.shape), align_corners=False).permute(0, 3, 1, 2)
