@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -37,19 +38,53 @@ MAX_TURN_DEGREES = 38.0  # beyond, half of the landmarks are guesses
 MAX_MOTION_TURN_DEGREES = 22.0  # pose-free expressions are trustworthy up to here
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which rows of the pack make a sample, before any picture is touched."""
+
+    target: int
+    real: dict[str, int]  # whose picture serves as it is, by its part in the sample
+    moved: dict[str, tuple[int, int]] = field(default_factory=dict)  # the target itself, moved as between two frames
+    degraded: bool = False  # whether the target is first made to look like a bad recording
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The same mirror, light and colour for all pictures of a sample."""
+
+    table: Picture  # (1, 256, 3)
+    grey: bool
+    mirrored: bool
+
+    @staticmethod
+    def random(rng: np.random.Generator) -> Augmentation:
+        table, grey = _colour_table(rng), bool(rng.random() < GREY_CHANCE)
+        return Augmentation(table, grey, bool(rng.random() < 0.5))
+
+
 class PairDataset(Dataset[dict[str, Tensor]]):
     """Sample number i is the same in every run with the same seed, so that training resumes exactly."""
 
-    def __init__(self, pack: Pack, seed: int = 0) -> None:
+    def __init__(self, pack: Pack, seed: int = 0, identities: Collection[int] | None = None) -> None:
+        """`identities`: samples are of these people of the pack; None: of everybody. Motion is everybody's.
+
+        Raises ValueError where nobody moves or nobody is left.
+        """
         self.pack, self.seed = pack, seed
-        self.stills = np.flatnonzero(pack.clip < 0)
+        chosen = np.ones(len(pack), bool) if identities is None else np.isin(pack.identity, list(identities))
+        self.stills = np.flatnonzero((pack.clip < 0) & chosen)
         self.codes = face_codes(pack.landmarks)
         turn = _turn_degrees(self.codes)
         rows = np.flatnonzero((pack.clip >= 0) & (turn < MAX_TURN_DEGREES))
-        self.clips = [clip for clip in np.split(rows, np.flatnonzero(np.diff(pack.clip[rows])) + 1) if len(clip) > 1]
-        if not self.clips:
+        clips = [clip for clip in np.split(rows, np.flatnonzero(np.diff(pack.clip[rows])) + 1) if len(clip) > 1]
+        if not clips:
             raise ValueError("no clip shows a face that moves, and all motion is learned from clips")
-        self.clip_share = CLIP_SHARE if len(self.stills) else 1.0
+        calm = (turn[clip] < MAX_MOTION_TURN_DEGREES for clip in clips)
+        self.motions = [motion for clip, ok in zip(clips, calm, strict=True) if len(motion := clip[ok]) > 1]
+        self.clips = [clip for clip in clips if chosen[clip[0]]]
+        if not self.clips and not len(self.stills):
+            raise ValueError("nobody is left to choose from")
+        self.clip_share = CLIP_SHARE if len(self.stills) and self.clips else float(bool(self.clips))
         by_person: dict[int, float] = {}
         for clip in self.clips:
             by_person[pack.identity[clip[0]]] = by_person.get(pack.identity[clip[0]], 0.0) + len(clip)
@@ -61,10 +96,8 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         height = np.ptp(pack.landmarks[:, :, 1], axis=1)
         opening = np.stack([gaps(face, INNER_LIP_PAIRS) for face in pack.landmarks]).max(1) / height
         self.open = np.maximum(opening, 0.003)
-        calm = (turn[clip] < MAX_MOTION_TURN_DEGREES for clip in self.clips)
-        self.motions = [motion for clip, ok in zip(self.clips, calm, strict=True) if len(motion := clip[ok]) > 1]
         by_identity: dict[int, list[int]] = {}
-        for row in self.stills:
+        for row in np.flatnonzero(pack.clip < 0):
             by_identity.setdefault(int(pack.identity[row]), []).append(int(row))
         self.same_person = by_identity
 
@@ -73,11 +106,8 @@ class PairDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        if rng.random() < self.clip_share:
-            faces, row = self._clip_faces(rng)
-        else:
-            faces, row = self._still_faces(rng)
-        faces = _augment(faces, rng)
+        chosen = self.choose(rng)
+        faces = augment(faces_of(self.pack, chosen, rng), Augmentation.random(rng))
         source, target, mouth, eyes = (
             faces.get(name, faces["source"]) for name in ("source", "target", "mouth", "eyes")
         )
@@ -86,13 +116,25 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         sample = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in fed.items()}
         pictures = {"source": source, "mouth_source": mouth, "eyes_source": eyes, "target": target}
         sample |= {name: _to_tensor(face[0]) for name, face in pictures.items()}
-        sample["identity"] = torch.tensor(int(self.pack.identity[row]))
+        sample["identity"] = torch.tensor(int(self.pack.identity[chosen.target]))
         return sample
 
-    def _face(self, row: int) -> Face:
-        return np.asarray(self.pack.pictures[row]), self.pack.landmarks[row]
+    def choose(self, rng: np.random.Generator) -> Chosen:
+        return self._from_clip(rng) if rng.random() < self.clip_share else self._from_stills(rng)
 
-    def _clip_faces(self, rng: np.random.Generator) -> tuple[Faces, int]:
+    def _from_clip(self, rng: np.random.Generator) -> Chosen:
+        clip, target = self.clip_target(rng)
+        rows = {"source": int(rng.choice(clip))}
+        others = clip[clip != target]
+        if len(others) >= CHOICE_OF and rng.random() < CHOICE_CHANCE:
+            several = rng.choice(others, CHOICE_OF, replace=False)
+            codes, now = self.codes.rows(several), self.codes.rows(np.array([target]))
+            for name, region in (("source", "face"), ("mouth", "mouth"), ("eyes", "eyes")):
+                rows[name] = int(several[codes.distances(now, region).argmin()])
+        return Chosen(target, rows)
+
+    def clip_target(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], int]:
+        """The rows of a clip, and a frame of it: often one with shut eyes or an open mouth."""
         clip = self.clips[rng.choice(len(self.clips), p=self.clip_weights)]
         kind = rng.random()
         weights = None
@@ -100,28 +142,41 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             weights = self.shut[clip]
         elif kind < BLINK_CHANCE + OPEN_CHANCE:
             weights = self.open[clip]
-        target = int(rng.choice(clip, p=None if weights is None else weights / weights.sum()))
-        rows = {"source": int(rng.choice(clip)), "target": target}
-        others = clip[clip != target]
-        if len(others) >= CHOICE_OF and rng.random() < CHOICE_CHANCE:
-            several = rng.choice(others, CHOICE_OF, replace=False)
-            codes, now = self.codes.rows(several), self.codes.rows(np.array([target]))
-            for name, region in (("source", "face"), ("mouth", "mouth"), ("eyes", "eyes")):
-                rows[name] = int(several[codes.distances(now, region).argmin()])
-        return {name: self._face(row) for name, row in rows.items()}, target
+        return clip, int(rng.choice(clip, p=None if weights is None else weights / weights.sum()))
 
-    def _still_faces(self, rng: np.random.Generator) -> tuple[Faces, int]:
-        target = int(rng.choice(self.stills))
-        others = [row for row in self.same_person[int(self.pack.identity[target])] if row != target]
+    def _from_stills(self, rng: np.random.Generator) -> Chosen:
+        target, others = self.still_target(rng)
         if others and rng.random() < REAL_STILL_PAIR_CHANCE:
-            return {"source": self._face(int(rng.choice(others))), "target": self._face(target)}, target
+            return Chosen(target, {"source": int(rng.choice(others))})
+        motion = self.motion(rng)
+        return Chosen(target, {}, {"source": motion}, bool(rng.random() < DEGRADE_CHANCE))
+
+    def still_target(self, rng: np.random.Generator) -> tuple[int, list[int]]:
+        """A still, and the others of the same person."""
+        target = int(rng.choice(self.stills))
+        return target, [row for row in self.same_person[int(self.pack.identity[target])] if row != target]
+
+    def motion(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Two frames of one clip, whose difference is a change of expression."""
         clip = self.motions[rng.integers(len(self.motions))]
-        before, after = (self.pack.landmarks[row] for row in rng.choice(clip, 2))
-        picture, landmarks = self._face(target)
-        if rng.random() < DEGRADE_CHANCE:
-            picture = degrade(picture, rng)
-        source = pseudo_source(picture, landmarks, (before, after), rng)
-        return {"source": source, "target": (picture, landmarks)}, target
+        before, after = rng.choice(clip, 2)
+        return int(before), int(after)
+
+
+def faces_of(pack: Pack, chosen: Chosen, rng: np.random.Generator) -> Faces:
+    """The pictures and landmarks of a choice, `target` among them."""
+    picture, landmarks = _face(pack, chosen.target)
+    if chosen.degraded:
+        picture = degrade(picture, rng)
+    faces = {name: _face(pack, row) for name, row in chosen.real.items()}
+    for name, (before, after) in chosen.moved.items():
+        motion = pack.landmarks[before], pack.landmarks[after]
+        faces[name] = pseudo_source(picture, landmarks, motion, rng)
+    return faces | {"target": (picture, landmarks)}
+
+
+def _face(pack: Pack, row: int) -> Face:
+    return np.asarray(pack.pictures[row]), pack.landmarks[row]
 
 
 class Batches(Sampler[list[int]]):
@@ -139,16 +194,13 @@ class Batches(Sampler[list[int]]):
         return self.last - self.first
 
 
-def _augment(faces: Faces, rng: np.random.Generator) -> Faces:
-    """The same mirror, light and colour for all pictures of a sample."""
-    table, grey = _colour_table(rng), rng.random() < GREY_CHANCE
-    mirrored = rng.random() < 0.5
+def augment(faces: Faces, how: Augmentation) -> Faces:
     result = {}
     for name, (picture, landmarks) in faces.items():
-        picture = np.asarray(cv2.LUT(np.ascontiguousarray(picture), table), np.uint8)
-        if grey:
+        picture = np.asarray(cv2.LUT(np.ascontiguousarray(picture), how.table), np.uint8)
+        if how.grey:
             picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-        if mirrored:
+        if how.mirrored:
             picture, landmarks = picture[:, ::-1], mirror(landmarks)
         result[name] = (picture, landmarks)
     return result

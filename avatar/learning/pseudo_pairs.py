@@ -36,18 +36,24 @@ def pseudo_source(
     `motion` holds the landmarks of two frames of one clip: their difference, free of pose, is the change of expression.
     Returns the warped picture and its landmarks.
     """
+    moved, closes = pseudo_landmarks(landmarks, motion, rng)
+    if closes:
+        picture = close_mouth(picture, landmarks)
+    return warp_picture(picture, LandmarkWarp(landmarks, moved)), moved
+
+
+def pseudo_landmarks(landmarks: Array, motion: tuple[Array, Array], rng: np.random.Generator) -> tuple[Array, bool]:
+    """The landmarks of a pseudo-source, and whether what shows between the still's lips must be filled first."""
     mean = face_model().mean_shape
     pose = head_pose(landmarks, mean)
     shape = pose.remove(landmarks)
     before, after = (head_pose(frame, mean).remove(frame) for frame in motion)
     moved = shape + rng.uniform(0.6, 1.2) * (after - before)
-    open_now = float(gaps(shape, INNER_LIP_PAIRS).max()) / mouth_width(shape)
+    open_now = mouth_opening(shape)
     if open_now > OPEN_MOUTH and rng.random() < CLOSE_CHANCE:
         moved = set_mouth_gaps(moved, np.zeros(len(INNER_LIP_PAIRS), np.float32))
     moved = uncross(moved)
-    open_then = float(gaps(moved, INNER_LIP_PAIRS).max()) / mouth_width(moved)
-    if open_then < 0.5 * open_now and open_now > OPEN_MOUTH:
-        picture = close_mouth(picture, landmarks)
+    closes = mouth_opening(moved) < 0.5 * open_now and open_now > OPEN_MOUTH
 
     turn = Rotation.from_euler("xyz", _bounded_normal(rng) * TURN_DEGREES, degrees=True).as_matrix()
     centre = landmarks.mean(0)
@@ -58,8 +64,12 @@ def pseudo_source(
         pose.scale * scale,
         (centre + scale * turn @ (pose.translation - centre) + shift).astype(np.float32),
     )
-    source_landmarks = turned.apply(moved)
-    return warp_picture(picture, LandmarkWarp(landmarks, source_landmarks)), source_landmarks
+    return turned.apply(moved), closes
+
+
+def mouth_opening(shape: Array) -> float:
+    """Largest inner-lip gap of a pose-free (478, 3) face, in widths of the mouth."""
+    return float(gaps(shape, INNER_LIP_PAIRS).max()) / mouth_width(shape)
 
 
 def _bounded_normal(rng: np.random.Generator) -> NDArray[np.float64]:

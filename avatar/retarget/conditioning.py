@@ -75,8 +75,7 @@ def conditioning(
     face_drawing (3, 128, 128), mouth_drawing (3, 64, 96), eyes_drawing (2, 3, 32, 48): in [0, 1].
     mouth_paste (2, 3), eyes_paste (2, 2, 3): picture to crop, both in [-1, 1].
     """
-    pose = head_pose(driving, face_model().mean_shape)
-    mouth, (right, left) = mouth_frame(driving, pose), eye_frames(driving, pose)
+    mouth, right, left = region_frames(driving)
     quarter, half = (pixel_grid(FACE_SIZE[0] // part, FACE_SIZE[1] // part) for part in (4, 2))
     mouth_grid, eye_grid = (pixel_grid(size[0] // 2, size[1] // 2) for size in (MOUTH_SIZE, EYE_SIZE))
     sources = [source, source if mouth_source is None else mouth_source, source if eyes_source is None else eyes_source]
@@ -89,11 +88,24 @@ def conditioning(
     )
     return {
         "face_flow": _channels_first(_enlarged(face_flow, quarter, half)),
-        "face_drawing": draw_face(driving),
         "mouth_flow": _channels_first(mouth_flow),
+        "eyes_flow": _channels_first(eyes_flow),
+        **drawings(driving, mouth, right, left),
+    }
+
+
+def region_frames(driving: Array) -> tuple[RegionFrame, RegionFrame, RegionFrame]:
+    """Where mouth, right eye and left eye are, for (478, 3) landmarks in [0, 1]."""
+    pose = head_pose(driving, face_model().mean_shape)
+    return mouth_frame(driving, pose), *eye_frames(driving, pose)
+
+
+def drawings(driving: Array, mouth: RegionFrame, right: RegionFrame, left: RegionFrame) -> dict[str, Array]:
+    """What `conditioning` gives beside the flows: drawn landmarks, and the places of mouth and eyes."""
+    return {
+        "face_drawing": draw_face(driving),
         "mouth_drawing": draw_mouth(driving, mouth),
         "mouth_paste": mouth.inverse(),
-        "eyes_flow": _channels_first(eyes_flow),
         "eyes_drawing": np.stack(
             [draw_eye(driving, right, at.RIGHT_EYE, at.RIGHT_IRIS, at.RIGHT_BROW),
              draw_eye(driving, left, at.LEFT_EYE, at.LEFT_IRIS, at.LEFT_BROW)]

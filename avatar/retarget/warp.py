@@ -58,19 +58,13 @@ class LandmarkWarp:
 
     def __init__(self, sources: Array | Sequence[Array], driving: Array) -> None:
         faces = [sources] if isinstance(sources, np.ndarray) else sources
-        control: NDArray[np.float64] = np.empty(0)
-        targets: list[NDArray[np.float64]] = []
-        for source in faces:
-            around = _Surroundings.of(source, driving)
-            if not targets:  # neck and body, which alone depend on the source, are the first one's
-                control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, around.after]).astype(np.float64)
-            targets.append(np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, around.before]))
+        control, targets = control_points(faces, driving)
         n = len(control)
         from_origin = (control * control).sum(1)
         squared = from_origin[:, None] + from_origin - 2 * (control @ control.T)
         system = np.zeros((n + 3, n + 3))
         system[:n, :n] = _kernel(squared)
-        system[np.arange(n), np.arange(n)] = _smoothing()
+        system[np.arange(n), np.arange(n)] = smoothing()
         system[:n, n] = system[n, :n] = 1.0
         system[:n, n + 1 :] = control
         system[n + 1 :, :n] = control.T
@@ -95,6 +89,18 @@ class LandmarkWarp:
             squared += (part * part).sum(1)[:, None]
             moved[start : start + _BLOCK] += _kernel(squared) @ weights[:-3]
         return np.asarray(moved.reshape(places.shape), np.float32)
+
+
+def control_points(sources: Sequence[Array], driving: Array) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+    """The spline's (n, 2) points in the driving picture, and for each source where they lie there, all in [-1, 1]."""
+    around = [_Surroundings.of(source, driving) for source in sources]
+    # neck and body, which alone depend on the source, are the first one's
+    control = np.concatenate([driving[WARP_CONTROL, :2] * 2 - 1, around[0].after]).astype(np.float64)
+    targets = [
+        np.concatenate([source[WARP_CONTROL, :2] * 2 - 1, own.before]).astype(np.float64)
+        for source, own in zip(sources, around, strict=True)
+    ]
+    return control, targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,8 @@ def _ring_shape() -> tuple[Array, NDArray[np.bool_]]:
 
 
 @lru_cache(maxsize=1)
-def _smoothing() -> Array:
+def smoothing() -> Array:
+    """(n,) regularisation of each control point."""
     fine = {*LIPS_OUTER, *LIPS_INNER, *RIGHT_EYE, *LEFT_EYE, RIGHT_IRIS_CENTRE, LEFT_IRIS_CENTRE}
     points = [SMOOTHING_FINE if int(i) in fine else SMOOTHING_COARSE for i in WARP_CONTROL]
     others = len(_ring_shape()[0]) + len(TORSO) + len(_border())
