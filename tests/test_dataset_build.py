@@ -19,6 +19,7 @@ import pytest
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.learning import build_dataset as module
 from avatar.learning.build_dataset import BuildOptions, build_dataset
+from avatar.learning.build_plan import make_plan
 from avatar.learning.build_workers import Job, run_job
 from avatar.learning.face_tracks import (
     BLURRED,
@@ -301,3 +302,13 @@ def test_a_ray_cluster_makes_the_same_bytes(source: Path, built: Path, tmp_path:
     done = subprocess.run(build, env=environment, capture_output=True, text=True, timeout=290)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == contents(built)
+
+
+def test_a_manifest_says_who_is_held_out(tmp_path: Path) -> None:
+    """One file under `val` holds the whole person out, whatever stands beside the others."""
+    rows = ["anna,train", "anna,train", "vera,val", "vera,train", "bert,"]
+    lines = [f"{i}.jpg,{row}" for i, row in enumerate(rows)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,identity,split", *lines]))
+    plan = make_plan(tmp_path, [])
+    assert plan.people(TRAIN) == ["anna", "bert"] and plan.people(VAL) == ["vera"]
+    assert make_plan(tmp_path, ["bert"]).people(VAL) == ["bert", "vera"]

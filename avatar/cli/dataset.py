@@ -1,4 +1,4 @@
-"""`visavis dataset build`, `check` and `summary`."""
+"""`visavis dataset build`, `check`, `summary` and `pack`."""
 
 from __future__ import annotations
 
@@ -196,3 +196,61 @@ def _print_report(output: Terminal, report: dict[str, Any]) -> None:
     output.print(table if table.row_count else "Nothing was left out.")
     if names := report["people_without_data"]:
         output.say(f"{len(names)} people gave nothing: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}")
+
+
+@dataset.command()
+def pack(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A built data set, or the folder to build it from.", show_default=False),
+    ],
+    for_gpu: Annotated[
+        Path, typer.Option(metavar="OUT", help="Folder for what travels: new, empty, or packed before.")
+    ],
+    mb: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Megabytes in all.")] = 60.0,
+    shard_mb: Annotated[float, typer.Option(min=0.5, max=64.0, help="Megabytes of one shard at most.")] = 28.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was packed as JSON.")] = False,
+) -> None:
+    """Make training data small for a machine with a GPU and no network: see docs/TRAINING.md.
+
+    All stills go along and, as far as they fit, the frames of clips that differ most in pose, mouth and eyes. Who is
+    held out is marked and never trained on. A folder of videos and photos is first built into OUT-shards.
+
+    Example: visavis dataset pack shards --for-gpu freight
+    """
+    from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.learning.shards import DATASET_FILE
+
+    try:
+        from avatar.learning.freight_packing import pack_freight
+    except ImportError as error:
+        raise VisavisError(f"Packing needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
+    sigterm_as_ctrl_c()
+    shards = source
+    if not (source / DATASET_FILE).is_file():
+        if as_json:
+            raise UsageError(f"--json is for a built data set. First: visavis dataset build {source} --out shards")
+        shards = for_gpu.with_name(for_gpu.name + "-shards")
+        build(source, shards)
+    with Terminal(stderr=True).status("packing") as status:
+
+        def show(what: str, done: int, total: int) -> None:
+            status.update(f"{what}: {done:,} of {total:,}")
+
+        said = pack_freight(shards, for_gpu, mb, shard_mb, os.cpu_count() or 1, show)
+    if as_json:
+        print_json(said)
+        return
+    table = Table("split", box=None, pad_edge=False)
+    for heading in ("people", "stills", "clips", "clip frames"):
+        table.add_column(heading, justify="right")
+    for split, counts in said["counts"].items():
+        table.add_row(split, *(f"{count:,}" for count in counts.values()))
+    output = Terminal()
+    output.print(table)
+    sizes = ", ".join(f"{shard['bytes'] / 1e6:.1f}" for shard in said["shards"])
+    output.say(
+        f"{said['bytes'] / 1e6:.1f} MB: shards of {sizes} MB, and the networks of the losses; "
+        f"{said['left_out_frames']:,} frames did not fit.",
+        f"Next: scripts/gpu/run.sh --rehearse --freight {for_gpu}",
+    )

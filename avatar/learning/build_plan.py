@@ -49,8 +49,12 @@ class Plan:
 
 
 def make_plan(source: Path, hold_out: Sequence[str]) -> Plan:
-    """Raises InputError where there is nothing to use, UsageError for a hold-out that cannot be meant."""
+    """Held out are `hold_out` and who stands under `val` in the manifest's column `split`.
+
+    Raises InputError where there is nothing to use, UsageError for a hold-out that cannot be meant.
+    """
     sources = find_sources(source)
+    hold_out = [*hold_out, *sorted({file.identity for file in sources.files if file.columns.get("split") == VAL})]
     names = {file.identity for file in sources.files}
     for pattern in hold_out:
         if not any(is_held_out(name, [pattern]) for name in names):
