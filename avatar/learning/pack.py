@@ -17,10 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import InputError
-from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.crop import Crop, face_crop
 from avatar.sources.photo import load_photo
-from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.trust.no_network import refuse_network
 
@@ -178,6 +176,10 @@ def _crop_and_track(path: Path, tracker_model: Path) -> _Faces | str:
 
 def _pictures(path: Path, tracker_model: Path) -> Iterator[NDArray[np.uint8]]:
     if path.suffix.lower() in CLIP_SUFFIXES:
+        # PyAV, which a machine that only trains on a pack need not have
+        from avatar.identity.clip_turn import turn_upright_by
+        from avatar.sources.video_file import VideoFile
+
         video = VideoFile(path)
         with FaceTracker(tracker_model, "image") as tracker:
             turn_upright_by(video, tracker)
