@@ -119,7 +119,10 @@ def open_freight(folder: Path, threads: int = 4, most: int | None = None) -> Fre
     labels.sort(key=lambda label: label[:4])
     packs = {}
     for split in (TRAIN, VAL):
-        own = [label for label in labels if label[0] == split][:most]
+        own = [label for label in labels if label[0] == split]
+        if most is not None:  # half of them frames of clips, or there would be nothing that moves
+            moving, still = ([label for label in own if bool(label[2]) == clip][: most // 2] for clip in (True, False))
+            own = sorted(moving + still, key=lambda label: label[:4])
         if own:
             packs[split] = _pack(own, parts, threads)
     if TRAIN not in packs:

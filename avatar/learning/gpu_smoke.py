@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from avatar.errors import InputError
 from avatar.learning.dataset import Batches
 from avatar.learning.device_samples import device_feed
 from avatar.learning.fast_objective import FastObjective
@@ -51,7 +52,10 @@ def smoke(plan: Plan, freight: Freight, sizes: tuple[str, ...], say: Callable[[s
         share = (plan.ends - time.monotonic()) / (len(sizes) - i)
         one = replace(plan, size=size)
         objective, samples, _ = make_objective(one, len(freight.train.identities), say)
-        feed = device_feed(samples, plan.device, min(plan.variants, 1), max(plan.workers, 1))(freight.train, 1)
+        try:
+            feed = device_feed(samples, plan.device, min(plan.variants, 1), max(plan.workers, 1))(freight.train, 1)
+        except ValueError as error:
+            raise InputError(f"This freight cannot teach: {error}. Carry its other shards too.") from error
         found.append(_measure(one, objective, feed, time.monotonic() + share * (1 - COMPILE_SHARE), say))
         if isinstance(objective, FastObjective) and plan.device.type == "cuda":
             compiles = _compile_trial(objective, feed, found[-1].batch, say)

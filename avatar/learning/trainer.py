@@ -121,7 +121,8 @@ class Trainer:
                     means = {name: value / o.log_every for name, value in sums.items()}
                     pace = (now - started) / (self.step - since)
                     log.write(self.step, means, seconds_per_step=round(pace, 3))
-                    self.say(f"step {self.step}/{o.steps}  {pace:.2f} s/step  " + _brief(means))
+                    of = "" if o.limit_s else f"/{o.steps}"
+                    self.say(f"step {self.step}{of}  {pace:.2f} s/step  " + _brief(means))
                     sums = {}
                 due = bool(o.save_every_s) and now - saved >= o.save_every_s
                 if over or due or self.step % o.save_every == 0 or self.step == o.steps:
