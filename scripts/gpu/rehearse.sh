@@ -36,7 +36,7 @@ stage() {
 stage smoke --seconds "$seconds" --batch 8
 stage fast --seconds "$seconds" --batch 2
 stage fast --seconds "$seconds" --batch 2 # the same again goes on from its checkpoint
-stage bench --seconds "$seconds"
+stage bench --seconds 20
 stage full --seconds "$seconds" --batch 2
 stage fetch --size full
 "$python" -m avatar.learning.gpu_stages join --freight "$run/out/fetch" --out "$run/joined"
