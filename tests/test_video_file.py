@@ -137,6 +137,13 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
         VideoFile(picture)
 
 
+def test_a_row_of_jpegs_is_a_video(tmp_path: Path) -> None:
+    """What FFmpeg takes for a single picture by its first bytes, whatever the name says."""
+    rows = b"".join(cv2.imencode(".jpg", moving_face(index))[1].tobytes() for index in range(3))
+    (path := tmp_path / "camera.mjpeg").write_bytes(rows)
+    assert len(list(VideoFile(path))) == 3
+
+
 def test_sound_without_pictures_is_named(tmp_path: Path) -> None:
     path = tmp_path / "song.m4a"
     with av.open(str(path), "w", format="mp4") as container:

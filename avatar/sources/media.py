@@ -18,7 +18,7 @@ from avatar.errors import InputError
 # Of FFmpeg's demuxers. No playlists (hls, dash, concat, imf, sdp): they name further files and hosts
 FORMATS = (
     "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "flv", "asf", "ogg", "mxf", "nut", "dv",
-    "rm", "h264", "hevc", "vvc", "av1", "obu", "ivf", "mjpeg", "gif", "apng", "yuv4mpegpipe", "image2",
+    "rm", "h264", "hevc", "vvc", "av1", "obu", "ivf", "mjpeg", "jpeg_pipe", "gif", "apng", "yuv4mpegpipe", "image2",
     "wav", "w64", "mp3", "aac", "flac", "aiff", "caf", "au", "ac3", "eac3", "amr", "wv", "ape", "tta",
 )  # fmt: skip
 MAX_PIXELS = 8192 * 4352  # of one picture: 8K; a forged header claims far more
