@@ -225,13 +225,14 @@ def collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Enrolme
 
 def test_a_photo_that_comes_too_late_is_deleted(collecting: tuple[Enrolment, Path]) -> None:
     enrolment, path = collecting
-    enrolment._folder, folder = path.parent / "other", path.parent
+    enrolment._folder, folder = UploadFolder(), enrolment._folder  # of the next enrolment
     with pytest.raises(BusyError, match="too late"):
         enrolment.check(path)
     assert not path.exists() and enrolment.report()["photos"] == []
+    enrolment.give_up()
     enrolment._folder = folder
     enrolment.give_up()
-    assert not folder.exists()
+    assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("happens", ["stop", "taken", "crash", "nothing"])
