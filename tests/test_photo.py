@@ -19,11 +19,11 @@ from portraits import astronaut, head
 
 from avatar.errors import InputError
 from avatar.sources import photo
-from avatar.sources.colour_profile import ADOBE_RGB, DISPLAY_P3, SRGB_CURVE, matrix_profile
+from avatar.sources.colour_profile import SRGB_CURVE, matrix_profile
+from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX
 from avatar.sources.photo import PhotoReader
-from avatar.sources.photo_decoder import BACKGROUND
 from avatar.sources.photo_process import MAX_MEMORY_BYTES
-from avatar.sources.photo_wire import MAX_SIDE_PX
+from avatar.sources.primaries import ADOBE_RGB, DISPLAY_P3
 
 Load = Callable[[Path], np.ndarray]
 

@@ -14,14 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Chromaticities = tuple[tuple[float, float], ...]  # x, y of red, green, blue and white
+from avatar.sources.primaries import ADOBE_RGB, D65, DISPLAY_P3, REC_709, REC_2020, Chromaticities, in_xyz, to_xyz
+
 Curve = tuple[float, ...]  # parametricCurveType: (gamma,), or (gamma, a, b, c, d)
 
-D65 = (0.3127, 0.3290)
-REC_709: Chromaticities = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), D65)
-ADOBE_RGB: Chromaticities = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), D65)
-DISPLAY_P3: Chromaticities = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65)
-REC_2020: Chromaticities = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), D65)
 SRGB_CURVE: Curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 ADOBE_GAMMA = 563 / 256
 
@@ -98,15 +94,14 @@ def matrix_profile(primaries: Chromaticities, curve: Curve) -> bytes | None:
 
 def _adapted(primaries: Chromaticities) -> NDArray[np.float64] | None:
     """(3, 3): XYZ of red, green and blue in columns, brought to D50 as Bradford did."""
-    xy = np.asarray(primaries, np.float64)
-    if not (xy[:, 1] > 0.001).all():
+    if not all(y > 0.001 for _, y in primaries):
         return None
-    xyz = (np.column_stack([xy[:, 0], xy[:, 1], 1 - xy.sum(1)]) / xy[:, 1:]).T
+    xyz = in_xyz(primaries)
     if abs(np.linalg.det(xyz[:, :3])) < 1e-3:
         return None
     cone, white = _BRADFORD, xyz[:, 3]
     to_d50 = np.linalg.inv(cone) @ np.diag((cone @ _D50) / (cone @ white)) @ cone
-    adapted = to_d50 @ (xyz[:, :3] * np.linalg.solve(xyz[:, :3], white))
+    adapted = to_d50 @ to_xyz(primaries)
     return adapted if np.abs(adapted).max() < 4 else None
 
 

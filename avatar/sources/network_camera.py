@@ -15,8 +15,8 @@ from av.codec.context import Flags
 from av.container import InputContainer
 
 from avatar.errors import DeviceError, UsageError
+from avatar.sources.every_picture import MAX_SIDE_PX
 from avatar.sources.media import limit_pixels
-from avatar.sources.photo_wire import MAX_SIDE_PX
 from avatar.sources.shown_picture import ShownPictures
 from avatar.sources.webcam import GoneError, Picture
 

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import InputError, VisavisError
-from avatar.sources.photo_wire import LIMIT_S, MAX_SIDE_PX, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
+from avatar.sources.every_picture import MAX_SIDE_PX
+from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
 from avatar.tracking.cage_process import OWN_GROUP
 from avatar.trust.child_environment import cage_environment
 

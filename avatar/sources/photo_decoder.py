@@ -17,7 +17,7 @@ from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
 from avatar.errors import InputError
 from avatar.sources.colour_profile import HDR, code_points, implied_profile
-from avatar.sources.photo_wire import MAX_SIDE_PX
+from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX
 
 # Pixels that are decoded, by format: all stay below 1.8 GB. A JPEG is decoded at 1/2, 1/4 or 1/8, so that the largest
 # phone sensors (200 megapixels) fit, but a progressive one keeps its whole coefficients; WebP, AVIF and JPEG 2000 take
@@ -28,7 +28,6 @@ MAX_PIXELS = {
 }  # fmt: skip
 MAX_PROGRESSIVE_PIXELS = 128_000_000
 FORMATS = tuple(MAX_PIXELS)  # no EPS: it runs programs
-BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither glare nor shadow at the hair
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")

@@ -6,7 +6,6 @@ a text that says why there is none.
 
 import struct
 
-MAX_SIDE_PX = 4096  # larger pictures are shrunk: a face needs no more
 MAX_TEXT_BYTES = 4096
 LIMIT_S = 30.0  # for one picture; 200 megapixels take 3 s on two cores
 STARTED = b"s"

@@ -2,7 +2,7 @@
 
 A table of colours is computed once for each kind of picture, and FFmpeg's `lut3d` looks them up.
 Sources: ITU-R BT.2100 (PQ, HLG), BT.2408 (HDR's white at 203 cd/m²), BT.2390 (HLG's system gamma by the screen's
-brightness), ITU-T H.273 (numbers and primaries).
+brightness), ITU-T H.273 (numbers).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from av.filter import Graph
 from av.video.reformatter import ColorPrimaries, ColorTrc
 from numpy.typing import NDArray
 
+from avatar.sources.primaries import D65, DISPLAY_P3, REC_709, REC_2020, Chromaticities, to_xyz
+
 Array = NDArray[np.float64]
 
 TABLE_SIDE = 33  # colours along each axis; FFmpeg interpolates between them
 WHITE_NITS = 203.0  # a white sheet in HDR video: SDR's white
 HLG_WHITE = 0.2646  # the same in HLG's scene light: a signal of 75 %
 KNEE = 0.8  # of white: up to here light stays as it is, what is above is pressed into what is left
-# H.273's table 2: x and y of red, green and blue. Their white is taken for D65.
-_BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
-_PRIMARIES = {
-    ColorPrimaries.BT470BG: ((0.640, 0.330), (0.290, 0.600), (0.150, 0.060)),
-    ColorPrimaries.SMPTE170M: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070)),
-    ColorPrimaries.SMPTE240M: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070)),
-    ColorPrimaries.BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
-    ColorPrimaries.SMPTE431: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-    ColorPrimaries.SMPTE432: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-    ColorPrimaries.EBU3213: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077)),
+# those that differ from BT.709's; the white of all is taken for D65
+_PRIMARIES: dict[int, Chromaticities] = {
+    ColorPrimaries.BT470BG: ((0.640, 0.330), (0.290, 0.600), (0.150, 0.060), D65),
+    ColorPrimaries.SMPTE170M: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65),
+    ColorPrimaries.SMPTE240M: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65),
+    ColorPrimaries.BT2020: REC_2020,
+    ColorPrimaries.SMPTE431: DISPLAY_P3,
+    ColorPrimaries.SMPTE432: DISPLAY_P3,
+    ColorPrimaries.EBU3213: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), D65),
 }
-_D65 = (0.3127, 0.3290)
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67, ColorTrc.LINEAR)
 BETWEEN = "gbrp10le"  # RGB of the picture's own colours, before the table
 
@@ -72,7 +72,7 @@ def colours(transfer: int, primaries: int, side: int = TABLE_SIDE) -> Array:
     signal = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1)
     light = _light(signal, transfer)
     if primaries in _PRIMARIES:
-        to_709 = np.linalg.inv(_to_xyz(_BT709)) @ _to_xyz(_PRIMARIES[ColorPrimaries(primaries)])
+        to_709 = np.linalg.inv(to_xyz(REC_709)) @ to_xyz(_PRIMARIES[primaries])
         light = light @ to_709.T
     if transfer in _HDR:
         light = _below_white(light)
@@ -104,16 +104,6 @@ def _below_white(light: Array) -> Array:
     brightest = np.maximum(light.max(-1, keepdims=True), 1e-9)
     over, room = np.maximum(brightest - KNEE, 0), 1 - KNEE
     return np.asarray(light * np.where(over > 0, (KNEE + room * (1 - np.exp(-over / room))) / brightest, 1))
-
-
-def _to_xyz(primaries: tuple[tuple[float, float], ...]) -> Array:
-    """(3, 3): of linear RGB whose (1, 1, 1) is D65."""
-
-    def xyz(x: float, y: float) -> Array:
-        return np.array([x / y, 1, (1 - x - y) / y])
-
-    columns = np.stack([xyz(*chromaticity) for chromaticity in primaries], axis=1)
-    return np.asarray(columns * np.linalg.solve(columns, xyz(*_D65)))
 
 
 def _as_cube(table: Array) -> str:
