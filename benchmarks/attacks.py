@@ -920,8 +920,15 @@ class _Growth:
             watched = set(psutil.Process().children(recursive=True)) - beside if self._of_command else servers
             for process in watched:
                 with suppress(psutil.NoSuchProcess):
-                    size += process.memory_info().rss
+                    if not _just_begun(process):
+                        size += process.memory_info().rss
         return size
+
+
+def _just_begun(process: psutil.Process) -> bool:
+    """Whether it has not become its own program yet: until then its memory is its parent's, which is counted."""
+    parent = process.parent()
+    return parent is not None and parent.cmdline() == process.cmdline()
 
 
 def main() -> None:
