@@ -1,4 +1,7 @@
-"""Texts of strangers, made fit to be shown: nothing in them steers a terminal, or turns the reading direction."""
+"""Texts of strangers in one short line, for pages, logs and messages: what steers or turns them is left out.
+
+At the terminal `avatar.printable` shows it instead: there, the texts are names of files that somebody wants to find.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ which has bounded memory and time, no network, and nobody's camera.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from avatar.errors import InputError, VisavisError
 from avatar.sources.every_picture import MAX_SIDE_PX
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
-from avatar.tracking.cage_process import OWN_GROUP
+from avatar.tracking.cage_process import OWN_GROUP, end_in_words
 from avatar.trust.child_environment import cage_environment
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif", ".jp2",
@@ -123,12 +122,7 @@ def _end(process: subprocess.Popen[bytes]) -> str:
             pipe.close()
         except OSError:  # what it did not take any more
             continue
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"
+    return end_in_words(code)
 
 
 def _ask(process: subprocess.Popen[bytes], path: Path) -> NDArray[np.uint8]:

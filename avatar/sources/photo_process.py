@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avatar.errors import InputError
+from avatar.plain_text import plain_text
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
-from avatar.trust.confinement import shut_off
+from avatar.trust.confinement import lower_limit, shut_off
 
 MAX_MEMORY_BYTES = 2560 << 20  # above what MAX_PIXELS of any format takes
 
@@ -39,7 +40,7 @@ def main() -> None:
         except MemoryError:
             _refuse(replies, f"{path} is damaged, or does not fit into memory. Save a smaller copy and try again.")
         except Exception as error:  # each library has its own way of saying it
-            why = " ".join(str(error).split())[:200] or type(error).__name__
+            why = plain_text(error, 200) or type(error).__name__
             _refuse(
                 replies, f"{path} is damaged or cut off ({why}). Copy or export the photo again, or use another one."
             )
@@ -53,18 +54,12 @@ def _refuse(replies: BinaryIO, why: str) -> None:
 
 
 def _bound() -> None:
-    """No more memory, no file written, no core dump. Elsewhere than on Linux the limits by format have to do."""
+    """No more memory, no file written. Elsewhere than on Linux the limits by format have to do."""
     if sys.platform == "linux":
         import resource
 
-        for what, most in (
-            (resource.RLIMIT_DATA, MAX_MEMORY_BYTES),
-            (resource.RLIMIT_FSIZE, 0),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            hard = resource.getrlimit(what)[1]
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(what, (most, most))
+        lower_limit(resource.RLIMIT_DATA, MAX_MEMORY_BYTES)
+        lower_limit(resource.RLIMIT_FSIZE, 0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avatar.errors import VisavisError
 from avatar.heap import HeapTrim, started_up
+from avatar.plain_text import plain_text
 from avatar.tracking.cage_walls import fault_of, wall_in
 from avatar.trust.confinement import open_for_reading_only
 
@@ -99,7 +100,7 @@ def examine() -> None:
     try:
         import mediapipe.tasks.python.vision  # noqa: F401
     except (ImportError, OSError) as error:
-        missing = " ".join(str(error).split())
+        missing = plain_text(error)
     print(network, files, missing, sep="\n", flush=True)
     os._exit(0)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import VisavisError
+from avatar.plain_text import plain_text
 from avatar.tracking.cage_wire import (
     FAILED,
     FRAME_AT,
@@ -152,21 +153,25 @@ class CageProcess:
 
     def _end_in_words(self) -> str:
         try:
-            code = self._process.wait(1.0)
+            return end_in_words(self._process.wait(1.0))
         except subprocess.TimeoutExpired:
             return "closed its pipe"
-        if code >= 0:
-            return f"ended with exit code {code}"
-        try:
-            return f"was ended by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was ended by signal {-code}"
 
     def _last_words(self) -> str:
         """The last line on its stderr, for the crashes that say something there only."""
         self._said.seek(0)
         lines = self._said.read()[-4000:].decode(errors="replace").strip().splitlines()
-        return "".join(c for c in lines[-1] if c.isprintable())[:300] if lines else ""
+        return plain_text(lines[-1]) if lines else ""
+
+
+def end_in_words(code: int) -> str:
+    """How a process of that exit code ended: the rest of a sentence."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 def examine_cage() -> tuple[Confinement, str | None]:

@@ -11,6 +11,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.plain_text import plain_text
 from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
 
@@ -111,7 +112,6 @@ def write_text(memory: FrameMemory, text: str) -> None:
 
 
 def read_text(memory: FrameMemory) -> str:
-    """On one line, without what would move a terminal's cursor."""
     (length,) = struct.unpack("<I", bytes(memory.buffer[:4]))
     text = bytes(memory.buffer[4 : 4 + min(length, TEXT_BYTES)]).decode(errors="replace")
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return plain_text(text, TEXT_BYTES)

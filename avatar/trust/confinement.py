@@ -118,20 +118,24 @@ def _open_only(readable: Iterable[Path]) -> str | None:
     return None
 
 
+def lower_limit(kind: int, most: int) -> None:
+    """Of `resource`, for good: to `most`, or to what it could be at most, where that is less already."""
+    import resource
+
+    hard = resource.getrlimit(kind)[1]
+    lowest = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (lowest, lowest))
+
+
 def _limit_itself() -> None:
     """No core dump, which would hold a picture; no privilege of root's but to read; bounds to what it may take."""
     import resource
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    for kind, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, _FILE_LIMIT_BYTES),
-        (resource.RLIMIT_DATA, _MEMORY_LIMIT_BYTES),
-    ):
-        _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+    lower_limit(resource.RLIMIT_CORE, 0)
+    lower_limit(resource.RLIMIT_FSIZE, _FILE_LIMIT_BYTES)
+    lower_limit(resource.RLIMIT_DATA, _MEMORY_LIMIT_BYTES)
     # struct { u32 version; int pid; } and two times { u32 effective, permitted, inheritable; }
     header, sets = struct.pack("Ii", _CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
     libc.capget(header, sets)
