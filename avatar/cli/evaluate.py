@@ -21,8 +21,8 @@ from avatar.evaluation.person import FF, FT, FineTune, Tell, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, write_text
 from avatar.evaluation.tables import print_paper_table, print_report
 from avatar.identity.avatar import Avatar
+from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 MAX_SHOTS = 32
 
 

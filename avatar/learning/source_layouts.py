@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avatar.errors import InputError, UsageError
+from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 from avatar.sources.photo import SUFFIXES as PHOTO_SUFFIXES
 
 MANIFEST = "manifest.csv"
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 _VOXCELEB_PERSON = re.compile(r"id\d{5}$")
 _VOXCELEB_ROOTS = ("dev/mp4", "test/mp4", "mp4", ".")
 

@@ -16,7 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from avatar.publish.video_writer import CONTAINERS
-from avatar.sources.media import Timeline, open_media, sound_stream, video_stream
+from avatar.sources.media import Timeline, open_media, reason, sound_stream, video_stream
 
 _Read = TypeVar("_Read")
 Packets = Iterator[tuple[float, "Packet[AudioStream]"]]  # with their times in seconds
@@ -56,7 +56,7 @@ def _rewrite(video: Path, sound: Callable[[OutputContainer], Packets]) -> str:
             _write(pictures, target, sound)
         beside.replace(video)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
+        return reason(error)
     finally:
         beside.unlink(missing_ok=True)
     return ""

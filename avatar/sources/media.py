@@ -21,6 +21,7 @@ FORMATS = (
     "rm", "h264", "hevc", "vvc", "av1", "obu", "ivf", "mjpeg", "jpeg_pipe", "gif", "apng", "yuv4mpegpipe", "image2",
     "wav", "w64", "mp3", "aac", "flac", "aiff", "caf", "au", "ac3", "eac3", "amr", "wv", "ape", "tta",
 )  # fmt: skip
+SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")  # by which videos are found in folders
 MAX_PIXELS = 8192 * 4352  # of one picture: 8K; a forged header claims far more
 NOT_A_VIDEO = "Give a file that a video player opens (mp4, mov, mkv, webm, avi)."
 NOT_A_SOUND = "Give a file that a player opens (wav, mp3, m4a, ogg)."
@@ -49,7 +50,7 @@ def open_media(path: Path, kind: Literal["video", "sound"] = "video") -> InputCo
                 f"{path} is cut off: its index, which is written last, is missing, so no player can open it. "
                 "Copy it again from where it came, or record it again."
             ) from error
-        raise InputError(f"{path} cannot be read as a {kind} ({_reason(error)}). {advice}") from error
+        raise InputError(f"{path} cannot be read as a {kind} ({reason(error)}). {advice}") from error
     if not (_moving(container) if kind == "video" else container.streams.audio):
         container.close()
         raise InputError(f"{path} holds no {kind} stream. {advice}")
@@ -98,7 +99,8 @@ class Timeline:
         return self._last_s
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says of it."""
     return getattr(error, "strerror", None) or str(error)
 
 
