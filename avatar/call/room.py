@@ -160,14 +160,12 @@ def checked(message: Message) -> Message | None:
         return {"type": kind, "id": _text(message, "id", LONGEST_LINK)}
     if kind == "error":
         return {"type": kind, "reason": plain_text(message.get("reason") or "it does not say why")}
-    sender = {"type": kind, "from": message.get("from")}
+    if not isinstance(kind, str) or kind not in ("state", *_RELAYED):
+        return None
+    said = {"type": kind, "from": _text(message, "from", LONGEST_LINK)}
     if kind == "state":
-        _text(message, "from", LONGEST_LINK)
-        return {**sender, "muted": _flag(message, "muted"), "camera_on": _flag(message, "camera_on")}
-    if isinstance(kind, str) and kind in _RELAYED:
-        _text(message, "from", LONGEST_LINK)
-        return sender | _relayed(message, kind)
-    return None
+        return said | {"muted": _flag(message, "muted"), "camera_on": _flag(message, "camera_on")}
+    return said | _relayed(message, kind)
 
 
 def _relayed(message: Message, kind: str) -> Message:

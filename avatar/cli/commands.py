@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Annotated
 
@@ -52,7 +52,7 @@ def _register(name: str, panel: str, summary: str) -> None:
     )
     def run(context: typer.Context) -> None:
         _remove_kept_usage_data()
-        with _private_files(name not in FOR_OTHERS):
+        with nullcontext() if name in FOR_OTHERS else _private_files():
             exit_code = command_app(name)(context.args, prog_name=f"visavis {name}", standalone_mode=False)
         raise typer.Exit(exit_code or 0)
 
@@ -62,11 +62,9 @@ for _name, (_panel, _summary) in COMMANDS.items():
 
 
 @contextmanager
-def _private_files(wanted: bool) -> Iterator[None]:
+def _private_files() -> Iterator[None]:
     """Every file that is written meanwhile is for its owner alone, whichever library writes it."""
     before = os.umask(0o077)
-    if not wanted:
-        os.umask(before)
     try:
         yield
     finally:

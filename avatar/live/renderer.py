@@ -64,7 +64,7 @@ class Renderer:
         layers = self._engine.infer({"psi": self._psi, **generator_inputs(frame, small)})
         if not all(np.isfinite(layer).all() for layer in layers.values()):
             raise InputError(
-                f"The network gives no picture of {self._name}, only numbers without end. Enrol the photos again, or "
+                f"The network gives no picture of {self._name}, only what are no numbers. Enrol the photos again, or "
                 "let it compute more exactly: `--precision fp32`."
             )
         return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, frame)

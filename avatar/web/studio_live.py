@@ -239,9 +239,8 @@ class LiveRun:
         """What does it, once all is known to be right. Raises UsageError, InputError."""
         retargeter = session.stage.cast.retargeter
         if name == "avatar":
-            load_avatar(
-                existing(str(value))
-            )  # what is wrong with it is an answer, where `show` could only say it later
+            # what is wrong with it is an answer, where `show` could only say it later
+            load_avatar(existing(str(value)))
             return lambda: self._show(control, str(value))
         if name in ("mirror", "paused", "frozen") and isinstance(value, bool):
             attribute = {"mirror": "mirror", "paused": "idle_only", "frozen": "frozen"}[name]
