@@ -164,6 +164,27 @@ def test_a_missing_extra_is_named() -> None:
     assert "pip install 'visavis[train]'" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["live", "ada"], ["doctor"], ["enroll", "p.jpg", "--name", "a"], ["finetune", "a"]]
+)
+def test_a_package_that_does_not_start_is_one_message(arguments: list[str], tmp_path: Path) -> None:
+    """As OpenCV where a library of the system is missing: not taken for one that is not installed."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file', name='cv2')\n")
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]),
+            "VISAVIS_HOME": str(tmp_path),
+        },
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "libGL.so.1" in done.stderr and "Traceback" not in done.stderr and "[train]" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_is_quiet() -> None:
     code = (

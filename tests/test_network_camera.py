@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from clips import face_clip, moving_face
 
-from avatar.errors import DeviceError, UsageError
+from avatar.errors import DeviceError, InputError, UsageError
 from avatar.frame import Frame, NoPicture
 from avatar.sources.camera import Camera, open_camera, open_driver
+from avatar.sources.media import open_media
 from avatar.sources.network_camera import PASSWORD_VARIABLE, NetworkCamera, is_address, public_name
 
 
@@ -231,6 +232,17 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
 def test_what_is_no_cameras_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError):
         open_driver(address)
+
+
+def test_an_address_begins_as_it_was_typed() -> None:
+    with phone() as server, opened(server.address.replace("http", "HTTP") + "/video", []) as camera:
+        assert frames(camera, 1)
+
+
+def test_what_takes_files_alone_says_who_takes_an_address() -> None:
+    with pytest.raises(InputError, match="--camera") as refused:
+        open_media(Path("http://anna:geheim@phone/clip.mp4"))
+    assert "geheim" not in str(refused.value)
 
 
 def test_names_for_people() -> None:

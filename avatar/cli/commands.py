@@ -12,7 +12,6 @@ import typer
 
 from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal
-from avatar.errors import VisavisError
 
 USE = "Use"
 MAKE = "Make and measure networks"
@@ -72,16 +71,9 @@ def _private_files() -> Iterator[None]:
 
 
 def command_app(name: str) -> typer.Typer:
-    """The command as an app of its own. Raises VisavisError when a library of the system is missing."""
-    try:
-        noun = name.replace("-", "_")
-        function = getattr(import_module(f"avatar.cli.{noun}"), noun)
-    except ModuleNotFoundError:
-        raise
-    except (ImportError, OSError) as error:
-        raise VisavisError(
-            f"`visavis {name}` cannot start: {error}. Run `visavis doctor`, which names what is missing."
-        ) from error
+    """The command as an app of its own."""
+    noun = name.replace("-", "_")
+    function = getattr(import_module(f"avatar.cli.{noun}"), noun)
     if isinstance(function, typer.Typer):  # a group of commands
         return function
     command = CommandApp()

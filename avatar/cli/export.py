@@ -110,7 +110,7 @@ def export(
     try:
         from export.networks import load_networks, put_weights, untrained_full
         from export.package import package
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
     messages = Terminal(stderr=True)
     networks = untrained_full(size or FULL_PX) if found.weights is None else load_networks(found.weights)

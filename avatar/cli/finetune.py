@@ -32,7 +32,7 @@ def finetune(
         import torch
 
         from avatar.learning.finetune import finetune as tune
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise VisavisError(
             f"Fine-tuning needs torch ({error.name} is missing): pip install 'visavis[train]'"
         ) from error

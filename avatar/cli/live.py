@@ -150,7 +150,7 @@ def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -
     try:
         from avatar.call.whip import WhipPublisher
         from avatar.call.whip_camera import WhipCamera, whip_port
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UsageError(f"--camera whip needs {error.name}, which is missing: pip install 'visavis[call]'") from error
     sounds = [publisher.sound for publisher in publishers if isinstance(publisher, WhipPublisher)]
     return WhipCamera(whip_port(spec), sounds, say)

@@ -14,6 +14,10 @@ from avatar.cli.stop import CTRL_C, ctrl_c_as_exception, leave_on_ctrl_c, leave_
 from avatar.errors import OutputError, VisavisError
 
 OWN_PACKAGES = ("avatar", "engines", "export")
+MEND_PACKAGE = (
+    "If that names a library of the system, install it; else install the packages again: "
+    "pip install --force-reinstall visavis"
+)
 CHECK_PATH = "Check the path, its permissions and the free space."
 SCARCE = {  # what the system may have no more of, whatever was being done
     errno.ENOSPC: "Make room on the disk, then try again.",
@@ -72,6 +76,8 @@ def _explain(error: Any) -> tuple[str, int] | None:
         from avatar.extras import install
 
         return f"This needs the package {package}, which is not installed. Run: {install(package)}", 1
+    if isinstance(error, ImportError) and str(error.name).partition(".")[0] not in OWN_PACKAGES:
+        return f"An installed package does not start: {error}. {MEND_PACKAGE}", 1
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. {CHECK_PATH}", 1
     if isinstance(error, OSError) and error.errno in SCARCE:

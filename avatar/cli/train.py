@@ -48,7 +48,7 @@ def train(
         import torch
 
         from avatar.learning.parallel import parallel
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise VisavisError(f"Training needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
     if summary:
         from avatar.model.summary import summarise_all, summary_table

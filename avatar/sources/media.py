@@ -25,6 +25,7 @@ SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")  # by which videos 
 MAX_PIXELS = 8192 * 4352  # of one picture: 8K; a forged header claims far more
 NOT_A_VIDEO = "Give a file that a video player opens (mp4, mov, mkv, webm, avi)."
 NOT_A_SOUND = "Give a file that a player opens (wav, mp3, m4a, ogg)."
+ADDRESSES = ("http:", "https:", "rtsp:")  # what a path begins with that was typed as one; the rest may be secret
 LEAP_S = 10.0  # what FFmpeg takes for a join in formats whose clock may jump (-dts_delta_threshold)
 BACK_STEPS = 3  # times that go back by less are a sloppy muxer's
 
@@ -35,6 +36,11 @@ def open_media(path: Path, kind: Literal["video", "sound"] = "video") -> InputCo
     """Open a file to read. Raises InputError, naming it, where that cannot be, or nothing of that kind is in it."""
     if path.is_dir():
         raise InputError(f"{path} is a folder. Name a {kind} in it.")
+    if path.parts[:1] and path.parts[0].lower() in ADDRESSES:
+        raise InputError(
+            f"{path.parts[0]}//…: an address is no file. `live`, `call`, `enroll`, `profile` and `record-motion` take "
+            "that of a camera by --camera."
+        )
     if not path.is_file():
         raise InputError(f"{path}: there is no such file. Check the path of the {kind}.")
     if path.stat().st_size == 0:

@@ -53,7 +53,7 @@ class NetworkCamera:
         """Raises UsageError for an address that cannot be one of a camera."""
         self.name = public_name(address)
         self._address = _with_password(address, self.name)
-        self._scheme = self._address.partition("://")[0]
+        self._scheme = self._address.partition("://")[0]  # in small letters, as FFmpeg wants it
 
     def __call__(self) -> NetworkDevice:
         """Raises DeviceError, GoneError where nobody answers; neither shows a password."""
@@ -134,7 +134,7 @@ def _with_password(address: str, name: str) -> str:
         raise UsageError(f"--camera {name}: only {', '.join(PROTOCOLS)} are taken.")
     known = os.environ.get(PASSWORD_VARIABLE)
     if user is None or password is not None or known is None:
-        return address
+        return f"{parts.scheme}{address[len(parts.scheme) :]}"
     server = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(known, safe='')}@{server}"))
 
