@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from avatar.errors import InputError, UsageError, VisavisError
 from avatar.learning import build_dataset as module
 from avatar.learning.build_dataset import BuildOptions, build_dataset
 from avatar.learning.build_plan import make_plan
-from avatar.learning.build_workers import Job, run_job
+from avatar.learning.build_workers import Job, on_this_machine, run_job
 from avatar.learning.face_tracks import (
     BLURRED,
     NO_FACE,
@@ -292,6 +293,24 @@ def test_killed_for_real_the_command_goes_on(source: Path, built: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == contents(built)
     assert "unreadable file" in done.stdout and "several faces of similar size" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_leave_ctrl_c_to_the_command_from_their_very_start(source: Path) -> None:
+    job = Job(source / "bad" / "empty.jpg", False, 0.0, None, OPTIONS.rules, tracker_model())
+    before = set(psutil.Process().children())
+    run = on_this_machine(1)(iter([job, job, job, job]))
+    held = []
+    try:
+        assert next(run).refusal == UNREADABLE
+        for worker in set(psutil.Process().children()) - before:
+            status = Path(f"/proc/{worker.pid}/status").read_text(encoding="ascii")
+            if "--multiprocessing-fork" in worker.cmdline():
+                held.append(int(status.partition("SigBlk:")[2].split()[0], 16) >> (signal.SIGINT - 1) & 1)
+    finally:
+        run.close()
+    assert held == [1]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.e2e

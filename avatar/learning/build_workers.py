@@ -6,12 +6,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -140,17 +142,34 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Outcome]:
     try:
-        return pool.submit(run_job, job)
+        with _ctrl_c_held():  # the first job starts the workers, which have it held for good
+            return pool.submit(run_job, job)
     except BrokenProcessPool as error:
         future: Future[Outcome] = Future()
         future.set_exception(error)
         return future
 
 
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Ctrl-C is the parent's to answer, and waits for the end of the block; processes started in it never take it.
+
+    From their very start: while they import, each would show a traceback of its own.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _alone(job: Job) -> Outcome:
     with _pool(1) as pool:
         try:
-            return pool.submit(run_job, job).result()
+            return _submit(pool, job).result()
         except BrokenProcessPool:
             return Outcome(refusal=KILLED, detail="the process that read it was killed, twice")
 
@@ -165,7 +184,7 @@ def _crash_proof(job: Job) -> Outcome:
     model = job.model if job.model.is_file() else tracker_model()
     job = Job(job.path, job.is_video, job.start_s, job.end_s, job.rules, model)
     try:
-        return _child().submit(run_job, job).result()
+        return _submit(_child(), job).result()
     except BrokenProcessPool:
         _child.cache_clear()
         return _alone(job)
@@ -174,7 +193,7 @@ def _crash_proof(job: Job) -> Outcome:
 def _start_worker(parent: int) -> None:
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not held: on Windows
     cv2.setNumThreads(1)
     refuse_network(whatever_is_set=True)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
