@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from avatar.retarget.assemble import REGIONS, Assembler, generator_inputs
 from avatar.retarget.compose import compose, to_bytes
 from avatar.retarget.conditioning import draw_face
-from avatar.retarget.landmark_image import draw_landmarks
+from avatar.retarget.landmark_image import landmark_image
 from avatar.retarget.real_frame import RealFrame
 from engines.engine import Tensors
 
@@ -28,8 +28,8 @@ def photo_of(frame: RealFrame, shapes: Shapes) -> Tensors:
     """The portrait as an embedder with these inputs takes it."""
     side = shapes["picture"][-1]
     full = shapes["drawing"][-1] == side  # `fast` draws at half the picture's side, in channels of its own
-    drawing = draw_landmarks(frame.landmarks, side) / np.float32(255) if full else draw_face(frame.landmarks)
-    return {"picture": _texture(frame.portrait, side)[None], "drawing": np.asarray(drawing, np.float32)[None]}
+    drawing = landmark_image(frame.landmarks, side) if full else draw_face(frame.landmarks)
+    return {"picture": _texture(frame.portrait, side)[None], "drawing": drawing[None]}
 
 
 class Scene:
@@ -63,8 +63,7 @@ class Scene:
             texture = _texture(frame.portrait, shapes["source"][-1])[None]
             flows = {name: frame.conditioning[name][None] for name in shapes if name in frame.conditioning}
             return {"psi": psi, "source": texture, "mouth_source": texture, "eyes_source": texture, **flows}
-        drawing = draw_landmarks(frame.driving, shapes["drawing"][-1]) / np.float32(255)
-        return {"psi": psi, "drawing": np.asarray(drawing, np.float32)[None]}
+        return {"psi": psi, "drawing": landmark_image(frame.driving, shapes["drawing"][-1])[None]}
 
 
 def psnr_db(pictures: Sequence[Picture], reference: Sequence[Picture]) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from avatar.model.full.generator import FullGenerator
 from avatar.model.generator import LAYERS, Generator, LayerGenerator
 from avatar.retarget.face_model import face_model
 from avatar.retarget.geometry import HeadPose
-from avatar.retarget.landmark_image import draw_landmarks
+from avatar.retarget.landmark_image import landmark_image
 
 FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
 MAX_PIXELS = 2048 * 2048  # in one output, all pictures of a batch together
@@ -158,5 +158,4 @@ def _batched(traced: Traced, batch: int) -> Traced:
 
 def _full_drawing(side_px: int) -> Tensor:
     upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
-    drawn = draw_landmarks(upright.apply(face_model().mean_shape), side_px)
-    return torch.from_numpy(drawn.astype(np.float32) / np.float32(255))[None]
+    return torch.from_numpy(landmark_image(upright.apply(face_model().mean_shape), side_px))[None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,9 @@ from typing import Annotated
 import typer
 
 from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
+from avatar.cli.network_option import NETWORK_HELP, WEIGHTS_HELP, named_network
+
+PACED = 3  # frames by which it is told how long a slow network takes
 
 
 def drive(
@@ -21,6 +26,8 @@ def drive(
     ] = False,
     size: Annotated[int, typer.Option(help="Side of the written picture in pixels, even.", min=64, max=2048)] = 512,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
+    network: Annotated[str, typer.Option(help=NETWORK_HELP)] = "fast",
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -43,18 +50,28 @@ def drive(
 
     if size % 2:
         raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
+    full = named_network(network, weights)
     avatar = load_avatar(find_avatar(name))
     check_drive(source, output, force)  # before the engines are opened, which takes a while
     terminal = Terminal(stderr=True)
     tracker = tracker_model_then_offline(terminal)
-    generator = open_generator(  # all cores: nothing overlaps
+    avatar = avatar if full is None else full.person(avatar)
+    generator = (open_generator if full is None else full.open)(  # all cores: nothing overlaps
         avatar, engine, threads=os.cpu_count(), precision=precision, say=terminal.note
     )
     terminal.say(explain(generator))
+    slow = full is not None and generator.describe().device == "cpu"
+    tell_pace = _telling(terminal.note) if slow else None
     sigterm_as_ctrl_c()
     try:
         with terminal.progress(MofNCompleteColumn(), TimeRemainingColumn(), transient=False) as bar:
             task = bar.add_task("driving", visible=False)  # until there is something to show
+
+            def progress(done: int, expected: int) -> None:
+                bar.update(task, completed=done, total=expected, visible=True)
+                if tell_pace is not None:
+                    tell_pace(done, expected)
+
             report = drive_file(
                 avatar,
                 generator,
@@ -64,7 +81,7 @@ def drive(
                 mode="absolute" if absolute else "relative",
                 size_px=size,
                 force=force,
-                progress=lambda done, expected: bar.update(task, completed=done, total=expected, visible=True),
+                progress=progress,
             )
             bar.update(task, total=report.frames_out)
     finally:
@@ -77,3 +94,21 @@ def drive(
     out = Terminal()
     out.print(latency_table(report.latency))
     out.say(f"{report.output}: {report.frames_out} frames, {report.faceless} of them without a face")
+
+
+def _telling(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Told (done, expected), it says once how slow `full` is on a processor."""
+    first_s = 0.0
+
+    def tell(done: int, expected: int) -> None:
+        nonlocal first_s
+        if done == 1:
+            first_s = time.monotonic()
+        elif done == 1 + PACED:
+            rate = PACED / (time.monotonic() - first_s)
+            say(
+                f"full is slow on a processor: {rate:.1f} frames a second here, so {expected} take about "
+                f"{expected / rate:.0f} s. It is made for GPUs."
+            )
+
+    return tell

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
+from avatar.cli.network_option import NETWORK_HELP, WEIGHTS_HELP, named_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,8 @@ def live(
         bool, typer.Option("--absolute", help="Take your head's place and pose as they are, not since your rest.")
     ] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False,
+    network: Annotated[str, typer.Option(help=NETWORK_HELP)] = "fast",
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
@@ -88,6 +92,12 @@ def live(
     behind = parse_background(background)
     terminal = Terminal(stderr=True)
     say = terminal.note
+    full = named_network(network, weights)
+    if full is not None and engine == "auto" and not has_accelerator():
+        raise UsageError(
+            "full is live on GPUs, and no engine finds one here (`visavis engines`). A processor draws a few frames a "
+            "second: `visavis drive --network full` makes a video of them, and --engine onnxruntime insists."
+        )
     publishers = open_publishers(to, camera, say)
     avatar = load_avatar(find_avatar(name))
     online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
@@ -107,6 +117,7 @@ def live(
                 backend=engine,
                 threads=threads,
                 precision=precision,
+                full=full,
                 say=say,
             )
         )
@@ -139,6 +150,15 @@ def live(
         f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
         f"without a face: {report.faceless}"
     )
+
+
+def has_accelerator() -> bool:
+    """Whether an engine finds a GPU or NPU on this computer."""
+    from engines.backends import Devices
+    from engines.measure import find_devices
+
+    found = [devices.usable for devices in find_devices().values() if isinstance(devices, Devices)]
+    return any(device != "cpu" for usable in found for device in usable)
 
 
 def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -> Driver:

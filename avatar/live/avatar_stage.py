@@ -19,7 +19,7 @@ from avatar.identity.avatar import Avatar
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
-from avatar.live.renderer import Renderer
+from avatar.live.painter import Painter, open_painter
 from avatar.live.timed_engine import TimedEngine
 from avatar.retarget.driving import Driving
 from avatar.retarget.interpolate import MotionInterpolator
@@ -44,11 +44,11 @@ class Cast:
     engine: Engine
     latency: LatencyRecorder
     mattes: Sequence[NDArray[np.uint8]] | None = None  # of the portraits, where the canvas needs them
-    renderers: dict[int, Renderer] = field(default_factory=dict)  # by the side of the picture that they draw
+    renderers: dict[int, Painter] = field(default_factory=dict)  # by the side of the picture that they draw
 
-    def renderer(self, side_px: int) -> Renderer:
+    def renderer(self, side_px: int) -> Painter:
         if side_px not in self.renderers:
-            self.renderers[side_px] = Renderer(
+            self.renderers[side_px] = open_painter(
                 self.avatar, TimedEngine(self.engine, self.latency), side_px, self.mattes
             )
         return self.renderers[side_px]

@@ -18,7 +18,7 @@ from avatar.identity.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright
 from avatar.identity.crop import face_crop
 from avatar.live.latency import LatencyRecorder, StageLatency
-from avatar.live.renderer import Renderer
+from avatar.live.painter import open_painter
 from avatar.publish.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter, check_output
 from avatar.retarget.retargeter import Retargeter
@@ -89,7 +89,7 @@ def drive_file(
         fps, time_base, expected = driver.fps, MOTION_TIMES, len(driver)
         moments = _recorded(driver)
     retargeter = Retargeter(avatar, mode)
-    renderer = Renderer(avatar, engine, size_px)
+    renderer = open_painter(avatar, engine, size_px)
     writer: VideoWriter | None = None
     frames = faceless = 0
     first_s = last_s = 0.0

@@ -16,7 +16,7 @@ from avatar.retarget.driving import Driving
 from avatar.retarget.portrait_choice import PortraitChoice
 from avatar.retarget.skin_tone import gain, skin_tones
 from avatar.retarget.warp import landmark_warp
-from engines.engine import Engine
+from engines.engine import Engine, Tensors
 
 TEXTURE_PX = 256  # of the portraits that the generator was trained with
 FADE_NS = 160_000_000  # how long another portrait of the face takes to come through
@@ -39,8 +39,8 @@ class Renderer:
         """`mattes`: of `person_mattes`, one (S, S) for each portrait, to be had back as they move from `matte`."""
         self._engine, self._assembler = engine, Assembler(size_px)
         self._name, self._landmarks = avatar.name, avatar.landmarks
-        self._portraits = [_resized(portrait, size_px) for portrait in avatar.portraits]
-        self._mattes = None if mattes is None else [_resized(matte, size_px) for matte in mattes]
+        self._portraits = [resized(portrait, size_px) for portrait in avatar.portraits]
+        self._mattes = None if mattes is None else [resized(matte, size_px) for matte in mattes]
         self._psi = avatar.psi[None].astype(np.float32)
         self._choice = PortraitChoice(avatar.landmarks)
         pairs = zip(self._portraits, self._landmarks, strict=True)
@@ -62,11 +62,7 @@ class Renderer:
         large["mouth"], small["mouth"] = self._match("mouth", mouth, source)
         large["eyes"], small["eyes"] = self._match("eyes", eyes, source)
         layers = self._engine.infer({"psi": self._psi, **generator_inputs(frame, small)})
-        if not all(np.isfinite(layer).all() for layer in layers.values()):
-            raise InputError(
-                f"The network gives no picture of {self._name}, only what are no numbers. Enrol the photos again, or "
-                "let it compute more exactly: `--precision fp32`."
-            )
+        check_numbers(layers, self._name)
         return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, frame)
 
     def matte(self) -> Picture | None:
@@ -78,7 +74,7 @@ class Renderer:
     def _pair(self, number: int) -> Pair:
         """A portrait at the output's size and at the generator's."""
         if number not in self._small:
-            self._small[number] = _resized(self._portraits[number], TEXTURE_PX)
+            self._small[number] = resized(self._portraits[number], TEXTURE_PX)
         return self._portraits[number], self._small[number]
 
     def _match(self, region: str, number: int, face: int) -> Pair:
@@ -108,10 +104,19 @@ class Renderer:
             return self._pair(number)
         share = max(share, 0.2)  # the first frame shows something of the new one already
         blend = np.asarray(cv2.addWeighted(self._portraits[number], share, self._fading, 1 - share, 0), np.uint8)
-        return blend, _resized(blend, TEXTURE_PX)
+        return blend, resized(blend, TEXTURE_PX)
 
 
-def _resized(picture: Picture, size_px: int) -> Picture:
+def check_numbers(layers: Tensors, name: str) -> None:
+    """Raises InputError where a network's answer for the avatar `name` is no picture."""
+    if not all(np.isfinite(layer).all() for layer in layers.values()):
+        raise InputError(
+            f"The network gives no picture of {name}, only numbers without end. Enrol the photos again, or "
+            "let it compute more exactly: `--precision fp32`."
+        )
+
+
+def resized(picture: Picture, size_px: int) -> Picture:
     if picture.shape[0] == size_px:
         return picture
     method = cv2.INTER_AREA if picture.shape[0] > size_px else cv2.INTER_CUBIC

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from avatar.identity.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright
+from avatar.identity.full_network import FullNetwork
 from avatar.identity.generator import open_generator
 from avatar.live.avatar_stage import AvatarStage, Cast
 from avatar.live.background import Background
@@ -35,6 +36,7 @@ class Session:
     tracker: CagedTracker
     latency: LatencyRecorder
     start_up_ms: dict[str, float]
+    person: Callable[[Avatar], Avatar]  # the avatar with its parameters of the network that draws here
     open_cast: Callable[[Avatar, Engine | None], Cast]
 
     @property
@@ -51,7 +53,7 @@ class Session:
         """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
         thread that paints. Raises EngineFailure when that network does not load. One that loads and cannot be drawn
         gives way to the avatar before."""
-        now = self.stage.cast
+        now, avatar = self.stage.cast, self.person(avatar)
         cast = self.open_cast(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
         before, retargeter = now.retargeter, cast.retargeter
         retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
@@ -71,18 +73,23 @@ def open_session(
     backend: str = "auto",
     threads: int | None = None,
     precision: str = "auto",
+    full: FullNetwork | None = None,
     say: Say = on_stderr,
 ) -> Iterator[Session]:
     """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the driver, at the end.
 
     size, background: as of `Canvas`.
     backend, threads, precision, say: as of `open_generator`. `say` is also called from the loop's own threads.
+    full: draws instead of the network that comes with visavis.
     """
     start_up_ms: dict[str, float] = {}
     latency = LatencyRecorder(STAGES)
 
+    def person(shown: Avatar) -> Avatar:
+        return shown if full is None else full.person(shown)
+
     def open_engine(shown: Avatar) -> Engine:
-        return open_generator(shown, backend, threads, precision=precision, say=say)
+        return (open_generator if full is None else full.open)(shown, backend, threads, precision=precision, say=say)
 
     def open_cast(shown: Avatar, engine: Engine | None) -> Cast:
         plain = background is None or background.kind == "portrait"
@@ -111,6 +118,7 @@ def open_session(
             starting = aside.submit(start_tracker)
             try:
                 with _timed("engine", start_up_ms):
+                    avatar = person(avatar)
                     engine = open_engine(avatar)
                 parts.callback(engine.close)
             finally:
@@ -120,7 +128,7 @@ def open_session(
         stage = AvatarStage(cast, Governor(), open_engine, latency, say)
         parts.callback(stage.close)
         loop = LiveLoop(driver, tracker, stage, publishers, latency, say)
-        yield Session(loop, stage, tracker, latency, start_up_ms, open_cast)
+        yield Session(loop, stage, tracker, latency, start_up_ms, person, open_cast)
 
 
 @contextmanager

@@ -40,3 +40,8 @@ def draw_landmarks(landmarks: Array, size_px: int) -> NDArray[np.uint8]:
             line = np.rint(np.clip(points[list(index)], -1000, 2000) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
             cv2.polylines(canvas, [line], closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
     return np.ascontiguousarray(canvas.transpose(2, 0, 1))
+
+
+def landmark_image(landmarks: Array, size_px: int) -> Array:
+    """The same (3, size, size) as exported networks take it: in [0, 1]."""
+    return draw_landmarks(landmarks, size_px).astype(np.float32) / np.float32(255)

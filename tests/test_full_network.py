@@ -1,0 +1,194 @@
+"""Size `full` in use: a small one with random weights, exported, drives and plays live."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import astronaut_avatar, face_clip
+
+from avatar.cli.live import has_accelerator
+from avatar.cli.network_option import named_network
+from avatar.errors import InputError, UsageError
+from avatar.identity.avatar import Avatar
+from avatar.identity.bundle import save_avatar
+from avatar.identity.full_network import FULL, FullNetwork
+from avatar.live.painter import open_painter
+from avatar.live.profile import Memory
+from avatar.live.session import open_session
+from avatar.model_files import WEIGHTS
+from avatar.retarget.driving import Driving
+from avatar.retarget.landmark_image import draw_landmarks
+from avatar.sources.camera import PlayedFile
+from avatar.sources.video_file import VideoFile
+from avatar.tracking.model_asset import tracker_model
+from engines import EngineFailure
+
+torch = pytest.importorskip("torch", reason="needs visavis[train]")
+
+SIDE_PX = 32
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the paper's networks, but small."""
+    return save_small(tmp_path_factory.mktemp("full") / "full.safetensors", 24)
+
+
+@pytest.fixture(scope="session")
+def folder(checkpoint: Path) -> Path:
+    """What `visavis export` makes of it."""
+    return exported(checkpoint, checkpoint.parent / "onnx").parent
+
+
+def save_small(path: Path, channels_max: int) -> Path:
+    from avatar.model.full.checkpoint import FullNetworks, save_full
+    from avatar.model.full.config import FullConfig
+
+    torch.manual_seed(4)
+    config = FullConfig.at(
+        SIDE_PX, channels_min=8, channels_max=channels_max, embedding=24, down_blocks=2, residual_blocks=1
+    )
+    save_full(path, FullNetworks.build(config), {})
+    return path
+
+
+def exported(checkpoint: Path, out: Path, embedder: bool = True) -> Path:
+    """The generator's file, in the folder `out`."""
+    from export.networks import load_networks
+    from export.package import package
+
+    return package(load_networks(checkpoint), out, embedder=embedder).files[0].path
+
+
+def visavis(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "avatar.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def several() -> Avatar:
+    """Two photos: as it is, and mirrored in colour, so that their embeddings differ."""
+    one = astronaut_avatar()
+    portraits = np.concatenate([one.portraits, 255 - one.portraits])
+    return replace(
+        one,
+        portraits=portraits,
+        landmarks=np.repeat(one.landmarks, 2, axis=0),
+        blendshapes=np.repeat(one.blendshapes, 2, axis=0),
+    )
+
+
+def test_the_picture_is_that_of_the_trained_networks(checkpoint: Path, folder: Path) -> None:
+    """By torch, with the code that trains: the mean embedding of the photos, and the landmark image of the frame."""
+    from avatar.learning.full_personalise import feed_forward, photo_batch
+    from avatar.model.full.checkpoint import load_full
+
+    avatar = several()
+    photos = photo_batch(list(avatar.portraits), list(avatar.landmarks), SIDE_PX)
+    wanted = feed_forward(load_full(checkpoint)[0], photos)
+    driving = Driving(avatar.landmarks[0] + np.float32(0.05), 0)
+    drawing = torch.from_numpy(draw_landmarks(driving.landmarks, SIDE_PX)).float()[None] / 255
+    right = wanted.picture(drawing)[0].permute(1, 2, 0).numpy() * 255
+
+    network = FullNetwork(folder)
+    person = network.person(replace(avatar, weights=np.ones(3, np.float32)))
+    assert person.psi == pytest.approx(wanted.psi[0].numpy(), abs=1e-4)
+    assert (person.model_id, person.fine_tuned) == (FULL, False)  # what was fine-tuned is another network's
+    engine = network.open(person, "onnxruntime")
+    try:
+        small = open_painter(person, engine, SIDE_PX).render(driving)
+        large = open_painter(person, engine, 64, [np.full((64, 64), 255, np.uint8)] * 2)
+        assert large.render(driving).shape == (64, 64, 3)
+        matte = large.matte()
+        assert matte is not None and matte.shape == (64, 64) and matte.min() == 255
+    finally:
+        engine.close()
+    assert np.abs(small - right).max() < 1
+
+
+@pytest.mark.e2e
+def test_it_drives_a_video_and_says_how_slow_it_is(folder: Path, tmp_path: Path) -> None:
+    save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
+    clip = face_clip(tmp_path / "in.mp4", frames=5)
+    where = ["--input", clip, "--output", tmp_path / "out.mp4", "--size", "128"]
+    done = visavis("drive", tmp_path / "astronaut.avatar", *where, "--network", "full", "--weights", folder)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "full is slow on a processor" in said and "frames a second here, so 5 take about" in said
+    pictures = [frame.rgb for frame in VideoFile(tmp_path / "out.mp4")]
+    assert [picture.shape for picture in pictures] == [(128, 128, 3)] * 5
+    assert np.abs(pictures[0].astype(int) - pictures[-1]).mean() > 1  # it moves
+
+
+@pytest.mark.e2e
+def test_it_is_live_on_a_processor_by_explicit_wish_alone(folder: Path, tmp_path: Path) -> None:
+    save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
+    clip = face_clip(tmp_path / "in.mp4", frames=25, fps=20)
+    command = ["live", tmp_path / "astronaut.avatar", "--camera", clip, "--to", tmp_path / "out.mp4", "--seconds", "1"]
+    command += ["--network", "full", "--weights", folder, "--size", "160x90", "--json"]
+    done = visavis(*command, "--engine", "onnxruntime")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["published"] >= 3 and report["engine"]["model"] == "generator.onnx"
+    assert next(iter(VideoFile(tmp_path / "out.mp4"))).rgb.shape == (90, 160, 3)
+    if not has_accelerator():
+        refused = visavis(*command)
+        assert refused.returncode == 2 and "full is live on GPUs" in refused.stderr
+
+
+def test_the_next_avatar_live_is_drawn_by_it_too(folder: Path, tmp_path: Path) -> None:
+    one = astronaut_avatar()
+    other = replace(one, name="other", weights=np.ones(3, np.float32))  # which are of no use here
+    clip, memory = PlayedFile(face_clip(tmp_path / "in.mp4", frames=8)), Memory()
+    network = FullNetwork(folder)
+    with open_session(
+        one, tracker_model(), clip, [memory], size=(64, 64), backend="onnxruntime", full=network
+    ) as session:
+        engine = session.stage.cast.engine
+        session.show(other)
+        session.loop.run()
+        cast = session.stage.cast
+        assert (cast.avatar.name, cast.avatar.model_id, cast.engine) == ("other", FULL, engine)
+        assert session.stage.held == 0 and not session.stage.broken
+
+
+def test_what_is_no_full_network_is_refused(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    avatar = astronaut_avatar()
+    with pytest.raises(InputError, match=r"holds no embedder\.onnx.*visavis export RUN/full\.safetensors"):
+        FullNetwork(tmp_path).person(avatar)
+    with pytest.raises(InputError, match=r"fast/embedder\.onnx is no embedder of size `full`"):
+        FullNetwork(WEIGHTS / "fast").person(avatar)
+    person = FullNetwork(folder).person(avatar)
+    shutil.copy(folder / "embedder.onnx", tmp_path)
+    with pytest.raises(InputError, match=r"holds no generator\.onnx"):
+        FullNetwork(tmp_path).open(person)
+    with pytest.raises(InputError, match=r"generator\.onnx is no generator of size `full`"):
+        FullNetwork(WEIGHTS / "fast").open(person, "onnxruntime")
+    shutil.copy(
+        exported(save_small(tmp_path / "narrow.safetensors", 12), tmp_path / "narrow", embedder=False), tmp_path
+    )
+    with pytest.raises(InputError, match=rf"embedder\.onnx beside it gives {person.psi.size}: export both again"):
+        FullNetwork(tmp_path).open(person, "onnxruntime")
+    (tmp_path / "embedder.onnx").write_bytes((folder / "embedder.onnx").read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"embedder\.onnx.* could not be loaded .*docs/TRAINING\.md"):
+        FullNetwork(tmp_path).person(avatar)
+    with pytest.raises(EngineFailure, match="no engine 'torch'"):
+        FullNetwork(folder).open(person, "torch")
+
+
+def test_networks_are_named_with_their_weights(folder: Path) -> None:
+    assert named_network("fast", None) is None
+    assert named_network("full", folder) == FullNetwork(folder)
+    for network, weights, said in (
+        ("full", None, "docs/TRAINING.md"),
+        ("fast", folder, "--weights is for full"),
+        ("huge", None, "fast or full"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            named_network(network, weights)
