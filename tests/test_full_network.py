@@ -1,4 +1,4 @@
-"""Size `full` in use: a small one with random weights, exported, drives and plays live."""
+"""Size `full` in use: a small one with random weights, exported, drives, plays live, and is evaluated."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip
 
+from avatar.cli.evaluate import parse_systems
 from avatar.cli.live import has_accelerator
 from avatar.cli.network_option import named_network
 from avatar.errors import InputError, UsageError
@@ -158,6 +159,21 @@ def test_the_next_avatar_live_is_drawn_by_it_too(folder: Path, tmp_path: Path) -
         assert session.stage.held == 0 and not session.stage.broken
 
 
+@pytest.mark.e2e
+def test_it_is_evaluated_beside_fast(folder: Path, tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "sway.mp4", frames=16)
+    table, page = tmp_path / "table.md", tmp_path / "report.html"
+    options = ["--systems", "ff,full", "--weights", folder, "--frames", "3", "--json"]
+    done = visavis("evaluate", "--clips", clip, *options, "--markdown", table, "--html", page)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["systems"] == ["unmoved", "landmark_warp", "ff", "full", "real"]
+    values = report["runs"][0]["clips"][0]["values"]
+    assert 0 < values["full"]["ssim"] < values["ff"]["ssim"]  # its weights are random
+    assert "full FF (1)" in table.read_text() and "ours FF (1)" in table.read_text()
+    assert "full" in page.read_text()
+
+
 def test_what_is_no_full_network_is_refused(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     avatar = astronaut_avatar()
     with pytest.raises(InputError, match=r"holds no embedder\.onnx.*visavis export RUN/full\.safetensors"):
@@ -192,3 +208,6 @@ def test_networks_are_named_with_their_weights(folder: Path) -> None:
     ):
         with pytest.raises(UsageError, match=said):
             named_network(network, weights)
+    assert parse_systems("ff,full") == ["ff", "full"]
+    with pytest.raises(UsageError, match="--systems full"):
+        parse_systems("full")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import TimeElapsedColumn
 
+from avatar.cli.network_option import WEIGHTS_HELP, named_network
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.terminal import Terminal, print_json
 from avatar.errors import UsageError, VisavisError
@@ -17,7 +18,7 @@ from avatar.evaluation.evaluation import Evaluation, result_names
 from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json as as_json_report
 from avatar.evaluation.paper_table import as_markdown
-from avatar.evaluation.person import FF, FT, FineTune, Tell, Tuning
+from avatar.evaluation.person import FF, FT, FULL, FineTune, Tell, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, write_text
 from avatar.evaluation.tables import print_paper_table, print_report
 from avatar.identity.avatar import Avatar
@@ -32,7 +33,10 @@ def evaluate(
     ],
     more: Annotated[list[Path] | None, typer.Argument(help="More videos.", show_default=False)] = None,
     shots: Annotated[str, typer.Option(help="Source frames per clip, e.g. 1 or 1,8,32 (at most 32).")] = "1",
-    systems: Annotated[str, typer.Option(help="ff (feed-forward) or ff,ft (and fine-tuned).")] = FF,
+    systems: Annotated[
+        str, typer.Option(help="ff (feed-forward); ff,ft (and fine-tuned); with full beside, the paper's network.")
+    ] = FF,
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None,
     ft_minutes: Annotated[
         float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Fine-tune at most so long per clip and T.")
     ] = 2.0,
@@ -56,7 +60,9 @@ def evaluate(
     paths = find_clips([*clips, *(more or [])])
     driver_paths = find_clips(drivers, "--drivers") if drivers else []
     counts = parse_shots(shots)
-    tune = _fine_tune(ft_minutes) if FT in parse_systems(systems) else None
+    asked = parse_systems(systems)
+    full = named_network(FULL if FULL in asked else "fast", weights)
+    tune = _fine_tune(ft_minutes) if FT in asked else None
     if save is not None:
         check_folder(save, result_names(paths, driver_paths))
     for path, option in ((html, "--html"), (markdown, "--markdown")):
@@ -70,6 +76,7 @@ def evaluate(
             shots=counts,
             max_targets=frames,
             tune=tune,
+            full=full,
             ft_minutes=None if tune is None else ft_minutes,
             save=save,
             progress=lambda line, share: bar.update(task, completed=share, description=line),
@@ -126,8 +133,10 @@ def parse_shots(text: str) -> list[int]:
 def parse_systems(text: str) -> list[str]:
     """ "ff,ft" to ["ff", "ft"]. Raises UsageError."""
     names = [part.strip().lower() for part in text.split(",")]
-    if FF not in names or not set(names) <= {FF, FT}:
-        raise UsageError(f"--systems {text}: give ff or ff,ft. Feed-forward is where fine-tuning starts.")
+    if FF not in names or not set(names) <= {FF, FT, FULL}:
+        raise UsageError(
+            f"--systems {text}: give ff, or ff with ft, full or both: they are compared with fast's feed-forward."
+        )
     return names
 
 

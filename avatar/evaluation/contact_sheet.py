@@ -12,14 +12,20 @@ from PIL import Image
 
 from avatar.evaluation.clip import Clip, Picture, Pictures
 from avatar.evaluation.cross_reenactment import CrossRun
-from avatar.evaluation.person import FF, FT, UNMOVED, WARP
+from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
 from avatar.evaluation.scores import Scores
 
 COLUMNS = 8
 SHEET_FRAME_PX, WORST_FRAME_PX = 160, 224  # in reports
 WORST = 3
 WORST_BY = "feature_efficientnet_lite0"
-TITLES = {UNMOVED: "source, the nearest portrait", WARP: "landmark warp", FF: "visavis FF", FT: "visavis FT"}
+TITLES = {
+    UNMOVED: "source, the nearest portrait",
+    WARP: "landmark warp",
+    FF: "visavis FF",
+    FT: "visavis FT",
+    FULL: "visavis full",
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def cross_sheet(run: CrossRun) -> Sheet:
 def worst_frames(clip: Clip, drawn: Mapping[str, Pictures], scores: Scores) -> dict[str, list[WorstFrame]]:
     """By system of ours, the frames of largest feature distance, at least three targets apart from each other."""
     found: dict[str, list[WorstFrame]] = {}
-    for system in (FF, FT):
+    for system in (FF, FT, FULL):
         if system not in drawn or (system == FT and drawn[FT] is drawn[FF]):
             continue
         values = scores.frames[system][WORST_BY]

@@ -15,11 +15,12 @@ from avatar.evaluation.clip import Clip, Driver, Pictures, read_clip, read_drive
 from avatar.evaluation.contact_sheet import Sheet, Shown, WorstFrame, cross_sheet, self_sheet, worst_frames
 from avatar.evaluation.cross_reenactment import CrossRun, cross_reenact
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
-from avatar.evaluation.person import BASELINES, FF, FT, FineTune, Person, Tuning, enrol
+from avatar.evaluation.person import BASELINES, FF, FT, FULL, FineTune, Person, Tuning, enrol
 from avatar.evaluation.saved_run import save_cross, save_run
 from avatar.evaluation.scores import Judge, Scores, TotalScores, total
 from avatar.evaluation.self_reenactment import reenact
 from avatar.identity.crop import Crop
+from avatar.identity.full_network import FullNetwork
 from avatar.identity.generator import GENERATOR
 from avatar.model_files import MODEL_ID, model_file
 from engines import explain, open_engine
@@ -86,12 +87,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What to do. `tune` is fine-tuning, None without FT; `note` is told what the user should know at once."""
+    """What to do. `tune` is fine-tuning, None without FT; `full` draws FULL, None without it.
+
+    `note` is told what the user should know at once.
+    """
 
     tracker_model: Path
     shots: Sequence[int]
     max_targets: int
     tune: FineTune | None = None
+    full: FullNetwork | None = None
     ft_minutes: float | None = None
     save: Path | None = None
     progress: Progress = lambda line, share: None
@@ -139,9 +144,8 @@ class Evaluation:
         for k, shots in enumerate(clip.sources):
             stage = _part(progress, 0.1 + k * step, step)
             try:
-                person = enrol(
-                    clip, shots, embedder, report.model, self.tune, _tuning_line(stage, f"{name}, {shots}-shot: FT")
-                )
+                line = _tuning_line(stage, f"{name}, {shots}-shot: FT")
+                person = enrol(clip, shots, embedder, report.model, self.tune, line, self.full)
             except VisavisError as error:
                 self._failed(report, f"{path}, {shots}-shot: {error}", {"clip": str(path), "shots": shots})
                 continue
@@ -203,7 +207,8 @@ class Evaluation:
     def _report(self) -> Report:
         generator = open_engine(model_file(GENERATOR))
         try:
-            systems = (*BASELINES, FF) if self.tune is None else (*BASELINES, FF, FT)
+            asked = {FT: self.tune, FULL: self.full}
+            systems = (*BASELINES, FF, *(system for system, means in asked.items() if means is not None))
             return Report(systems, asdict(generator.describe()), explain(generator), self.ft_minutes)
         finally:
             generator.close()

@@ -12,21 +12,21 @@ from avatar.evaluation.contact_sheet import WORST_BY, Shown
 from avatar.evaluation.evaluation import ClipResult, CrossResult, Report
 from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, Metric
 from avatar.evaluation.motion import SIGNALS
-from avatar.evaluation.person import FF, FT, UNMOVED, WARP
+from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, Scores, TotalScores, best
 from avatar.evaluation.signal_curves import curves
 from avatar.evaluation.tables import ARROWS, SIGNAL_TITLES, number, verdict
 
-TITLES = {UNMOVED: "unmoved", WARP: "warp", FF: "FF", FT: "FT", REAL: "real"}
+TITLES = {UNMOVED: "unmoved", WARP: "warp", FF: "FF", FT: "FT", FULL: "full", REAL: "real"}
 CURVES = ("jaw_open", "blink", "smile", "yaw", "pitch")
 DEGREES = ("yaw", "pitch")
 VERDICTS = {"+": ("better", "better"), "−": ("worse", "worse"), "·": ("open", "may be chance"), "": ("", "")}
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#5c6570;--back:#fff;--panel:#f4f6f8;--rule:#d5dbe1;
---driver:#8a929c;--warp:#2f8f5b;--ff:#1f6feb;--ft:#c2570c;--good:#14713a;--bad:#b42318}
+--driver:#8a929c;--warp:#2f8f5b;--ff:#1f6feb;--ft:#c2570c;--full:#8250df;--good:#14713a;--bad:#b42318}
 @media(prefers-color-scheme:dark){:root{--ink:#e7eaee;--soft:#a0a8b2;--back:#14171b;--panel:#1d2228;--rule:#353c45;
---driver:#98a1ac;--warp:#5cc38b;--ff:#6ea8fe;--ft:#f0955b;--good:#63d08c;--bad:#ff8a7d}}
+--driver:#98a1ac;--warp:#5cc38b;--ff:#6ea8fe;--ft:#f0955b;--full:#b392f0;--good:#63d08c;--bad:#ff8a7d}}
 *{box-sizing:border-box}body{margin:0 auto;padding:1rem;max-width:72rem;background:var(--back);color:var(--ink);
 font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;margin:.2em 0}h2{font-size:1.2rem;margin:2em 0 .4em}
 h3{font-size:1rem;margin:1.5em 0 .4em}p,li,dd{color:var(--soft)}p{margin:.4em 0}
@@ -46,6 +46,7 @@ figure{margin:0}figure img{display:block;width:100%;height:auto}figcaption{font-
 svg{display:block;width:100%;height:auto}svg text{font-size:10px;fill:var(--soft)}.axis{fill:none;stroke:var(--rule)}
 .line{fill:none;stroke-width:1.4;stroke-linejoin:round}.line.driver{stroke:var(--driver);stroke-width:4;opacity:.55}
 .line.landmark_warp{stroke:var(--warp);stroke-dasharray:3 2}.line.ff{stroke:var(--ff)}.line.ft{stroke:var(--ft)}
+.line.full{stroke:var(--full)}
 .key span{display:inline-block;margin-right:1rem;font-size:.85rem}.key i{display:inline-block;width:1.4em;height:.25em;
 vertical-align:middle;margin-right:.35em}dt{font-weight:600;margin-top:.6em}dd{margin:0}
 """
@@ -226,7 +227,7 @@ def _sheet(strips: Sequence[Shown]) -> str:
 
 
 def _curves(frames: tuple[int, ...], scores: Scores) -> str:
-    systems = [s for s in (WARP, FF, FT) if s in scores.output_signals]
+    systems = [s for s in (WARP, FF, FT, FULL) if s in scores.output_signals]
     found = scores.correlations
     figures = []
     for name in CURVES:
@@ -240,7 +241,8 @@ def _curves(frames: tuple[int, ...], scores: Scores) -> str:
 
 
 def _key(report: Report) -> str:
-    names = {"driver": "driver", "warp": "landmark warp", "ff": "FF"} | ({"ft": "FT"} if FT in report.systems else {})
+    ours = {system: TITLES[system] for system in (FF, FT, FULL) if system in report.systems}
+    names = {"driver": "driver", "warp": "landmark warp"} | ours
     items = "".join(f'<span><i style="background:var(--{k})"></i>{name}</span>' for k, name in names.items())
     return f'<p class="key">Curves: {items}</p>'
 

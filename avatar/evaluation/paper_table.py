@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from avatar.evaluation import frechet
 from avatar.evaluation.evaluation import Report
-from avatar.evaluation.person import FF, FT, WARP
+from avatar.evaluation.person import FF, FT, FULL, WARP
 
 HEADINGS = ("Method (T)", f"{frechet.NAME} ↓", "SSIM ↑", "CSIM ↑")
-METHODS = {WARP: "landmark warp", FF: "ours FF", FT: "ours FT"}
+METHODS = {WARP: "landmark warp", FF: "ours FF", FT: "ours FT", FULL: "full FF"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def notes(report: Report) -> list[str]:
             )
     if report.ft_minutes is not None:
         lines.append(f"FT: at most {report.ft_minutes:g} minutes a clip and T.")
+    if FULL in report.systems:
+        lines.append("full FF: the paper's own network, feed-forward, with weights that do not come with visavis.")
     return lines
 
 

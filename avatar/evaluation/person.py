@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
 from avatar.identity.avatar import Avatar
 from avatar.identity.embedding import embed
+from avatar.identity.full_network import FullNetwork
 from avatar.identity.generator import open_generator
-from avatar.live.renderer import Renderer
+from avatar.live.painter import open_painter
 from avatar.retarget.driving import Driving
 from avatar.retarget.warp import landmark_warp
 from engines.engine import Engine
 
-UNMOVED, WARP, FF, FT = "unmoved", "landmark_warp", "ff", "ft"
+UNMOVED, WARP, FF, FT, FULL = "unmoved", "landmark_warp", "ff", "ft", "full"
 BASELINES = (UNMOVED, WARP)
 WARM_UP_NS = 200_000_000  # before a wanted frame, the frames that lead to it are drawn too: portraits fade in
 
@@ -44,17 +45,26 @@ class Person:
 
     clip: Clip
     shots: int
-    avatars: dict[str, Avatar]  # FF, and FT where it was asked for
+    avatars: dict[str, Avatar]  # FF, and FT and FULL where they were asked for
     tuning: Tuning | None
     portraits: Pictures  # (T, SIZE_PX, SIZE_PX, 3), as they are in the clip
     landmarks: Array  # (T, 478, 3) in [0, 1]
+    full: FullNetwork | None = None  # draws FULL
 
     def nearest(self, goal: Array) -> int:
         """The portrait whose landmarks lie nearest to `goal` (478, 3): mean distance in the crop."""
         return int(np.linalg.norm(self.landmarks[..., :2] - goal[:, :2], axis=2).mean(1).argmin())
 
 
-def enrol(clip: Clip, shots: int, embedder: Engine, model_id: str, tune: FineTune | None, tell: Tell) -> Person:
+def enrol(
+    clip: Clip,
+    shots: int,
+    embedder: Engine,
+    model_id: str,
+    tune: FineTune | None,
+    tell: Tell,
+    full: FullNetwork | None = None,
+) -> Person:
     """Make the avatars from the clip's sources. All portraits are cut by one crop."""
     frames = clip.sources[shots]
     portraits = np.stack([clip.portraits[i] for i in frames])
@@ -65,8 +75,10 @@ def enrol(clip: Clip, shots: int, embedder: Engine, model_id: str, tune: FineTun
     tuning = None
     if tune is not None:
         avatars[FT], tuning = tune(avatars[FF], tell)
+    if full is not None:
+        avatars[FULL] = full.person(avatars[FF])
     small = np.stack([clip.small[i] for i in frames])
-    return Person(clip, shots, avatars, tuning, small, landmarks)
+    return Person(clip, shots, avatars, tuning, small, landmarks, full)
 
 
 def draw_all(
@@ -85,16 +97,17 @@ def draw_all(
         if system == FT and avatar is person.avatars[FF]:
             drawn[FT] = drawn[FF]
         else:
-            drawn[system] = _draw(avatar, drivings, wanted)
+            drawn[system] = _draw(avatar, drivings, wanted, person.full if system == FULL else None)
         tick((number + 1) / len(person.avatars))
     return drawn
 
 
-def _draw(avatar: Avatar, drivings: Sequence[Driving], wanted: Sequence[int]) -> Pictures:
-    engine = open_generator(avatar)
+def _draw(avatar: Avatar, drivings: Sequence[Driving], wanted: Sequence[int], full: FullNetwork | None) -> Pictures:
+    engine = (open_generator if full is None else full.open)(avatar)
     try:
-        renderer = Renderer(avatar, engine, size_px=SIZE_PX)
-        needed = set(wanted) if len(avatar.portraits) == 1 else warm_up([d.capture_ns for d in drivings], wanted)
+        renderer = open_painter(avatar, engine, size_px=SIZE_PX)
+        fades = full is None and len(avatar.portraits) > 1
+        needed = warm_up([d.capture_ns for d in drivings], wanted) if fades else set(wanted)
         drawn = {i: renderer.render(drivings[i]) for i in sorted(needed)}
     finally:
         engine.close()

@@ -22,14 +22,14 @@ from avatar.evaluation.frechet import frechet_distance
 from avatar.evaluation.landmark_distance import landmark_distance
 from avatar.evaluation.metrics import PSNR_CAP_DB, SLOW_METRIC_FRAMES, Better, Metric
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation, correlate, correlate_pooled, signals
-from avatar.evaluation.person import FF, FT, UNMOVED, WARP
+from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
 from avatar.identity.face_identity import cosine, distance, open_face_identity
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.face_state import FaceState
 
 REAL = "real"  # the real target put through the same re-tracking: what the tracker itself loses
 CROSS_ASIDE = (REAL, UNMOVED)  # in cross-reenactment the unmoved portrait is itself a source: alike, and no competitor
-COMPARISONS = ((FF, WARP), (FT, WARP), (FT, FF))  # whose differences get an interval
+COMPARISONS = ((FF, WARP), (FT, WARP), (FT, FF), (FULL, WARP), (FULL, FF))  # whose differences get an interval
 
 PerFrame = NDArray[np.float64]  # (N,), NaN where not measured
 Values = dict[str, dict[str, float | None]]  # system -> metric -> mean over the frames; None where there is none

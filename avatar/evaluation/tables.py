@@ -13,10 +13,10 @@ from avatar.evaluation.bootstrap import Interval
 from avatar.evaluation.evaluation import Report
 from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, SLOW_METRIC_FRAMES, Better, Metric
 from avatar.evaluation.motion import SIGNALS, Correlation
-from avatar.evaluation.person import FF, FT, UNMOVED, WARP
+from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores, best
 
-TITLES = {UNMOVED: "unmoved", WARP: "landmark warp", FF: "FF", FT: "FT", REAL: "real"}
+TITLES = {UNMOVED: "unmoved", WARP: "landmark warp", FF: "FF", FT: "FT", FULL: "full", REAL: "real"}
 ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑"}
 BEST = "bold green"
 SIGNAL_TITLES = {
