@@ -28,7 +28,7 @@ from avatar.evaluation.json_report import as_json
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
 from avatar.evaluation.motion import SIGNALS
 from avatar.evaluation.paper_table import as_markdown, best_rows, paper_rows
-from avatar.evaluation.person import FF, FT, UNMOVED, WARP, Person, Tuning
+from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP, Person, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, save_run
 from avatar.evaluation.scores import REAL, Scores
 from avatar.evaluation.signal_curves import curves
@@ -276,6 +276,7 @@ def evaluate(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_evaluate_end_to_end(tmp_path: Path) -> None:
     """Figures for each system and number of shots, and pictures that give them again; another clip drives."""
     pytest.importorskip("torch")
+    full = Path(pytest.importorskip("small_full").small_full().name) / "onnx"  # the paper's network, random weights
     face_clip(tmp_path / "sway.mp4", frames=40)
     face_clip(tmp_path / "mirror.mp4", frames=16, change=lambda p: np.ascontiguousarray(p[:, ::-1]))
     outputs = [
@@ -286,7 +287,7 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
         "--markdown",
         str(tmp_path / "r.md"),
     ]
-    drivers = ["--drivers", str(tmp_path / "mirror.mp4")]
+    drivers = ["--drivers", str(tmp_path / "mirror.mp4"), "--systems", "ff,full", "--weights", str(full)]
     done = evaluate(
         "--clips", str(tmp_path / "sway.mp4"), "--frames", "6", "--json", "--shots", "1,4,32", *drivers, *outputs
     )
@@ -311,6 +312,9 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     cross = report["cross"][0]["pairs"][0]
     assert (cross["source"], cross["driver"]) == ("sway", "mirror")
     assert cross["values"][FF]["csim"] > 0.9
+    assert report["systems"] == [UNMOVED, WARP, FF, FULL, "real"]
+    assert 0 < four["values"][FULL]["ssim"] < four["values"][FF]["ssim"]
+    assert FULL in cross["values"]
 
     about = json.loads((tmp_path / "out" / "sway" / "frames.json").read_text())
     crop = Crop(**about["crop"])
@@ -323,7 +327,7 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     assert np.mean(again) == pytest.approx(four["values"][FF]["ssim"], abs=1e-6)
     assert (tmp_path / "out" / "sway_driven_by_mirror" / "shots_1" / "sheet.png").is_file()
     assert (tmp_path / "r.html").read_text().count("<svg") == 4 * 5
-    assert "ours FF (4)" in (tmp_path / "r.md").read_text()
+    assert all(row in (tmp_path / "r.md").read_text() for row in ("ours FF (4)", "full FF (4)"))
 
 
 @pytest.mark.e2e

@@ -1,4 +1,4 @@
-"""Size `full` in use: a small one with random weights, exported, drives, plays live, and is evaluated."""
+"""Size `full` in use: a small one with random weights, exported, drives and plays live."""
 
 from __future__ import annotations
 
@@ -32,40 +32,18 @@ from avatar.tracking.model_asset import tracker_model
 from engines import EngineFailure
 
 torch = pytest.importorskip("torch", reason="needs visavis[train]")
-
-SIDE_PX = 32
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of the paper's networks, but small."""
-    return save_small(tmp_path_factory.mktemp("full") / "full.safetensors", 24)
+small = pytest.importorskip("small_full")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def checkpoint() -> Path:
+    return Path(small.small_full().name) / "full.safetensors"
+
+
+@pytest.fixture(scope="module")
 def folder(checkpoint: Path) -> Path:
     """What `visavis export` makes of it."""
-    return exported(checkpoint, checkpoint.parent / "onnx").parent
-
-
-def save_small(path: Path, channels_max: int) -> Path:
-    from avatar.model.full.checkpoint import FullNetworks, save_full
-    from avatar.model.full.config import FullConfig
-
-    torch.manual_seed(4)
-    config = FullConfig.at(
-        SIDE_PX, channels_min=8, channels_max=channels_max, embedding=24, down_blocks=2, residual_blocks=1
-    )
-    save_full(path, FullNetworks.build(config), {})
-    return path
-
-
-def exported(checkpoint: Path, out: Path, embedder: bool = True) -> Path:
-    """The generator's file, in the folder `out`."""
-    from export.networks import load_networks
-    from export.package import package
-
-    return package(load_networks(checkpoint), out, embedder=embedder).files[0].path
+    return checkpoint.parent / "onnx"
 
 
 def visavis(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -91,10 +69,10 @@ def test_the_picture_is_that_of_the_trained_networks(checkpoint: Path, folder: P
     from avatar.model.full.checkpoint import load_full
 
     avatar = several()
-    photos = photo_batch(list(avatar.portraits), list(avatar.landmarks), SIDE_PX)
+    photos = photo_batch(list(avatar.portraits), list(avatar.landmarks), small.SIDE_PX)
     wanted = feed_forward(load_full(checkpoint)[0], photos)
     driving = Driving(avatar.landmarks[0] + np.float32(0.05), 0)
-    drawing = torch.from_numpy(draw_landmarks(driving.landmarks, SIDE_PX)).float()[None] / 255
+    drawing = torch.from_numpy(draw_landmarks(driving.landmarks, small.SIDE_PX)).float()[None] / 255
     right = wanted.picture(drawing)[0].permute(1, 2, 0).numpy() * 255
 
     network = FullNetwork(folder)
@@ -103,14 +81,14 @@ def test_the_picture_is_that_of_the_trained_networks(checkpoint: Path, folder: P
     assert (person.model_id, person.fine_tuned) == (FULL, False)  # what was fine-tuned is another network's
     engine = network.open(person, "onnxruntime")
     try:
-        small = open_painter(person, engine, SIDE_PX).render(driving)
+        drawn = open_painter(person, engine, small.SIDE_PX).render(driving)
         large = open_painter(person, engine, 64, [np.full((64, 64), 255, np.uint8)] * 2)
         assert large.render(driving).shape == (64, 64, 3)
         matte = large.matte()
         assert matte is not None and matte.shape == (64, 64) and matte.min() == 255
     finally:
         engine.close()
-    assert np.abs(small - right).max() < 1
+    assert np.abs(drawn - right).max() < 1
 
 
 @pytest.mark.e2e
@@ -159,21 +137,6 @@ def test_the_next_avatar_live_is_drawn_by_it_too(folder: Path, tmp_path: Path) -
         assert session.stage.held == 0 and not session.stage.broken
 
 
-@pytest.mark.e2e
-def test_it_is_evaluated_beside_fast(folder: Path, tmp_path: Path) -> None:
-    clip = face_clip(tmp_path / "sway.mp4", frames=16)
-    table, page = tmp_path / "table.md", tmp_path / "report.html"
-    options = ["--systems", "ff,full", "--weights", folder, "--frames", "3", "--json"]
-    done = visavis("evaluate", "--clips", clip, *options, "--markdown", table, "--html", page)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report["systems"] == ["unmoved", "landmark_warp", "ff", "full", "real"]
-    values = report["runs"][0]["clips"][0]["values"]
-    assert 0 < values["full"]["ssim"] < values["ff"]["ssim"]  # its weights are random
-    assert "full FF (1)" in table.read_text() and "ours FF (1)" in table.read_text()
-    assert "full" in page.read_text()
-
-
 def test_what_is_no_full_network_is_refused(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     avatar = astronaut_avatar()
     with pytest.raises(InputError, match=r"holds no embedder\.onnx.*visavis export RUN/full\.safetensors"):
@@ -187,7 +150,8 @@ def test_what_is_no_full_network_is_refused(checkpoint: Path, folder: Path, tmp_
     with pytest.raises(InputError, match=r"generator\.onnx is no generator of size `full`"):
         FullNetwork(WEIGHTS / "fast").open(person, "onnxruntime")
     shutil.copy(
-        exported(save_small(tmp_path / "narrow.safetensors", 12), tmp_path / "narrow", embedder=False), tmp_path
+        small.exported(small.save_small(tmp_path / "narrow.safetensors", 12), tmp_path / "narrow", embedder=False),
+        tmp_path,
     )
     with pytest.raises(InputError, match=rf"embedder\.onnx beside it gives {person.psi.size}: export both again"):
         FullNetwork(tmp_path).open(person, "onnxruntime")
