@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from avatar.identity.crop import Crop
-from avatar.retarget.apertures import gaps, set_lid_gaps, set_mouth_gaps
+from avatar.retarget.apertures import gaps, lip_heights, set_lid_gaps, set_mouth_gaps
 from avatar.retarget.driving import Driving
 from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, OUTER_LIP_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.geometry import HeadPose, head_pose
 from avatar.retarget.head_limits import MAX_SHIFT, MAX_TURN_RADIANS
 from avatar.retarget.retargeter import Mode, Retargeter
@@ -97,6 +97,20 @@ def test_a_shut_mouth_is_shut_and_an_open_one_is_open(mode: Mode) -> None:
     retargeter = calibrated(mode)
     assert mouth_gap(retargeter.drive(seen(shut, 1))) < 0.01  # the portrait itself shows its teeth
     assert mouth_gap(retargeter.drive(seen(wide, 2))) > 0.15
+
+
+def test_lips_that_are_rolled_in_keep_a_height() -> None:
+    """A driver's thick lips lose more than the avatar's have: the warp would fold, and tear open chin and nose."""
+    retargeter = calibrated()
+    thick = driver()
+    thick[OUTER_LIP_PAIRS[:, 0], 1] -= 0.2
+    thick[OUTER_LIP_PAIRS[:, 1], 1] += 0.2
+    retargeter.recalibrate(seen(thick))
+    at_rest = lip_heights(shape_of(retargeter.drive(seen(thick))))
+    rolled_in = lip_heights(shape_of(retargeter.drive(seen(driver(), 1))))
+    middle = slice(2, 7)
+    assert (rolled_in[:, middle] < 0.8 * at_rest[:, middle]).all()
+    assert (rolled_in[:, middle] > 0.4 * at_rest[:, middle]).all()
 
 
 @pytest.mark.parametrize("pairs", [RIGHT_LID_PAIRS, LEFT_LID_PAIRS], ids=["right", "left"])

@@ -13,6 +13,13 @@ Array = NDArray[np.float32]
 # eyes, from which it learnt. Nearer to 0 the warp folds, and the open eye of the portrait shines through.
 DRAWN_SHUT = 0.14
 
+# A lip's height, in shares of its own at rest: where there is less, the warp folds, and chin and nose are torn open
+THINNEST_LIP, THICKEST_LIP = 0.5, 1.6
+_LIPS = (  # outer and inner edge of the upper and the lower lip
+    np.stack([OUTER_LIP_PAIRS[:, 0], INNER_LIP_PAIRS[:, 0]], 1),
+    np.stack([OUTER_LIP_PAIRS[:, 1], INNER_LIP_PAIRS[:, 1]], 1),
+)
+
 
 def gaps(shape: Array, pairs: NDArray[np.int_]) -> Array:
     """(n,) signed vertical distances lower − upper in a pose-free face (y down): negative where they cross."""
@@ -35,6 +42,22 @@ def set_mouth_gaps(shape: Array, wanted: Array) -> Array:
     for pairs in (INNER_LIP_PAIRS, OUTER_LIP_PAIRS):
         result[pairs[:, 0], 1] -= half
         result[pairs[:, 1], 1] += half
+    return result
+
+
+def lip_heights(shape: Array) -> Array:
+    """(2, 9) of the upper and the lower lip in a pose-free face: negative where their edges cross."""
+    upper, lower = (gaps(shape, lip) for lip in _LIPS)
+    return np.stack([upper, -lower])
+
+
+def keep_lips(shape: Array, own: Array) -> Array:
+    """A copy of a pose-free (478, 3) face whose lips are as high as lips of `own` (2, 9) heights can be. Their inner
+    edges stay."""
+    result = shape.copy()
+    heights = np.clip(lip_heights(shape), THINNEST_LIP * own, THICKEST_LIP * own)
+    for lip, height, down in zip(_LIPS, heights, (-1, 1), strict=True):
+        result[lip[:, 0], 1] = result[lip[:, 1], 1] + down * height
     return result
 
 

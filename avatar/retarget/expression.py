@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.apertures import DRAWN_SHUT, eye_width, gaps, mouth_width, set_lid_gaps, set_mouth_gaps
+from avatar.retarget.apertures import (
+    DRAWN_SHUT,
+    eye_width,
+    gaps,
+    keep_lips,
+    lip_heights,
+    mouth_width,
+    set_lid_gaps,
+    set_mouth_gaps,
+)
 from avatar.retarget.driver_face import DriverFace
 from avatar.retarget.face_parts import part_shares
 from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
@@ -17,6 +26,7 @@ from avatar.retarget.lids import Lids
 Array = NDArray[np.float32]
 
 _LIDS = RIGHT_LID_PAIRS, LEFT_LID_PAIRS
+LEAST_LIP = 0.01  # height in widths of the mouth: a portrait's pressed lips show as much
 OWN_LIDS_FROM, OWN_LIDS = 0.8, 0.4  # openness at which lids begin to take the avatar's own arch, and have it
 
 
@@ -30,6 +40,7 @@ class Expression:
     def __init__(self, neutral: Array, judged: bool = True) -> None:
         self._neutral, self._judged = neutral, judged
         self._mouth_width = mouth_width(neutral)
+        self._lip_heights = np.maximum(lip_heights(neutral), LEAST_LIP * self._mouth_width)
         self._open = [_openness(neutral, pairs) for pairs in _LIDS]
         self._own_lids, self._own_gaze = [gaps(neutral, pairs) for pairs in _LIDS], gaze(neutral)
         self._lids, self._gaze = Lids(), Gaze()
@@ -48,6 +59,7 @@ class Expression:
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
         result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio)
+        result = keep_lips(result, self._lip_heights)  # a thick lip that is rolled in leaves nothing of a thin one
         return self._with_eyes(result, face, calm, gains.eyes)
 
     def _with_eyes(self, result: Array, face: DriverFace, calm: DriverFace, gain: float) -> Array:
