@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import DeviceError
 from avatar.frame import Frame, NoPicture
-from avatar.live import avatar_stage, latency, loop, mailbox, pace, publisher_set
+from avatar.live import avatar_stage, latency, loop, mailbox, pace, painter, publisher_set
 from avatar.live import session as session_module
 from avatar.live.control import Control
 from avatar.live.governor import Governor
@@ -293,7 +293,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
                     self.newest[:] = super().render(driving)
                 return self.newest
 
-        monkeypatch.setattr(avatar_stage, "Renderer", Seldom)
+        monkeypatch.setattr(painter, "Renderer", Seldom)
         monkeypatch.setattr(session_module, "CagedTracker", lambda *how, **more: call)
         device = Loose()
         try:
