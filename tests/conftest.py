@@ -16,8 +16,10 @@ pytest_plugins = ["tests.fuzzing"]
 os.environ.setdefault(ALLOW_VARIABLE, "1")
 
 
-# In the background, shells have their programs ignore Ctrl-C, and children inherit that.
+# In the background, shells have their programs ignore Ctrl-C and Ctrl-\\, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGQUIT"):
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
