@@ -2,7 +2,7 @@
 
 import os
 
-from avatar.heap import share_arenas
+from avatar.core.heap import share_arenas
 
 # The matrices here are small (130 x 130). With a second thread, OpenBLAS spins for work while the tracker and the
 # generator need the cores: one frame's landmark warp then costs 25 times its CPU time. Read when numpy is imported.

@@ -42,13 +42,13 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.ice import Ice
-from avatar.call.media_thread import MediaThread
+from avatar.http.safety import HEADERS
+from avatar.http.tls import own_certificate
 from avatar.identity.bundle import save_avatar
+from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import ALLOW_VARIABLE
-from avatar.web.server_safety import HEADERS
-from avatar.web.server_tls import own_certificate
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.media_thread import MediaThread
 from benchmarks.bystander import Bystander, looking_on, swaying_motion
 from benchmarks.hostile import (
     BAD_NAMES,

@@ -24,10 +24,10 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.ice import Ice
-from avatar.retarget.face_model import face_model
+from avatar.face.face_model import face_model
+from avatar.face.state import BLENDSHAPE_NAMES, FaceState
 from avatar.sources.motion import MotionRecorder, write_motion
-from avatar.tracking.face_state import BLENDSHAPE_NAMES, FaceState
+from avatar.webrtc.ice import Ice
 from benchmarks.hostile import offer
 
 SECONDS, FPS, SIZE_PX = 4, 30, 480

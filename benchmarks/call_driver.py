@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.live.time_code import draw_code
-from avatar.retarget.face_regions import EYE_CORNERS_OUTER, INNER_LIP_PAIRS
+from avatar.face.regions import EYE_CORNERS_OUTER, INNER_LIP_PAIRS
+from avatar.face.state import FaceState
+from avatar.profiling.time_code import draw_code
 from avatar.sources.portrait_camera import HEIGHT, WIDTH, PortraitCamera
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.face_state import FaceState
 from avatar.tracking.model_asset import tracker_model
 
 Picture = NDArray[np.uint8]

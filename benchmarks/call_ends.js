@@ -1,5 +1,5 @@
 // Put into visavis' own pages by benchmarks/calls.py: when each picture was captured, and when it was shown.
-// Times are performance.now(), in milliseconds. A picture's 32 blocks are one number: avatar/live/time_code.py.
+// Times are performance.now(), in milliseconds. A picture's 32 blocks are one number: avatar/profiling/time_code.py.
 
 window.glass = {
   rows: [],

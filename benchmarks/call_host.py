@@ -19,17 +19,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.encoders import BitRates
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.call.publisher import CallPublisher
-from avatar.call.remote_camera import RemoteCamera
-from avatar.frame import Frame, NoPicture
+from avatar.core.frame import Frame, NoPicture
+from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.live_run import CameraChoice, Given, Wish
 from avatar.identity.bundle import find_avatar, load_avatar
-from avatar.live.time_code import KEPT, CodedPublisher, CodeReadingCamera
+from avatar.profiling.time_code import KEPT, CodedPublisher, CodeReadingCamera
 from avatar.publish.publisher import Publisher
 from avatar.tracking.model_asset import tracker_model
-from avatar.web.studio import Studio
-from avatar.web.studio_live import CameraChoice, Given, Wish
+from avatar.webrtc.encoders import BitRates
+from avatar.webrtc.publisher import CallPublisher
+from avatar.webrtc.remote_camera import RemoteCamera
 from engines import on_stderr
 
 BROWSER = "browser"  # the page lends its camera to the choice of this name

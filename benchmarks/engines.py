@@ -38,7 +38,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or `engines` would be this file
 
-from avatar.model_files import model_file
+from avatar.core.model_files import model_file
 from benchmarks.reporting import machine
 from engines import Engine, EngineFailure, open_engine
 from engines.backends import Candidate, Devices, candidates, installed_versions

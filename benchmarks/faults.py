@@ -29,20 +29,20 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame, NoPicture
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame, NoPicture
+from avatar.face.body import neck_joint
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.face.state import FaceState
 from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.avatar_stage import AvatarFrame
 from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
-from avatar.retarget.body import neck_joint
-from avatar.retarget.driving import Driving
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import head_pose
-from avatar.retarget.warp import LandmarkWarp
+from avatar.render.warp import LandmarkWarp
 from avatar.sources.portrait_camera import PortraitCamera
-from avatar.tracking.face_state import FaceState
 from avatar.tracking.model_asset import tracker_model
 from engines import EngineDescription, EngineFailure, Tensors
 

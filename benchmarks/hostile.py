@@ -14,11 +14,11 @@ import numpy as np
 from aiortc import RTCPeerConnection
 from safetensors.numpy import save
 
-from avatar.call.ice import Ice
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.model_files import MODEL_ID, PSI_COUNT
+from avatar.face.face_model import face_model
 from avatar.identity.bundle import save_avatar
-from avatar.model_files import MODEL_ID, PSI_COUNT
-from avatar.retarget.face_model import face_model
+from avatar.webrtc.ice import Ice
 
 BAD_NAMES = ("../out", "/etc/passwd", "a/b", "", ".", "..", "x" * 65, "a b", "naïve", "CON\0")
 

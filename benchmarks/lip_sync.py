@@ -33,17 +33,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.encoders import BitRates
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.call.publisher import CallPublisher
-from avatar.call.sound import RATE, Sound
-from avatar.errors import DeviceError, UsageError
-from avatar.frame import Frame
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import DeviceError, UsageError
+from avatar.core.frame import Frame
 from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.session import open_session
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.model_asset import tracker_model
+from avatar.webrtc.encoders import BitRates
+from avatar.webrtc.publisher import CallPublisher
+from avatar.webrtc.sound import RATE, Sound
 
 EARLIEST_MS, LATEST_MS = 45.0, -125.0  # sound against picture: ITU-R BT.1359
 GAP_S = 1.6  # between claps
@@ -77,7 +77,7 @@ window.clap = {
     const media = new MediaStream();
     const video = Object.assign(document.createElement('video'), {autoplay: true, playsInline: true, srcObject: media});
     document.body.replaceChildren(video);
-    pc.ontrack = ({track, streams}) => {  // as avatar/web/page/call.js does
+    pc.ontrack = ({track, streams}) => {  // as avatar/dashboard/page/call.js does
       this.streams.push(streams[0].id);
       media.addTrack(track);
       video.play();

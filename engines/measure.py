@@ -33,7 +33,7 @@ NEAR_DB = {"fp32": 60.0, "fp16": 40.0, "bf16": 40.0, "int8": 25.0}
 # A candidate with fewer digits must be this much faster than the fastest with all of them.
 WORTH_FEWER_DIGITS = 0.9
 
-# of the environment; as in avatar.trust.child_environment, which this package does without
+# of the environment; as in avatar.sandbox.child_process, which this package does without
 SECRETS = re.compile(r".*(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY).*|SSH_AUTH_SOCK")
 
 WINDOWS_DEATHS = {0xC000001D: "SIGILL", 0xC0000005: "SIGSEGV"}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
 from engines.backends import BACKENDS, Candidate, Devices, LoadedEngine, candidates, variant
 from engines.engine import EngineFailure, Tensors
 from export.frames import Scene, psnr_db

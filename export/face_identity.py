@@ -23,7 +23,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar.errors import UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 from engines import open_engine
 
 OPSET = 20

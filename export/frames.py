@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.assemble import REGIONS, Assembler, generator_inputs
-from avatar.retarget.compose import compose, to_bytes
-from avatar.retarget.conditioning import draw_face
-from avatar.retarget.landmark_image import landmark_image
-from avatar.retarget.real_frame import RealFrame
+from avatar.render.assemble import REGIONS, Assembler, generator_inputs
+from avatar.render.compose import compose, to_bytes
+from avatar.render.conditioning import draw_face
+from avatar.render.landmark_image import landmark_image
+from avatar.render.real_frame import RealFrame
 from engines.engine import Tensors
 
 Array = NDArray[np.float32]

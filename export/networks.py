@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avatar.errors import InputError, UsageError
+from avatar.core.errors import InputError, UsageError
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import HeadPose
 from avatar.model.checkpoint import DAMAGE, in_a_line, load_weights, read_header
 from avatar.model.embedder import Embedder
-from avatar.model.example import example_inputs, layer_inputs, smooth_noise
 from avatar.model.full.blocks import without_spectral_norm
 from avatar.model.full.checkpoint import load_full
 from avatar.model.full.config import FullConfig
 from avatar.model.full.embedder import FullEmbedder
 from avatar.model.full.generator import FullGenerator
 from avatar.model.generator import LAYERS, Generator, LayerGenerator
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import HeadPose
-from avatar.retarget.landmark_image import landmark_image
+from avatar.render.landmark_image import landmark_image
+from export.example import example_inputs, layer_inputs, smooth_noise
 
 FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
 MAX_PIXELS = 2048 * 2048  # in one output, all pictures of a batch together

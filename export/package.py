@@ -13,7 +13,7 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from avatar.retarget.real_frame import RealFrame
+from avatar.render.real_frame import RealFrame
 from engines.backends import OWN_FILES, variant
 from engines.engine import Tensors
 from engines.measure import find_devices

@@ -19,20 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from avatar.errors import InputError, VisavisError
-from avatar.identity.avatar import Avatar
-from avatar.identity.crop import face_crop
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, VisavisError
+from avatar.core.model_files import MODEL_ID, model_file
+from avatar.face.crop import face_crop
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.face.state import FaceState
 from avatar.identity.enrolment import enroll
-from avatar.identity.generator import open_generator
 from avatar.learning.degrade import black_and_white, painting
-from avatar.live.renderer import Renderer
-from avatar.model_files import MODEL_ID, model_file
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import head_pose
+from avatar.render.generator import open_generator
+from avatar.render.renderer import Renderer
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import FaceState
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 

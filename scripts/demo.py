@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from avatar.cli.tables import latency_table
-from avatar.errors import VisavisError
-from avatar.frame import Frame
+from avatar.core.errors import VisavisError
+from avatar.core.frame import Frame
+from avatar.core.model_files import MODEL_ID, model_file
+from avatar.core.paths import cache
 from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
-from avatar.identity.generator import open_generator
 from avatar.live.drive import drive_file
-from avatar.model_files import MODEL_ID, model_file
-from avatar.paths import cache
+from avatar.render.generator import open_generator
 from avatar.tracking.model_asset import tracker_model
 from engines import explain, open_engine
 

@@ -23,17 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from avatar.errors import InputError, VisavisError
-from avatar.identity.avatar import Avatar
-from avatar.identity.crop import face_crop
-from avatar.retarget.apertures import gaps
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
-from avatar.retarget.geometry import head_pose
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, VisavisError
+from avatar.face.crop import face_crop
+from avatar.face.face_model import face_model
+from avatar.face.gaps import gaps
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.state import FaceState
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import FaceState
 from avatar.tracking.model_asset import tracker_model
 
 PICTURE_PX = 512

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
 from avatar.identity.face_identity import Array, FaceIdentity, distance, open_face_identity
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import head_pose
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
 from avatar.identity.photo_check import NO_FACE, check_photo
 from avatar.sources.photo import SUFFIXES, PhotoReader
 from avatar.tracking.face_landmarker import FaceTracker

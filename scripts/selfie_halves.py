@@ -20,19 +20,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from avatar.errors import VisavisError
+from avatar.core.avatar import Avatar
+from avatar.core.errors import VisavisError
+from avatar.core.frame import Frame
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.evaluation.face_crops import mouth_crop
 from avatar.evaluation.feature_distance import FeatureDistance, efficientnet_lite0, vgg16_hed
-from avatar.frame import Frame
-from avatar.identity.avatar import Avatar
-from avatar.identity.crop import Crop, face_crop
-from avatar.identity.embedding import embed
+from avatar.face.crop import Crop, face_crop
+from avatar.face.driving import Driving
 from avatar.identity.enrolment import enroll_clip
-from avatar.identity.generator import open_generator
 from avatar.learning.finetune import finetune
-from avatar.live.renderer import Renderer
-from avatar.model_files import MODEL_ID, model_file
-from avatar.retarget.driving import Driving
+from avatar.render.embedding import embed
+from avatar.render.generator import open_generator
+from avatar.render.renderer import Renderer
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model

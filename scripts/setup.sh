@@ -65,7 +65,7 @@ if ! fits "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/null
 fi
 
 # 2. what MediaPipe and its OpenCV load from the system
-missing=$("$venv/bin/python" -m avatar.system)
+missing=$("$venv/bin/python" -m avatar.core.system)
 # shellcheck disable=SC2086 # one package a word
 [ -z "$missing" ] || apt_install "MediaPipe needs system libraries that are missing" $missing
 

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from avatar.identity.avatar import Avatar
-from avatar.identity.crop import face_crop
-from avatar.identity.embedding import embed
-from avatar.live.renderer import Renderer
-from avatar.model_files import MODEL_ID, model_file
-from avatar.retarget.apertures import mouth_width, set_mouth_gaps
-from avatar.retarget.driving import Driving
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS
-from avatar.retarget.geometry import HeadPose, head_pose
+from avatar.core.avatar import Avatar
+from avatar.core.model_files import MODEL_ID, model_file
+from avatar.face.crop import face_crop
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.gaps import mouth_width, set_mouth_gaps
+from avatar.face.head_pose import HeadPose, head_pose
+from avatar.face.regions import INNER_LIP_PAIRS
+from avatar.render.embedding import embed
+from avatar.render.renderer import Renderer
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model

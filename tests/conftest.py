@@ -6,8 +6,8 @@ import tempfile
 
 import pytest
 
+from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import ALLOW_VARIABLE
 
 pytest_plugins = ["tests.fuzzing"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from avatar.learning.face_tracks import Track
-from avatar.learning.freight_packing import pack_freight
-from avatar.learning.shards import DATASET_FILE, FORMAT, TRAIN, VAL, Shard, ShardWriter, shard_name, write_json
+from avatar.learning.dataset.face_tracks import Track
+from avatar.learning.dataset.shards import DATASET_FILE, FORMAT, TRAIN, VAL, Shard, ShardWriter, shard_name, write_json
+from avatar.learning.gpu.freight_packing import pack_freight
 from tests.test_trainer import make_pack
 
 FRAMES = 12  # of the one clip to learn from

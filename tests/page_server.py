@@ -15,20 +15,20 @@ import cv2
 import numpy as np
 from portraits import enlarged
 
-from avatar.call.avatar_track import AvatarVideo
 from avatar.call.call import Call
-from avatar.call.encoders import BitRates
-from avatar.call.ice import Ice
-from avatar.call.peers import Peers
-from avatar.call.publisher import CallPublisher
 from avatar.call.room import Room
-from avatar.call.sound import Sound
+from avatar.call.server import CallServer
+from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.live_run import CameraChoice, Given
+from avatar.http.safety import Gate, Tokens
 from avatar.sources.camera import open_camera
 from avatar.tracking.model_asset import tracker_model
-from avatar.web.server import CallServer
-from avatar.web.server_safety import Gate, Tokens
-from avatar.web.studio import Studio
-from avatar.web.studio_live import CameraChoice, Given
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.encoders import BitRates
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peers
+from avatar.webrtc.publisher import CallPublisher
+from avatar.webrtc.sound import Sound
 
 CAMERA = "video"  # the id of the only camera
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import astronaut as _astronaut
 
-from avatar.retarget.face_regions import LEFT_EYE, RIGHT_EYE
+from avatar.face.regions import LEFT_EYE, RIGHT_EYE
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.identity.generator import open_generator
-from avatar.live.renderer import Renderer
+from avatar.core.model_files import model_file
+from avatar.face.driving import Driving
 from avatar.model.blocks import sample, upsample
 from avatar.model.checkpoint import load_weights
-from avatar.model.example import example_inputs, layer_inputs
 from avatar.model.generator import LAYERS, LayerGenerator
 from avatar.model.generator import flow_stretch as stretch_in_training
-from avatar.model_files import model_file
-from avatar.retarget.assemble import REGIONS, Assembler, flow_stretch, generator_inputs, texture_at
-from avatar.retarget.compose import compose
-from avatar.retarget.driving import Driving
+from avatar.render.assemble import REGIONS, Assembler, flow_stretch, generator_inputs, texture_at
+from avatar.render.compose import compose
+from avatar.render.generator import open_generator
+from avatar.render.renderer import Renderer
+from export.example import example_inputs, layer_inputs
 from tests.clips import astronaut_avatar
 
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32)

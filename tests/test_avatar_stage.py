@@ -12,16 +12,16 @@ import pytest
 from clips import astronaut_avatar
 from numpy.typing import NDArray
 
-from avatar.errors import InputError, VisavisError
-from avatar.identity.avatar import Avatar
-from avatar.identity.generator import open_generator
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, VisavisError
+from avatar.face.state import FaceState, no_face
 from avatar.live.avatar_stage import AvatarFrame, AvatarStage, Cast
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES
+from avatar.render.generator import open_generator
 from avatar.retarget.retargeter import Retargeter
-from avatar.tracking.face_state import FaceState, no_face
 from engines.engine import Engine, EngineFailure
 
 ANNA = replace(astronaut_avatar(), name="anna")

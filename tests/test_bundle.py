@@ -21,9 +21,10 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load, save
 
-from avatar.errors import InputError, UsageError, VisavisError
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.model_files import PSI_COUNT, WEIGHT_COUNT, model_file
 from avatar.identity import bundle
-from avatar.identity.avatar import Avatar
 from avatar.identity.bundle import (
     FORMAT_VERSION,
     MANIFEST,
@@ -34,7 +35,6 @@ from avatar.identity.bundle import (
     load_avatar,
     save_avatar,
 )
-from avatar.model_files import PSI_COUNT, WEIGHT_COUNT, model_file
 from benchmarks.hostile import Exploit, made_up_avatar
 from engines import open_engine
 

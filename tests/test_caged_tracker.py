@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
+from avatar.face.state import FaceState, no_face
+from avatar.sandbox.confinement import Confinement
 from avatar.tracking import cage_process, caged_tracker
 from avatar.tracking.cage_process import examine_cage
 from avatar.tracking.cage_wire import FRAME_AT, REPLY, BadReplyError, read_reply, read_text, write_reply, write_text
 from avatar.tracking.caged_tracker import CagedTracker, cage_note
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory, NamedMemory, attach, open_frame_memory
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.confinement import Confinement
 from tests.clips import moving_face
 from tests.portraits import astronaut
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avatar.cli.commands import command_app
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 from avatar.sources.camera import Driver
 
 
@@ -47,11 +47,11 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
     from clips import astronaut_avatar
 
     from avatar.cli.call import _over
-    from avatar.errors import DeviceError
+    from avatar.core.errors import DeviceError
+    from avatar.dashboard.dashboard import Studio
+    from avatar.dashboard.live_run import CameraChoice, Given, Wish
     from avatar.identity.bundle import avatar_path, save_avatar
     from avatar.tracking.model_asset import tracker_model
-    from avatar.web.studio import Studio
-    from avatar.web.studio_live import CameraChoice, Given, Wish
 
     def broken(_say: object) -> Driver:
         raise DeviceError("It is unplugged.")

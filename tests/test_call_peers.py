@@ -16,17 +16,17 @@ from aiortc import RTCPeerConnection, RTCSessionDescription, rtcrtpsender
 from aiortc.codecs import get_encoder
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from avatar.call import peers as peers_module
-from avatar.call.avatar_track import AvatarVideo
 from avatar.call.call import Call
-from avatar.call.descriptions import DescriptionError, check_description
-from avatar.call.encoders import BitRates, use_realtime_encoders
-from avatar.call.ice import Ice
-from avatar.call.peers import Peers, TooManyPeersError
 from avatar.call.room import Message, Room
-from avatar.call.sound import Sound
-from avatar.errors import UsageError
-from avatar.frame import Frame
+from avatar.core.errors import UsageError
+from avatar.core.frame import Frame
+from avatar.webrtc import peers as peers_module
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.descriptions import DescriptionError, check_description
+from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peers, TooManyPeersError
+from avatar.webrtc.sound import Sound
 from benchmarks.hostile import bad_descriptions, good_offer
 
 

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from avatar.call.sound import AHEAD_NS, CHUNK, RATE, Sound
+from avatar.webrtc.sound import AHEAD_NS, CHUNK, RATE, Sound
 
 MS = 1_000_000
 EARLIEST_MS, LATEST_MS = -45, 125  # ITU-R BT.1359

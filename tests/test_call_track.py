@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from avatar.call import avatar_track
-from avatar.call.avatar_track import AvatarVideo
-from avatar.call.encoders import BitRates
-from avatar.call.publisher import CallPublisher
-from avatar.frame import Frame
+from avatar.core.frame import Frame
+from avatar.webrtc import avatar_track
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.encoders import BitRates
+from avatar.webrtc.publisher import CallPublisher
 
 
 def picture(index: int, capture_ns: int, grey: int = 0) -> Frame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.live.time_code import read_code
+from avatar.profiling.time_code import read_code
 from benchmarks.call_driver import compare_mouths, portrait_pictures, read_webcam, write_webcam
 from benchmarks.call_pages import Shown, Taken
 from benchmarks.calls import Trip

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from clips import face_clip
 
-from avatar.errors import DeviceError, InputError, UsageError
-from avatar.frame import Frame, NoPicture
+from avatar.core.errors import DeviceError, InputError, UsageError
+from avatar.core.frame import Frame, NoPicture
 from avatar.sources import camera_list, capture, webcam
 from avatar.sources.camera import PlayedFile, open_camera, open_driver
 from avatar.sources.camera_modes import CameraMode, best_mode, camera_modes
@@ -210,7 +210,11 @@ def test_black_pictures_are_passed_on_and_said_once(bench: Bench, monkeypatch: p
     camera.close()
 
 
-@pytest.mark.parametrize("offset_ns", [5 * SECOND_NS, -3 * SECOND_NS, -time.monotonic_ns() + 10])
+@pytest.mark.parametrize(
+    "offset_ns",
+    [5 * SECOND_NS, -3 * SECOND_NS, -time.monotonic_ns() + 10],
+    ids=["later", "earlier", "since the start"],
+)
 def test_impossible_times_of_a_driver_are_replaced(bench: Bench, offset_ns: int) -> None:
     camera = Webcam(bench, lambda line: None)
     bench.stamp_offset_ns = lambda: offset_ns

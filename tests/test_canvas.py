@@ -10,7 +10,7 @@ from clips import astronaut_avatar
 from numpy.typing import NDArray
 from portraits import astronaut, save
 
-from avatar.errors import InputError, UsageError
+from avatar.core.errors import InputError, UsageError
 from avatar.live.background import Background, parse_background
 from avatar.live.canvas import Canvas, framing, parse_size
 from avatar.tracking.person_matte import person_mattes

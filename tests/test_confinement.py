@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.sandbox import confinement
+from avatar.sandbox.child_process import cage_environment, without_secrets
+from avatar.sandbox.confinement import confine, why_files_stay_open
+from avatar.sandbox.landlock import landlock_version
+from avatar.sandbox.seccomp import Only, filter_program
+from avatar.sandbox.system_calls import MACHINES, NUMBERS, number
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust import confinement
-from avatar.trust.child_environment import cage_environment, without_secrets
-from avatar.trust.confinement import confine, why_files_stay_open
-from avatar.trust.landlock import landlock_version
-from avatar.trust.seccomp import Only, filter_program
-from avatar.trust.system_calls import MACHINES, NUMBERS, number
 from tests.portraits import head
 
 ALLOW = 0x7FFF0000
@@ -205,7 +205,7 @@ PROLOGUE = """
 
     def wall_in():
         from avatar.tracking.cage_walls import wall_in
-        from avatar.trust import landlock
+        from avatar.sandbox import landlock
         if "LANDLOCK" in os.environ:
             landlock.landlock_version = lambda: int(os.environ["LANDLOCK"])
         walls = wall_in()
@@ -399,7 +399,7 @@ def test_nothing_that_could_start_a_thread_is_loaded_before_the_walls() -> None:
 def test_without_landlock_nothing_can_be_changed_all_the_same(home_and_code: tuple[Path, Path]) -> None:
     home, _ = home_and_code
     code = """
-        from avatar.trust import confinement
+        from avatar.sandbox import confinement
         confinement.why_files_stay_open = lambda: "as on an older kernel"
         confinement.confine([])
         confinement.open_for_reading_only()

@@ -17,12 +17,10 @@ import numpy as np
 import psutil
 import pytest
 
-from avatar.errors import InputError, UsageError, VisavisError
-from avatar.learning import build_dataset as module
-from avatar.learning.build_dataset import BuildOptions, build_dataset
-from avatar.learning.build_plan import make_plan
-from avatar.learning.build_workers import Job, on_this_machine, run_job
-from avatar.learning.face_tracks import (
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.learning.dataset import build as module
+from avatar.learning.dataset.build import BuildOptions, build_dataset
+from avatar.learning.dataset.face_tracks import (
     BLURRED,
     NO_FACE,
     SEVERAL_FACES,
@@ -32,9 +30,11 @@ from avatar.learning.face_tracks import (
     Outcome,
     TrackRules,
 )
-from avatar.learning.padding import content_box
-from avatar.learning.shards import TRAIN, VAL, check_shards, open_shards, read_tracks
-from avatar.learning.source_layouts import find_sources
+from avatar.learning.dataset.padding import content_box
+from avatar.learning.dataset.plan import make_plan
+from avatar.learning.dataset.shards import TRAIN, VAL, check_shards, open_shards, read_tracks
+from avatar.learning.dataset.source_layouts import find_sources
+from avatar.learning.dataset.workers import Job, on_this_machine, run_job
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import face_clip, moving_face, write_clip
 from tests.portraits import astronaut, blurred, head, resized, save

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.learning import dataset, few_shot_dataset
-from avatar.learning.dataset import PairDataset
-from avatar.learning.device_samples import FewShotSamples, PairSamples, Samples
-from avatar.learning.device_warp import DeviceWarp, grid, spline_points
+from avatar.learning import few_shot_dataset
+from avatar.learning import pair_dataset as dataset
+from avatar.learning.dataset.pack import Pack
 from avatar.learning.face_identity_net import align
 from avatar.learning.fast_losses import region_targets
 from avatar.learning.few_shot_dataset import FewShotDataset
+from avatar.learning.gpu.device_samples import FewShotSamples, PairSamples, Samples
+from avatar.learning.gpu.device_warp import DeviceWarp, grid, spline_points
+from avatar.learning.gpu.picture_store import build_store
 from avatar.learning.objective import Batch
-from avatar.learning.pack import Pack
+from avatar.learning.pair_dataset import PairDataset
 from avatar.learning.parallel import CPU
-from avatar.learning.picture_store import build_store
-from avatar.retarget.warp import LandmarkWarp, pixel_grid
+from avatar.render.warp import LandmarkWarp, pixel_grid
 from tests.test_trainer import make_pack
 
 COUNT = 12

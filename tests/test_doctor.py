@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from avatar import doctor, model_files
-from avatar.errors import VisavisError
+from avatar.core import model_files
+from avatar.core.errors import VisavisError
+from avatar.core.system import SystemLibrary, install_command, missing_libraries, packages_of, system_family
+from avatar.live import doctor
 from avatar.publish import advice
 from avatar.sources import camera_list
 from avatar.sources.camera_modes import CameraMode
 from avatar.sources.video_devices import VideoDevice, video_devices
-from avatar.system import SystemLibrary, install_command, missing_libraries, packages_of, system_family
 
 NO_SUCH = SystemLibrary("libnosuch.so.1", "MediaPipe", {"debian": "libnosuch1", "fedora": "nosuch", "arch": "nosuch"})
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip, green_share, moving_face, packets, painted, read_times, write_clip
 
-from avatar.errors import EngineError, InputError, UsageError
+from avatar.core.errors import EngineError, InputError, UsageError
+from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
 from avatar.live.drive import STAGES, DriveReport, drive_file
-from avatar.model_files import model_file
+from avatar.live.record_motion import record_motion
 from avatar.sources.camera import open_camera
 from avatar.sources.motion import write_motion
-from avatar.sources.record_motion import record_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from avatar.model_files import model_file
+from avatar.core.model_files import model_file
 from export.networks import load_networks, trace_generator
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "engines.py"

@@ -28,10 +28,10 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from avatar.cli.enroll import enroll as enroll_command
-from avatar.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
 from avatar.identity.enrolment import CONSENT_NOTICE, EnrolmentReport, enroll
-from avatar.model_files import MODEL_ID, model_file
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, open_engine
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from avatar.cli.evaluate import evaluate, find_clips, parse_shots, parse_systems
-from avatar.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.evaluation import pixels
 from avatar.evaluation.bootstrap import paired_interval
 from avatar.evaluation.clip import choose_sources, halves, spread
@@ -24,10 +24,10 @@ from avatar.evaluation.landmark_distance import landmark_distance
 from avatar.evaluation.motion import FLOORS, SIGNALS, correlate, correlate_pooled, signals
 from avatar.evaluation.optional import need, package_file
 from avatar.evaluation.person import warm_up
-from avatar.retarget.face_regions import LIPS_OUTER
-from avatar.retarget.warp import landmark_warp
+from avatar.face.regions import LIPS_OUTER
+from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
+from avatar.render.warp import landmark_warp
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.tracking.model_asset import tracker_model
 
 skimage_data = pytest.importorskip("skimage.data", reason="needs visavis[train]")

@@ -17,7 +17,7 @@ from clips import face_clip, write_clip
 from numpy.typing import NDArray
 from PIL import Image
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 from avatar.evaluation import pixels
 from avatar.evaluation.clip import Clip, Driver
 from avatar.evaluation.contact_sheet import cross_sheet, self_sheet, worst_frames
@@ -32,9 +32,9 @@ from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP, Person, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, save_run
 from avatar.evaluation.scores import REAL, Scores
 from avatar.evaluation.signal_curves import curves
-from avatar.identity.crop import Crop
+from avatar.face.crop import Crop
+from avatar.face.state import FaceState, no_face
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_state import FaceState, no_face
 
 RNG = np.random.default_rng(11)
 FRAMES = tuple(range(20, 40))

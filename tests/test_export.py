@@ -8,14 +8,14 @@ import onnx
 import pytest
 import torch
 
-from avatar.errors import InputError
-from avatar.identity.generator import weight_names, with_weights
+from avatar.core.errors import InputError
+from avatar.core.model_files import model_file
 from avatar.model.checkpoint import build_networks, load_weights, save_weights
 from avatar.model.config import ModelConfig
-from avatar.model.example import example_inputs, layer_inputs
 from avatar.model.generator import LAYERS, LayerGenerator
-from avatar.model_files import model_file
+from avatar.render.generator import weight_names, with_weights
 from engines import open_engine
+from export.example import example_inputs, layer_inputs
 from export.graphs import input_ranks
 from export.networks import load_networks
 from export.package import package

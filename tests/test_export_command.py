@@ -20,13 +20,13 @@ from skimage.data import astronaut
 import engines
 from avatar.cli.export import export
 from avatar.cli.faces import frames_from
-from avatar.errors import InputError, UsageError, VisavisError
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
-from avatar.identity.generator import weight_names, with_weights
 from avatar.model.checkpoint import load_weights
-from avatar.model_files import model_file
-from avatar.retarget.real_frame import ACTS
+from avatar.render.generator import weight_names, with_weights
+from avatar.render.real_frame import ACTS
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip
 

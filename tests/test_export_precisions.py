@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from avatar.errors import UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
+from avatar.core.model_files import model_file
 from avatar.model.checkpoint import build_networks
 from avatar.model.config import ModelConfig, RegionConfig
 from avatar.model.full.checkpoint import FullNetworks, save_full
 from avatar.model.full.config import FullConfig
-from avatar.model_files import model_file
-from avatar.retarget.real_frame import RealFrame, acted
+from avatar.render.real_frame import RealFrame, acted
 from engines.backends import variant
 from export import check as check_module
 from export.check import Checked, verdict

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from avatar import doctor, extras
-from avatar.extras import EXTRAS, install
+from avatar.core import extras
+from avatar.core.extras import EXTRAS, install
+from avatar.live import doctor
 
 DISTRIBUTIONS = {"skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
 PROJECT = Path(extras.__file__).parents[1] / "pyproject.toml"

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from portraits import Picture, astronaut, enlarged, resized
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
+from avatar.core.model_files import model_file
 from avatar.identity.face_identity import (
     ALIGNMENT,
     CHIP_PX,
@@ -22,7 +23,6 @@ from avatar.identity.face_identity import (
     distance,
     open_face_identity,
 )
-from avatar.model_files import model_file
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import available_backends, open_engine
@@ -116,7 +116,7 @@ def test_the_shipped_file_is_what_the_converter_writes(tmp_path: Path) -> None:
 
 def test_the_converter_refuses_other_weights() -> None:
     pytest.importorskip("onnx")
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
     from export.face_identity import read_weights
 
     with pytest.raises(UsageError, match="SHA-256"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import BLENDSHAPE_NAMES
 from avatar.tracking.model_asset import tracker_model
 from tests.portraits import astronaut, head, resized
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from avatar.errors import UsageError, VisavisError
-from avatar.file_name import give_name, numbered, under_a_free_name, version
+from avatar.core.errors import UsageError, VisavisError
+from avatar.core.file_name import give_name, numbered, under_a_free_name, version
+from avatar.core.private_file import write_private
 from avatar.identity.bundle import load_avatar, save_avatar
-from avatar.private_file import write_private
 from benchmarks.hostile import made_up_avatar
 
 

@@ -13,21 +13,21 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from avatar.errors import VisavisError
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import VisavisError
+from avatar.core.model_files import model_file
+from avatar.face.driving import Driving
 from avatar.identity.bundle import load_avatar, save_avatar
-from avatar.identity.generator import open_generator
 from avatar.learning import finetune as module
 from avatar.learning.fast_losses import draw_regions, region_targets
 from avatar.learning.finetune import Examination, finetune, held_out_photos, verdict
 from avatar.learning.losses import ContentNet
 from avatar.learning.person_pairs import PersonPairs
-from avatar.live.renderer import Renderer
 from avatar.model.checkpoint import load_weights
-from avatar.model.example import layer_inputs
 from avatar.model.generator import LAYERS, LayerGenerator
-from avatar.model_files import model_file
-from avatar.retarget.driving import Driving
+from avatar.render.generator import open_generator
+from avatar.render.renderer import Renderer
+from export.example import layer_inputs
 from tests.clips import astronaut_avatar
 
 PHOTOS = 8

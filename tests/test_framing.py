@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.identity.crop import Crop
-from avatar.retarget.driving import Driving
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import head_pose
+from avatar.face.crop import Crop
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.face.state import FaceState, no_face
+from avatar.render.warp import LandmarkWarp
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_RISE, MAX_SHIFT, MAX_SHRINKAGE, MAX_SINK
 from avatar.retarget.retargeter import Retargeter
-from avatar.retarget.warp import LandmarkWarp
 from avatar.tracking.face_cover import FaceCover
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import FaceState, no_face
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar
 from tests.portraits import head, resized

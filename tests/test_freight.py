@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.errors import InputError, UsageError
-from avatar.learning.face_tracks import Track
-from avatar.learning.freight import (
+from avatar.core.errors import InputError, UsageError
+from avatar.learning.dataset.face_tracks import Track
+from avatar.learning.dataset.shards import TRAIN, VAL, read_tracks
+from avatar.learning.gpu.freight import (
     FREIGHT_FILE,
     IDENTITY_FILE,
     IMAGENET_FILE,
@@ -20,9 +21,8 @@ from avatar.learning.freight import (
     packed_landmarks,
     unpacked_landmarks,
 )
-from avatar.learning.freight_choice import by_difference, ranked
-from avatar.learning.freight_packing import _cut, pack_freight
-from avatar.learning.shards import TRAIN, VAL, read_tracks
+from avatar.learning.gpu.freight_choice import by_difference, ranked
+from avatar.learning.gpu.freight_packing import _cut, pack_freight
 from tests.gpu_freight import FRAMES, small_freight
 from tests.test_trainer import make_pack
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from avatar.errors import InputError, UsageError
+from avatar.core.errors import InputError, UsageError
+from avatar.learning.summary import SIZES, SummaryRow, summarise, summarise_all, summary_table
 from avatar.model.full.blocks import SelfAttention, without_spectral_norm
 from avatar.model.full.checkpoint import FullNetworks, load_full, save_full
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullPersonVectors
-from avatar.model.summary import SIZES, SummaryRow, summarise, summarise_all, summary_table
 
 SMALL = FullConfig.at(32, channels_min=8, channels_max=24, embedding=24, down_blocks=2, residual_blocks=2)
 
@@ -65,7 +65,7 @@ def test_summary_counts_what_a_frame_costs(rows: dict[tuple[str, str], SummaryRo
 
 
 def test_summary_counts_a_convolution_by_hand() -> None:
-    from avatar.model.summary import _row
+    from avatar.learning.summary import _row
 
     layer = nn.Conv2d(4, 6, 3, padding=1)
     row = _row("x", "x", "x", layer, lambda: layer(torch.zeros(2, 4, 10, 10, device="meta")))

@@ -16,16 +16,16 @@ from clips import astronaut_avatar, face_clip
 from avatar.cli.evaluate import parse_systems
 from avatar.cli.live import has_accelerator
 from avatar.cli.network_option import named_network
-from avatar.errors import InputError, UsageError
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError
+from avatar.core.model_files import WEIGHTS
+from avatar.face.driving import Driving
 from avatar.identity.bundle import save_avatar
-from avatar.identity.full_network import FULL, FullNetwork
-from avatar.live.painter import open_painter
-from avatar.live.profile import Memory
 from avatar.live.session import open_session
-from avatar.model_files import WEIGHTS
-from avatar.retarget.driving import Driving
-from avatar.retarget.landmark_image import draw_landmarks
+from avatar.profiling.profile import Memory
+from avatar.render.full_network import FULL, FullNetwork
+from avatar.render.landmark_image import draw_landmarks
+from avatar.render.painter import open_painter
 from avatar.sources.camera import PlayedFile
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model

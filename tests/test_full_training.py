@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.errors import InputError, UsageError
-from avatar.identity.crop import face_crop
+from avatar.core.errors import InputError, UsageError
+from avatar.face.crop import face_crop
 from avatar.learning.content_losses import FullContent
+from avatar.learning.dataset.pack import Pack
 from avatar.learning.few_shot_dataset import FewShotDataset
 from avatar.learning.full_objective import RECIPES, FullObjective, FullOptions, draw
 from avatar.learning.full_personalise import feed_forward, personalise, photo_batch
 from avatar.learning.objective import Batch
-from avatar.learning.pack import Pack
 from avatar.model.full.config import FullConfig
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model

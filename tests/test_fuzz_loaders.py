@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from avatar.errors import InputError
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError
+from avatar.core.model_files import MODEL_ID, WEIGHT_COUNT
+from avatar.face.face_model import face_model
+from avatar.face.state import FaceState, no_face
 from avatar.identity.bundle import MANIFEST, PARAMETERS, THUMBNAIL, load_avatar, save_avatar
-from avatar.identity.generator import open_generator
-from avatar.live.renderer import Renderer
-from avatar.model_files import MODEL_ID, WEIGHT_COUNT
-from avatar.retarget.face_model import face_model
+from avatar.render.generator import open_generator
+from avatar.render.renderer import Renderer
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MotionRecorder, read_motion, write_motion
-from avatar.tracking.face_state import FaceState, no_face
 from engines.choice import FILE_NAME, FORMAT, Choice, remembered
 from engines.engine import Engine
 

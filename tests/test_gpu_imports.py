@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from avatar.core.model_files import model_file
 from avatar.learning.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from avatar.learning.face_identity_net import NETWORK, FaceIdentityNet, stored_weights
 from avatar.learning.losses import FEATURE_BLOCKS
-from avatar.model_files import model_file
 
 ROOT = Path(__file__).parents[1]
 NEEDED = [
     "avatar.learning.content_losses",
     "avatar.learning.fast_objective",
     "avatar.learning.full_objective",
-    "avatar.learning.gpu_bench",
-    "avatar.learning.gpu_smoke",
-    "avatar.learning.gpu_stages",
-    "avatar.learning.pack",
+    "avatar.learning.gpu.bench",
+    "avatar.learning.gpu.smoke",
+    "avatar.learning.gpu.stages",
+    "avatar.learning.dataset.pack",
     "avatar.learning.trainer",
     "avatar.model.checkpoint",
     "avatar.model.full.checkpoint",

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatar.errors import DeviceError, InputError
-from avatar.learning.gpu_machine import check_memory, join_parts, split_out, try_compile
-from avatar.learning.gpu_smoke import SMOKE_FILE, advised
-from avatar.learning.gpu_stages import main
+from avatar.core.errors import DeviceError, InputError
+from avatar.learning.gpu.machine import check_memory, join_parts, split_out, try_compile
+from avatar.learning.gpu.smoke import SMOKE_FILE, advised
+from avatar.learning.gpu.stages import main
 from avatar.model.checkpoint import load_judges, load_weights
 from avatar.model.full.checkpoint import load_full
 from tests.gpu_freight import small_freight
@@ -85,7 +85,7 @@ def test_a_stage_trains_goes_on_for_its_time_and_brings_out_what_is_needed(
 
 
 def test_a_call_that_dies_leaves_the_last_checkpoint(freight: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "avatar.learning.gpu_stages", *words("fast", freight, tmp_path)]
+    command = [sys.executable, "-m", "avatar.learning.gpu.stages", *words("fast", freight, tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     saving = ["--seconds", "100", "--set", "save_every=2", "--set", "log_every=1"]
     with subprocess.Popen([*command, *saving], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_is_left_out_until_there_are_many(
 
 
 def test_weights_leave_in_parts_and_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatar.learning.gpu_machine.PART_BYTES", 1000)
+    monkeypatch.setattr("avatar.learning.gpu.machine.PART_BYTES", 1000)
     file = tmp_path / "full.safetensors"
     file.write_bytes(os.urandom(9_500))
     came = tmp_path / "came"

@@ -9,11 +9,11 @@ import weakref
 
 import pytest
 
-from avatar.heap import EVERY_NS, HeapTrim, started_up
+from avatar.core.heap import EVERY_NS, HeapTrim, started_up
 
 FREED_MIDDLE = f"""
 import psutil
-from avatar.heap import HeapTrim
+from avatar.core.heap import HeapTrim
 heap = HeapTrim()
 heap.after_frame(0)
 def resident():

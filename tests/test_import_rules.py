@@ -26,7 +26,7 @@ FORBIDDEN = [
 # and who may all the same, with the commands importing inside their functions
 ALLOWED = {
     ("engines", "torch"): ("engines.torch",),
-    ("avatar", "export"): ("avatar.cli.export", "avatar.identity.generator"),  # the latter for --engine torch alone
+    ("avatar", "export"): ("avatar.cli.export", "avatar.render.generator"),  # the latter for --engine torch alone
     ("avatar", "avatar.learning"): (
         "avatar.learning",
         "avatar.cli.train",
@@ -42,8 +42,8 @@ ALLOWED = {
         "avatar.cli.finetune",
     ),
 }
-# avatar.retarget makes what the networks are fed: an export is checked on real input
-EXPORT_MAY_USE = ("avatar.model", "avatar.retarget", "avatar.errors", "avatar.model_files")
+# avatar.render makes what the networks are fed: an export is checked on real input
+EXPORT_MAY_USE = ("avatar.model", "avatar.render", "avatar.face", "avatar.core")
 
 WITHOUT_TORCH = [
     "avatar.cli.commands",
@@ -57,18 +57,18 @@ WITHOUT_TORCH = [
     "avatar.cli.live",
     "avatar.cli.profile",
     "avatar.cli.record_motion",
-    "avatar.doctor",
+    "avatar.live.doctor",
     "avatar.identity.bundle",
     "avatar.identity.enrolment",
     "avatar.identity.face_identity",
-    "avatar.identity.generator",
+    "avatar.render.generator",
     "avatar.live.drive",
     "avatar.live.loop",
-    "avatar.live.renderer",
-    "avatar.publish.factory",
+    "avatar.render.renderer",
+    "avatar.live.outputs",
     "avatar.retarget.retargeter",
     "avatar.sources.camera",
-    "avatar.sources.record_motion",
+    "avatar.live.record_motion",
     "avatar.tracking.face_landmarker",
     "engines",
     "engines.trial",

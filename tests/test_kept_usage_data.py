@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar.trust.kept_usage_data import remove_kept_usage_data
+from avatar.core.kept_usage_data import remove_kept_usage_data
 
 
 @pytest.fixture

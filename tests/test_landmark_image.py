@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatar.retarget import face_regions as at
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import HeadPose
-from avatar.retarget.landmark_image import CLOSED, OPEN, draw_landmarks
+from avatar.face import regions as at
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import HeadPose
+from avatar.render.landmark_image import CLOSED, OPEN, draw_landmarks
 
 
 def upright(yaw_radians: float = 0.0, x: float = 0.5) -> np.ndarray:

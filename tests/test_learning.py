@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.errors import InputError
-from avatar.learning.dataset import PairDataset, mirror
-from avatar.learning.pack import Pack, build_pack, is_held_out, open_pack
+from avatar.core.errors import InputError
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.learning.dataset.pack import Pack, build_pack, is_held_out, open_pack
+from avatar.learning.pair_dataset import PairDataset, mirror
 from avatar.learning.pseudo_pairs import close_mouth, pseudo_source
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import head_pose
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip
 from tests.portraits import astronaut, save

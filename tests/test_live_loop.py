@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
 
-from avatar.errors import DeviceError, InputError
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError, InputError
+from avatar.core.frame import Frame
 from avatar.identity.bundle import save_avatar
 from avatar.live.control import Control
 from avatar.live.governor import LEVELS
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
-from avatar.live.profile import Memory
 from avatar.live.session import open_session
+from avatar.profiling.profile import Memory
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.publish.virtual_camera import VirtualCamera

@@ -16,12 +16,12 @@ pytest.importorskip("livekit.agents", reason="needs LiveKit: pip install 'visavi
 from livekit import rtc
 from livekit.agents.voice.avatar import AudioSegmentEnd, AvatarRunner, QueueAudioOutput
 
-from avatar.call.livekit import LiveKitGenerator, StampedFrame, driven_generator
-from avatar.errors import DeviceError
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame
+from avatar.live.livekit import LiveKitGenerator, StampedFrame, driven_generator
+from avatar.live.record_motion import record_motion
 from avatar.sources.camera import Driver, PlayedFile, open_driver
 from avatar.sources.motion import write_motion
-from avatar.sources.record_motion import record_motion
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 

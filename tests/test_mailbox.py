@@ -3,7 +3,7 @@
 import threading
 import time
 
-from avatar.live.mailbox import Mailbox
+from avatar.core.mailbox import Mailbox
 
 
 def test_the_newest_item_wins_and_the_old_one_is_counted() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avatar.errors import VisavisError
-from avatar.paths import cache, home
+from avatar.core.errors import VisavisError
+from avatar.core.paths import cache, home
 from avatar.tracking import model_asset
 
 

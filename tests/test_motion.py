@@ -19,11 +19,13 @@ from clips import astronaut_avatar, face_clip, moving_face
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from avatar.errors import InputError, UsageError
-from avatar.frame import Frame, NoPicture
-from avatar.identity.crop import face_crop
-from avatar.retarget.face_model import face_model
-from avatar.retarget.geometry import head_pose
+from avatar.core.errors import InputError, UsageError
+from avatar.core.frame import Frame, NoPicture
+from avatar.face.crop import face_crop
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.face.state import FaceState, no_face
+from avatar.live.record_motion import record_motion
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.camera import PlayedFile, open_driver
 from avatar.sources.motion import (
@@ -34,10 +36,8 @@ from avatar.sources.motion import (
     read_motion,
     write_motion,
 )
-from avatar.sources.record_motion import record_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
-from avatar.tracking.face_state import FaceState, no_face
 from avatar.tracking.model_asset import tracker_model
 
 SECOND_NS = 1_000_000_000

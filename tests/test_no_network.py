@@ -8,9 +8,9 @@ import textwrap
 
 import pytest
 
+from avatar.sandbox.no_network import ALLOW_VARIABLE, refuse_network
+from avatar.sandbox.seccomp import why_not_refusable
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import ALLOW_VARIABLE, refuse_network
-from avatar.trust.seccomp import why_not_refusable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guarantee is Linux's")
 
@@ -26,7 +26,7 @@ def in_a_process(code: str, allow: bool = False) -> str:
 
 TRY = """
     import socket, subprocess, sys, threading
-    from avatar.trust.no_network import refuse_network
+    from avatar.sandbox.no_network import refuse_network
 
     def tried(family):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatar.tracking.one_euro import OneEuroFilter, lag_s
+from avatar.face.one_euro import OneEuroFilter, lag_s
 
 
 def ramp_lag_s(smooth: OneEuroFilter, speed: float, fps: float) -> float:

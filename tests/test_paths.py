@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from avatar import doctor
 from avatar.cli import commands
-from avatar.errors import VisavisError
-from avatar.paths import home, readable_by_others
+from avatar.core.errors import VisavisError
+from avatar.core.paths import home, readable_by_others
+from avatar.live import doctor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 

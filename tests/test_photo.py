@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from portraits import astronaut, head
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
 from avatar.sources import photo
 from avatar.sources.colour_profile import SRGB_CURVE, matrix_profile
 from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX

@@ -10,13 +10,13 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import unpack_header_extensions
 
-from avatar.call.avatar_track import AvatarVideo
-from avatar.call.encoders import BitRates, use_realtime_encoders
-from avatar.call.ice import Ice
-from avatar.call.peers import Peers
-from avatar.call.playout_delay import URI
-from avatar.call.sound import Sound
-from avatar.frame import Frame
+from avatar.core.frame import Frame
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peers
+from avatar.webrtc.playout_delay import URI
+from avatar.webrtc.sound import Sound
 
 
 def test_viewers_are_asked_to_show_pictures_at_once() -> None:

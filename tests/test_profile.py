@@ -15,7 +15,7 @@ from avatar.identity.bundle import save_avatar
 from avatar.live.governor import LEVELS
 from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
-from avatar.live.profile import Budget, budgets
+from avatar.profiling.profile import Budget, budgets
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model

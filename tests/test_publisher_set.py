@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame
 from avatar.live import publisher_set
 from avatar.live.publisher_set import PublisherSet
 from avatar.publish.publisher import Publisher

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from clips import face_clip, moving_face, read_times
 
-from avatar.errors import DeviceError, UsageError, VisavisError
-from avatar.frame import Frame
-from avatar.publish.factory import open_publisher, open_publishers
+from avatar.core.errors import DeviceError, UsageError, VisavisError
+from avatar.core.frame import Frame
+from avatar.live.outputs import open_publisher, open_publishers
 from avatar.publish.pipewire import PipeWireCamera
 from avatar.publish.preview import Preview, why_no_window
 from avatar.publish.recorder import Recorder
@@ -120,7 +120,7 @@ import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_recorder import frame, send
-from avatar.errors import DeviceError
+from avatar.core.errors import DeviceError
 from avatar.publish.recorder import Recorder
 
 recorder = Recorder(Path({path!r}))

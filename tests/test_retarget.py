@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from avatar.identity.crop import Crop
-from avatar.retarget.apertures import gaps, lip_heights, set_lid_gaps, set_mouth_gaps
-from avatar.retarget.driving import Driving
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, OUTER_LIP_PAIRS, RIGHT_LID_PAIRS
-from avatar.retarget.geometry import HeadPose, head_pose
+from avatar.face.crop import Crop
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.gaps import gaps, lip_heights, set_lid_gaps, set_mouth_gaps
+from avatar.face.head_pose import HeadPose, head_pose
+from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, OUTER_LIP_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
 from avatar.retarget.head_limits import MAX_SHIFT, MAX_TURN_RADIANS
 from avatar.retarget.retargeter import Mode, Retargeter
-from avatar.tracking.face_state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
 from tests.clips import astronaut_avatar
 
 Array = NDArray[np.float32]

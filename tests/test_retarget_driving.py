@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.errors import UsageError
-from avatar.identity.crop import Crop
-from avatar.retarget.apertures import DRAWN_SHUT, gaps, set_lid_gaps, set_mouth_gaps
+from avatar.core.errors import UsageError
+from avatar.face.crop import Crop
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.gaps import DRAWN_SHUT, gaps, set_lid_gaps, set_mouth_gaps
+from avatar.face.gaze import gaze
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.retarget.calibration import Calibration
 from avatar.retarget.driver_face import driver_face
-from avatar.retarget.driving import Driving
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.retarget.extrapolate import MotionInterpolator
 from avatar.retarget.gains import Gains
-from avatar.retarget.gaze import gaze
-from avatar.retarget.geometry import head_pose
 from avatar.retarget.idle import ROUND_S, IdleMotion
-from avatar.retarget.interpolate import MotionInterpolator
 from avatar.retarget.retargeter import HOLD_S, Retargeter
-from avatar.tracking.face_state import BLENDSHAPE_INDEX, FaceState, no_face
 from tests.clips import astronaut_avatar
 from tests.test_retarget import FRAME_NS, driver, mouth_gap, seen, shape_of, turned
 

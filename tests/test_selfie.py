@@ -17,11 +17,11 @@ from typer.testing import CliRunner, Result
 
 from avatar.cli.enroll import enroll as enroll_command
 from avatar.cli.enroll_report import GROUPS, SEEN
-from avatar.errors import InputError
+from avatar.core.errors import InputError
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity.bundle import avatar_path, load_avatar
 from avatar.identity.enrolment import ClipReport, enroll_clip
 from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, WANTED, SelfieReader
-from avatar.model_files import MODEL_ID, model_file
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model

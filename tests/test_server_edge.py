@@ -19,16 +19,16 @@ import pytest
 from aiohttp import web
 
 from avatar.call import room_client
-from avatar.call.allowance import origin_of
-from avatar.call.descriptions import DescriptionError, check_description
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.call.peer_text import PeerTextError, json_object
 from avatar.call.room import RoomError, checked
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.cli.call import ROOM_LINK, _link_text
-from avatar.errors import DeviceError, InputError
-from avatar.web import server_safety
-from avatar.web.server_tls import context
+from avatar.core.errors import DeviceError, InputError
+from avatar.http import safety as server_safety
+from avatar.http.allowance import origin_of
+from avatar.http.peer_text import PeerTextError, json_object
+from avatar.http.tls import context
+from avatar.webrtc.descriptions import DescriptionError, check_description
 from benchmarks.hostile import bad_descriptions, good_offer
 
 
@@ -274,7 +274,7 @@ def test_a_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path) -> No
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    from avatar.web.server_tls import own_certificate
+    from avatar.http.tls import own_certificate
 
     own, _ = own_certificate(tmp_path, ["192.0.2.5"])
     key = load_pem_private_key(own.read_bytes(), None)

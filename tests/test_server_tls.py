@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from avatar.web import server_tls
+from avatar.http import tls as server_tls
 
 
 @pytest.mark.parametrize(

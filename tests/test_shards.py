@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatar.errors import InputError
-from avatar.learning.dataset import PairDataset
-from avatar.learning.face_tracks import Track
-from avatar.learning.shards import (
+from avatar.core.errors import InputError
+from avatar.learning.dataset.face_tracks import Track
+from avatar.learning.dataset.shards import (
     DATASET_FILE,
     FORMAT,
     TRAIN,
@@ -29,6 +28,7 @@ from avatar.learning.shards import (
     shard_name,
     write_json,
 )
+from avatar.learning.pair_dataset import PairDataset
 from tests.clips import astronaut_avatar
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatar.identity.generator import open_generator
-from avatar.live.renderer import Renderer
-from avatar.retarget.driving import Driving
-from avatar.retarget.portrait_choice import PortraitChoice
-from avatar.retarget.skin_tone import BORDERS, MOST, gain, skin_tones
+from avatar.face.driving import Driving
+from avatar.render.generator import open_generator
+from avatar.render.portrait_choice import PortraitChoice
+from avatar.render.renderer import Renderer
+from avatar.render.skin_tone import BORDERS, MOST, gain, skin_tones
 from tests.clips import astronaut_avatar
 
 WARM = np.array([1.15, 0.95, 0.8], np.float32)
@@ -47,7 +47,7 @@ def test_a_darker_portrait_lends_its_mouth_without_a_seam(monkeypatch: pytest.Mo
     wanted = Renderer(one, engine).render(driving).astype(int)
     monkeypatch.setattr(PortraitChoice, "choose", lambda self, now: {"face": 0, "mouth": 1, "eyes": 1})
     found = Renderer(two, engine).render(driving).astype(int)
-    monkeypatch.setattr("avatar.live.renderer.gain", lambda tone, wanted: np.ones(3, np.float32))
+    monkeypatch.setattr("avatar.render.renderer.gain", lambda tone, wanted: np.ones(3, np.float32))
     unmatched = Renderer(two, engine).render(driving).astype(int)
     engine.close()
     y, x = (one.landmarks[0][[164, 18, 119, 348]][:, [1, 0]] * 512).astype(int).T

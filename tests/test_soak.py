@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.errors import InputError
-from avatar.live.compare_profiles import differences, read_profile
+from avatar.core.errors import InputError
 from avatar.live.latency import LatencyRecorder
-from avatar.live.soak import slope
 from avatar.live.trace import Trace
+from avatar.profiling.compare_profiles import differences, read_profile
+from avatar.profiling.soak import slope
 
 SECONDS = np.arange(3600.0)
 

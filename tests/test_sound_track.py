@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clips import face_clip, moving_face, read_times
 
-from avatar.publish.sound_track import add_sound
+from avatar.live.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter
 
 

@@ -15,20 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar.call import http_sessions, peer_text, room, whip
-from avatar.call.avatar_track import AvatarVideo
+from avatar.call import room
 from avatar.call.call import Call
-from avatar.call.descriptions import DescriptionError
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.call.ice import Ice
-from avatar.call.peers import Peers
-from avatar.call.remote_camera import RemoteCamera
-from avatar.call.sound import Sound
-from avatar.plain_text import plain_text
+from avatar.core.plain_text import plain_text
+from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.live_run import Given
+from avatar.http import peer_text
+from avatar.http import safety as server_safety
 from avatar.tracking.model_asset import tracker_model
-from avatar.web import server_safety
-from avatar.web.studio import Studio
-from avatar.web.studio_live import Given
+from avatar.webrtc import http_sessions, whip
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.descriptions import DescriptionError
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peers
+from avatar.webrtc.remote_camera import RemoteCamera
+from avatar.webrtc.sound import Sound
 from benchmarks.hostile import good_offer
 
 ANSWERED = range(200, 500)  # and 503: full

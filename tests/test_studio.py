@@ -27,12 +27,12 @@ pytest.importorskip("aiortc")
 from aiohttp import ClientSession, WSMsgType
 from page_server import CAMERA, Links, running
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
+from avatar.dashboard import enrolment as studio_enrolment
+from avatar.dashboard.enrolment import BusyError, Enrolment, for_page
+from avatar.dashboard.upload_folder import UploadFolder, remove_stale
+from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar
-from avatar.web import studio_enrolment
-from avatar.web.studio_enrolment import BusyError, Enrolment, for_page
-from avatar.web.studio_uploads import MOST_BYTES
-from avatar.web.upload_folder import UploadFolder, remove_stale
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 
 CONSENT = "It is me."
@@ -409,7 +409,7 @@ def test_errors_for_the_page_say_nothing_of_the_terminal() -> None:
 
 KILLED = """
 import os, pathlib
-from avatar.web.upload_folder import UploadFolder
+from avatar.dashboard.upload_folder import UploadFolder
 path = UploadFolder().path
 path.joinpath("photo-1").write_bytes(b"x")
 print(path, flush=True)

@@ -22,7 +22,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import engines
-from avatar.model_files import model_file
+from avatar.core.model_files import model_file
 from engines import EngineFailure, available_backends, open_engine
 from engines.tensorrt import TensorRtEngine, present_capability
 from engines.tensorrt_build import Library, build, library
@@ -527,7 +527,7 @@ def test_the_gpu_draws_what_onnx_runtime_draws(folder: Path) -> None:
 
 @pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU")
 def test_replaced_weights_are_those_of_the_patched_file(tmp_path: Path) -> None:
-    from avatar.identity.generator import weight_names, with_weights
+    from avatar.render.generator import weight_names, with_weights
 
     path = model_file("fast/generator.onnx")
     layout = json.loads(path.with_suffix(".layout.json").read_text())

@@ -19,8 +19,8 @@ from rich.text import Text
 
 import avatar
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import OutputError
-from avatar.printable import continued, printable
+from avatar.core.errors import OutputError
+from avatar.core.printable import continued, printable
 
 COMMAND = [sys.executable, "-m", "avatar.cli.main"]
 COMMANDS = Path(avatar.__file__).parent / "cli"

@@ -21,28 +21,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame, NoPicture
-from avatar.live import avatar_stage, latency, loop, mailbox, pace, painter, publisher_set
+from avatar.core import mailbox
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame, NoPicture
+from avatar.core.mailbox import Mailbox
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.gaps import DRAWN_SHUT, gaps, set_lid_gaps
+from avatar.face.gaze import MOST_ASIDE, MOST_UP, gaze, set_gaze
+from avatar.face.head_pose import HeadPose, head_pose, turn_between, turned_by
+from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
+from avatar.live import avatar_stage, latency, loop, pace, publisher_set
 from avatar.live import session as session_module
 from avatar.live.control import Control
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, INTERVAL, LiveReport
-from avatar.live.mailbox import Mailbox
 from avatar.live.pace import SteadyPace
-from avatar.live.profile import Memory
-from avatar.live.renderer import Renderer
 from avatar.live.session import Session, open_session
-from avatar.retarget.apertures import DRAWN_SHUT, gaps, set_lid_gaps
-from avatar.retarget.driving import Driving
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.profiling.profile import Memory
+from avatar.render import painter
+from avatar.render.renderer import Renderer
 from avatar.retarget.gains import Gains
-from avatar.retarget.gaze import MOST_ASIDE, MOST_UP, gaze, set_gaze
-from avatar.retarget.geometry import HeadPose, head_pose, turn_between, turned_by
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_NOD_RADIANS, MAX_SHIFT, MAX_TURN_RADIANS
-from avatar.tracking.face_state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar
 from tests.simulated_time import SimulatedTime

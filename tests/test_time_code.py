@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from avatar.frame import Frame
-from avatar.live.profile import Memory
-from avatar.live.time_code import (
+from avatar.core.frame import Frame
+from avatar.profiling.profile import Memory
+from avatar.profiling.time_code import (
     MODULUS,
     CodedCamera,
     CodedPublisher,

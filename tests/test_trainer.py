@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.learning.dataset.pack import Pack, open_pack
 from avatar.learning.fast_losses import LossWeights
 from avatar.learning.fast_objective import FastObjective, FastOptions
 from avatar.learning.full_objective import FullObjective, FullOptions
-from avatar.learning.pack import Pack, open_pack
 from avatar.learning.parallel import Parallel
 from avatar.learning.settings import apply_settings
 from avatar.learning.trainer import RunOptions, Trainer

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from clips import GREEN, TONE_HZ, Picture, face_clip, moving_face, read_times, tone, write_clip
 
-from avatar.errors import InputError
-from avatar.frame import Frame
+from avatar.core.errors import InputError
+from avatar.core.frame import Frame
 from avatar.sources.camera import open_camera
 from avatar.sources.sdr import colours
 from avatar.sources.video_file import VideoFile

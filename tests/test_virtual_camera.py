@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from clips import astronaut_avatar, face_clip
 
-from avatar.errors import DeviceError, UsageError
+from avatar.core.errors import DeviceError, UsageError
 from avatar.identity.bundle import save_avatar
 from avatar.publish.advice import virtual_camera_advice
 from avatar.publish.virtual_camera import VirtualCamera

@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from avatar.retarget.conditioning import EYE_SIZE, MOUTH_SIZE, conditioning, draw_face, eye_frames, mouth_frame
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import LIPS_OUTER, RIGHT_EYE, WARP_CONTROL
-from avatar.retarget.geometry import HeadPose, head_pose
-from avatar.retarget.warp import LandmarkWarp, landmark_flow, pixel_grid
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import HeadPose, head_pose
+from avatar.face.regions import LIPS_OUTER, RIGHT_EYE, WARP_CONTROL
+from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, conditioning, draw_face, eye_frames, mouth_frame
+from avatar.render.warp import LandmarkWarp, landmark_flow, pixel_grid
 
 Array = NDArray[np.float32]
 

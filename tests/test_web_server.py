@@ -19,17 +19,17 @@ import pytest
 from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from avatar.call import peers as peers_module
 from avatar.call import room as room_module
+from avatar.call import server as server_module
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.call.ice import Ice
-from avatar.call.remote_camera import RemoteCamera
 from avatar.call.room_client import RoomClient, RoomLink
-from avatar.errors import DeviceError, UsageError
-from avatar.frame import Frame
-from avatar.web import listener as listener_module
-from avatar.web import server as server_module
-from avatar.web import server_safety
+from avatar.core.errors import DeviceError, UsageError
+from avatar.core.frame import Frame
+from avatar.http import listener as listener_module
+from avatar.http import safety as server_safety
+from avatar.webrtc import peers as peers_module
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.remote_camera import RemoteCamera
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -487,7 +487,7 @@ def test_a_room_that_sends_on_to_another_is_not_followed() -> None:
 
 
 def test_the_certificate_is_kept_and_renewed_for_other_names(tmp_path: Path) -> None:
-    from avatar.web.server_tls import own_certificate
+    from avatar.http.tls import own_certificate
 
     path, first = own_certificate(tmp_path, ["192.0.2.5"])
     assert own_certificate(tmp_path, ["192.0.2.5"])[1] == first

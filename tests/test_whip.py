@@ -12,13 +12,13 @@ from aiohttp import web
 from aiortc.mediastreams import MediaStreamTrack
 from multidict import CIMultiDict
 
-from avatar.call import whip
-from avatar.call.ice import Ice
-from avatar.call.media_thread import MediaThread
-from avatar.call.peers import Peers
-from avatar.call.whip import WhipError, WhipPublisher, WhipTarget
-from avatar.errors import UsageError
-from avatar.frame import Frame
+from avatar.core.errors import UsageError
+from avatar.core.frame import Frame
+from avatar.webrtc import whip
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.media_thread import MediaThread
+from avatar.webrtc.peers import Peers
+from avatar.webrtc.whip import WhipError, WhipPublisher, WhipTarget
 
 TOKEN = "let-me-in"
 

@@ -14,23 +14,23 @@ import numpy as np
 import pytest
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
-from avatar.call import whip_source
-from avatar.call.avatar_track import AvatarVideo
-from avatar.call.decoder_queue import MOST_WAITING, DecoderQueue
-from avatar.call.descriptions import LARGEST_SDP
-from avatar.call.encoders import BitRates, use_realtime_encoders
 from avatar.call.hosting import Hosting, host_call
-from avatar.call.ice import Ice
-from avatar.call.media_thread import MediaThread
-from avatar.call.peers import Peer, Peers
-from avatar.call.remote_camera import RemoteCamera
-from avatar.call.sound import CHUNK, RATE, Sound
-from avatar.call.whip import WhipPublisher, WhipTarget
-from avatar.call.whip_camera import WhipCamera, whip_port
 from avatar.cli.live import _open_source
-from avatar.errors import DeviceError, UsageError
-from avatar.frame import Frame, NoPicture
+from avatar.core.errors import DeviceError, UsageError
+from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import open_camera
+from avatar.webrtc import whip_source
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.decoder_queue import MOST_WAITING, DecoderQueue
+from avatar.webrtc.descriptions import LARGEST_SDP
+from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.media_thread import MediaThread
+from avatar.webrtc.peers import Peer, Peers
+from avatar.webrtc.remote_camera import RemoteCamera
+from avatar.webrtc.sound import CHUNK, RATE, Sound
+from avatar.webrtc.whip import WhipPublisher, WhipTarget
+from avatar.webrtc.whip_camera import WhipCamera, whip_port
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}

@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from avatar.call.allowance import Allowance
-from avatar.call.avatar_track import AvatarVideo
-from avatar.call.descriptions import DescriptionError
-from avatar.call.ice import Ice
-from avatar.call.peers import Peer, Peers, TooManyPeersError
 from avatar.call.room import MOST_MEMBERS, OFFERS_BURST, OFFERS_PER_SECOND, Message, Room, RoomError, Send
-from avatar.call.sound import Sound
+from avatar.http.allowance import Allowance
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.descriptions import DescriptionError
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peer, Peers, TooManyPeersError
+from avatar.webrtc.sound import Sound
 
 MOST_DRIVERS = 4  # a page has two: microphone and camera
 

@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 
 from aioice.ice import get_host_addresses
 
-from avatar.call.avatar_track import AvatarVideo
 from avatar.call.call import Call
-from avatar.call.ice import Ice
-from avatar.call.media_thread import MediaThread
-from avatar.call.microphone import open_microphone
-from avatar.call.peers import Peers
-from avatar.call.remote_camera import RemoteCamera
 from avatar.call.room import Message, Room
 from avatar.call.room_client import LOOPBACK_NAMES, RoomClient, RoomLink
-from avatar.call.sound import Sound
-from avatar.call.whip_source import source_token
-from avatar.errors import UsageError
-from avatar.paths import home
-from avatar.web.listener import LOOPBACK
-from avatar.web.server import CallServer
-from avatar.web.server_safety import Gate, Tokens
-from avatar.web.server_tls import context, digest_of, own_certificate
-from avatar.web.studio import Studio
+from avatar.call.server import CallServer
+from avatar.core.errors import UsageError
+from avatar.core.paths import home
+from avatar.dashboard.dashboard import Studio
+from avatar.http.listener import LOOPBACK
+from avatar.http.safety import Gate, Tokens
+from avatar.http.tls import context, digest_of, own_certificate
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.media_thread import MediaThread
+from avatar.webrtc.microphone import open_microphone
+from avatar.webrtc.peers import Peers
+from avatar.webrtc.remote_camera import RemoteCamera
+from avatar.webrtc.sound import Sound
+from avatar.webrtc.whip_source import source_token
 from engines import Say, on_stderr
 
 EVERYWHERE = ("0.0.0.0", "::")

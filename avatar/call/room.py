@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from avatar.call.allowance import Allowance, Allowances
-from avatar.call.descriptions import LARGEST_SDP
-from avatar.errors import VisavisError
-from avatar.plain_text import plain_text
+from avatar.core.errors import VisavisError
+from avatar.core.plain_text import plain_text
+from avatar.http.allowance import Allowance, Allowances
+from avatar.webrtc.descriptions import LARGEST_SDP
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import aiohttp
 
-from avatar.call.allowance import Allowance
-from avatar.call.peer_text import CLIENT, PeerTextError, json_object
 from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, RoomError, Send, checked
-from avatar.errors import DeviceError, UsageError
-from avatar.plain_text import plain_text
+from avatar.core.errors import DeviceError, UsageError
+from avatar.core.plain_text import plain_text
+from avatar.http.allowance import Allowance
+from avatar.http.peer_text import CLIENT, PeerTextError, json_object
 from engines import Say, on_stderr
 
 LARGEST_MESSAGE = 256 * 1024

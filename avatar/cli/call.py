@@ -12,9 +12,9 @@ from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
 
 if TYPE_CHECKING:
     from avatar.call.hosting import HostedCall
-    from avatar.call.remote_camera import RemoteCamera
     from avatar.cli.terminal import Terminal
-    from avatar.web.studio_live import LiveRun
+    from avatar.dashboard.live_run import LiveRun
+    from avatar.webrtc.remote_camera import RemoteCamera
     from engines import Say
 
 BROWSER, WHIP, GIVEN = "browser", "whip", "given"  # cameras
@@ -97,19 +97,19 @@ def call(
     """
     import os
 
-    from avatar.call.encoders import BitRates
     from avatar.call.hosting import Hosting, host_call
-    from avatar.call.ice import Ice
-    from avatar.call.publisher import CallPublisher
     from avatar.call.room_client import RoomLink
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
+    from avatar.dashboard.dashboard import Studio
+    from avatar.dashboard.live_run import Given, Wish
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
     from avatar.tracking.model_asset import tracker_model
-    from avatar.web.studio import Studio
-    from avatar.web.studio_live import Given, Wish
+    from avatar.webrtc.encoders import BitRates
+    from avatar.webrtc.ice import Ice
+    from avatar.webrtc.publisher import CallPublisher
 
     if codec not in ("auto", "h264", "vp8"):
         raise UsageError(f"--codec {codec} is not known. Use auto, h264 or vp8.")
@@ -230,9 +230,9 @@ class _Cameras:
     hosted: HostedCall
 
     def __init__(self, spec: str, loop: bool) -> None:
+        from avatar.dashboard.live_run import CameraChoice
         from avatar.sources.camera import open_driver
         from avatar.sources.network_camera import public_name
-        from avatar.web.studio_live import CameraChoice
 
         browser = CameraChoice(BROWSER, "This browser's camera", self._browsers)
         whip = CameraChoice(WHIP, "OBS or another program, by WHIP", self._by_whip)
@@ -241,14 +241,14 @@ class _Cameras:
         self.first = spec if spec in (BROWSER, WHIP) else GIVEN
 
     def _browsers(self, say: Say) -> RemoteCamera:
-        from avatar.call.remote_camera import RemoteCamera
+        from avatar.webrtc.remote_camera import RemoteCamera
 
         camera = self.hosted.camera = RemoteCamera("a browser's camera", say)
         return camera
 
     def _by_whip(self, say: Say) -> RemoteCamera:
-        from avatar.call.remote_camera import RemoteCamera
-        from avatar.call.whip_source import source_advice
+        from avatar.webrtc.remote_camera import RemoteCamera
+        from avatar.webrtc.whip_source import source_advice
 
         camera = self.hosted.whip_camera = RemoteCamera("a source by WHIP", say)
         say(source_advice([f"{address}whip" for address in self.hosted.addresses], self.hosted.tokens.source))
@@ -256,7 +256,7 @@ class _Cameras:
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
 
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
@@ -270,7 +270,7 @@ def _link_text(spec: str) -> str:
     import sys
 
     from avatar.cli.terminal import Terminal
-    from avatar.errors import InputError, UsageError
+    from avatar.core.errors import InputError, UsageError
 
     os.environ.pop(ROOM_LINK, None)  # of no use to the programs that are started
     if spec == "-":
@@ -299,7 +299,7 @@ def _open(link: str) -> None:
     import html
     import webbrowser
 
-    from avatar.paths import home
+    from avatar.core.paths import home
 
     leader = home() / "call.html"
     leader.unlink(missing_ok=True)

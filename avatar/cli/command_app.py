@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 
 MOST = 1e9  # of seconds or anything else: what is larger is no number that anybody means, and overflows a clock
 

@@ -82,7 +82,7 @@ def command_app(name: str) -> typer.Typer:
 
 
 def _remove_kept_usage_data() -> None:
-    from avatar.trust.kept_usage_data import remove_kept_usage_data
+    from avatar.core.kept_usage_data import remove_kept_usage_data
 
     if (folder := remove_kept_usage_data()) is not None:
         line = f"Removed {folder}: usage data that ONNX Runtime kept for its vendor. visavis refuses it that now."

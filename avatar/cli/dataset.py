@@ -11,7 +11,7 @@ from rich.table import Table
 
 from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 
 dataset = CommandApp(
     help="Make training data of videos and photos, or look at it.\n\nExample: visavis dataset build SRC --out shards",
@@ -52,10 +52,10 @@ def build(
 
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
-    from avatar.learning.build_dataset import BuildOptions, build_dataset
-    from avatar.learning.build_dataset import Progress as State
-    from avatar.learning.build_workers import on_ray, on_this_machine
-    from avatar.learning.face_tracks import TrackRules
+    from avatar.learning.dataset.build import BuildOptions, build_dataset
+    from avatar.learning.dataset.build import Progress as State
+    from avatar.learning.dataset.face_tracks import TrackRules
+    from avatar.learning.dataset.workers import on_ray, on_this_machine
     from avatar.tracking.model_asset import tracker_model
 
     terminal = Terminal(stderr=True)
@@ -106,7 +106,7 @@ def check(
     """
     from rich.progress import DownloadColumn, TimeRemainingColumn
 
-    from avatar.learning.shards import check_shards, read_dataset
+    from avatar.learning.dataset.shards import check_shards, read_dataset
 
     shards = read_dataset(folder)["shards"]
     total = sum(shard.bytes for shard in shards)
@@ -135,7 +135,7 @@ def summary(
 
     Example: visavis dataset summary shards
     """
-    from avatar.learning.shards import read_dataset, read_report
+    from avatar.learning.dataset.shards import read_dataset, read_report
 
     read_dataset(folder)
     report = read_report(folder)
@@ -219,10 +219,10 @@ def pack(
     Example: visavis dataset pack shards --for-gpu freight
     """
     from avatar.cli.stop import sigterm_as_ctrl_c
-    from avatar.learning.shards import DATASET_FILE
+    from avatar.learning.dataset.shards import DATASET_FILE
 
     try:
-        from avatar.learning.freight_packing import pack_freight
+        from avatar.learning.gpu.freight_packing import pack_freight
     except ImportError as error:
         raise VisavisError(f"Packing needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
     sigterm_as_ctrl_c()

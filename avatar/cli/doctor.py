@@ -18,7 +18,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     Example: visavis doctor
     """
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.doctor import examine
+    from avatar.live.doctor import examine
 
     findings = examine()
     healthy = all(finding.state != "missing" for finding in findings)

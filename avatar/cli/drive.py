@@ -42,10 +42,10 @@ def drive(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import latency_table
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
-    from avatar.identity.generator import open_generator
     from avatar.live.drive import check_drive, drive_file
+    from avatar.render.generator import open_generator
     from engines import explain
 
     if size % 2:

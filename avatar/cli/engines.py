@@ -9,7 +9,7 @@ import typer
 
 from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
 
 if TYPE_CHECKING:
     from engines.choice import Choice
@@ -29,7 +29,7 @@ def show(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    from avatar.identity.generator import engine_folder
+    from avatar.render.generator import engine_folder
     from engines.choice import remembered
     from engines.kept import kept_files
 
@@ -81,8 +81,8 @@ def measure(
 
     Example: visavis engines measure
     """
-    from avatar.identity.generator import GENERATOR, engine_folder, example_frame
-    from avatar.model_files import model_file
+    from avatar.core.model_files import model_file
+    from avatar.render.generator import GENERATOR, engine_folder, example_frame
     from engines.choice import choose
 
     folder = engine_folder()
@@ -105,7 +105,7 @@ def clean() -> None:
 
     Example: visavis engines clean
     """
-    from avatar.identity.generator import engine_folder
+    from avatar.render.generator import engine_folder
     from engines.kept import remove_kept
 
     folder = engine_folder()
@@ -139,8 +139,8 @@ def _backends() -> list[dict[str, Any]]:
 
 def _current(choice: Choice) -> bool:
     """Whether nothing that the choice depends on has changed."""
-    from avatar.identity.generator import GENERATOR
-    from avatar.model_files import model_file
+    from avatar.core.model_files import model_file
+    from avatar.render.generator import GENERATOR
     from engines.choice import choice_key
 
     return choice.key == choice_key(model_file(GENERATOR), int(choice.key.get("threads", 0)))

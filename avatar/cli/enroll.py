@@ -13,15 +13,15 @@ from rich.progress import Progress, TimeElapsedColumn
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import InputError, UsageError, VisavisError
-from avatar.frame import Frame, NoPicture
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.frame import Frame, NoPicture
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.clip_turn import turn_upright
 from avatar.identity.enrolment import CONSENT_NOTICE, MAX_CLIP_S, MAX_PHOTOS, consent_record, enroll_clip
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.selfie import SelfieReader
-from avatar.model_files import MODEL_ID, model_file
 from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.photo import SUFFIXES
 from avatar.sources.video_file import VideoFile

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from avatar.cli.terminal import Terminal
+from avatar.core.printable import printable
 from avatar.identity.enrolment import ClipReport, EnrolmentReport, PhotoReport
 from avatar.identity.selfie import WANTED
-from avatar.printable import printable
 
 # What a clip holds, by the names of WANTED
 SEEN = {

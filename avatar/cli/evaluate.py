@@ -13,7 +13,8 @@ from rich.progress import TimeElapsedColumn
 from avatar.cli.network_option import WEIGHTS_HELP, named_network
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import UsageError, VisavisError
+from avatar.core.avatar import Avatar
+from avatar.core.errors import UsageError, VisavisError
 from avatar.evaluation.evaluation import Evaluation, result_names
 from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json as as_json_report
@@ -21,7 +22,6 @@ from avatar.evaluation.paper_table import as_markdown
 from avatar.evaluation.person import FF, FT, FULL, FineTune, Tell, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, write_text
 from avatar.evaluation.tables import print_paper_table, print_report
-from avatar.identity.avatar import Avatar
 from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 
 MAX_SHOTS = 32

@@ -13,11 +13,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
-    from avatar.identity.avatar import Avatar
-    from avatar.retarget.real_frame import RealFrame
+    from avatar.core.avatar import Avatar
+    from avatar.render.real_frame import RealFrame
 
 PRECISIONS = ("fp32", "fp16", "int8")
 FULL_PX = 256
@@ -145,7 +145,7 @@ def export(
 
 def _model(model: str, out: Path | None, untrained: bool) -> _Model:
     """Raises UsageError and InputError for what is not there."""
-    from avatar.model_files import model_file
+    from avatar.core.model_files import model_file
 
     if untrained and model != "full":
         raise UsageError("--untrained is for `full`, whose weights do not come with visavis.")
@@ -176,8 +176,8 @@ def _precisions(text: str | None) -> list[str]:
 
 
 def _weight_names() -> list[str]:
-    from avatar.identity.generator import GENERATOR, weight_names
-    from avatar.model_files import model_file
+    from avatar.core.model_files import model_file
+    from avatar.render.generator import GENERATOR, weight_names
 
     return weight_names(model_file(GENERATOR))
 

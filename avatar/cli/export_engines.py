@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
     from engines.tensorrt_cache import StoredEngine
@@ -26,7 +26,7 @@ def export_engines(
     """
     if engine != "tensorrt":
         raise UsageError(f"There is no engine '{engine}' to build. The one that is built beforehand is tensorrt.")
-    from avatar.paths import cache
+    from avatar.core.paths import cache
     from engines import EngineFailure
     from engines.backends import OWN_FILES, variant
     from engines.tensorrt import present_capability

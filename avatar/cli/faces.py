@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import InputError, UsageError
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError
+from avatar.face.crop import Crop, face_crop
+from avatar.face.tracker import Tracker
 from avatar.identity.clip_turn import turn_upright_by
-from avatar.identity.crop import Crop, face_crop
-from avatar.retarget.real_frame import RealFrame, acted
+from avatar.render.real_frame import RealFrame, acted
 from avatar.sources.photo import SUFFIXES as PHOTOS
 from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.tracker import Tracker
 
 Array = NDArray[np.float32]
 

@@ -23,10 +23,10 @@ def finetune(
     from rich.progress import TimeElapsedColumn
 
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.errors import UsageError, VisavisError
-    from avatar.file_name import version
+    from avatar.core.errors import UsageError, VisavisError
+    from avatar.core.file_name import version
     from avatar.identity.bundle import find_avatar, load_avatar, save_avatar
-    from avatar.trust.no_network import refuse_network
+    from avatar.sandbox.no_network import refuse_network
 
     try:
         import torch

@@ -75,14 +75,14 @@ def live(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
     from avatar.identity.bundle import avatar_names, find_avatar, load_avatar
     from avatar.live.background import parse_background
     from avatar.live.canvas import parse_size
     from avatar.live.control import Control
     from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+    from avatar.live.outputs import open_publishers
     from avatar.live.session import open_session
-    from avatar.publish.factory import open_publishers
     from avatar.sources.camera import PlayedFile, by_whip
     from avatar.sources.network_camera import public_name
 
@@ -162,14 +162,14 @@ def has_accelerator() -> bool:
 
 
 def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -> Driver:
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
     from avatar.sources.camera import by_whip, open_driver
 
     if not by_whip(spec):
         return open_driver(spec, loop, say=say)
     try:
-        from avatar.call.whip import WhipPublisher
-        from avatar.call.whip_camera import WhipCamera, whip_port
+        from avatar.webrtc.whip import WhipPublisher
+        from avatar.webrtc.whip_camera import WhipCamera, whip_port
     except ModuleNotFoundError as error:
         raise UsageError(f"--camera whip needs {error.name}, which is missing: pip install 'visavis[call]'") from error
     sounds = [publisher.sound for publisher in publishers if isinstance(publisher, WhipPublisher)]

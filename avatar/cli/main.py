@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from avatar.cli.stop import CTRL_C, ctrl_c_as_exception, leave_on_ctrl_c, leave_on_quit
-from avatar.errors import OutputError, VisavisError
+from avatar.core.errors import OutputError, VisavisError
 
 OWN_PACKAGES = ("avatar", "engines", "export")
 MEND_PACKAGE = (
@@ -73,7 +73,7 @@ def _explain(error: Any) -> tuple[str, int] | None:
     if hasattr(error, "format_message"):  # of typer's parser, which is click's or, since 0.20, its own
         return _of_usage(error), error.exit_code
     if isinstance(error, ModuleNotFoundError) and (package := str(error.name).partition(".")[0]) not in OWN_PACKAGES:
-        from avatar.extras import install
+        from avatar.core.extras import install
 
         return f"This needs the package {package}, which is not installed. Run: {install(package)}", 1
     if isinstance(error, ImportError) and str(error.name).partition(".")[0] not in OWN_PACKAGES:
@@ -107,7 +107,7 @@ def _print_error(message: str) -> None:
     from rich.text import Text
 
     from avatar.cli.terminal import Terminal
-    from avatar.printable import continued
+    from avatar.core.printable import continued
 
     if message:
         Terminal(stderr=True).print(Text(continued(f"Error: {message}"), "red"), soft_wrap=True)

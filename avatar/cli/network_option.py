@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from avatar.identity.full_network import FullNetwork
+    from avatar.render.full_network import FullNetwork
 
 NETWORK_HELP = "fast, or full: the paper's own network, for GPUs. full needs --weights."
 WEIGHTS_HELP = "With full: the folder that `visavis export` made of its checkpoint."
@@ -22,7 +22,7 @@ def named_network(network: str, weights: Path | None) -> FullNetwork | None:
         if weights is not None:
             raise UsageError("--weights is for full: fast comes with visavis.")
         return None
-    from avatar.identity.full_network import HOW, FullNetwork
+    from avatar.render.full_network import HOW, FullNetwork
 
     if weights is None:
         raise UsageError(HOW)

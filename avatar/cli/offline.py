@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from avatar.cli.terminal import Terminal
+from avatar.sandbox.no_network import refuse_network
 from avatar.sources.network_camera import is_address, public_name
 from avatar.tracking.caged_tracker import cage_note
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import refuse_network
 
 
 def tracker_model_and_note(terminal: Terminal) -> Path:

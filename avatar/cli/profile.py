@@ -12,8 +12,8 @@ import typer
 from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
 
 if TYPE_CHECKING:
-    from avatar.live.glass import GlassToGlass
-    from avatar.live.profile import ProfileReport
+    from avatar.profiling.glass import GlassToGlass
+    from avatar.profiling.profile import ProfileReport
     from avatar.publish.publisher import Publisher
     from avatar.sources.camera import Camera
 
@@ -60,7 +60,7 @@ def profile(
     visavis profile --compare yesterday.json today.json
     """
     started_ns = time.monotonic_ns()
-    from avatar.errors import UsageError
+    from avatar.core.errors import UsageError
 
     if compare is not None:
         _print_comparison(*compare, as_json=as_json)
@@ -73,9 +73,9 @@ def profile(
     from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
-    from avatar.live.profile import Memory, profile_session
     from avatar.live.session import open_session
     from avatar.live.trace import Trace
+    from avatar.profiling.profile import Memory, profile_session
     from avatar.sources.camera import open_camera
     from avatar.sources.portrait_camera import PortraitCamera
 
@@ -132,10 +132,10 @@ def profile(
 
 def _through(spec: str, camera: Camera, size: tuple[int, int]) -> tuple[Camera, Publisher, GlassToGlass]:
     """The camera with a time code in its pictures, the publisher that shows it as a number, and who reads it there."""
-    from avatar.errors import UsageError
-    from avatar.live.glass import GlassToGlass, device_reader
-    from avatar.live.time_code import CodedCamera, CodedPublisher, CodeReadingCamera
-    from avatar.publish.factory import open_publisher
+    from avatar.core.errors import UsageError
+    from avatar.live.outputs import open_publisher
+    from avatar.profiling.glass import GlassToGlass, device_reader
+    from avatar.profiling.time_code import CodedCamera, CodedPublisher, CodeReadingCamera
 
     if spec.partition(":")[0] not in ("virtual-camera", "pipewire"):
         raise UsageError(
@@ -195,7 +195,7 @@ def _print_comparison(before: Path, after: Path, *, as_json: bool) -> None:
     from rich.table import Table
 
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.live.compare_profiles import differences, read_profile
+    from avatar.profiling.compare_profiles import differences, read_profile
 
     found = differences(read_profile(before), read_profile(after))
     if as_json:

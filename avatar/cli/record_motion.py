@@ -42,9 +42,9 @@ def record_motion(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.clip_turn import turn_upright
+    from avatar.live.record_motion import record_motion as record
     from avatar.sources.camera import PlayedFile, open_camera
     from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
-    from avatar.sources.record_motion import record_motion as record
     from avatar.tracking.caged_tracker import CagedTracker
 
     check_motion_output(output, force)

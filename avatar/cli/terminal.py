@@ -17,8 +17,8 @@ from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
 
-from avatar.errors import OutputError
-from avatar.printable import continued, printable, printable_lines
+from avatar.core.errors import OutputError
+from avatar.core.printable import continued, printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn

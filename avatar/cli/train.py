@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatar.cli.terminal import Terminal, print_json
-from avatar.errors import UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
-    from avatar.learning.pack import Pack
+    from avatar.learning.dataset.pack import Pack
     from avatar.learning.parallel import Parallel
 
 
@@ -51,7 +51,7 @@ def train(
     except ModuleNotFoundError as error:
         raise VisavisError(f"Training needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
     if summary:
-        from avatar.model.summary import summarise_all, summary_table
+        from avatar.learning.summary import summarise_all, summary_table
 
         rows = summarise_all()
         if as_json:
@@ -119,8 +119,8 @@ def _train(
 
 def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Pack, Pack | None]:
     """The training people's data and that of those held out, or None. The first process makes it ready."""
-    from avatar.learning.pack import build_pack, open_pack
-    from avatar.learning.shards import DATASET_FILE, has_split, open_shards
+    from avatar.learning.dataset.pack import build_pack, open_pack
+    from avatar.learning.dataset.shards import DATASET_FILE, has_split, open_shards
     from avatar.tracking.model_asset import tracker_model
 
     folder = out / "pack"

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
+from avatar.face.crop import CROP_SIZE_PX, Crop, face_crop
+from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright
-from avatar.identity.crop import CROP_SIZE_PX, Crop, face_crop
 from avatar.identity.photo_check import check_photo
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.face_state import FaceState
 
 SIZE_PX = 256
 CANDIDATES = 8  # frames of the first half among which the first source is chosen

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.evaluation.clip import Clip, Driver, Pictures, read_clip, read_driver
 from avatar.evaluation.contact_sheet import Sheet, Shown, WorstFrame, cross_sheet, self_sheet, worst_frames
 from avatar.evaluation.cross_reenactment import CrossRun, cross_reenact
@@ -19,10 +20,9 @@ from avatar.evaluation.person import BASELINES, FF, FT, FULL, FineTune, Person, 
 from avatar.evaluation.saved_run import save_cross, save_run
 from avatar.evaluation.scores import Judge, Scores, TotalScores, total
 from avatar.evaluation.self_reenactment import reenact
-from avatar.identity.crop import Crop
-from avatar.identity.full_network import FullNetwork
-from avatar.identity.generator import GENERATOR
-from avatar.model_files import MODEL_ID, model_file
+from avatar.face.crop import Crop
+from avatar.render.full_network import FullNetwork
+from avatar.render.generator import GENERATOR
 from engines import explain, open_engine
 from engines.engine import Engine
 

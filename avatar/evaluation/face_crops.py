@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget import face_regions as at
+from avatar.face import regions as at
 
 MOUTH_PX, EYE_PX = (96, 64), (48, 32)  # (width, height)
 MOUTH_WIDTH, EYE_WIDTH = 1.6, 1.8  # of the lips' and of the lids' width

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.stats import pearsonr
 
-from avatar.tracking.face_state import FaceState
+from avatar.face.state import FaceState
 
 # A driver's signal whose standard deviation is below this floor is tracker noise, and correlates with nothing.
 FLOORS = {

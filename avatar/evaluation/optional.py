@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
 
 INSTALL = "pip install 'visavis[train]'"
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.avatar import Avatar
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
-from avatar.identity.avatar import Avatar
-from avatar.identity.embedding import embed
-from avatar.identity.full_network import FullNetwork
-from avatar.identity.generator import open_generator
-from avatar.live.painter import open_painter
-from avatar.retarget.driving import Driving
-from avatar.retarget.warp import landmark_warp
+from avatar.face.driving import Driving
+from avatar.render.embedding import embed
+from avatar.render.full_network import FullNetwork
+from avatar.render.generator import open_generator
+from avatar.render.painter import open_painter
+from avatar.render.warp import landmark_warp
 from engines.engine import Engine
 
 UNMOVED, WARP, FF, FT, FULL = "unmoved", "landmark_warp", "ff", "ft", "full"

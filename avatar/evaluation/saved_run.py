@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures
 from avatar.evaluation.contact_sheet import Sheet
 from avatar.evaluation.cross_reenactment import CrossRun

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
 from avatar.evaluation import pixels
 from avatar.evaluation.bootstrap import Interval, paired_interval
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
@@ -23,9 +23,9 @@ from avatar.evaluation.landmark_distance import landmark_distance
 from avatar.evaluation.metrics import PSNR_CAP_DB, SLOW_METRIC_FRAMES, Better, Metric
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation, correlate, correlate_pooled, signals
 from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
+from avatar.face.state import FaceState
 from avatar.identity.face_identity import cosine, distance, open_face_identity
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.face_state import FaceState
 
 REAL = "real"  # the real target put through the same re-tracking: what the tracker itself loses
 CROSS_ASIDE = (REAL, UNMOVED)  # in cross-reenactment the unmoved portrait is itself a source: alike, and no competitor

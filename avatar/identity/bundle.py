@@ -18,16 +18,16 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from avatar.errors import InputError, UsageError, VisavisError
-from avatar.file_name import Expected
-from avatar.identity.avatar import Avatar
-from avatar.identity.crop import CROP_SIZE_PX
-from avatar.model_files import MODEL_ID, PSI_COUNT, WEIGHT_COUNT
-from avatar.paths import home
-from avatar.private_file import UnfitError, read_bounded, write_private
-from avatar.retarget.face_geometry import fit_faces
-from avatar.strict_json import parse_json
-from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.file_name import Expected
+from avatar.core.model_files import MODEL_ID, PSI_COUNT, WEIGHT_COUNT
+from avatar.core.paths import home
+from avatar.core.private_file import UnfitError, read_bounded, write_private
+from avatar.core.strict_json import parse_json
+from avatar.face.crop import CROP_SIZE_PX
+from avatar.face.face_fit import fit_faces
+from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 
 FORMAT = "visavis-avatar"
 FORMAT_VERSION = 2

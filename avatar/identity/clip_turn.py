@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.face.tracker import Tracker
 from avatar.identity.face_search import find_faces
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.tracker import Tracker
 
 EVERY_S, LOOKED_AT = 0.2, 25  # frames among which faces are looked for
 VOTES, MAJORITY = 3, 2  # frames with a face that are asked

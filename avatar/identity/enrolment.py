@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import InputError, UsageError
-from avatar.frame import Frame
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, UsageError
+from avatar.core.frame import Frame
+from avatar.face.state import no_face
+from avatar.face.tracker import Tracker
 from avatar.identity.bundle import avatar_path
-from avatar.identity.embedding import embed
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
 from avatar.identity.face_search import is_human
 from avatar.identity.photo_check import TWO_FACES, PhotoCheck, check_photo
 from avatar.identity.same_person import FROM_THE_OTHERS, describe, match_light, strangers
 from avatar.identity.selfie import EVERY_NS, WANTED, Coverage, SelfieFrame, SelfieReader
+from avatar.render.embedding import embed
 from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.face_state import no_face
-from avatar.tracking.tracker import Tracker
 from engines.engine import Engine
 
 MAX_PHOTOS = 32

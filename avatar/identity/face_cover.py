@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.face_regions import LIPS_OUTER
+from avatar.face.regions import LIPS_OUTER
 
 Luma = NDArray[np.float32]
 Points = NDArray[np.float32]

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import InputError, VisavisError
-from avatar.model_files import model_file
+from avatar.core.errors import InputError, VisavisError
+from avatar.core.model_files import model_file
 from engines import Engine, EngineFailure, open_engine
 
 Picture = NDArray[np.uint8]

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import LEFT_EYE, RIGHT_EYE
-from avatar.tracking.face_state import FaceState
-from avatar.tracking.tracker import Tracker
+from avatar.face.face_model import face_model
+from avatar.face.regions import LEFT_EYE, RIGHT_EYE
+from avatar.face.state import FaceState
+from avatar.face.tracker import Tracker
 
 Picture = NDArray[np.uint8]
 Views = tuple[tuple[float, float, bool], ...]

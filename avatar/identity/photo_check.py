@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.identity.crop import FACE_SHARE, Crop, face_crop
+from avatar.face.crop import FACE_SHARE, Crop, face_crop
+from avatar.face.face_model import face_model
+from avatar.face.gaps import gaps, mouth_width
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import FACE_OVAL, INNER_LIP_PAIRS
+from avatar.face.state import FaceState, no_face
+from avatar.face.tracker import Tracker
 from avatar.identity.face_cover import eyes_light, mouth_edge
 from avatar.identity.face_search import find_faces, roll_deg, size_px
-from avatar.retarget.apertures import gaps, mouth_width
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import FACE_OVAL, INNER_LIP_PAIRS
-from avatar.retarget.geometry import head_pose
-from avatar.tracking.face_state import FaceState, no_face
-from avatar.tracking.tracker import Tracker
 
 Picture = NDArray[np.uint8]
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.face import regions as at
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, distance
-from avatar.retarget import face_regions as at
 
 Array = NDArray[np.float32]
 Pictures = NDArray[np.uint8]

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from avatar.identity.crop import CROP_SIZE_PX, Crop, face_crop
+from avatar.face.crop import CROP_SIZE_PX, Crop, face_crop
+from avatar.face.face_model import face_model
+from avatar.face.gaps import eye_width, gaps
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import LEFT_LID_PAIRS, LIPS_INNER, RIGHT_LID_PAIRS
+from avatar.face.state import FaceState
 from avatar.identity.face_identity import FaceIdentity, distance
 from avatar.identity.photo_check import PhotoCheck, check_face, ramp
 from avatar.identity.same_person import FROM_THE_OTHERS
-from avatar.retarget.apertures import eye_width, gaps
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import LEFT_LID_PAIRS, LIPS_INNER, RIGHT_LID_PAIRS
-from avatar.retarget.geometry import head_pose
-from avatar.retarget.portrait_choice import FaceCodes, face_codes
-from avatar.tracking.face_state import FaceState
+from avatar.render.portrait_choice import FaceCodes, face_codes
 
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]

@@ -1,1 +1,2 @@
-"""Meta-learning: training data, losses and the adversarial loop. The only home of training code."""
+"""Meta-learning and fine-tuning: objectives, losses and the adversarial loop. `dataset` makes the shards, `gpu` trains
+on a rented card. The only home of training code."""

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatar.core.model_files import model_file
 from avatar.identity.face_identity import ALIGNMENT, CHIP_PX, NETWORK, TEMPLATE_PX
-from avatar.model_files import model_file
 
 
 class FaceIdentityNet(nn.Module):

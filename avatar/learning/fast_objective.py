@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.errors import InputError
-from avatar.learning.dataset import PairDataset
+from avatar.core.errors import InputError
+from avatar.learning.dataset.pack import Pack
 from avatar.learning.fast_losses import (
     Batch,
     LossWeights,
@@ -27,7 +27,7 @@ from avatar.learning.fast_losses import (
 )
 from avatar.learning.losses import ContentNet
 from avatar.learning.objective import average, mean_of, update
-from avatar.learning.pack import Pack
+from avatar.learning.pair_dataset import PairDataset
 from avatar.learning.parallel import Parallel, accumulating, frozen
 from avatar.learning.sheet import save_sheet
 from avatar.model.checkpoint import build_networks, save_judges, save_weights

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avatar.learning.dataset import (
+from avatar.learning.dataset.pack import Pack
+from avatar.learning.pair_dataset import (
     DEGRADE_CHANCE,
     REAL_STILL_PAIR_CHANCE,
     Augmentation,
@@ -22,8 +23,7 @@ from avatar.learning.dataset import (
     augment,
     faces_of,
 )
-from avatar.learning.pack import Pack
-from avatar.retarget.landmark_image import draw_landmarks
+from avatar.render.landmark_image import draw_landmarks
 
 TARGET = "target"
 

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avatar.errors import VisavisError
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import VisavisError
+from avatar.core.model_files import model_file
 from avatar.identity.face_identity import distance, open_face_identity
-from avatar.identity.generator import GENERATOR, weight_names
 from avatar.learning.fast_losses import (
     LossWeights,
     draw_regions,
@@ -37,8 +37,8 @@ from avatar.learning.person_pairs import PersonPairs
 from avatar.model.checkpoint import load_judges, load_weights
 from avatar.model.discriminator import Discriminator
 from avatar.model.generator import Generator
-from avatar.model_files import model_file
-from avatar.retarget.compose import compose, to_bytes
+from avatar.render.compose import compose, to_bytes
+from avatar.render.generator import GENERATOR, weight_names
 
 BATCH = 4
 CHECK_EVERY = 25

@@ -1,4 +1,4 @@
-"""Fit the linear face model (`avatar.retarget.face_model`) on a training pack.
+"""Fit the linear face model (`avatar.face.face_model`) on a training pack.
 
 Usage: python -m avatar.learning.fit_face_model PACK_FOLDER OUT.safetensors
 """
@@ -14,9 +14,9 @@ from safetensors.numpy import save_file
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
-from avatar.learning.pack import Pack, open_pack
-from avatar.retarget.face_regions import RIGID
-from avatar.retarget.geometry import head_pose
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import RIGID
+from avatar.learning.dataset.pack import Pack, open_pack
 
 Array = NDArray[np.float32]
 

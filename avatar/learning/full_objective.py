@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.errors import InputError, UsageError
+from avatar.core.errors import InputError, UsageError
 from avatar.learning.content_losses import FullContent
+from avatar.learning.dataset.pack import Pack
 from avatar.learning.few_shot_dataset import FewShotDataset
 from avatar.learning.losses import hinge_discriminator
 from avatar.learning.objective import Batch, average, mean_of, update
-from avatar.learning.pack import Pack
 from avatar.learning.parallel import Parallel, accumulating, frozen
 from avatar.model.full.checkpoint import FullNetworks, save_full
 from avatar.model.full.config import FullConfig

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avatar.errors import InputError, VisavisError
+from avatar.core.errors import InputError, VisavisError
 from avatar.learning.content_losses import FullContent
 from avatar.learning.few_shot_dataset import resized
 from avatar.learning.full_objective import FullOptions, judge_loss, maker_losses
 from avatar.learning.objective import Batch
 from avatar.model.full.checkpoint import FullNetworks
-from avatar.retarget.landmark_image import draw_landmarks
+from avatar.render.landmark_image import draw_landmarks
 
 EPOCHS = 40  # paper, §4
 BATCH = 4

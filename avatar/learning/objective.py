@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from avatar.errors import VisavisError
-from avatar.learning.pack import Pack
+from avatar.core.errors import VisavisError
+from avatar.learning.dataset.pack import Pack
 
 Batch = dict[str, Tensor]
 

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.face.face_model import face_model
+from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.learning.pseudo_pairs import pseudo_source
-from avatar.retarget.conditioning import conditioning, draw_face
-from avatar.retarget.face_model import face_model
-from avatar.retarget.portrait_choice import REGIONS, face_codes
-from avatar.retarget.skin_tone import gain, skin_tones
-from avatar.tracking.face_state import BLENDSHAPE_INDEX
+from avatar.render.conditioning import conditioning, draw_face
+from avatar.render.portrait_choice import REGIONS, face_codes
+from avatar.render.skin_tone import gain, skin_tones
 
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from avatar.retarget.apertures import gaps, mouth_width, set_mouth_gaps, uncross
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LIPS_INNER
-from avatar.retarget.geometry import HeadPose, head_pose
-from avatar.retarget.warp import LandmarkWarp, pixel_grid
+from avatar.face.face_model import face_model
+from avatar.face.gaps import gaps, mouth_width, set_mouth_gaps, uncross
+from avatar.face.head_pose import HeadPose, head_pose
+from avatar.face.regions import INNER_LIP_PAIRS, LIPS_INNER
+from avatar.render.warp import LandmarkWarp, pixel_grid
 
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]

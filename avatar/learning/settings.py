@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 
 
 def apply_settings(settings: Sequence[str], options: Sequence[Any]) -> list[Any]:

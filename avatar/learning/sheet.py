@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.model.blocks import sample, upsample
 from avatar.model.embedder import Embedder
 from avatar.model.generator import Generator
-from avatar.retarget.compose import compose, to_bytes
+from avatar.render.compose import compose, to_bytes
 
 GENERATOR_INPUTS = (
     "source", "mouth_source", "eyes_source", "face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow",

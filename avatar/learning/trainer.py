@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from avatar.errors import InputError, VisavisError
-from avatar.learning.dataset import Batches
+from avatar.core.errors import InputError, VisavisError
+from avatar.learning.dataset.pack import Pack
 from avatar.learning.objective import Batch, NotFiniteError, Objective, mean_of
-from avatar.learning.pack import Pack
+from avatar.learning.pair_dataset import Batches
 from avatar.learning.parallel import Parallel, to_device
 
 VALIDATION_SEED = 1

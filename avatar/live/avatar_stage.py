@@ -13,18 +13,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
-from avatar.frame import Frame
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import VisavisError
+from avatar.core.frame import Frame
+from avatar.face.driving import Driving
+from avatar.face.state import FaceState
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
-from avatar.live.painter import Painter, open_painter
 from avatar.live.timed_engine import TimedEngine
-from avatar.retarget.driving import Driving
-from avatar.retarget.interpolate import MotionInterpolator
+from avatar.render.painter import Painter, open_painter
+from avatar.retarget.extrapolate import MotionInterpolator
 from avatar.retarget.retargeter import Retargeter
-from avatar.tracking.face_state import FaceState
 from engines.engine import Engine, EngineFailure
 
 AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame that was painted from Driving; AvatarStage alone makes them

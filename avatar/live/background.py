@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 from avatar.sources.photo import load_photo
 
 Kind = Literal["portrait", "blur", "colour", "picture"]

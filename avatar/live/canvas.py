@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 from avatar.live.background import Background
 
 SMALLEST_PX, LARGEST_PX = 64, 4096

@@ -12,20 +12,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import UsageError, VisavisError
-from avatar.frame import Frame
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
+from avatar.core.errors import UsageError, VisavisError
+from avatar.core.frame import Frame
+from avatar.face.crop import face_crop
+from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright
-from avatar.identity.crop import face_crop
 from avatar.live.latency import LatencyRecorder, StageLatency
-from avatar.live.painter import open_painter
-from avatar.publish.sound_track import add_sound
+from avatar.live.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter, check_output
+from avatar.render.painter import open_painter
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.face_state import FaceState
 from engines.engine import Engine
 
 # (driver's frame, the avatar's square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size throughout.

@@ -14,18 +14,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from avatar.frame import Frame, NoPicture
-from avatar.heap import HeapTrim, started_up
+from avatar.core.frame import Frame, NoPicture
+from avatar.core.heap import HeapTrim, started_up
+from avatar.core.mailbox import Mailbox
+from avatar.face.state import FaceState, no_face
+from avatar.face.tracker import Tracker
 from avatar.live.avatar_stage import AvatarFrame, AvatarStage
 from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency
-from avatar.live.mailbox import Mailbox
 from avatar.live.pace import SteadyPace
 from avatar.live.publisher_set import PublisherSet
 from avatar.publish.publisher import Publisher
 from avatar.sources.camera import Driver
-from avatar.tracking.face_state import FaceState, no_face
-from avatar.tracking.tracker import Tracker
 
 CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED = "capture → tracked", "capture → published"
 INTERVAL = "between two published"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from avatar.errors import VisavisError
-from avatar.frame import Frame
+from avatar.core.errors import VisavisError
+from avatar.core.frame import Frame
 from avatar.publish.publisher import Publisher
 
 RETRY_S = 2.0

@@ -9,10 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar.identity.avatar import Avatar
+from avatar.core.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright
-from avatar.identity.full_network import FullNetwork
-from avatar.identity.generator import open_generator
 from avatar.live.avatar_stage import AvatarStage, Cast
 from avatar.live.background import Background
 from avatar.live.canvas import Canvas
@@ -20,6 +18,8 @@ from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES, LiveLoop
 from avatar.publish.publisher import Publisher
+from avatar.render.full_network import FullNetwork
+from avatar.render.generator import open_generator
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Driver, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker

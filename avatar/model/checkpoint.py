@@ -10,12 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
+from avatar.core.strict_json import parse_json
 from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator
 from avatar.model.embedder import Embedder
 from avatar.model.generator import Generator
-from avatar.strict_json import parse_json
 
 DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)  # of a checkpoint
 MAX_REASON = 200  # characters of it that are told

@@ -109,7 +109,7 @@ class RegionNet(nn.Module):
 
 
 class Generator(nn.Module):
-    """G(y; ψ) with the source picture as texture. Inputs as made by `avatar.retarget.conditioning`."""
+    """G(y; ψ) with the source picture as texture. Inputs as made by `avatar.render.conditioning`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ LAYERS = tuple(f"{region}_{layer}" for region in ("face", "mouth", "eyes") for l
 
 
 class LayerGenerator(Generator):
-    """The generator as it runs live: it gives the layers, and `avatar.retarget.assemble` warps the portraits.
+    """The generator as it runs live: it gives the layers, and `avatar.render.assemble` warps the portraits.
 
     No picture of the output's size and no flow enters or leaves the network, so one exported graph serves every size of
     output, and does so in halves too.
@@ -209,7 +209,7 @@ class LayerGenerator(Generator):
 def flow_stretch(flow: Tensor) -> Tensor:
     """log |det J| of a flow (B, 2, h, w) as (B, 1, h, w), clipped: where the warp stretches or crushes a texture.
 
-    `avatar.retarget.assemble.flow_stretch` is the same for the live loop.
+    `avatar.render.assemble.flow_stretch` is the same for the live loop.
     """
     height, width = flow.shape[-2:]
     padded = F.pad(flow, (0, 1, 0, 1), mode="replicate")

@@ -1,1 +1,1 @@
-"""Where the avatar's pictures go: a virtual camera, a file, a window. `factory.open_publisher` picks one by name."""
+"""Where the avatar's pictures go: a virtual camera, a PipeWire camera, a file, a window. One interface, `publisher`."""

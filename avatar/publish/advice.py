@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from avatar.system import Family, system_family
+from avatar.core.system import Family, system_family
 
 _INSTALL_LOOPBACK: dict[Family, str] = {
     "debian": "sudo apt-get install v4l2loopback-dkms linux-headers-$(uname -r)",

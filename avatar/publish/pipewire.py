@@ -13,12 +13,12 @@ from pathlib import Path
 
 import cv2
 
-from avatar.errors import DeviceError, UsageError
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError, UsageError
+from avatar.core.frame import Frame
+from avatar.core.system import Family, system_family
 from avatar.publish import libpipewire as pw
 from avatar.publish import spa_pod
 from avatar.publish.publisher import Publisher
-from avatar.system import Family, system_family
 
 DESCRIPTION = "visavis"  # what a browser's list of cameras shows
 CONNECT_S = 5.0

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
-from avatar.trust.child_environment import without_secrets
+from avatar.sandbox.child_process import without_secrets
 
 END_S = 5.0
 INSTEAD = "Record instead: --to FILE.mp4"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from avatar.frame import Frame
+from avatar.core.frame import Frame
 
 
 class Publisher(ABC):

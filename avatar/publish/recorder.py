@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avatar.errors import DeviceError, VisavisError
-from avatar.file_name import version
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError, VisavisError
+from avatar.core.file_name import version
+from avatar.core.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
 from avatar.publish.video_writer import VideoWriter, check_output
 

@@ -6,9 +6,9 @@ import threading
 from abc import abstractmethod
 from functools import partial
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame
-from avatar.live.mailbox import Mailbox
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame
+from avatar.core.mailbox import Mailbox
 from avatar.publish.publisher import Publisher
 
 FINISH_S = 20.0  # an encoder's last frames on a slow disk

@@ -14,8 +14,8 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from avatar.errors import UsageError, VisavisError
-from avatar.file_name import Expected, give_name, under_a_free_name
+from avatar.core.errors import UsageError, VisavisError
+from avatar.core.file_name import Expected, give_name, under_a_free_name
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BT709 = 1  # ITU-T H.273: primaries, transfer and matrix of HD video

@@ -9,8 +9,8 @@ from typing import Any
 
 import cv2
 
-from avatar.errors import DeviceError, UsageError
-from avatar.frame import Frame
+from avatar.core.errors import DeviceError, UsageError
+from avatar.core.frame import Frame
 from avatar.publish.advice import virtual_camera_advice
 from avatar.publish.publisher import Publisher
 

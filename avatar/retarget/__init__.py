@@ -1,0 +1,1 @@
+"""From the driver's face to the avatar's: `Retargeter` turns each FaceState into a `Driving`, and draws nothing."""

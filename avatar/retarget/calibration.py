@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.apertures import gaps, mouth_width
+from avatar.face.face_model import face_model
+from avatar.face.gaps import gaps, mouth_width
+from avatar.face.regions import INNER_LIP_PAIRS
+from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.retarget.driver_face import DriverFace
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_regions import INNER_LIP_PAIRS
-from avatar.tracking.face_state import BLENDSHAPE_INDEX
 
 Array = NDArray[np.float32]
 

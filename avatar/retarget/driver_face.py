@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.identity.crop import Crop
-from avatar.retarget.apertures import gaps
-from avatar.retarget.face_model import face_model
-from avatar.retarget.face_parts import landmark_groups
-from avatar.retarget.face_regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
-from avatar.retarget.geometry import head_pose, to_vector
-from avatar.tracking.face_state import BLENDSHAPE_INDEX
-from avatar.tracking.one_euro import OneEuroFilter
+from avatar.face.crop import Crop
+from avatar.face.face_model import face_model
+from avatar.face.gaps import gaps
+from avatar.face.head_pose import head_pose, to_vector
+from avatar.face.one_euro import OneEuroFilter
+from avatar.face.parts import landmark_groups
+from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.state import BLENDSHAPE_INDEX
 
 Array = NDArray[np.float32]
 

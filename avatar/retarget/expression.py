@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.apertures import (
+from avatar.face.gaps import (
     DRAWN_SHUT,
     eye_width,
     gaps,
@@ -15,13 +15,13 @@ from avatar.retarget.apertures import (
     set_lid_gaps,
     set_mouth_gaps,
 )
+from avatar.face.gaze import Gaze, gaze, set_gaze
+from avatar.face.head_pose import turned_by
+from avatar.face.parts import part_shares
+from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.retarget.blink import Lids
 from avatar.retarget.driver_face import DriverFace
-from avatar.retarget.face_parts import part_shares
-from avatar.retarget.face_regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.gains import Gains
-from avatar.retarget.gaze import Gaze, gaze, set_gaze
-from avatar.retarget.geometry import turned_by
-from avatar.retarget.lids import Lids
 
 Array = NDArray[np.float32]
 

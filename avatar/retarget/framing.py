@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.body import neck_joint
-from avatar.retarget.geometry import HeadPose
+from avatar.face.body import neck_joint
+from avatar.face.head_pose import HeadPose
 
 Array = NDArray[np.float32]
 

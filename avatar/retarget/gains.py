@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 
 MOST = 2.0
 

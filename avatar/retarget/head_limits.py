@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.retarget.body import NECK_JOINT, neck_joint
-from avatar.retarget.geometry import HeadPose, turn_between, turned_by
+from avatar.face.body import NECK_JOINT, neck_joint
+from avatar.face.head_pose import HeadPose, turn_between, turned_by
 
 Array = NDArray[np.float32]
 

@@ -7,21 +7,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.identity.avatar import Avatar
-from avatar.identity.crop import Crop, face_crop
+from avatar.core.avatar import Avatar
+from avatar.face.crop import Crop, face_crop
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import from_vector, head_pose, to_vector, turn_between
+from avatar.face.state import FaceState
 from avatar.retarget.calibration import Calibration, Reference
 from avatar.retarget.driver_face import DriverFace, FaceFilter, driver_face
-from avatar.retarget.driving import Driving
-from avatar.retarget.ease import Ease
 from avatar.retarget.expression import Expression
-from avatar.retarget.face_model import face_model
 from avatar.retarget.framing import Framing, place
 from avatar.retarget.gains import Gains
-from avatar.retarget.geometry import from_vector, head_pose, to_vector, turn_between
 from avatar.retarget.head_limits import HeadLimits, moved
 from avatar.retarget.idle import IdleMotion
+from avatar.retarget.inertialization import Ease
 from avatar.retarget.plausibility import TURN_EXCESS, Plausibility
-from avatar.tracking.face_state import FaceState
 
 Array = NDArray[np.float32]
 Mode = Literal["relative", "absolute"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from avatar.errors import InputError, UsageError
-from avatar.frame import Frame, NoPicture
+from avatar.core.errors import InputError, UsageError
+from avatar.core.frame import Frame, NoPicture
 from avatar.sources.capture import cameras_there, find_webcam
 from avatar.sources.motion import MOTION_SUFFIX, MotionPlayer, read_motion
 from avatar.sources.network_camera import NetworkCamera, is_address
@@ -49,7 +49,7 @@ Driver = Camera | MotionPlayer  # what can drive an avatar
 
 
 def by_whip(spec: str) -> bool:
-    """Whether `spec` is "whip" or "whip:8080": a program sends its picture here. See avatar.call.whip_camera."""
+    """Whether `spec` is "whip" or "whip:8080": a program sends its picture here. See avatar.webrtc.whip_camera."""
     return spec.partition(":")[0] == "whip"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avatar.errors import DeviceError, UsageError
+from avatar.core.errors import DeviceError, UsageError
 from avatar.sources.camera_modes import WANTED_FPS, WANTED_SIZE, CameraMode, best_mode, camera_modes
 from avatar.sources.video_devices import VideoDevice, video_devices
 from avatar.sources.webcam import GoneError, Picture

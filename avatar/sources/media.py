@@ -13,7 +13,7 @@ from av.format import Flags
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
 
 # Of FFmpeg's demuxers. No playlists (hls, dash, concat, imf, sdp): they name further files and hosts
 FORMATS = (

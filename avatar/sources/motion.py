@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from avatar.errors import InputError, UsageError, VisavisError
-from avatar.file_name import Expected, under_a_free_name
-from avatar.private_file import UnfitError, read_bounded, write_private
-from avatar.retarget.face_geometry import fit_faces
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.file_name import Expected, under_a_free_name
+from avatar.core.private_file import UnfitError, read_bounded, write_private
+from avatar.core.strict_json import parse_json
+from avatar.face.face_fit import fit_faces
+from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.sources.pace import Pacer
-from avatar.strict_json import parse_json
-from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 
 MOTION_SUFFIX = ".motion"
 FORMAT = "visavis-motion"

@@ -14,7 +14,7 @@ import av
 from av.codec.context import Flags
 from av.container import InputContainer
 
-from avatar.errors import DeviceError, UsageError
+from avatar.core.errors import DeviceError, UsageError
 from avatar.sources.every_picture import MAX_SIDE_PX
 from avatar.sources.media import limit_pixels
 from avatar.sources.shown_picture import ShownPictures

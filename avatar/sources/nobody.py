@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from avatar.frame import NoPicture
+from avatar.core.frame import NoPicture
 
 BETWEEN_S = 0.1
 

@@ -19,11 +19,10 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import InputError, VisavisError
+from avatar.core.errors import InputError, VisavisError
+from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
 from avatar.sources.every_picture import MAX_SIDE_PX
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
-from avatar.tracking.cage_process import OWN_GROUP, end_in_words
-from avatar.trust.child_environment import cage_environment
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif", ".jp2",
             ".heic", ".heif")  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
-from avatar.errors import InputError
+from avatar.core.errors import InputError
 from avatar.sources.colour_profile import HDR, code_points, implied_profile
 from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX
 

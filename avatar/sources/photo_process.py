@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from avatar.errors import InputError
-from avatar.plain_text import plain_text
+from avatar.core.errors import InputError
+from avatar.core.plain_text import plain_text
+from avatar.sandbox.confinement import lower_limit, shut_off
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
-from avatar.trust.confinement import lower_limit, shut_off
 
 MAX_MEMORY_BYTES = 2560 << 20  # above what MAX_PIXELS of any format takes
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.frame import Frame
+from avatar.core.frame import Frame
 from avatar.sources.pace import Pacer
 
 WIDTH, HEIGHT = 640, 480

@@ -16,8 +16,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from avatar.errors import InputError
-from avatar.frame import Frame
+from avatar.core.errors import InputError
+from avatar.core.frame import Frame
 from avatar.sources.media import NOT_A_VIDEO, Timeline, open_media, video_stream
 from avatar.sources.shown_picture import ShownPictures
 

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame, NoPicture
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame, NoPicture
 from engines import Say, on_stderr
 
 Picture = NDArray[np.uint8]

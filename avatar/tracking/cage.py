@@ -18,11 +18,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from avatar.errors import VisavisError
-from avatar.heap import HeapTrim, started_up
-from avatar.plain_text import plain_text
+from avatar.core.errors import VisavisError
+from avatar.core.heap import HeapTrim, started_up
+from avatar.core.plain_text import plain_text
+from avatar.sandbox.confinement import open_for_reading_only
 from avatar.tracking.cage_walls import fault_of, wall_in
-from avatar.trust.confinement import open_for_reading_only
 
 if TYPE_CHECKING:
     from avatar.tracking.face_landmarker import FaceTracker

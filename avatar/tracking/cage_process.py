@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
-from avatar.plain_text import plain_text
+from avatar.core.errors import VisavisError
+from avatar.core.plain_text import plain_text
+from avatar.face.state import FaceState
+from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
+from avatar.sandbox.confinement import Confinement
 from avatar.tracking.cage_wire import (
     FAILED,
     FRAME_AT,
@@ -28,14 +30,9 @@ from avatar.tracking.cage_wire import (
     read_reply,
     read_text,
 )
-from avatar.tracking.face_state import FaceState
 from avatar.tracking.frame_memory import FrameMemory, open_frame_memory
-from avatar.trust.child_environment import cage_environment
-from avatar.trust.confinement import Confinement
 
 START_LIMIT_S = 60.0  # a cold disk and a slow processor: loading MediaPipe takes half a second on others
-# Ctrl-C is not for it: here on Windows, by `start_new_session` elsewhere
-OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 CAGE = [sys.executable, "-P", "-m", "avatar.tracking.cage"]
 
 
@@ -162,16 +159,6 @@ class CageProcess:
         self._said.seek(0)
         lines = self._said.read()[-4000:].decode(errors="replace").strip().splitlines()
         return plain_text(lines[-1]) if lines else ""
-
-
-def end_in_words(code: int) -> str:
-    """How a process of that exit code ended: the rest of a sentence."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"
 
 
 def examine_cage() -> tuple[Confinement, str | None]:

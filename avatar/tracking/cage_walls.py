@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from avatar.paths import home_path
-from avatar.trust.confinement import Confinement, confine, why_files_stay_open
-from avatar.trust.seccomp import why_not_refusable
+from avatar.core.paths import home_path
+from avatar.sandbox.confinement import Confinement, confine, why_files_stay_open
+from avatar.sandbox.seccomp import why_not_refusable
 
 # Beside Python's own folders. /etc/ld.so.cache names the libraries; the processor's caches size the networks' tiles
 _SYSTEM = (

@@ -11,8 +11,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.plain_text import plain_text
-from avatar.tracking.face_state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
+from avatar.core.plain_text import plain_text
+from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
 
 REQUEST = struct.Struct("<QqIIQ64s")  # serial number, capture_ns, height, width, size of the memory, its address

@@ -1,7 +1,7 @@
 """The face tracker in a process of its own: without network and files on Linux, and replaced when it dies.
 
 MediaPipe is native code of others that looks at every picture of the camera, and would send usage logs home. Here it
-gets pictures and gives numbers, nothing else. What the kernel refuses it is in `avatar.trust.confinement`.
+gets pictures and gives numbers, nothing else. What the kernel refuses it is in `avatar.sandbox.confinement`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
+from avatar.face.state import FaceState, no_face
+from avatar.sandbox.seccomp import why_not_refusable
 from avatar.tracking.cage_process import START_LIMIT_S, CageProcess, DownError
-from avatar.tracking.face_state import FaceState, no_face
-from avatar.trust.seccomp import why_not_refusable
 
 FRAME_LIMIT_S, PATIENT_FRAME_LIMIT_S = 2.0, 20.0
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0  # before a restart; doubled each time

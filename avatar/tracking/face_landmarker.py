@@ -13,9 +13,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
+from avatar.core.errors import VisavisError
+from avatar.face.state import LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.face_cover import FaceCover
-from avatar.tracking.face_state import LANDMARK_COUNT, FaceState, no_face
 
 LOYALTY = 1.6  # by how much a second face must be larger in area to take over
 

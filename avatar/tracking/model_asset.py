@@ -12,8 +12,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from avatar.errors import VisavisError
-from avatar.paths import cache
+from avatar.core.errors import VisavisError
+from avatar.core.paths import cache
 
 FILE_NAME = "face_landmarker.task"
 SIZE_BYTES = 3_758_596

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.errors import VisavisError
-from avatar.model_files import model_file
+from avatar.core.errors import VisavisError
+from avatar.core.model_files import model_file
+from avatar.sandbox.child_process import cage_environment
 from avatar.tracking.cage_process import CAGE
 from avatar.tracking.face_landmarker import quiet_native_log
-from avatar.trust.child_environment import cage_environment
 
 MODEL = "segmentation/selfie.tflite"  # see MODEL_CARD.md beside it
 LOWEST, HIGHEST = 0.35, 0.85  # shares of the person that count as none and as all: inwards, so that no rim is left

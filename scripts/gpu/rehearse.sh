@@ -39,4 +39,4 @@ stage fast --seconds "$seconds" --batch 2 # the same again goes on from its chec
 stage bench --seconds 20
 stage full --seconds "$seconds" --batch 2
 stage fetch --size full
-"$python" -m avatar.learning.gpu_stages join --freight "$run/out/fetch" --out "$run/joined"
+"$python" -m avatar.learning.gpu.stages join --freight "$run/out/fetch" --out "$run/joined"

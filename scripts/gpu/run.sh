@@ -9,4 +9,4 @@ if [ "${1:-}" = --rehearse ]; then
 fi
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-8} # of the process that trains; those that plan samples have one each
-exec "${PYTHON:-python3}" -m avatar.learning.gpu_stages "$@" --out "${OUT:-runs/gpu/out}"
+exec "${PYTHON:-python3}" -m avatar.learning.gpu.stages "$@" --out "${OUT:-runs/gpu/out}"

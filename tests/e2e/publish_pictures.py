@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from avatar.errors import DeviceError
-from avatar.frame import Frame
-from avatar.publish.factory import open_publisher
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame
+from avatar.live.outputs import open_publisher
 from avatar.publish.publisher import Publisher
 
 FPS = 15

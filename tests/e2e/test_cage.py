@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
-from avatar.trust.no_network import ALLOW_VARIABLE
 from tests.portraits import astronaut, save
 
 STRACE = shutil.which("strace")

@@ -14,9 +14,9 @@ from moving_avatar import CELL_PX, CELLS, MovingAvatar, lively
 from PIL import Image
 
 from avatar.call.hosting import HostedCall, Hosting, host_call
-from avatar.call.media_thread import MediaThread
-from avatar.call.remote_camera import RemoteCamera
-from avatar.frame import Frame
+from avatar.core.frame import Frame
+from avatar.webrtc.media_thread import MediaThread
+from avatar.webrtc.remote_camera import RemoteCamera
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 
 sync_api = pytest.importorskip("playwright.sync_api")

@@ -15,12 +15,12 @@ import pytest
 from aioice.ice import get_host_addresses
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from avatar.call.avatar_track import AvatarVideo
-from avatar.call.encoders import BitRates, use_realtime_encoders
-from avatar.call.ice import Ice
-from avatar.call.peers import Peers
-from avatar.call.sound import Sound
-from avatar.frame import Frame
+from avatar.core.frame import Frame
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peers
+from avatar.webrtc.sound import Sound
 
 OWN = next(iter(get_host_addresses(use_ipv4=True, use_ipv6=False)), None)
 pytestmark = [

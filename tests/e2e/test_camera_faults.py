@@ -35,8 +35,8 @@ SCRIPT = r"""
 import json, signal, subprocess, sys, time
 from dataclasses import asdict
 from pathlib import Path
-from avatar.errors import DeviceError
-from avatar.frame import Frame, NoPicture
+from avatar.core.errors import DeviceError
+from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import open_camera
 from avatar.sources.camera_list import list_cameras
 from avatar.sources.camera_modes import camera_modes

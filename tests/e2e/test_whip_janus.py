@@ -20,9 +20,9 @@ from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from moving_avatar import MovingAvatar
 
-from avatar.call.ice import Ice
-from avatar.call.media_thread import MediaThread
-from avatar.call.whip import WhipPublisher, WhipTarget
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.media_thread import MediaThread
+from avatar.webrtc.whip import WhipPublisher, WhipTarget
 
 pytestmark = [
     pytest.mark.e2e,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from avatar.errors import InputError, UsageError
+from avatar.core.errors import InputError, UsageError
 from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullDiscriminator

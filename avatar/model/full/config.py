@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from avatar.errors import UsageError
+from avatar.core.errors import UsageError
 
 # What a checkpoint may ask for: one that asks for more would only fill the memory
 MAX_WIDTH, MAX_BLOCKS = 2048, 32

@@ -1,0 +1,340 @@
+"""The local server of `visavis call`: the page, the room, the owner's controls, WHEP and WHIP.
+
+Roles. The token is in the link's fragment (`#owner=…` or `#room=…[&cert=…]`), which browsers do not send; the page
+sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second subprotocol: `new WebSocket("/room",
+["visavis", "token." + token])`. *owner*: the person at this computer, everything. *guest*: the room. *player*: WHEP.
+*source*: WHIP.
+
+    GET    /, /NAME          everybody  the page: the files of avatar/dashboard/page, by exact name
+    GET    /room             owner,     WebSocket, JSON messages (below)
+                             guest
+    GET    /api/state        owner      {avatar, muted, camera_on, microphone, latency_ms, lip_offset_ms, drives,
+                                        invitation, whep: {url, token}, whip: {url, token}, ice,
+                                        peers: [{id, kind, state, …}], figures}
+    POST   /api/state        owner      {muted?, camera_on?} → the state
+    POST   /api/view         owner      {sdp: an offer that receives} → {id, sdp: the answer}: the avatar, to look at
+    POST   /api/view         owner      {} → {id, sdp: an offer that sends}: the first half of a call by copy and paste
+    POST   /api/view/ID      owner      {sdp: the answer to it} → {}
+    POST   /api/drive        owner      {sdp: an offer that sends} → {id, sdp}: the browser's microphone and, where the
+                                        state says `drives: "browser"`, its camera
+    DELETE /api/peers/ID     owner      end a connection → {}
+    POST, PATCH, DELETE /whep…  player  WHEP: the avatar, to play. See avatar.webrtc.whep; `owner` may as well
+    POST, PATCH, DELETE /whip…  source  WHIP: a picture that drives the avatar. See avatar.webrtc.whip_source; as above
+
+Errors are `{"error": "what happened, what to do"}` with 400 (bad SDP or JSON), 401, 403, 404, 408, 413, 415 (not
+UTF-8), 421, 429, 500, 503.
+All offers and answers are complete (gathered candidates inside); `candidate` messages may add more.
+
+The room, over the WebSocket. First the page says {type: "hello", name, kind: "browser"} (an owner's page as well, whose
+name and kind are ignored: it speaks for the avatar). Then it gets
+
+    {type: "welcome", you, members: [{id, name, kind, muted, camera_on}], ice, owner, most}
+        at the start and after every reconnect: close all links and begin anew. `ice` is for new RTCPeerConnection(ice).
+    {type: "joined", member}, {type: "left", id}, {type: "state", from, muted, camera_on}, {type: "error", reason}
+
+Links are one-way. To see and hear a member, the page makes a connection with two recvonly transceivers (video, audio)
+and sends {type: "offer", to, link, sdp} (`link`: any short text of its own); it gets {type: "answer", from, link, sdp}
+or {type: "refuse", from, link, reason}. Lost (`connectionState` failed, or disconnected for seconds, or the network
+changed)? Close it and offer again, with a new `link`. {type: "candidate", to, link, candidate: "candidate:…"} adds a
+candidate, {type: "bye", to, link} ends a link. A guest's page also *gets* offers, from those who want to see the guest,
+and answers each with its own webcam and microphone; an owner's page does not: visavis answers them with the avatar.
+{type: "state", muted, camera_on} tells the others; an owner's page sets the avatar's with it.
+
+By copy and paste, without a room: Ann's page posts /api/view {} and makes a receiving offer; both SDPs go to Bob as one
+text. Bob's page answers the first with a receiving connection, and posts the second to its own /api/view {sdp, by_hand:
+true}, which waits for as long as people take; both answers go back as one text. Ann's page posts the first to
+/api/view/ID and sets the second as remote description.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mimetypes
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiortc.mediastreams import MediaStreamTrack
+
+from avatar.call.call import Call
+from avatar.call.room import Member, Message, Room, RoomError
+from avatar.core.errors import VisavisError
+from avatar.dashboard.dashboard import Studio
+from avatar.http.allowance import origin_of
+from avatar.http.listener import Listener
+from avatar.http.peer_text import PeerTextError, json_body, json_object
+from avatar.http.safety import LARGEST_BODY, PROTOCOL, Gate, Role, close_sockets
+from avatar.webrtc.descriptions import DescriptionError
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.peers import Peer, TooManyPeersError
+from avatar.webrtc.remote_camera import RemoteCamera, listen
+from avatar.webrtc.whep import whep
+from avatar.webrtc.whip_source import WhipSource
+
+HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
+MOST_WAITING = 128  # messages for a page that reads slowly; more, and it is cut off
+MOST_SOCKETS, MOST_GUESTS = 16, 12  # open rooms, and those of them that guests may hold
+
+
+@dataclass(eq=False)
+class CallServer:
+    """Serves one call. Everything runs on the asyncio loop that calls `start` and `stop`."""
+
+    call: Call
+    room: Room
+    gate: Gate
+    ice: Ice
+    avatar: str
+    camera: Callable[[], RemoteCamera | None] = lambda: None  # where a browser's camera drives, now
+    whip_camera: Callable[[], RemoteCamera | None] = lambda: None  # and where a source by WHIP does
+    whip_sound: bool = True  # whether that source is heard too
+    invitation: Callable[[], str] = lambda: ""  # the link for others
+    figures: Callable[[], Message] = dict  # of the live loop
+    studio: Studio | None = None  # what the page does beside calling
+    _listener: Listener | None = None
+    _sockets: set[web.WebSocketResponse] = field(default_factory=set)
+
+    async def start(self, host: str, port: int) -> int:
+        """Set up, and `listen` without TLS: for loopback."""
+        self._listener = Listener(self.gate)
+        app = self._listener.app
+        app.router.add_get("/room", self._room)
+        app.router.add_get("/api/state", self._get_state)
+        app.router.add_post("/api/state", self._set_state)
+        app.router.add_post("/api/view", self._view)
+        app.router.add_post("/api/view/{id}", self._view_answered)
+        app.router.add_post("/api/drive", self._drive)
+        app.router.add_delete("/api/peers/{id}", self._end_peer)
+        self.gate.allow_more({"/room": (0, None)})
+        if self.studio is not None:
+            self.studio.add_routes(app, self.gate)
+        whep(self.call.peers, self.call.video, self.call.sound, self._allows("player")).add_routes(app)
+        heard = [self.call.sound] if self.whip_sound else []
+        WhipSource(self.call.peers, self.whip_camera, heard).endpoint(self._allows("source")).add_routes(app)
+        for name, (body, content_type) in _page().items():
+            app.router.add_get(name, _file(body, content_type))
+        return await self._listener.start(host, port)
+
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Serve at one more address; port 0 takes a free one. Returns the port. Raises DeviceError."""
+        assert self._listener is not None, "start comes first"
+        return await self._listener.listen(host, port, tls)
+
+    async def stop(self) -> None:
+        """Hang up on everybody, and free all."""
+        listener = self._listener
+        if listener is None:
+            return
+        await listener.stop_listening()
+        try:
+            await close_sockets(self._sockets, b"the call is over")
+            await self.call.close()
+        finally:
+            await listener.close()
+
+    # The owner's controls
+
+    async def _get_state(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        return web.json_response(self._state())
+
+    async def _set_state(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        wish = await _json(request)
+        if any(name in wish and not isinstance(wish[name], bool) for name in ("muted", "camera_on")):
+            return _error(400, "muted and camera_on are true or false.")
+        self.call.set_state(wish.get("muted"), wish.get("camera_on"))
+        return web.json_response(self._state())
+
+    async def _view(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        call, wish = self.call, await _json(request)
+        offer, by_hand = wish.get("sdp"), wish.get("by_hand") is True
+        try:
+            if offer is None:
+                peer, description = await call.peers.offer_viewer(call.video, call.sound, by_hand=True)
+            else:
+                peer, description = await call.peers.answer_viewer(str(offer), call.video, call.sound, by_hand=by_hand)
+        except VisavisError as error:
+            return _refusal(error)
+        return web.json_response({"id": peer.id, "sdp": description})
+
+    async def _view_answered(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        try:
+            await self.call.peers.accept(self._peer(request), str((await _json(request)).get("sdp")))
+        except VisavisError as error:
+            return _refusal(error)
+        return web.json_response({})
+
+    async def _drive(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        try:
+            offer = str((await _json(request)).get("sdp"))
+            peer, answer = await self.call.drivers.answer_driver(offer, self._take)
+        except VisavisError as error:
+            return _refusal(error)
+        return web.json_response({"id": peer.id, "sdp": answer})
+
+    async def _end_peer(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        peer = self._peer(request)
+        await (self.call.drivers if peer.kind == "drive" else self.call.peers).close(peer)
+        return web.json_response({})
+
+    async def _take(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            await listen(track, self.call.sound)
+        elif (camera := self.camera()) is not None:
+            await camera.watch(track)
+
+    def _peer(self, request: web.Request) -> Peer:
+        peer_id = request.match_info["id"]
+        peer = self.call.peers.get(peer_id) or self.call.drivers.get(peer_id)
+        if peer is None:
+            raise web.HTTPNotFound(text='{"error": "There is no such connection."}', content_type="application/json")
+        return peer
+
+    def _allows(self, role: Role) -> Callable[[web.Request], bool]:
+        return lambda request: self.gate.role(request) in (role, "owner")
+
+    def _state(self) -> Message:
+        sound, video = self.call.sound, self.call.video
+        return {
+            "avatar": self.avatar,
+            **self.call.state,
+            "microphone": sound.live,
+            "latency_ms": round(video.latency_ns / 1e6, 1),
+            "lip_offset_ms": round(sound.lip_offset_ms, 1),
+            "drives": "camera" if self.camera() is None else "browser",
+            "invitation": self.invitation(),
+            "whep": {"url": "/whep", "token": self.gate.tokens.player},
+            "whip": {"url": "/whip", "token": self.gate.tokens.source},
+            "ice": self.ice.for_page(owner=True),
+            "peers": self.call.peers.figures() + self.call.drivers.figures(),
+            "figures": self.figures(),
+        }
+
+    # The room
+
+    async def _room(self, request: web.Request) -> web.StreamResponse:
+        owner = self.gate.require(request, "owner", "guest") == "owner"
+        if len(self._sockets) >= (MOST_SOCKETS if owner else MOST_GUESTS):
+            raise web.HTTPServiceUnavailable(text="Too many open pages.\n")
+        socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=LARGEST_BODY)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
+        transport = request.transport
+        sending = asyncio.ensure_future(_send_all(socket, outgoing, transport))
+
+        def send(message: Message) -> None:
+            if message.get("type") == "welcome":
+                message = {**message, "ice": self.ice.for_page(owner), "owner": owner}
+            if not outgoing.full():
+                outgoing.put_nowait(message)
+            elif transport is not None:  # a slow reader
+                transport.abort()
+
+        try:
+            await (self._owner_page(socket, send) if owner else self._guest(socket, send, origin_of(request.remote)))
+        except (RoomError, PeerTextError, ValueError, TimeoutError) as error:
+            reason = str(error) or "no hello"
+            await socket.send_json({"type": "error", "reason": reason})
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode()[:120])
+        except ConnectionError:
+            pass
+        finally:
+            self._sockets.discard(socket)
+            sending.cancel()
+        return socket
+
+    async def _owner_page(self, socket: web.WebSocketResponse, send: Callable[[Message], None]) -> None:
+        await _hello(socket)
+        self.call.add_page(send)
+        try:
+            async for frame in socket:
+                self.call.from_page(_message(frame))
+        finally:
+            self.call.remove_page(send)
+
+    async def _guest(self, socket: web.WebSocketResponse, send: Callable[[Message], None], origin: str) -> None:
+        hello = await _hello(socket)
+        member: Member = self.room.join(send, hello.get("name"), hello.get("kind"), origin)
+        try:
+            async for frame in socket:
+                self.room.receive(member, _message(frame))
+        finally:
+            self.room.leave(member)
+
+
+async def _hello(socket: web.WebSocketResponse) -> Message:
+    async with asyncio.timeout(HELLO_S):
+        frame = await socket.receive()
+    message = _message(frame)
+    if message.get("type") != "hello":
+        raise RoomError("The first message is a hello.")
+    return message
+
+
+def _message(frame: WSMessage) -> Message:
+    """Raises RoomError or PeerTextError."""
+    if frame.type is not WSMsgType.TEXT:
+        raise RoomError("A message is a JSON object, sent as text.")
+    return json_object(frame.data)
+
+
+async def _send_all(
+    socket: web.WebSocketResponse, outgoing: asyncio.Queue[Message], transport: asyncio.Transport | None
+) -> None:
+    while not socket.closed:
+        message = await outgoing.get()
+        try:
+            async with asyncio.timeout(SEND_S):
+                await socket.send_json(message)
+        except (TimeoutError, ConnectionError):
+            if transport is not None:
+                transport.abort()
+            return
+
+
+async def _json(request: web.Request) -> Message:
+    try:
+        return await json_body(request)
+    except PeerTextError as error:
+        raise web.HTTPBadRequest(text=json.dumps({"error": str(error)}), content_type="application/json") from error
+
+
+def _refusal(error: VisavisError) -> web.Response:
+    if isinstance(error, TooManyPeersError):
+        return _error(503, str(error))
+    if isinstance(error, DescriptionError):
+        return _error(400, str(error))
+    raise error
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)
+
+
+def _page() -> dict[str, tuple[bytes, str]]:
+    """Path → body and type. Read once, so that no request's path ever names a file."""
+    found = {}
+    for file in files("avatar.dashboard").joinpath("page").iterdir():
+        if file.is_file() and not file.name.startswith(("_", ".")):
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            found["/" if file.name == "index.html" else f"/{file.name}"] = file.read_bytes(), kind
+    return found
+
+
+def _file(body: bytes, content_type: str) -> Callable[[web.Request], Any]:
+    charset = "utf-8" if content_type.startswith("text/") or content_type.endswith(("javascript", "json")) else None
+
+    async def serve(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset=charset)
+
+    return serve

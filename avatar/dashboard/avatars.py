@@ -1,0 +1,110 @@
+"""The enrolled avatars as the page lists them; rename and delete. A client's name becomes a path only if it is one."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.model_files import MODEL_ID
+from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar
+
+THUMBNAIL_PX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One avatar. `problem`: why it cannot be shown; then all else is unknown."""
+
+    name: str
+    portraits: int = 0
+    fine_tuned: bool = False
+    consent_given: bool = False
+    consent: str = ""
+    made_at: str = ""
+    problem: str | None = None
+
+
+class NotThereError(InputError):
+    """There is no such avatar."""
+
+
+class Shelf:
+    """Reads each bundle once, and again when the file has changed. From any thread; takes a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[tuple[int, int], Card, bytes]] = {}
+
+    def cards(self) -> list[dict[str, Any]]:
+        names = avatar_names()
+        with self._lock:
+            self._known = {name: known for name, known in self._known.items() if name in names}
+            return [asdict(card) for name in names if (card := self._look_at(name)) is not None]
+
+    def thumbnail(self, name: str) -> bytes:
+        """JPEG. Raises NotThereError where there is none."""
+        existing(name)
+        with self._lock:
+            self._look_at(name)
+            if name not in self._known or not self._known[name][2]:
+                raise NotThereError(f"There is no picture of {name}.")
+            return self._known[name][2]
+
+    def _look_at(self, name: str) -> Card | None:
+        try:
+            stat = avatar_path(name).stat()
+        except (OSError, VisavisError):  # deleted meanwhile, or a file that nobody could have enrolled
+            return None
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if name not in self._known or self._known[name][0] != stamp:
+            self._known[name] = (stamp, *_read(name))
+        return self._known[name][1]
+
+
+def existing(name: str) -> Path:
+    """The bundle of that name. Raises UsageError for what is no name, NotThereError where there is none."""
+    path = avatar_path(name)
+    if not path.is_file():
+        raise NotThereError(f"There is no avatar {name}. It may have been deleted: reload the page.")
+    return path
+
+
+def rename(old: str, new: str) -> None:
+    """Raises UsageError for a name that is none, or taken."""
+    source, target = existing(old), avatar_path(new)
+    if target.exists():
+        raise UsageError(f"There is an avatar {new} already. Choose another name.")
+    save_avatar(replace(load_avatar(source, None), name=new), target, None)
+    source.unlink()
+
+
+def delete(name: str) -> None:
+    existing(name).unlink(missing_ok=True)
+
+
+def _read(name: str) -> tuple[Card, bytes]:
+    try:
+        avatar = load_avatar(avatar_path(name), None)
+    except VisavisError as error:
+        return Card(name, problem=str(error)), b""
+    picture = io.BytesIO()
+    small = Image.fromarray(avatar.portraits[0]).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    small.save(picture, "JPEG", quality=88)
+    problem = None
+    if avatar.model_id != MODEL_ID:
+        problem = "It was made for an older network. Enrol the photos again."
+    return Card(
+        name,
+        portraits=len(avatar.portraits),
+        fine_tuned=avatar.fine_tuned,
+        consent_given=bool(avatar.consent.get("given")),
+        consent=str(avatar.consent.get("statement", "")),
+        made_at=str(avatar.provenance.get("at", "")),
+        problem=problem,
+    ), picture.getvalue()

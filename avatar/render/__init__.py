@@ -1,0 +1,1 @@
+"""From a `Driving` to a picture: warp, conditioning, the generator's engine, and putting its regions together."""

@@ -1,0 +1,48 @@
+"""From Driving to the avatar's picture by the paper's own network, size `full`: a landmark image in, a picture out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.core.avatar import Avatar
+from avatar.face.driving import Driving
+from avatar.render.compose import to_bytes
+from avatar.render.landmark_image import landmark_image
+from avatar.render.renderer import check_numbers, resized
+from avatar.render.warp import landmark_warp
+from engines.engine import Engine
+
+Picture = NDArray[np.uint8]
+
+
+class FullRenderer:
+    """Draws one avatar, everything in the picture anew: the photos speak through ψ alone (paper, §3.1)."""
+
+    def __init__(
+        self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
+    ) -> None:
+        """`avatar`: of `FullNetwork.person`. `mattes`: as of `Renderer`; the reference portrait's is taken."""
+        self._engine, self._size_px, self._name = engine, size_px, avatar.name
+        self._psi = avatar.psi[None].astype(np.float32)
+        self._drawing_px = engine.inputs["drawing"][-1]
+        self._reference = avatar.landmarks[0]
+        self._matte = None if mattes is None else resized(mattes[0], size_px)
+        self._landmarks = self._reference  # of the last picture
+
+    def render(self, driving: Driving) -> Picture:
+        """As of `Painter`."""
+        drawn = self._engine.infer(
+            {"drawing": landmark_image(driving.landmarks, self._drawing_px)[None], "psi": self._psi}
+        )
+        check_numbers(drawn, self._name)
+        self._landmarks = driving.landmarks
+        return resized(to_bytes(drawn["picture"][0]), self._size_px)
+
+    def matte(self) -> Picture | None:
+        """As of `Painter`: the reference portrait's, pulled to where the landmarks of the last picture are."""
+        if self._matte is None:
+            return None
+        return landmark_warp(self._matte, self._reference, self._landmarks)

@@ -1,0 +1,136 @@
+"""The generator that draws an avatar: the shared one, or after fine-tuning the person's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError, VisavisError
+from avatar.core.model_files import model_file
+from avatar.core.paths import cache
+from engines import Engine, OwnWeights, Say, on_stderr, open_engine
+
+GENERATOR = "fast/generator.onnx"
+EXAMPLE_PX = 256  # side of the portrait in `example_frame`
+
+
+def open_generator(
+    avatar: Avatar,
+    backend: str = "auto",
+    threads: int | None = None,
+    *,
+    precision: str = "auto",
+    say: Say = on_stderr,
+) -> Engine:
+    """Open the avatar's generator. Arguments and errors as of `engines.open_engine`; `backend` may also be "torch".
+
+    The engines are measured once with the shared network, which is remembered in `engine_folder()`, beside the engines
+    that were built of it. A person's own weights are put into those, or into a file that is gone once it is loaded:
+    nothing of them is kept. Raises InputError when they do not fit the installed network.
+    """
+    shared = model_file(GENERATOR)
+    if backend.partition(":")[0] == "torch":
+        return _torch_engine(avatar, shared, backend.partition(":")[2], precision, threads)
+
+    def tensors() -> dict[str, NDArray[np.float32]]:
+        return named_weights(shared, avatar.weights)
+
+    @contextmanager
+    def file() -> Iterator[Path]:
+        descriptor, path = tempfile.mkstemp(prefix="visavis-", suffix=".onnx")  # readable by its owner alone
+        try:
+            with os.fdopen(descriptor, "wb") as network:
+                network.write(with_weights(shared, avatar.weights))
+            yield Path(path)
+        finally:
+            Path(path).unlink()
+
+    return open_engine(
+        shared,
+        backend,
+        threads,
+        precision=precision,
+        folder=engine_folder(),
+        say=say,
+        own=OwnWeights(tensors, file) if avatar.fine_tuned else None,
+        example=example_frame,
+    )
+
+
+def example_frame() -> dict[str, NDArray[np.float32]]:
+    """What the generator is fed for one frame, beside ψ: the mean face, turned and talking. Nobody's face is in it."""
+    from avatar.face.face_model import face_model
+    from avatar.face.head_pose import HeadPose
+    from avatar.render.assemble import REGIONS, generator_inputs
+    from avatar.render.conditioning import conditioning
+
+    model = face_model()
+    turn = np.array([[0.98, 0, 0.2], [0, 1, 0], [-0.2, 0, 0.98]], np.float32)
+    upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
+    turned = HeadPose(turn, 0.26, np.array([0.52, 0.46, 0.0], np.float32))
+    scores = np.zeros(len(model.expression_basis), np.float32)
+    scores[25] = 0.6  # jawOpen
+    fed = conditioning(upright.apply(model.mean_shape), turned.apply(model.mean_shape + model.expression(scores)))
+    y, x = np.mgrid[0:EXAMPLE_PX, 0:EXAMPLE_PX] / EXAMPLE_PX
+    waves = [0.5 + 0.3 * np.sin(9 * x + phase) * np.cos(7 * y) for phase in (0.0, 0.4, 0.8)]
+    portrait = (np.stack(waves, axis=-1) * 255).astype(np.uint8)
+    return generator_inputs(fed, dict.fromkeys(REGIONS, portrait))
+
+
+def engine_folder() -> Path:
+    """Where built engines lie, and what was measured: all of it can be made again."""
+    return cache() / "engines"
+
+
+def _torch_engine(avatar: Avatar, shared: Path, device: str, precision: str, threads: int | None) -> Engine:
+    """The network as torch runs it, for comparison. Raises VisavisError when torch is not installed."""
+    try:
+        from export.torch_engine import open_torch_engine
+    except ModuleNotFoundError as error:
+        raise VisavisError(f"--engine torch needs {error.name}: pip install 'visavis[train]'") from error
+    own = (weight_names(shared), avatar.weights) if avatar.fine_tuned else None
+    weights = model_file("fast/fast.safetensors")
+    return open_torch_engine(weights, device or None, precision.replace("auto", "fp32"), own, threads)
+
+
+def with_weights(network: Path, weights: NDArray[np.float32]) -> bytes:
+    """The ONNX file with its learned tensors replaced by `weights` (n,), in the order of `weight_names`."""
+    data, layout = bytearray(network.read_bytes()), _layout(network)
+    parts = _parts(layout, weights)
+    for (_, offset, count), part in zip(layout, parts, strict=True):
+        data[offset : offset + 4 * count] = part.astype("<f4").tobytes()
+    return bytes(data)
+
+
+def named_weights(network: Path, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """`weights` (n,), cut up by the learned tensors' names, for an engine whose weights can be replaced."""
+    return dict(zip(weight_names(network), _parts(_layout(network), weights), strict=True))
+
+
+def weight_names(network: Path) -> list[str]:
+    """The learned tensors of an exported network, in the order in which a bundle keeps them."""
+    return [name for name, _, _ in _layout(network)]
+
+
+def _layout(network: Path) -> list[tuple[str, int, int]]:
+    layout: list[tuple[str, int, int]] = json.loads(network.with_suffix(".layout.json").read_text())
+    return layout
+
+
+def _parts(layout: list[tuple[str, int, int]], weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Raises InputError when there are not as many weights as the layout has places."""
+    counts = [count for _, _, count in layout]
+    if weights.shape != (sum(counts),):
+        raise InputError(
+            f"This avatar's fine-tuned network has {weights.size} weights, the installed one {sum(counts)}. "
+            "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`, then `visavis finetune NAME`."
+        )
+    return np.split(weights, np.cumsum(counts)[:-1])

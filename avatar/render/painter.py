@@ -1,0 +1,39 @@
+"""What draws an avatar: the renderer of the network that its parameters belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.core.avatar import Avatar
+from avatar.face.driving import Driving
+from avatar.render.full_network import FULL
+from avatar.render.full_renderer import FullRenderer
+from avatar.render.renderer import Renderer
+from engines.engine import Engine
+
+Picture = NDArray[np.uint8]
+
+
+class Painter(Protocol):
+    """Draws one avatar from numbers alone."""
+
+    def render(self, driving: Driving) -> Picture:
+        """The picture (size_px, size_px, 3) for one frame. Raises EngineFailure when the engine fails, InputError when
+        what it answers is no picture."""
+        ...
+
+    def matte(self) -> Picture | None:
+        """(size_px, size_px): where the person is in the last picture. None without mattes."""
+        ...
+
+
+def open_painter(
+    avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
+) -> Painter:
+    """`mattes`: of `person_mattes`, one (S, S) for each portrait."""
+    kind = FullRenderer if avatar.model_id == FULL else Renderer
+    return kind(avatar, engine, size_px, mattes)

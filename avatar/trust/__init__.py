@@ -1,1 +1,0 @@
-"""What users and the people around them can rely on."""

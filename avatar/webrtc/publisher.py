@@ -1,0 +1,32 @@
+"""The live loop's way into a call."""
+
+from __future__ import annotations
+
+from avatar.core.frame import Frame
+from avatar.publish.publisher import Publisher
+from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+
+
+class CallPublisher(Publisher):
+    """Hands every frame to the viewers of `video`, who come and go. The call goes on after the loop has ended."""
+
+    def __init__(self, video: AvatarVideo, rates: BitRates) -> None:
+        self._video, self._rates = video, rates
+        self._size = 0, 0
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self._video.dropped
+
+    def open(self, width: int, height: int, fps: float) -> None:
+        use_realtime_encoders(self._rates, fps)
+        self._size = width, height
+
+    def send(self, frame: Frame) -> None:
+        self._video.put(frame)
+
+    def close(self) -> None:
+        """Viewers see a dark card, not the last picture."""
+        if all(self._size):
+            self._video.put_card(*self._size)
