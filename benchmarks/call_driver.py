@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.face.regions import EYE_CORNERS_OUTER, INNER_LIP_PAIRS
 from avatar.face.state import FaceState
 from avatar.profiling.time_code import draw_code
@@ -18,7 +19,6 @@ from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
-Picture = NDArray[np.uint8]
 FPS = 30
 LONGEST_S = 10  # of the file, which is not compressed; then it starts over
 MOST_LAG = 10  # pictures

@@ -27,6 +27,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from avatar.core.avatar import Avatar
@@ -46,7 +48,6 @@ from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.model_asset import tracker_model
 from engines import EngineDescription, EngineFailure, Tensors
 
-Picture = NDArray[np.uint8]
 GREEN = np.array([0, 255, 0], np.uint8)
 CALM_S = 1.5  # before each fault
 FAULT_S = 2.0

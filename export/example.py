@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose
 from avatar.model.config import ModelConfig
@@ -43,14 +43,14 @@ def layer_inputs(generator: Generator) -> dict[str, Tensor]:
     return {name: torch.from_numpy(value) for name, value in given.items()}
 
 
-def _turn(yaw_radians: float) -> NDArray[np.float32]:
+def _turn(yaw_radians: float) -> Array:
     c, s = np.cos(yaw_radians), np.sin(yaw_radians)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
 
 
-def smooth_noise(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+def smooth_noise(rng: np.random.Generator, size: int) -> Array:
     """(3, size, size) in [0, 1]."""
     noise = torch.from_numpy(rng.random((1, 3, size // 8, size // 8), np.float32))
     smooth = nn.functional.interpolate(noise, size=(size, size), mode="bilinear", align_corners=False)
-    picture: NDArray[np.float32] = smooth[0].numpy()
+    picture: Array = smooth[0].numpy()
     return picture

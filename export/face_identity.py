@@ -23,6 +23,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from avatar.core.arrays import Array
 from avatar.core.errors import UsageError, VisavisError
 from engines import open_engine
 
@@ -34,8 +35,6 @@ MEAN_RGB = (122.782, 117.001, 104.298)
 CONVOLUTIONS = 29
 INT8_FROM = 40_000  # values of a weight; the 14 larger ones hold 93 % of all, the smaller ones cost accuracy
 MAX_ERROR = 0.02  # L2, of a descriptor whose distance to another person's is about 0.8
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

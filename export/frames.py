@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.render.assemble import REGIONS, Assembler, generator_inputs
 from avatar.render.compose import compose, to_bytes
 from avatar.render.conditioning import draw_face
@@ -15,8 +16,6 @@ from avatar.render.landmark_image import landmark_image
 from avatar.render.real_frame import RealFrame
 from engines.engine import Tensors
 
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 Shapes = Mapping[str, tuple[int, ...]]
 Run = Callable[[Tensors], Mapping[str, NDArray[np.generic]]]
 

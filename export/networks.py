@@ -9,9 +9,9 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avatar.core.arrays import Array
 from avatar.core.errors import InputError, UsageError
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose
@@ -78,7 +78,7 @@ def _full(generator: FullGenerator, embedder: FullEmbedder) -> Networks:
     return Networks(cast(FullGenerator, plain[0]), cast(FullEmbedder, plain[1]))
 
 
-def put_weights(network: nn.Module, names: Sequence[str], values: NDArray[np.float32]) -> None:
+def put_weights(network: nn.Module, names: Sequence[str], values: Array) -> None:
     """Put a person's learned tensors, (n,) numbers in the order of `names`, into a generator.
 
     Raises InputError when they do not fit.

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.render.real_frame import RealFrame
 from engines.backends import OWN_FILES, variant
 from engines.engine import Tensors
@@ -30,7 +30,6 @@ PRECISIONS = ("fp32", "fp16", "int8")
 JUDGED = {"fast": 24, "full": 2}
 CALIBRATED = {"fast": 64, "full": 8}
 
-Array = NDArray[np.float32]
 Say = Callable[[str, float], None]  # what is being done, and which share of it is done
 T = TypeVar("T")
 

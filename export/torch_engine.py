@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from engines.engine import Engine
 from engines.torch import TorchEngine
 from export.networks import load_networks, put_weights, trace_generator
@@ -18,7 +17,7 @@ def open_torch_engine(
     weights: Path,
     device: str | None = None,
     precision: str = "fp32",
-    own: tuple[Sequence[str], NDArray[np.float32]] | None = None,
+    own: tuple[Sequence[str], Array] | None = None,
     threads: int | None = None,
 ) -> Engine:
     """The checkpoint's generator with the inputs and outputs of the exported one.

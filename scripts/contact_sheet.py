@@ -16,9 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.model_files import MODEL_ID, model_file
@@ -38,7 +38,6 @@ from engines import open_engine
 
 CELL_PX = 224
 SETTLED_S = 1.5  # moments before it belong to calibration
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.model_files import MODEL_ID, model_file
 from avatar.face.crop import face_crop
@@ -29,7 +29,6 @@ from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
-Picture = NDArray[np.uint8]
 GREEN = np.array([0, 255, 0], np.uint8)
 TONE_HZ = 48_000
 

@@ -30,7 +30,6 @@ from avatar.tracking.model_asset import tracker_model
 from tests.clips import moving_face
 from tests.portraits import astronaut
 
-Picture = NDArray[np.uint8]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="by Linux's means")
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.portraits import astronaut, head, resized
-
-Picture = NDArray[np.uint8]
 
 
 def side_by_side(left_px: int, right_px: int) -> Picture:

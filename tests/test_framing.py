@@ -10,8 +10,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.face.crop import Crop
 from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
@@ -27,8 +27,6 @@ from tests.clips import astronaut_avatar
 from tests.portraits import head, resized
 from tests.test_retarget import FRAME_NS, driver, seen, turned
 
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 WARM = 30  # frames of calm, after which a driver is calibrated
 OTHER = np.asarray(driver(0.9) * np.array([1, 1.08, 1]), np.float32)
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.core.arrays import Array
 from avatar.face.crop import Crop
 from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
@@ -20,7 +21,6 @@ from avatar.retarget.head_limits import MAX_SHIFT, MAX_TURN_RADIANS
 from avatar.retarget.retargeter import Mode, Retargeter
 from tests.clips import astronaut_avatar
 
-Array = NDArray[np.float32]
 FRAME_NS = 40_000_000
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.errors import UsageError
 from avatar.face.crop import Crop
 from avatar.face.driving import Driving
@@ -28,7 +28,6 @@ from avatar.retarget.retargeter import HOLD_S, Retargeter
 from tests.clips import astronaut_avatar
 from tests.test_retarget import FRAME_NS, driver, mouth_gap, seen, shape_of, turned
 
-Array = NDArray[np.float32]
 CROP = Crop(0, 0, 320)
 NO_JUMP = 0.012  # of the picture, from one frame to the next: the mean over the landmarks of an eased change
 SHUT = set_lid_gaps(

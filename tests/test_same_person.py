@@ -7,9 +7,8 @@ import pytest
 from clips import astronaut_avatar
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.identity.same_person import FROM_THE_OTHERS, OTHER_LIGHT, match_light, strangers
-
-Array = NDArray[np.float32]
 
 
 def around(centre: int, count: int, spread: float, seed: int) -> Array:

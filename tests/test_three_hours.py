@@ -51,7 +51,6 @@ from tests.simulated_time import SimulatedTime
 
 pytestmark = pytest.mark.timeout(900)  # on a busy machine
 
-Array = NDArray[np.float32]
 
 SECOND_NS = 1_000_000_000
 UP_NS = 40 * 86_400 * SECOND_NS  # what the monotonic clock says when the call begins

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.face.regions import LIPS_OUTER, RIGHT_EYE, WARP_CONTROL
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, conditioning, draw_face, eye_frames, mouth_frame
 from avatar.render.warp import LandmarkWarp, landmark_flow, pixel_grid
-
-Array = NDArray[np.float32]
 
 
 def face(

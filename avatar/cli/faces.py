@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError
 from avatar.face.crop import Crop, face_crop
@@ -19,8 +20,6 @@ from avatar.sources.photo import SUFFIXES as PHOTOS
 from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
-
-Array = NDArray[np.float32]
 
 CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 MAX_PEOPLE = 32

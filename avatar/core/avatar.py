@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 
-def _none() -> NDArray[np.float32]:
+
+def _none() -> Array:
     return np.zeros(0, np.float32)
 
 
@@ -23,13 +25,13 @@ class Avatar:
     name: str
     model_id: str  # which meta-learned generator the parameters belong to, e.g. "fast-1"
     portraits: NDArray[np.uint8]  # (T, 512, 512, 3) RGB crops
-    landmarks: NDArray[np.float32]  # (T, 478, 3) in [0, 1] of the crop
-    blendshapes: NDArray[np.float32]  # (T, 52)
-    embedding: NDArray[np.float32]  # (512,) mean of E over the K photos
-    psi: NDArray[np.float32]  # (generator's parameter count,) AdaIN parameters: P · embedding, or fine-tuned
+    landmarks: Array  # (T, 478, 3) in [0, 1] of the crop
+    blendshapes: Array  # (T, 52)
+    embedding: Array  # (512,) mean of E over the K photos
+    psi: Array  # (generator's parameter count,) AdaIN parameters: P · embedding, or fine-tuned
     provenance: dict[str, Any] = field(default_factory=dict)  # photos used and left out, date, version
     consent: dict[str, Any] = field(default_factory=dict)  # who said yes to what, and when
-    weights: NDArray[np.float32] = field(default_factory=_none)  # (n,) the person's own generator; (0,): the shared one
+    weights: Array = field(default_factory=_none)  # (n,) the person's own generator; (0,): the shared one
 
     @property
     def fine_tuned(self) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.face.crop import face_crop
 from avatar.face.state import FaceState
@@ -36,8 +36,6 @@ SHARP = GOOD_SHARPNESS / 4  # of a webcam, whose own noise filter takes the rest
 TURN_DEG, MOST_TURN_DEG = 12.0, 38.0
 STRAIGHT_YAW_DEG, STRAIGHT_PITCH_DEG = 12.0, 18.0
 SMILE, OPEN = 0.35, 0.25  # blendshape scores
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError
 from avatar.face.crop import CROP_SIZE_PX, Crop, face_crop
 from avatar.face.state import FaceState
@@ -20,7 +21,6 @@ from avatar.tracking.caged_tracker import CagedTracker
 SIZE_PX = 256
 CANDIDATES = 8  # frames of the first half among which the first source is chosen
 
-Picture = NDArray[np.uint8]
 Pictures = NDArray[np.uint8]  # (N, SIZE_PX, SIZE_PX, 3) RGB
 Tick = Callable[[float], None]  # told the share done, in [0, 1]
 
@@ -52,7 +52,7 @@ class Clip:
     def without_face(self) -> int:
         return sum(not state.found for state in self.states)
 
-    def landmarks(self, frame: int) -> NDArray[np.float32]:
+    def landmarks(self, frame: int) -> Array:
         """(478, 3) landmarks in [0, 1] of the crop."""
         return self.crop.normalise(self.states[frame].landmarks)
 

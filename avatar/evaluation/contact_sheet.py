@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from avatar.evaluation.clip import Clip, Picture, Pictures
+from avatar.core.arrays import Picture
+from avatar.evaluation.clip import Clip, Pictures
 from avatar.evaluation.cross_reenactment import CrossRun
 from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
 from avatar.evaluation.scores import Scores

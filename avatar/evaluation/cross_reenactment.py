@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.evaluation.clip import Driver, Pictures, Tick
 from avatar.evaluation.person import FF, Person, draw_all
 from avatar.retarget.retargeter import Retargeter
@@ -22,7 +22,7 @@ class CrossRun:
 
     person: Person
     driver: Driver
-    goals: NDArray[np.float32]  # (N, 478, 3) where the avatar's landmarks shall be, in [0, 1]
+    goals: Array  # (N, 478, 3) where the avatar's landmarks shall be, in [0, 1]
     pictures: dict[str, Pictures]  # by system
 
     @property

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.face import regions as at
 
 MOUTH_PX, EYE_PX = (96, 64), (48, 32)  # (width, height)
 MOUTH_WIDTH, EYE_WIDTH = 1.6, 1.8  # of the lips' and of the lids' width
 MOUTH_CORNERS, EYE_CORNERS = (61, 291), ((33, 133), (362, 263))  # from the picture's left to its right
-
-Picture = NDArray[np.uint8]
-Array = NDArray[np.float32]
 
 
 def mouth_crop(picture: Picture, landmarks: Array) -> Picture:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
 from avatar.face.driving import Driving
@@ -22,7 +22,6 @@ UNMOVED, WARP, FF, FT, FULL = "unmoved", "landmark_warp", "ff", "ft", "full"
 BASELINES = (UNMOVED, WARP)
 WARM_UP_NS = 200_000_000  # before a wanted frame, the frames that lead to it are drawn too: portraits fade in
 
-Array = NDArray[np.float32]
 Tell = Callable[[float, str], None]  # share done in [0, 1], one line
 
 

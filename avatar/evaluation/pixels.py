@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.evaluation.optional import need
-
-Picture = NDArray[np.uint8]
 
 
 def l1(target: Picture, prediction: Picture) -> float:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.errors import VisavisError
 from avatar.evaluation import pixels
 from avatar.evaluation.bootstrap import Interval, paired_interval
@@ -84,7 +85,7 @@ class Judge:
         self._vgg = self._optional("feature_vgg16_hed", vgg16_hed)
         self._identity = open_face_identity()
         self._tracker = CagedTracker(tracker_model, "image", patient=True)
-        self._known: dict[Path, tuple[NDArray[np.float64], list[NDArray[np.float32]]]] = {}  # pooled and descriptors
+        self._known: dict[Path, tuple[NDArray[np.float64], list[Array]]] = {}  # pooled and descriptors
 
     def _optional(self, metric: str, make: Callable[[], FeatureDistance]) -> FeatureDistance | None:
         """A network whose package `visavis[train]` does not bring."""
@@ -172,7 +173,7 @@ class Judge:
         self,
         targets: Pictures,
         sets: Mapping[str, Pictures],
-        goals: NDArray[np.float32],
+        goals: Array,
         frames: dict[str, dict[str, PerFrame]],
         tick: Tick,
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
@@ -207,13 +208,13 @@ class Judge:
             states.append(seen[key])
         return states
 
-    def _descriptors(self, pictures: Pictures, track: Sequence[FaceState]) -> list[NDArray[np.float32] | None]:
+    def _descriptors(self, pictures: Pictures, track: Sequence[FaceState]) -> list[Array | None]:
         return [
             self._identity.descriptor(picture, state.landmarks) if state.found else None
             for picture, state in zip(pictures, track, strict=True)
         ]
 
-    def _described(self, pictures: Pictures, landmarks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def _described(self, pictures: Pictures, landmarks: Array) -> list[Array]:
         return [self._identity.descriptor(p, points) for p, points in zip(pictures, landmarks, strict=True)]
 
 
@@ -296,7 +297,7 @@ def _distinct(drawn: Mapping[int, Mapping[str, Pictures]]) -> tuple[dict[str, Pi
     return sets, alias
 
 
-def _pixel_scores(targets: Pictures, drawn: Pictures, goals: NDArray[np.float32]) -> dict[str, PerFrame]:
+def _pixel_scores(targets: Pictures, drawn: Pictures, goals: Array) -> dict[str, PerFrame]:
     pairs = list(zip(targets, drawn, strict=True))
     mouths = list(zip(_mouths(targets, goals), _mouths(drawn, goals), strict=True))
     eyes = [(eye_crops(a, points), eye_crops(b, points)) for (a, b), points in zip(pairs, goals, strict=True)]
@@ -310,9 +311,7 @@ def _pixel_scores(targets: Pictures, drawn: Pictures, goals: NDArray[np.float32]
     }
 
 
-def _identity_scores(
-    wanted: Sequence[NDArray[np.float32] | None], got: Sequence[NDArray[np.float32] | None]
-) -> dict[str, PerFrame]:
+def _identity_scores(wanted: Sequence[Array | None], got: Sequence[Array | None]) -> dict[str, PerFrame]:
     pairs = list(zip(wanted, got, strict=True))
     return {
         "csim": np.array([np.nan if a is None or b is None else cosine(a, b) for a, b in pairs]),
@@ -320,13 +319,13 @@ def _identity_scores(
     }
 
 
-def _akd(goals: NDArray[np.float32], track: Sequence[FaceState]) -> PerFrame:
+def _akd(goals: Array, track: Sequence[FaceState]) -> PerFrame:
     return np.array(
         [landmark_distance(goal, s.landmarks) if s.found else np.nan for goal, s in zip(goals, track, strict=True)]
     )
 
 
-def _mouths(pictures: Pictures, landmarks: NDArray[np.float32]) -> Pictures:
+def _mouths(pictures: Pictures, landmarks: Array) -> Pictures:
     return np.stack([mouth_crop(picture, points) for picture, points in zip(pictures, landmarks, strict=True)])
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.head_pose import HeadPose
-
-Array = NDArray[np.float32]
 
 # Pose-free: between the ears. About this place the heads in 31 clips of talking people turn (least squares).
 NECK_JOINT = np.array([0.0, 0.6, 0.8], np.float32)

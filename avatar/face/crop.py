@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avatar.core.arrays import Array
+
 FACE_SHARE = 0.5  # of the crop's side that the face's landmarks take
 CROP_SIZE_PX = 512  # stored portraits; the networks see half of it
 
@@ -20,7 +22,7 @@ class Crop:
     y: int
     side: int
 
-    def normalise(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    def normalise(self, landmarks: Array) -> Array:
         """(478, 3) landmarks in pixels of the picture to [0, 1] of the crop (z in the same scale)."""
         return np.asarray((landmarks - np.array([self.x, self.y, 0.0])) / self.side, np.float32)
 
@@ -31,7 +33,7 @@ class Crop:
         return np.asarray(picture.resize((size_px, size_px), Image.Resampling.LANCZOS, box=box))
 
 
-def face_crop(landmarks: NDArray[np.float32], width: int, height: int) -> Crop:
+def face_crop(landmarks: Array, width: int, height: int) -> Crop:
     """The crop for a face: FACE_SHARE of its side is face, shifted and shrunk to stay inside the picture.
 
     Staying inside matters: networks trained on padded crops learn to draw the padding.

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.regions import RIGID
-
-Array = NDArray[np.float32]
 
 MOST_OFF = 0.35  # of all points, as a root mean square, in distances of the outer eye corners
 MOST_ASTRAY = 1.0  # of any one point, in the same unit

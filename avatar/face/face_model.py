@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from avatar.core.arrays import Array
 from avatar.core.model_files import model_file
 
 
@@ -16,11 +17,11 @@ from avatar.core.model_files import model_file
 class FaceModel:
     """Shapes are pose-free: x right, y down, z away from the viewer, in distances of the outer eye corners."""
 
-    mean_shape: NDArray[np.float32]  # (478, 3)
-    expression_basis: NDArray[np.float32]  # (52, 478, 3)
+    mean_shape: Array  # (478, 3)
+    expression_basis: Array  # (52, 478, 3)
     mirror: NDArray[np.int32]  # (478,) the landmark on the other side of the face
 
-    def expression(self, blendshapes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def expression(self, blendshapes: Array) -> Array:
         """(52,) scores to the (478, 3) displacement that they explain."""
         return np.tensordot(blendshapes, self.expression_basis, axes=1).astype(np.float32)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, OUTER_LIP_PAIRS, RIGHT_LID_PAIRS
-
-Array = NDArray[np.float32]
 
 # Openness, in shares of an eye's own, of lids that the generator draws as shut: where MediaPipe puts those of shut
 # eyes, from which it learnt. Nearer to 0 the warp folds, and the open eye of the portrait shines through.

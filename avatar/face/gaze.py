@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face import regions as at
-
-Array = NDArray[np.float32]
 
 # by eye, the subject's right one first: corners, iris (centre, then ring), the middle of its lids (upper, lower)
 _OUTER, _INNER = np.array([33, 263]), np.array([133, 362])

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.regions import RIGID
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

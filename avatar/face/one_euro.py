@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
+
 
 class OneEuroFilter:
     """A first-order low-pass whose cutoff rises with each value's own speed: fc = min_cutoff_hz + beta · |speed|.
@@ -56,7 +58,7 @@ class OneEuroFilter:
         self._value: NDArray[np.float64] = np.zeros(0)
         self._speed: NDArray[np.float64] = np.zeros(0)
 
-    def __call__(self, values: NDArray[np.floating], time_s: float) -> NDArray[np.float32]:
+    def __call__(self, values: NDArray[np.floating], time_s: float) -> Array:
         """Filter an array of any shape, taken at `time_s` (seconds of any monotonic clock). Same shape, float32."""
         new = np.array(values, np.float64)  # a copy: the caller may reuse its array
         if self._raw is None or self._raw.shape != new.shape or time_s < self._time_s:

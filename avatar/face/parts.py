@@ -7,10 +7,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
-
-Array = NDArray[np.float32]
 
 _IRISES = (468, *at.RIGHT_IRIS), (473, *at.LEFT_IRIS)
 # A landmark moves with the part whose points are nearest on the mean face.

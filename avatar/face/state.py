@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from avatar.core.arrays import Array
 
 LANDMARK_COUNT = 478  # MediaPipe face mesh: 468 points of the mesh and 5 for each iris
 BLENDSHAPE_NAMES = (
@@ -28,9 +29,9 @@ class FaceState:
     `pose` maps the canonical face (centimetres) into the camera (x right, y up, z towards the viewer).
     """
 
-    landmarks: NDArray[np.float32]  # (478, 3), or (0, 3) without a face
-    blendshapes: NDArray[np.float32]  # (52,) scores in [0, 1], or (0,)
-    pose: NDArray[np.float32]  # (4, 4), or (0, 0)
+    landmarks: Array  # (478, 3), or (0, 3) without a face
+    blendshapes: Array  # (52,) scores in [0, 1], or (0,)
+    pose: Array  # (4, 4), or (0, 0)
     confidence: float  # in [0, 1]; 0 without a face
     capture_ns: int
     faces: int = 1  # how many faces were seen; the largest one is described

@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
@@ -254,7 +255,7 @@ def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str) -> None:
     _check_faces(arrays["landmarks"])
 
 
-def _check_faces(landmarks: NDArray[np.float32]) -> None:
+def _check_faces(landmarks: Array) -> None:
     fit = fit_faces(landmarks)
     inside = np.all((fit.centre[:, :2] >= 0) & (fit.centre[:, :2] <= 1), axis=1)
     for number in range(len(landmarks)):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError
 from avatar.core.frame import Frame
@@ -87,8 +88,8 @@ class _Shot:
 
     report: PhotoReport
     portrait: NDArray[np.uint8]  # (512, 512, 3)
-    landmarks: NDArray[np.float32]  # (478, 3) in [0, 1] of the portrait
-    blendshapes: NDArray[np.float32]  # (52,)
+    landmarks: Array  # (478, 3) in [0, 1] of the portrait
+    blendshapes: Array  # (52,)
     score: float
 
 
@@ -298,15 +299,15 @@ def _refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None
             )
 
 
-def _stacked(shots: Sequence[_Shot]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _stacked(shots: Sequence[_Shot]) -> tuple[NDArray[np.uint8], Array]:
     return np.stack([shot.portrait for shot in shots]), np.stack([shot.landmarks for shot in shots])
 
 
 def _avatar(
     name: str,
     portraits: NDArray[np.uint8],
-    landmarks: NDArray[np.float32],
-    blendshapes: NDArray[np.float32],
+    landmarks: Array,
+    blendshapes: Array,
     embedder: Engine,
     model_id: str,
     provenance: dict[str, Any],

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.regions import LIPS_OUTER
 
-Luma = NDArray[np.float32]
-Points = NDArray[np.float32]
+Luma = Array
+Points = Array
 
 # By side (the person's right, left): brow bone to lower lid, and the cheek below where glasses end
 _AROUND_EYE = (

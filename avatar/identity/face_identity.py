@@ -13,12 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.model_files import model_file
 from engines import Engine, EngineFailure, open_engine
-
-Picture = NDArray[np.uint8]
-Array = NDArray[np.float32]
 
 NETWORK = "identity/face_identity.onnx"
 # Distance of two photos above which they hardly show one person: 0.8 % of one person's pairs from different clips, and

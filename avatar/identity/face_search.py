@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.regions import LEFT_EYE, RIGHT_EYE
 from avatar.face.state import FaceState
 from avatar.face.tracker import Tracker
 
-Picture = NDArray[np.uint8]
 Views = tuple[tuple[float, float, bool], ...]
 
 _MIN_PART_PX = 48
@@ -160,7 +159,7 @@ def _starts(length: int, side: int) -> list[int]:
     return sorted({round(i * (length - side) / steps) for i in range(steps + 1)})
 
 
-def box(face: FaceState) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def box(face: FaceState) -> tuple[Array, Array]:
     return face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.face.crop import FACE_SHARE, Crop, face_crop
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps, mouth_width
@@ -17,8 +18,6 @@ from avatar.face.state import FaceState, no_face
 from avatar.face.tracker import Tracker
 from avatar.identity.face_cover import eyes_light, mouth_edge
 from avatar.identity.face_search import find_faces, roll_deg, size_px
-
-Picture = NDArray[np.uint8]
 
 # Limits set on 500 real portraits (two are refused, for turns of 45° and 46°) and on spoilt copies.
 MIN_FACE_PX, GOOD_FACE_PX = 48, 128  # longer side of the landmarks' box
@@ -129,7 +128,7 @@ def lips_apart(face: FaceState) -> float:
     return float(gaps(shape, INNER_LIP_PAIRS).max()) / mouth_width(shape)
 
 
-def _face_chip(rgb: Picture, face: FaceState) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _face_chip(rgb: Picture, face: FaceState) -> tuple[Array, Array]:
     """Luma (128, 128) of the face's box turned upright, and the landmarks (478, 2) in it."""
     points = face.landmarks[:, :2].astype(np.float64)
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
@@ -182,7 +181,7 @@ def _measure(rgb: Picture, face: FaceState, crop: Crop, turned_deg: int) -> Phot
     )
 
 
-def _filled(polygon: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _filled(polygon: Array) -> NDArray[np.bool_]:
     mask = np.zeros((_CHIP_PX, _CHIP_PX), np.uint8)
     cv2.fillPoly(mask, [np.rint(np.clip(polygon, -1000, 1000)).astype(np.int32)], 1)
     return mask.astype(bool)

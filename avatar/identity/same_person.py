@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face import regions as at
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, distance
 
-Array = NDArray[np.float32]
 Pictures = NDArray[np.uint8]
 
 FROM_THE_OTHERS = 0.6  # L2 distance to the mean of the others' descriptors, from three photos up

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avatar.core.arrays import Array, Picture
 from avatar.face.crop import CROP_SIZE_PX, Crop, face_crop
 from avatar.face.face_model import face_model
 from avatar.face.gaps import eye_width, gaps
@@ -20,9 +21,6 @@ from avatar.identity.face_identity import FaceIdentity, distance
 from avatar.identity.photo_check import PhotoCheck, check_face, ramp
 from avatar.identity.same_person import FROM_THE_OTHERS
 from avatar.render.portrait_choice import FaceCodes, face_codes
-
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 MAX_FRAMES = 32
 MAX_CANDIDATES = 96  # kept while the clip is read: 190 MB at most

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from avatar.core.arrays import Array, Picture
 
 
 def degrade(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -31,7 +31,7 @@ def painting(picture: Picture, rng: np.random.Generator) -> Picture:
     return _bytes(smooth * weave[..., None] * np.array([1.04, 1.0, rng.uniform(0.75, 0.95)]))
 
 
-def canvas(size_px: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def canvas(size_px: int, rng: np.random.Generator) -> Array:
     """(size, size) factors around 1: the weave of a cloth with uneven threads."""
     period, depth = rng.uniform(2.5, 5.0), rng.uniform(0.02, 0.07)
     along = np.arange(size_px, dtype=np.float32)

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatar.core.arrays import Array
 from avatar.core.model_files import model_file
 from avatar.identity.face_identity import ALIGNMENT, CHIP_PX, NETWORK, TEMPLATE_PX
 
@@ -107,7 +108,7 @@ def _convolution(stored: Mapping[str, NDArray[np.generic]], number: int) -> nn.C
     return made
 
 
-def _weight(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+def _weight(name: str, stored: Mapping[str, NDArray[np.generic]]) -> Array:
     scale = np.asarray(stored.get(f"{name}.scale", np.float32(1)), np.float32)
     return np.asarray(stored[name], np.float32) * scale
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import model_file
@@ -220,17 +221,17 @@ class _Tuning:
         self.averaged.load_state_dict(kept[0])
         self.averaged_psi = kept[1]
 
-    def person_psi(self) -> NDArray[np.float32]:
+    def person_psi(self) -> Array:
         return np.array(self.averaged_psi[0].numpy(), np.float32)
 
-    def weights(self) -> NDArray[np.float32]:
+    def weights(self) -> Array:
         """The generator's learned tensors in the order of the exported network."""
         state = self.averaged.state_dict()
         flat = [state[name].flatten() for name in weight_names(model_file(GENERATOR))]
         return np.array(torch.cat(flat).numpy(), np.float32)
 
 
-def _sharpness(picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> float:
+def _sharpness(picture: NDArray[np.uint8], landmarks: Array) -> float:
     low = np.clip(landmarks[:, :2].min(0), 0, len(picture) - 2).astype(int)
     high = np.clip(landmarks[:, :2].max(0), low + 2, len(picture)).astype(int)
     grey = cv2.cvtColor(picture[low[1] : high[1], low[0] : high[0]], cv2.COLOR_RGB2GRAY)

@@ -14,11 +14,10 @@ from safetensors.numpy import save_file
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
+from avatar.core.arrays import Array
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import RIGID
 from avatar.learning.dataset.pack import Pack, open_pack
-
-Array = NDArray[np.float32]
 
 ROUNDS = 6  # of aligning all faces to their own median
 RIDGE = 2e-4  # of the number of frames: keeps blendshapes that hardly occur from explaining noise

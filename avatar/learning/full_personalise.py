@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avatar.core.arrays import Array
 from avatar.core.errors import InputError, VisavisError
 from avatar.learning.content_losses import FullContent
 from avatar.learning.few_shot_dataset import resized
@@ -58,7 +59,7 @@ def feed_forward(networks: FullNetworks, photos: Batch) -> PersonalNetworks:
 def personalise(
     networks: FullNetworks,
     pictures: list[NDArray[np.uint8]],
-    landmarks: list[NDArray[np.float32]],
+    landmarks: list[Array],
     *,
     options: FullOptions | None = None,
     epochs: int = EPOCHS,
@@ -113,7 +114,7 @@ def personalise(
     return PersonalNetworks(own, psi.detach(), w.detach(), history)
 
 
-def photo_batch(pictures: list[NDArray[np.uint8]], landmarks: list[NDArray[np.float32]], size_px: int) -> Batch:
+def photo_batch(pictures: list[NDArray[np.uint8]], landmarks: list[Array], size_px: int) -> Batch:
     """The photos as targets: target and drawing (K, 3, S, S) in [0, 1], landmarks (K, 478, 3)."""
     if not pictures or len(pictures) != len(landmarks):
         raise InputError(f"{len(pictures)} photos with {len(landmarks)} sets of landmarks: give one for each photo.")

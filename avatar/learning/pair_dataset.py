@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps
 from avatar.face.regions import INNER_LIP_PAIRS
@@ -22,8 +23,6 @@ from avatar.learning.pseudo_pairs import pseudo_source
 from avatar.render.conditioning import conditioning, draw_face
 from avatar.render.portrait_choice import FaceCodes, face_codes
 
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 Face = tuple[Picture, Array]  # (H, H, 3) and its (478, 3) landmarks in [0, 1]
 Faces = dict[str, Face]
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.face.face_model import face_model
 from avatar.face.state import BLENDSHAPE_INDEX
@@ -16,8 +17,6 @@ from avatar.render.conditioning import conditioning, draw_face
 from avatar.render.portrait_choice import REGIONS, face_codes
 from avatar.render.skin_tone import gain, skin_tones
 
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 Face = tuple[Picture, Array]
 
 SIZE_PX = 256  # of targets; sources are textures at the portraits' own size

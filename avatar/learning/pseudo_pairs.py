@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps, mouth_width, set_mouth_gaps, uncross
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.face.regions import INNER_LIP_PAIRS, LIPS_INNER
 from avatar.render.warp import LandmarkWarp, pixel_grid
-
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 TURN_DEGREES = np.array([4.0, 6.0, 3.0])  # standard deviations of pitch, yaw, roll
 MAX_DEVIATIONS = 1.7  # further turns crumple the far cheek

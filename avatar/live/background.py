@@ -8,13 +8,12 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import UsageError
 from avatar.sources.photo import load_photo
 
 Kind = Literal["portrait", "blur", "colour", "picture"]
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

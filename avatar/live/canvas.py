@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.core.errors import UsageError
 from avatar.live.background import Background
 
@@ -32,9 +33,8 @@ REACH = 0.34  # how far shoulders go, in squares
 BLUR_FAR, FAR = 0.06, 0.25  # from FAR squares on, what is behind is blurred by BLUR_FAR squares
 BLUR_CLOTHES, FAR_CLOTHES = 0.05, 0.1  # the same of shoulders
 
-Picture = NDArray[np.uint8]
 Matte = NDArray[np.uint8]
-Layer = NDArray[np.float32]
+Layer = Array
 
 
 @dataclass(frozen=True, slots=True)

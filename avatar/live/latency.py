@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.live.trace import Trace
 
 KEPT = 1 << 17  # newest samples per stage: an hour at 30 fps in half a megabyte
@@ -52,7 +52,7 @@ class LatencyRecorder:
             self._counts[stage] = count + 1
             self._maxima[stage] = max(self._maxima[stage], duration_ms)
 
-    def newest(self, stage: str, count: int) -> NDArray[np.float32]:
+    def newest(self, stage: str, count: int) -> Array:
         """The last `count` durations of a stage in milliseconds, or as many as there are, in no order."""
         with self._lock:
             total, samples = self._counts[stage], self._samples[stage]

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.frame import Frame, NoPicture
 from avatar.publish.publisher import Publisher
 from avatar.sources.camera import Camera
@@ -22,8 +22,6 @@ COLUMNS, ROWS = 8, 4
 BITS = 24
 MODULUS = 1 << BITS  # codes are milliseconds: they come round after four and a half hours
 KEPT = 64  # codes of frames under way
-
-Picture = NDArray[np.uint8]
 
 
 def block_px(height: int) -> int:

@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+from avatar.core.arrays import Array, Picture
 
 _NO_MAP: Any = None  # the places are pairs: there is no second map, which the stubs of OpenCV do not know
 REGIONS = ("face", "mouth", "eyes")

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array, Picture
 from avatar.render.assemble import window
-
-Picture = NDArray[np.uint8]
 
 
 def compose(drawn: Mapping[str, NDArray[Any]], fed: Mapping[str, NDArray[Any]]) -> Picture:
@@ -25,7 +24,7 @@ def compose(drawn: Mapping[str, NDArray[Any]], fed: Mapping[str, NDArray[Any]]) 
     return picture
 
 
-def paste(picture: Picture, crop: Picture, to_crop: NDArray[np.float32]) -> None:
+def paste(picture: Picture, crop: Picture, to_crop: Array) -> None:
     """Blend a crop (h, w, 3) into a picture (H, H, 3), in place; `to_crop` (2, 3) maps picture to crop in [-1, 1]."""
     size, (height, width) = picture.shape[0], crop.shape[:2]
     # pixel centres: p = ((x + 1)·size − 1) / 2

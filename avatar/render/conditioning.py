@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.render.warp import LandmarkWarp, pixel_grid
-
-Array = NDArray[np.float32]
 
 # (height, width) in pixels at which each region is drawn and painted; flows have half of it
 FACE_SIZE = (128, 128)

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.render.conditioning import draw_face
 from engines.engine import Engine
-
-Array = NDArray[np.float32]
 
 
 def embed(

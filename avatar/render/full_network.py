@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.face.face_model import face_model
@@ -94,7 +94,7 @@ def _exported_again() -> Iterator[None]:
         raise InputError(f"{str(error).removesuffix(REMAKE)}. {HOW}") from error
 
 
-def _example() -> dict[str, NDArray[np.float32]]:
+def _example() -> dict[str, Array]:
     """What the engines are measured with, beside ψ: the mean face at the paper's size. Nobody's face is in it."""
     upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
     return {"drawing": landmark_image(upright.apply(face_model().mean_shape), 256)[None]}

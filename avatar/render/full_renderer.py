@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.face.driving import Driving
 from avatar.render.compose import to_bytes
@@ -14,8 +14,6 @@ from avatar.render.landmark_image import landmark_image
 from avatar.render.renderer import check_numbers, resized
 from avatar.render.warp import landmark_warp
 from engines.engine import Engine
-
-Picture = NDArray[np.uint8]
 
 
 class FullRenderer:

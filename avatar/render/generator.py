@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.model_files import model_file
@@ -40,7 +40,7 @@ def open_generator(
     if backend.partition(":")[0] == "torch":
         return _torch_engine(avatar, shared, backend.partition(":")[2], precision, threads)
 
-    def tensors() -> dict[str, NDArray[np.float32]]:
+    def tensors() -> dict[str, Array]:
         return named_weights(shared, avatar.weights)
 
     @contextmanager
@@ -65,7 +65,7 @@ def open_generator(
     )
 
 
-def example_frame() -> dict[str, NDArray[np.float32]]:
+def example_frame() -> dict[str, Array]:
     """What the generator is fed for one frame, beside ψ: the mean face, turned and talking. Nobody's face is in it."""
     from avatar.face.face_model import face_model
     from avatar.face.head_pose import HeadPose
@@ -101,7 +101,7 @@ def _torch_engine(avatar: Avatar, shared: Path, device: str, precision: str, thr
     return open_torch_engine(weights, device or None, precision.replace("auto", "fp32"), own, threads)
 
 
-def with_weights(network: Path, weights: NDArray[np.float32]) -> bytes:
+def with_weights(network: Path, weights: Array) -> bytes:
     """The ONNX file with its learned tensors replaced by `weights` (n,), in the order of `weight_names`."""
     data, layout = bytearray(network.read_bytes()), _layout(network)
     parts = _parts(layout, weights)
@@ -110,7 +110,7 @@ def with_weights(network: Path, weights: NDArray[np.float32]) -> bytes:
     return bytes(data)
 
 
-def named_weights(network: Path, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def named_weights(network: Path, weights: Array) -> dict[str, Array]:
     """`weights` (n,), cut up by the learned tensors' names, for an engine whose weights can be replaced."""
     return dict(zip(weight_names(network), _parts(_layout(network), weights), strict=True))
 
@@ -125,7 +125,7 @@ def _layout(network: Path) -> list[tuple[str, int, int]]:
     return layout
 
 
-def _parts(layout: list[tuple[str, int, int]], weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def _parts(layout: list[tuple[str, int, int]], weights: Array) -> list[Array]:
     """Raises InputError when there are not as many weights as the layout has places."""
     counts = [count for _, _, count in layout]
     if weights.shape != (sum(counts),):

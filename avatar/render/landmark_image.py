@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face import regions as at
-
-Array = NDArray[np.float32]
 
 # A colour for each part, so that the networks need not guess which line is which. RGB.
 CLOSED: tuple[tuple[tuple[int, ...], tuple[int, int, int]], ...] = (

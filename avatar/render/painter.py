@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.face.driving import Driving
 from avatar.render.full_network import FULL
 from avatar.render.full_renderer import FullRenderer
 from avatar.render.renderer import Renderer
 from engines.engine import Engine
-
-Picture = NDArray[np.uint8]
 
 
 class Painter(Protocol):

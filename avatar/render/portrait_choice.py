@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-
-Array = NDArray[np.float32]
 
 _MOUTH = np.array(at.LIPS_OUTER + at.LIPS_INNER)
 _EYES = np.array(at.RIGHT_EYE + at.LEFT_EYE + at.RIGHT_IRIS + at.LEFT_IRIS)

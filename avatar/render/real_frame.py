@@ -9,12 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.render.conditioning import conditioning
-
-Array = NDArray[np.float32]
 
 # What a portrait acts: blendshape scores, and turns of the head in degrees (yaw, pitch, roll)
 ACTS: tuple[tuple[dict[str, float], tuple[float, float, float]], ...] = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.face.driving import Driving
@@ -21,7 +21,6 @@ from engines.engine import Engine, Tensors
 TEXTURE_PX = 256  # of the portraits that the generator was trained with
 FADE_NS = 160_000_000  # how long another portrait of the face takes to come through
 
-Picture = NDArray[np.uint8]
 Pair = tuple[Picture, Picture]
 
 

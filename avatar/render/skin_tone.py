@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from avatar.core.arrays import Array
 
 # points of MediaPipe's face mesh on the skin that each region's border runs through
 BORDERS = {

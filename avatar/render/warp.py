@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.body import BodyMove
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
@@ -45,8 +46,6 @@ TORSO_INSIDE = 0.97  # of a portrait's half side: a torso that lies below its ed
 FLOW_GRID = 128  # of `landmark_warp`
 
 _BLOCK = 1024  # places at a time: what is worked on stays in the processor's cache
-
-Array = NDArray[np.float32]
 
 
 class LandmarkWarp:

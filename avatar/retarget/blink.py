@@ -7,11 +7,9 @@ on the far side of a turned head is mostly guessed. Its blink scores are as unev
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.gaps import DRAWN_SHUT
-
-Array = NDArray[np.float32]
 
 SHUT_OPENNESS = 0.3  # of the distance at rest, at which a tracked eye is as good as shut
 SHUT_SCORE = 0.55  # of eyeBlink

@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps, mouth_width
 from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.retarget.driver_face import DriverFace
-
-Array = NDArray[np.float32]
 
 ENOUGH_S = 0.5  # of perfect calm make a reference; of half calm, twice as many
 WINDOW_S = 1.0  # of which a later, better reference is made

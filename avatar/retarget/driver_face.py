@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.crop import Crop
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps
@@ -15,8 +15,6 @@ from avatar.face.one_euro import OneEuroFilter
 from avatar.face.parts import landmark_groups
 from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX
-
-Array = NDArray[np.float32]
 
 _BLINKS = [BLENDSHAPE_INDEX["eyeBlinkRight"], BLENDSHAPE_INDEX["eyeBlinkLeft"]]
 BLINK_FROM, BLINK = 0.005, 0.015  # an open eye measures some 0.1; noise is 0.001

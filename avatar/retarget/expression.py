@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.gaps import (
     DRAWN_SHUT,
     eye_width,
@@ -22,8 +23,6 @@ from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.blink import Lids
 from avatar.retarget.driver_face import DriverFace
 from avatar.retarget.gains import Gains
-
-Array = NDArray[np.float32]
 
 _LIDS = RIGHT_LID_PAIRS, LEFT_LID_PAIRS
 LEAST_LIP = 0.01  # height in widths of the mouth: a portrait's pressed lips show as much

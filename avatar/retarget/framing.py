@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.body import neck_joint
 from avatar.face.head_pose import HeadPose
-
-Array = NDArray[np.float32]
 
 REFRAME_S = 0.7  # time constant with which the rest place follows what exceeds the limits: done within 2 s
 CENTRE_S = 30.0  # and with which it follows a driver who has sat down otherwise

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.body import NECK_JOINT, neck_joint
 from avatar.face.head_pose import HeadPose, turn_between, turned_by
-
-Array = NDArray[np.float32]
 
 MAX_TURN_RADIANS = 0.6  # to the sides (yaw) and in the picture's plane (roll), from the nearest portrait's pose
 MAX_NOD_RADIANS = 0.45  # pitch: a warp bears less of it, since it brings chin or crown into view

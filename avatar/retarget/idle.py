@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.gaps import DRAWN_SHUT, gaps, set_lid_gaps
 from avatar.face.gaze import gaze, set_gaze
 from avatar.face.head_pose import HeadPose, to_vector
 from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.head_limits import moved
-
-Array = NDArray[np.float32]
 
 ROUND_S = 240.0  # then all repeats, seamlessly
 BREATHS = 56  # a round: 14 a minute

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.gaps import uncross
-
-Array = NDArray[np.float32]
 
 
 class Ease:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avatar.retarget.driver_face import DriverFace
-
-Array = NDArray[np.float32]
 
 # What a head may do between two frames: a base for the tracker's own steps, and a speed (a second). Fastest in 12 clips
 # of talking people at 25 fps: 0.22 rad, 0.04, 0.25 and 0.06 from one frame to the next.

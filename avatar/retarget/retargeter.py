@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.face.crop import Crop, face_crop
 from avatar.face.driving import Driving
@@ -23,7 +23,6 @@ from avatar.retarget.idle import IdleMotion
 from avatar.retarget.inertialization import Ease
 from avatar.retarget.plausibility import TURN_EXCESS, Plausibility
 
-Array = NDArray[np.float32]
 Mode = Literal["relative", "absolute"]
 
 HOLD_S = 0.3  # so long the last pose is kept when the face is missing or implausible; then idle

@@ -11,10 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import DeviceError, UsageError
 from avatar.sources.camera_modes import WANTED_FPS, WANTED_SIZE, CameraMode, best_mode, camera_modes
 from avatar.sources.video_devices import VideoDevice, video_devices
-from avatar.sources.webcam import GoneError, Picture
+from avatar.sources.webcam import GoneError
 
 MAX_BAD_PICTURES = 30  # in a row; single torn MJPEG pictures come over every long cable
 BUFFERS = 2  # one being filled while the other is decoded: with a single one, drivers skip every second picture

@@ -14,11 +14,12 @@ import av
 from av.codec.context import Flags
 from av.container import InputContainer
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import DeviceError, UsageError
 from avatar.sources.every_picture import MAX_SIDE_PX
 from avatar.sources.media import limit_pixels
 from avatar.sources.shown_picture import ShownPictures
-from avatar.sources.webcam import GoneError, Picture
+from avatar.sources.webcam import GoneError
 
 PROTOCOLS = {"http": "http,tcp", "https": "https,tls,tcp", "rtsp": "rtsp,tcp"}  # of FFmpeg's, by scheme
 FORMATS = "mpjpeg,mjpeg,mpegts,mov,matroska,flv,ogg,h264,hevc,rtsp"

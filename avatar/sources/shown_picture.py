@@ -9,12 +9,10 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX
 from avatar.sources.sdr import BETWEEN, SdrTable, needs_table
-
-Picture = NDArray[np.uint8]
 
 MAX_STRETCH = 8  # a pixel's sides differ by less: else it is an error of the file
 _UNSPECIFIED, _IS_HD = 2, (1280, 576)  # above either, colours that are not stated are those of HD video, as in players

@@ -8,14 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from avatar.core.arrays import Picture
 from avatar.core.errors import DeviceError
 from avatar.core.frame import Frame, NoPicture
 from engines import Say, on_stderr
-
-Picture = NDArray[np.uint8]
 
 IDLE_S = 0.1  # between two NoPictures
 STALL_S = 1.5  # without a picture, or STALL_FRAMES of the camera's own rate: it has stopped for now

@@ -11,6 +11,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.plain_text import plain_text
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
@@ -91,7 +92,7 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
     return FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces, longer_side_px, covered)
 
 
-def _is_solid(landmarks: NDArray[np.float32], longer_side_px: int) -> bool:
+def _is_solid(landmarks: Array, longer_side_px: int) -> bool:
     """Whether they are not all one point, on one line, or in one plane."""
     centred = landmarks.astype(np.float64) - landmarks.mean(0, dtype=np.float64)
     variances = np.linalg.eigvalsh(centred.T @ centred / len(centred)).clip(0)  # along the axes, the shortest first
@@ -99,7 +100,7 @@ def _is_solid(landmarks: NDArray[np.float32], longer_side_px: int) -> bool:
     return bool(longest >= MIN_SIZE * longer_side_px and shortest >= MIN_DEPTH * longest)
 
 
-def _is_rigid(pose: NDArray[np.float32]) -> bool:
+def _is_rigid(pose: Array) -> bool:
     """Whether it turns and moves, and neither scales nor mirrors."""
     turn = pose[:3, :3].astype(np.float64)
     skew = np.abs(turn.T @ turn - np.eye(3)).max()

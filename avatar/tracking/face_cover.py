@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+from avatar.core.arrays import Array, Picture
 
 # The face is laid out like this, (x, y) in pixels: outer eye corners and the mouth's middle
 WIDTH, HEIGHT = 64, 72

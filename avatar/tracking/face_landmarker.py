@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.errors import VisavisError
 from avatar.face.state import LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.face_cover import FaceCover
@@ -44,7 +45,7 @@ class FaceTracker:
         self._srgb: Any = mediapipe.ImageFormat.SRGB
         self._video = mode == "video"
         self._last_ms = 0
-        self._last_centre: NDArray[np.float32] | None = None
+        self._last_centre: Array | None = None
         self._size_px = np.ones(2, np.float32)
         self._cover = FaceCover()
         options = vision.FaceLandmarkerOptions(
@@ -90,7 +91,7 @@ class FaceTracker:
             covered=self._cover.share(rgb, faces[largest], capture_ns) if self._video else 0.0,
         )
 
-    def _choose(self, faces: list[NDArray[np.float32]]) -> int:
+    def _choose(self, faces: list[Array]) -> int:
         """The largest face; in a video, the one that was chosen before stays chosen until another is clearly larger."""
         sizes = np.array([np.prod(np.ptp(face[:, :2], axis=0)) for face in faces])
         centres = np.array([face[:, :2].mean(0) for face in faces])
@@ -136,14 +137,14 @@ def quiet_native_log() -> Iterator[None]:
         os.close(nothing)
 
 
-def _to_pixels(face: Any, width: int, height: int) -> NDArray[np.float32]:
+def _to_pixels(face: Any, width: int, height: int) -> Array:
     points = np.array([(p.x, p.y, p.z) for p in face], np.float32)  # z is in units of the picture's width
     if points.shape != (LANDMARK_COUNT, 3):
         raise VisavisError(f"The tracker model gives {len(points)} landmarks instead of {LANDMARK_COUNT}.")
     return points * np.array([width, height, width], np.float32)
 
 
-def _confidence(landmarks: NDArray[np.float32], width: int, height: int) -> float:
+def _confidence(landmarks: Array, width: int, height: int) -> float:
     """MediaPipe reports no score in these modes: take the share of the landmarks that lie inside the picture."""
     x, y = landmarks[:, 0], landmarks[:, 1]
     return float(np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import model_file
 from avatar.sandbox.child_process import cage_environment
@@ -89,7 +90,7 @@ def segment(portraits: Portraits) -> list[Matte]:
         segmenter.close()
 
 
-def _whole_person(share: NDArray[np.float32]) -> Matte:
+def _whole_person(share: Array) -> Matte:
     """The largest piece that hangs together, without holes; the network's other pieces are other people and things."""
     certain = (share > 0.6).astype(np.uint8)
     count, pieces, figures, _ = cv2.connectedComponentsWithStats(certain)

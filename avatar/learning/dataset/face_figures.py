@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX
-
-Array = NDArray[np.float32]
 
 YAW = "yaw of the head, degrees (positive: to the picture's right)"
 MOUTH = "mouth opening, heights of the face"

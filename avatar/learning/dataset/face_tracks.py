@@ -11,9 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError
 from avatar.face.crop import Crop, face_crop
 from avatar.face.state import FaceState
@@ -28,9 +28,6 @@ from avatar.learning.dataset.sampled_video import SampledVideo
 from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.face_landmarker import FaceTracker
-
-Picture = NDArray[np.uint8]
-Array = NDArray[np.float32]
 
 # why a frame, or a whole file, is not used
 UNREADABLE = "unreadable file"

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.errors import InputError
 from avatar.face.crop import Crop, face_crop
 from avatar.sandbox.no_network import refuse_network
@@ -32,8 +33,8 @@ class Pack:
     """Tracked training pictures. Rows of one clip are adjacent and in order; a still has `clip` −1."""
 
     pictures: NDArray[np.uint8]  # (N, 256, 256, 3), memory-mapped
-    landmarks: NDArray[np.float32]  # (N, 478, 3) in [0, 1] of the crop
-    blendshapes: NDArray[np.float32]  # (N, 52)
+    landmarks: Array  # (N, 478, 3) in [0, 1] of the crop
+    blendshapes: Array  # (N, 52)
     identity: NDArray[np.int32]  # (N,) index into identities
     clip: NDArray[np.int32]  # (N,) −1 for a still
     identities: list[str]
@@ -42,7 +43,7 @@ class Pack:
         return len(self.identity)
 
 
-_Faces = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+_Faces = tuple[NDArray[np.uint8], Array, Array]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def build_pack(
     out.mkdir(parents=True, exist_ok=True)
     identities = sorted({e.identity for e in entries})
     number = {name: i for i, name in enumerate(identities)}
-    rows: dict[str, list[NDArray[np.float32]]] = {"landmarks": [], "blendshapes": []}
+    rows: dict[str, list[Array]] = {"landmarks": [], "blendshapes": []}
     identity: list[int] = []
     clip: list[int] = []
     left_out: list[str] = []

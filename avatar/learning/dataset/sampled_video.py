@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from avatar.core.arrays import Picture
 from avatar.sources.video_file import Shown, VideoFile
-
-Picture = NDArray[np.uint8]
 
 
 class SampledVideo:

@@ -28,8 +28,8 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.strict_json import parse_json
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
@@ -131,7 +131,7 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _npy(array: NDArray[np.float32]) -> bytes:
+def _npy(array: Array) -> bytes:
     store = io.BytesIO()
     np.save(store, np.ascontiguousarray(array, np.float32), allow_pickle=False)
     return store.getvalue()

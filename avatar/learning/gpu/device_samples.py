@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from avatar.core.arrays import Array
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.few_shot_dataset import TARGET, FewShotDataset
 from avatar.learning.gpu.device_warp import DeviceWarp, enlarged, grid, spline_points, warped
@@ -27,8 +28,6 @@ from avatar.learning.trainer import Feed
 from avatar.render.conditioning import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, draw_face, drawings, region_frames
 from avatar.render.landmark_image import draw_landmarks
 from avatar.render.warp import smoothing
-
-Array = NDArray[np.float32]
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as OpenCV has it
 ROLES = ("source", "mouth", "eyes", TARGET)

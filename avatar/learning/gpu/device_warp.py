@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from avatar.core.arrays import Array
 from avatar.learning.pseudo_pairs import WARP_GRID
 from avatar.render.warp import control_points, pixel_grid, smoothing
 
 PART = 32  # faces at a time whose distances to all control points lie in memory
-
-Array = NDArray[np.float32]
 
 
 def spline_points(sources: Sequence[Array], driving: Array) -> Array:
@@ -63,7 +61,7 @@ def _kernel(squared: Tensor) -> Tensor:
     return kernel
 
 
-def _on(like: Tensor, array: NDArray[np.float32]) -> Tensor:
+def _on(like: Tensor, array: Array) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32)).to(like.device)
 
 

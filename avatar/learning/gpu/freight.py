@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from avatar.core.arrays import Array
 from avatar.core.errors import InputError
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack
 
@@ -38,8 +39,8 @@ class Row:
     """One picture of the freight."""
 
     webp: bytes
-    landmarks: NDArray[np.float32]  # (478, 3) in [0, 1]
-    blendshapes: NDArray[np.float32]  # (52,)
+    landmarks: Array  # (478, 3) in [0, 1]
+    blendshapes: Array  # (52,)
     matte: NDArray[np.uint8]  # (128, 128)
     person: str
     clip: str  # of a still, nothing
@@ -84,7 +85,7 @@ def write_shard(path: Path, rows: Sequence[Row]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def packed_landmarks(landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+def packed_landmarks(landmarks: Array) -> NDArray[np.uint8]:
     """(N, 478, 3) as compressed int16: differences from row to row, coordinate by coordinate, byte by byte."""
     levels = np.rint(landmarks * POSITIONS).clip(-(1 << 15), (1 << 15) - 1).astype("<i2")
     steps = np.diff(levels, axis=0, prepend=np.zeros_like(levels[:1]))
@@ -92,7 +93,7 @@ def packed_landmarks(landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
     return _lzma(np.ascontiguousarray(by_coordinate.view(np.uint8).reshape(-1, 2).T))
 
 
-def unpacked_landmarks(stored: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
+def unpacked_landmarks(stored: NDArray[np.uint8], count: int) -> Array:
     """Inverse of `packed_landmarks`, to a 32nd of a pixel."""
     by_byte = np.frombuffer(lzma.decompress(stored.tobytes()), np.uint8).reshape(2, -1)
     steps = np.ascontiguousarray(by_byte.T).view("<i2").reshape(3, -1, count).transpose(2, 1, 0)

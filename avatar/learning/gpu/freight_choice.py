@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.render.portrait_choice import FaceCodes, face_codes
-
-Array = NDArray[np.float32]
 
 PER_CLIP_LEAST = 2  # a frame alone teaches no motion
 MOST_PER_CLIP = 200

@@ -11,11 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
+from avatar.core.arrays import Array
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.identity.face_identity import NETWORK
@@ -54,8 +54,8 @@ class _Sample:
     split: str
     person: str
     clip: str  # of a still, nothing
-    landmarks: NDArray[np.float32]
-    blendshapes: NDArray[np.float32]
+    landmarks: Array
+    blendshapes: Array
 
 
 def pack_freight(

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avatar.core.arrays import Picture
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.degrade import degrade
 from avatar.learning.pseudo_pairs import OPEN_MOUTH, close_mouth, mouth_opening
 
-Picture = NDArray[np.uint8]
 NOWHERE = -1
 
 
