@@ -16,7 +16,7 @@ from avatar.core.extras import EXTRAS, install
 from avatar.live import doctor
 
 DISTRIBUTIONS = {"skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
-PROJECT = Path(extras.__file__).parents[1] / "pyproject.toml"
+PROJECT = Path(extras.__file__).parents[2] / "pyproject.toml"
 
 
 def test_the_extras_are_those_of_the_project() -> None:

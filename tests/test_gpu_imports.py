@@ -32,7 +32,7 @@ BARE = """
 import sys
 from importlib.machinery import PathFinder
 ALLOWED = {
-    "avatar", "engines", "torch", "torchvision", "timm", "cv2", "numpy", "scipy", "PIL", "safetensors",
+    "avatar", "engines", "export", "torch", "torchvision", "timm", "cv2", "numpy", "scipy", "PIL", "safetensors",
     # what torch and scipy bring
     "torchgen", "functorch", "triton", "nvidia", "filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx",
     "sympy", "typing_extensions", "setuptools", "_distutils_hack",
