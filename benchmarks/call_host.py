@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from avatar.call.hosting import HostedCall, Hosting, host_call
 from avatar.core.frame import Frame, NoPicture
 from avatar.dashboard.dashboard import Studio
-from avatar.dashboard.live_run import CameraChoice, Given, Wish
+from avatar.dashboard.live_choices import CameraChoice, Given, Wish
 from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.profiling.time_code import KEPT, CodedPublisher, CodeReadingCamera
 from avatar.publish.publisher import Publisher
@@ -155,7 +155,7 @@ def main() -> None:
         print(json.dumps(links), flush=True)
         threading.Thread(target=obey, name="orders", daemon=True).start()
         while not stop.wait(1) and not studio.live.ended_by_itself:
-            last, seconds = studio.live.last, studio.live.report()["seconds"]
+            last, seconds = studio.live.figures.report, studio.live.report()["seconds"]
             told = {
                 "way": way.take(),
                 "report": asdict(last) if last else None,

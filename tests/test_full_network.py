@@ -15,14 +15,16 @@ from clips import astronaut_avatar, face_clip
 
 from avatar.cli.evaluate import parse_systems
 from avatar.cli.live import has_accelerator
-from avatar.cli.network_option import named_network
+from avatar.cli.options import named_network
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError
 from avatar.core.model_files import WEIGHTS
 from avatar.face.driving import Driving
 from avatar.identity.bundle import save_avatar
+from avatar.live.options import LiveOptions
 from avatar.live.session import open_session
 from avatar.profiling.profile import Memory
+from avatar.render.engine_options import EngineOptions
 from avatar.render.full_network import FULL, FullNetwork
 from avatar.render.landmark_image import draw_landmarks
 from avatar.render.painter import open_painter
@@ -126,9 +128,8 @@ def test_the_next_avatar_live_is_drawn_by_it_too(folder: Path, tmp_path: Path) -
     other = replace(one, name="other", weights=np.ones(3, np.float32))  # which are of no use here
     clip, memory = PlayedFile(face_clip(tmp_path / "in.mp4", frames=8)), Memory()
     network = FullNetwork(folder)
-    with open_session(
-        one, tracker_model(), clip, [memory], size=(64, 64), backend="onnxruntime", full=network
-    ) as session:
+    options = LiveOptions(size=(64, 64), engine=EngineOptions("onnxruntime", full=network))
+    with open_session(one, tracker_model(), clip, [memory], options) as session:
         engine = session.stage.cast.engine
         session.show(other)
         session.loop.run()

@@ -23,6 +23,7 @@ from avatar.identity.bundle import save_avatar
 from avatar.live.control import Control
 from avatar.live.governor import LEVELS
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+from avatar.live.options import LiveOptions
 from avatar.live.session import open_session
 from avatar.profiling.profile import Memory
 from avatar.publish.publisher import Publisher
@@ -57,7 +58,7 @@ class Album(Memory):
 def run(
     camera: Camera, *publishers: Publisher, seconds: float | None = None, size: tuple[int, int] = (512, 512)
 ) -> LiveReport:
-    with open_session(astronaut_avatar(), tracker_model(), camera, publishers, size=size) as session:
+    with open_session(astronaut_avatar(), tracker_model(), camera, publishers, LiveOptions(size=size)) as session:
         return session.loop.run(seconds)
 
 
@@ -209,12 +210,12 @@ def test_another_avatar_takes_over_with_the_same_settings(tmp_path: Path) -> Non
     album = Album()
     camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=20, fps=20), loop=True)
     dimmed = replace(astronaut_avatar(), name="dim", portraits=astronaut_avatar().portraits // 3)
-    with open_session(astronaut_avatar(), tracker_model(), camera, [album], size=(640, 360)) as session:
-        session.stage.cast.retargeter.mirror = True
+    with open_session(astronaut_avatar(), tracker_model(), camera, [album], LiveOptions(size=(640, 360))) as session:
+        session.retargeter.mirror = True
         threading.Timer(1.5, lambda: session.show(dimmed)).start()
         session.loop.run(seconds=5)
-        assert session.stage.cast.avatar.name == "dim"
-        assert session.stage.cast.retargeter.mirror
+        assert session.avatar.name == "dim"
+        assert session.retargeter.mirror
     assert album.frames[0].rgb.mean() > 2 * album.frames[-1].rgb.mean()
 
 
@@ -226,8 +227,8 @@ def test_keys_change_what_is_shown(tmp_path: Path) -> None:
         control.toggle_mirror()
         control.toggle_pause()
         control.next_region()
-        control.quieter()
-        retargeter = session.stage.cast.retargeter
+        control.lower_gain()
+        retargeter = session.retargeter
         assert (retargeter.mirror, retargeter.idle_only, retargeter.gains.eyes) == (True, True, 0.9)
         assert "paused" in control.state
         assert "mirrored" in control.state

@@ -19,6 +19,7 @@ from livekit.agents.voice.avatar import AudioSegmentEnd, AvatarRunner, QueueAudi
 from avatar.core.errors import DeviceError
 from avatar.core.frame import Frame
 from avatar.live.livekit import LiveKitGenerator, StampedFrame, driven_generator
+from avatar.live.options import LiveOptions
 from avatar.live.record_motion import record_motion
 from avatar.sources.camera import Driver, PlayedFile, open_driver
 from avatar.sources.motion import write_motion
@@ -26,6 +27,7 @@ from avatar.tracking.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 RATE = 24_000
+SMALL = LiveOptions(size=(256, 256))
 MS = 1_000_000
 Item = rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd
 
@@ -251,7 +253,7 @@ def test_livekits_runner_plays_speech_over_an_idling_avatar() -> None:
     """The agent is told that a speech is over, or was interrupted; LiveKit's own tracks hold picture and sound."""
 
     async def call() -> None:
-        async with driven_generator(astronaut_avatar(), tracker_model(), size=(256, 256)) as generator:
+        async with driven_generator(astronaut_avatar(), tracker_model(), None, SMALL) as generator:
             output = QueueAudioOutput(sample_rate=RATE)
             finished: asyncio.Queue[tuple[float, bool]] = asyncio.Queue()
             output.on("playback_finished", lambda e: finished.put_nowait((e.playback_position, e.interrupted)))
@@ -293,7 +295,7 @@ def test_any_driver_moves_it_and_no_pixel_of_it_comes_out(kind: str, tmp_path: P
         write_motion(recording.motion, spec)
 
     async def call(driver: Driver) -> None:
-        async with driven_generator(astronaut_avatar(), tracker_model(), driver, size=(256, 256)) as generator:
+        async with driven_generator(astronaut_avatar(), tracker_model(), driver, SMALL) as generator:
             items = [item async for item in generator]
             assert items and all(isinstance(item, StampedFrame) for item in items)
             stamps = [item.capture_ns for item in items]

@@ -20,7 +20,7 @@ from avatar.call.call import Call
 from avatar.call.hosting import HostedCall, Hosting, host_call
 from avatar.core.plain_text import plain_text
 from avatar.dashboard.dashboard import Studio
-from avatar.dashboard.live_run import Given
+from avatar.dashboard.live_choices import Given
 from avatar.http import peer_text
 from avatar.http import safety as server_safety
 from avatar.tracking.model_asset import tracker_model

@@ -38,10 +38,12 @@ from avatar.live.control import Control
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, INTERVAL, LiveReport
+from avatar.live.options import LiveOptions
 from avatar.live.pace import SteadyPace
 from avatar.live.session import Session, open_session
 from avatar.profiling.profile import Memory
 from avatar.render import painter
+from avatar.render.engine_options import EngineOptions
 from avatar.render.renderer import Renderer
 from avatar.retarget.gains import Gains
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_NOD_RADIANS, MAX_SHIFT, MAX_TURN_RADIANS
@@ -297,11 +299,11 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
         monkeypatch.setattr(painter, "Renderer", Seldom)
         monkeypatch.setattr(session_module, "CagedTracker", lambda *how, **more: call)
         device = Loose()
+        options = LiveOptions(size=(SIDE_PX, SIDE_PX), engine=EngineOptions("onnxruntime"))
         try:
             with open_session(
-                astronaut_avatar(), tracker_model(), call, [Memory(), device], size=(SIDE_PX, SIDE_PX),
-                backend="onnxruntime", say=lambda line: None,
-            ) as call.session:  # fmt: skip
+                astronaut_avatar(), tracker_model(), call, [Memory(), device], options, lambda line: None
+            ) as call.session:
                 newest = call.session.latency.newest
                 report = call.session.loop.run(each_second=lambda now: np.median(newest(CAPTURE_TO_PUBLISHED, 30)))
         finally:
@@ -353,7 +355,7 @@ def test_the_drivers_calm_face_is_the_same_after_hours(held: tuple[Call, LiveRep
     call, *_ = held
     learnt = [call.references[number] for number, phase in enumerate(CALL) if phase.what == "as ever"]
     assert len(learnt) == 3 and np.abs(learnt[2] - learnt[0]).max() < 0.01
-    assert call.session.stage.cast.retargeter.gains == Gains()
+    assert call.session.retargeter.gains == Gains()
 
 
 def test_it_idles_in_the_last_hour_as_in_the_first(held: tuple[Call, LiveReport, Loose]) -> None:

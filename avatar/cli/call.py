@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
+from avatar.cli.options import ENGINE_HELP, PRECISION_HELP, open_torch
 
 if TYPE_CHECKING:
     from avatar.call.hosting import HostedCall
@@ -103,9 +103,10 @@ def call(
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
     from avatar.dashboard.dashboard import Studio
-    from avatar.dashboard.live_run import Given, Wish
+    from avatar.dashboard.live_choices import Given, Wish
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
+    from avatar.render.engine_options import EngineOptions
     from avatar.tracking.model_asset import tracker_model
     from avatar.webrtc.encoders import BitRates
     from avatar.webrtc.ice import Ice
@@ -137,7 +138,10 @@ def call(
     tracker_model()
     cameras = _Cameras(camera, loop)
     given = Given(
-        cameras.choices, lambda: [CallPublisher(cameras.hosted.call.video, rates)], threads, precision, terminal.note
+        cameras.choices,
+        lambda: [CallPublisher(cameras.hosted.call.video, rates)],
+        EngineOptions(precision=precision, threads=threads, open_torch=open_torch),
+        terminal.note,
     )
     studio = Studio(tracker_model, given)
     sigterm_as_ctrl_c()
@@ -176,7 +180,7 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
     with terminal.status("Ctrl-C hangs up") as status:
         try:
             while (left_s := end_s - time.monotonic()) > 0 and not (as_started and _over(live)):
-                now = live.last
+                now = live.figures.report
                 if not told and live.engine_line:
                     terminal.say(live.engine_line)
                     told = True
@@ -185,7 +189,7 @@ def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: 
                 if now is not None and live.shows is not None:
                     hosted.figures = {
                         "fps": round(now.fps, 1),
-                        "latency_ms": None if live.latency_ms is None else round(live.latency_ms, 1),
+                        "latency_ms": None if live.figures.latency_ms is None else round(live.figures.latency_ms, 1),
                         "drops": now.drops,
                         "faceless": now.faceless,
                     }
@@ -209,7 +213,7 @@ def _report(live: LiveRun, sent_ms: float, lips_ms: float, as_json: bool) -> Non
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
 
-    report = live.last
+    report = live.figures.report
     if report is None or live.engine is None:
         return
     if as_json:
@@ -230,7 +234,7 @@ class _Cameras:
     hosted: HostedCall
 
     def __init__(self, spec: str, loop: bool) -> None:
-        from avatar.dashboard.live_run import CameraChoice
+        from avatar.dashboard.live_choices import CameraChoice
         from avatar.sources.camera import open_driver
         from avatar.sources.network_camera import public_name
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import wraps
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -26,7 +29,8 @@ class CommandApp(typer.Typer):
         )
 
     def command(self, name: str | None = None, **how: Any) -> Callable[[Any], Any]:
-        return super().command(name, cls=_Command, **how)
+        register = super().command(name, cls=_Command, **how)
+        return lambda function: register(flat(function))
 
 
 class _Command(TyperCommand):
@@ -37,3 +41,35 @@ class _Command(TyperCommand):
             if isinstance(value, float) and not abs(value) <= MOST:
                 raise UsageError(f"{max(parameter.opts, key=len)} {value}: give a number of {MOST:,.0f} at most.")
         return super().invoke(ctx)
+
+
+def flat(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as typer can read it: a parameter that is a dataclass becomes one option for each of its fields.
+
+    So options that belong together, or that several commands have, are declared once. The fields are annotated as
+    typer wants its parameters: `Annotated[str, typer.Option(help=...)] = "auto"`.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if name != "return" and is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for name, given in inspect.signature(function).parameters.items():
+        if name in groups:
+            within = get_type_hints(groups[name], include_extras=True)
+            parameters += [_option(field, within[field.name]) for field in fields(groups[name])]
+        else:
+            parameters.append(given.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @wraps(function)
+    def called(**values: Any) -> Any:
+        for name, kind in groups.items():
+            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+        return function(**values)
+
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
+
+
+def _option(field: Field[Any], annotation: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

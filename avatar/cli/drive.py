@@ -5,31 +5,52 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
-from avatar.cli.network_option import NETWORK_HELP, WEIGHTS_HELP, named_network
+from avatar.cli.options import EngineChoice, NetworkChoice
+from avatar.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from avatar.live.drive import DriveOptions
 
 PACED = 3  # frames by which it is told how long a slow network takes
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is written."""
+
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Take the driver's pose and place as they are, not their changes.")
+    ] = False
+    size: Annotated[int, typer.Option(help="Side of the written picture in pixels, even.", min=64, max=2048)] = 512
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False
+
+    def options(self) -> DriveOptions:
+        """As the product has them. Raises UsageError."""
+        from avatar.live.drive import DriveOptions
+
+        if self.size % 2:
+            raise UsageError(f"--size {self.size}: H.264 needs an even side, for example {self.size + 1}.")
+        return DriveOptions("absolute" if self.absolute else "relative", self.size, self.force)
+
+
+@dataclass(frozen=True)
+class Drawing(EngineChoice, NetworkChoice):
+    """What draws the picture."""
 
 
 def drive(
     name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
     source: Annotated[Path, typer.Option("--input", "-i", help="A video of the person who moves.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov or .mkv.")],
-    absolute: Annotated[
-        bool, typer.Option("--absolute", help="Take the driver's pose and place as they are, not their changes.")
-    ] = False,
-    size: Annotated[int, typer.Option(help="Side of the written picture in pixels, even.", min=64, max=2048)] = 512,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False,
-    network: Annotated[str, typer.Option(help=NETWORK_HELP)] = "fast",
-    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None,
-    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
+    *,
+    written: Written,
+    drawing: Drawing,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Let a video drive an avatar: every frame in is one frame out, at the same time, with the sound.
@@ -42,25 +63,20 @@ def drive(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import latency_table
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.core.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
-    from avatar.live.drive import check_drive, drive_file
-    from avatar.render.generator import open_generator
+    from avatar.live.drive import Drive, drive_file
     from engines import explain
 
-    if size % 2:
-        raise UsageError(f"--size {size}: H.264 needs an even side, for example {size + 1}.")
-    full = named_network(network, weights)
+    options = written.options()
+    engine = drawing.options(drawing.full(), os.cpu_count())  # all cores: nothing overlaps
     avatar = load_avatar(find_avatar(name))
-    check_drive(source, output, force)  # before the engines are opened, which takes a while
+    job = Drive.open(source, output, options)  # before the engines are opened, which takes a while
     terminal = Terminal(stderr=True)
     tracker = tracker_model_then_offline(terminal)
-    avatar = avatar if full is None else full.person(avatar)
-    generator = (open_generator if full is None else full.open)(  # all cores: nothing overlaps
-        avatar, engine, threads=os.cpu_count(), precision=precision, say=terminal.note
-    )
+    avatar = engine.person(avatar)
+    generator = engine.open(avatar, terminal.note)
     terminal.say(explain(generator))
-    slow = full is not None and generator.describe().device == "cpu"
+    slow = engine.full is not None and generator.describe().device == "cpu"
     tell_pace = _telling(terminal.note) if slow else None
     sigterm_as_ctrl_c()
     try:
@@ -72,17 +88,7 @@ def drive(
                 if tell_pace is not None:
                     tell_pace(done, expected)
 
-            report = drive_file(
-                avatar,
-                generator,
-                tracker,
-                source,
-                output,
-                mode="absolute" if absolute else "relative",
-                size_px=size,
-                force=force,
-                progress=progress,
-            )
+            report = drive_file(avatar, generator, tracker, job, progress)
             bar.update(task, total=report.frames_out)
     finally:
         generator.close()

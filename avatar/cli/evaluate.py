@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.progress import TimeElapsedColumn
 
-from avatar.cli.network_option import WEIGHTS_HELP, named_network
 from avatar.cli.offline import tracker_model_then_offline
+from avatar.cli.options import WEIGHTS_HELP, named_network
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError

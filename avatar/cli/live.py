@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
-from avatar.cli.network_option import NETWORK_HELP, WEIGHTS_HELP, named_network
+from avatar.cli.options import NetworkChoice, ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from avatar.live.control import Control
+    from avatar.live.options import LiveOptions
     from avatar.publish.publisher import Publisher
+    from avatar.render.engine_options import EngineOptions
+    from avatar.retarget.retargeter import Mode
     from avatar.sources.camera import Driver
     from engines import Say
 
 KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the run lasts."""
+
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None
+    loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the picture looks like."""
+
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512"
+    background: Annotated[
+        str, typer.Option(help="portrait (its own), blur, a colour such as '#203040', or a picture's path.")
+    ] = "portrait"
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Take your head's place and pose as they are, not since your rest.")
+    ] = False
+    mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False
+
+    def options(self, engine: EngineOptions) -> LiveOptions:
+        """What the product wants to know. Raises UsageError or InputError."""
+        from avatar.live.background import parse_background
+        from avatar.live.canvas import parse_size
+        from avatar.live.options import LiveOptions
+
+        mode: Mode = "absolute" if self.absolute else "relative"
+        return LiveOptions(parse_size(self.size), parse_background(self.background), mode, self.mirror, engine)
+
+
+@dataclass(frozen=True)
+class Drawing(ThreadedEngineChoice, NetworkChoice):
+    """What draws the picture."""
 
 
 def live(
@@ -42,21 +79,10 @@ def live(
             help="virtual-camera[:DEVICE], pipewire, preview, FILE.mp4 (replaced) or whip:URL; as many as you like.",
         ),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
-    background: Annotated[
-        str, typer.Option(help="portrait (its own), blur, a colour such as '#203040', or a picture's path.")
-    ] = "portrait",
-    absolute: Annotated[
-        bool, typer.Option("--absolute", help="Take your head's place and pose as they are, not since your rest.")
-    ] = False,
-    mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False,
-    network: Annotated[str, typer.Option(help=NETWORK_HELP)] = "fast",
-    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None,
-    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
+    *,
+    length: Length,
+    look: Look,
+    drawing: Drawing,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures at the end as JSON.")] = False,
 ) -> None:
     """Let a camera drive an avatar until Ctrl-C. No picture of the camera leaves: only numbers drive the avatar.
@@ -77,8 +103,6 @@ def live(
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
     from avatar.identity.bundle import avatar_names, find_avatar, load_avatar
-    from avatar.live.background import parse_background
-    from avatar.live.canvas import parse_size
     from avatar.live.control import Control
     from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
@@ -88,12 +112,11 @@ def live(
 
     if not to:
         raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
-    picture_size = parse_size(size)
-    behind = parse_background(background)
+    full = drawing.full()
+    options = look.options(drawing.options(full, drawing.threads))
     terminal = Terminal(stderr=True)
     say = terminal.note
-    full = named_network(network, weights)
-    if full is not None and engine == "auto" and not has_accelerator():
+    if full is not None and drawing.engine == "auto" and not has_accelerator():
         raise UsageError(
             "full is live on GPUs, and no engine finds one here (`visavis engines`). A processor draws a few frames a "
             "second: `visavis drive --network full` makes a video of them, and --engine onnxruntime insists."
@@ -102,28 +125,12 @@ def live(
     avatar = load_avatar(find_avatar(name))
     online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
     tracker = tracker_model_and_note(terminal) if online else tracker_model_then_offline(terminal, camera)
-    source = _open_source(camera, loop, publishers, say)
+    source = _open_source(camera, length.loop, publishers, say)
     sigterm_as_ctrl_c()
 
     with ExitStack() as parts:
-        session = parts.enter_context(
-            open_session(
-                avatar,
-                tracker,
-                source,
-                publishers,
-                size=picture_size,
-                background=behind,
-                backend=engine,
-                threads=threads,
-                precision=precision,
-                full=full,
-                say=say,
-            )
-        )
+        session = parts.enter_context(open_session(avatar, tracker, source, publishers, options, say))
         terminal.say(session.engine_line)
-        retargeter = session.stage.cast.retargeter
-        retargeter.mode, retargeter.mirror = ("absolute" if absolute else "relative"), mirror
         control = Control(session, avatar_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
         way = f"{public_name(camera)} → {name} → {', '.join(to)}"
@@ -137,7 +144,7 @@ def live(
             words += [control.state] if control.state else []
             status.update(f"{', '.join(words)}; {hint}")
 
-        report = session.loop.run(seconds, each_second=each_second)
+        report = session.loop.run(length.seconds, each_second=each_second)
         backend = asdict(session.engine)
     if isinstance(source, PlayedFile) and source.video.damage:
         say(f"Note: {source.video.damage}")
@@ -184,8 +191,8 @@ def _actions(control: Control) -> dict[str, Callable[[], None]]:
         "f": control.toggle_freeze,
         "m": control.toggle_mirror,
         "g": control.next_region,
-        "+": control.louder,
-        "=": control.louder,
-        "-": control.quieter,
+        "+": control.raise_gain,
+        "=": control.raise_gain,
+        "-": control.lower_gain,
         "q": control.quit,
     }

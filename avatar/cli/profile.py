@@ -4,18 +4,58 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.engine_options import ENGINE_HELP, PRECISION_HELP
+from avatar.cli.options import ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from avatar.profiling.glass import GlassToGlass
     from avatar.profiling.profile import ProfileReport
     from avatar.publish.publisher import Publisher
     from avatar.sources.camera import Camera
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long is measured."""
+
+    seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 10.0
+    soak: Annotated[
+        float | None,
+        typer.Option(help="Minutes instead of --seconds; also says whether latency or memory creeps up.", min=0.1),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Also:
+    """What is measured beside the loop, or written."""
+
+    through: Annotated[
+        str | None,
+        typer.Option(
+            help="Also measure glass to glass: publish to this virtual camera (virtual-camera, "
+            "virtual-camera:/dev/video10 or pipewire) and read it back as another program does, whose load counts too."
+        ),
+    ] = None
+    trace: Annotated[
+        Path | None, typer.Option(help="Write every stage of every frame for https://ui.perfetto.dev to this file.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the picture is."""
+
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512"
+
+
+@dataclass(frozen=True)
+class Drawing(ThreadedEngineChoice, Size):
+    """What draws the picture, and how large."""
 
 
 def profile(
@@ -26,29 +66,14 @@ def profile(
             "--camera", "-c", help="A webcam, address or video; without it, the avatar's own portrait, moving."
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 10.0,
-    soak: Annotated[
-        float | None,
-        typer.Option(help="Minutes instead of --seconds; also says whether latency or memory creeps up.", min=0.1),
-    ] = None,
-    through: Annotated[
-        str | None,
-        typer.Option(
-            help="Also measure glass to glass: publish to this virtual camera (virtual-camera, "
-            "virtual-camera:/dev/video10 or pipewire) and read it back as another program does, whose load counts too."
-        ),
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(help="Write every stage of every frame for https://ui.perfetto.dev to this file.")
-    ] = None,
+    *,
+    length: Length,
+    also: Also,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(help="Measure nothing: put two profiles beside each other that --json printed."),
     ] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512",
-    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
+    drawing: Drawing,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure the live loop on this computer: each stage, the whole way, rate, drops, load, memory, against the budget.
@@ -73,15 +98,16 @@ def profile(
     from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
+    from avatar.live.options import LiveOptions
     from avatar.live.session import open_session
     from avatar.live.trace import Trace
-    from avatar.profiling.profile import Memory, profile_session
+    from avatar.profiling.profile import Measurement, Memory, profile_session
     from avatar.sources.camera import open_camera
     from avatar.sources.portrait_camera import PortraitCamera
 
-    if trace is not None and not trace.absolute().parent.is_dir():
-        raise UsageError(f"--trace {trace}: the folder {trace.parent} does not exist.")
-    picture_size = parse_size(size)
+    if also.trace is not None and not also.trace.absolute().parent.is_dir():
+        raise UsageError(f"--trace {also.trace}: the folder {also.trace.parent} does not exist.")
+    options = LiveOptions(size=parse_size(drawing.size), engine=drawing.options(threads=drawing.threads))
     avatar = load_avatar(find_avatar(name))
     terminal = Terminal(stderr=True)
     sigterm_as_ctrl_c()
@@ -89,45 +115,26 @@ def profile(
     source: Camera = open_camera(camera, loop=True) if camera else PortraitCamera(avatar.portraits[0])
     publisher: Publisher = Memory()
     glass: GlassToGlass | None = None
-    if through is not None:
-        source, publisher, glass = _through(through, source, picture_size)
-    measured_s = seconds if soak is None else 60 * soak
+    if also.through is not None:
+        source, publisher, glass = _through(also.through, source, options.size)
+    measured_s = length.seconds if length.soak is None else 60 * length.soak
     with ExitStack() as parts:
-        session = parts.enter_context(
-            open_session(
-                avatar,
-                tracker,
-                source,
-                [publisher],
-                size=picture_size,
-                backend=engine,
-                threads=threads,
-                precision=precision,
-                say=terminal.note,
-            )
-        )
-        if trace is not None:
+        session = parts.enter_context(open_session(avatar, tracker, source, [publisher], options, terminal.note))
+        if also.trace is not None:
             session.latency.trace = Trace()
         status = parts.enter_context(terminal.status(f"measuring for {measured_s:.0f} s"))
         report = profile_session(
             session,
-            avatar.name,
-            source.name,
-            source.fps,
-            picture_size,
-            measured_s,
-            started_ns,
+            Measurement(measured_s, started_ns, length.soak is not None, glass),
             lambda done_s: status.update(f"measuring: {done_s:.0f} of {measured_s:.0f} s"),
-            soak=soak is not None,
-            glass=glass,
         )
-        if trace is not None and session.latency.trace is not None:
-            count = session.latency.trace.write(trace)
-            terminal.say(f"{trace}: {count} events, for https://ui.perfetto.dev")
+        if also.trace is not None and session.latency.trace is not None:
+            count = session.latency.trace.write(also.trace)
+            terminal.say(f"{also.trace}: {count} events, for https://ui.perfetto.dev")
     if as_json:
         print_json(report.as_json())
         return
-    _print_report(report, size)
+    _print_report(report, drawing.size)
 
 
 def _through(spec: str, camera: Camera, size: tuple[int, int]) -> tuple[Camera, Publisher, GlassToGlass]:

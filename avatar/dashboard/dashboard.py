@@ -40,7 +40,8 @@ from aiohttp import WSMsgType, web
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.dashboard.avatars import NotThereError, Shelf, delete, existing, rename
 from avatar.dashboard.enrolment import BusyError, Enrolment, for_page
-from avatar.dashboard.live_run import Given, LiveRun, Wish
+from avatar.dashboard.live_choices import Given, Wish
+from avatar.dashboard.live_run import Listener, LiveRun
 from avatar.dashboard.photo_check import POSES, ShotChecker, decode_shot
 from avatar.dashboard.preview import as_jpeg
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
@@ -111,7 +112,7 @@ class Studio:
         self.gate: Gate | None = None
         self.checker = ShotChecker(tracker_model)
         self.enrolment = Enrolment(tracker_model, self.checker, self._changed)
-        self.live = LiveRun(tracker_model, self._changed, self._second, self._frame, given)
+        self.live = LiveRun(tracker_model, Listener(self._changed, self._second, self._frame), given)
         self._shelf = Shelf()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pages: set[_Page] = set()
@@ -236,7 +237,7 @@ class Studio:
 
     @_owner
     async def _choices(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response(await asyncio.to_thread(self.live.choices))
+        return web.json_response(await asyncio.to_thread(self.live.choices.table))
 
     @_owner
     async def _thumbnail(self, request: web.Request) -> web.StreamResponse:
@@ -313,7 +314,7 @@ class Studio:
         path = folder.path / "picture"
         try:
             await store(_body(request), path)
-            self.live.picture = await self._one_at_a_time(lambda: load_photo(path))
+            self.live.choices.picture = await self._one_at_a_time(lambda: load_photo(path))
         except InputError as error:
             raise type(error)(str(error).replace(str(path), "It")) from None
         finally:
@@ -374,7 +375,7 @@ class Studio:
         return socket
 
     def _check_and_start(self, wish: Wish) -> None:
-        self.live.check(wish)
+        self.live.choices.check(wish)
         self.live.start(wish)
 
     async def _one_at_a_time(self, work: Callable[[], Any]) -> Any:

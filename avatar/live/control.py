@@ -21,7 +21,7 @@ class Control:
     def __init__(self, session: Session, avatars: Sequence[str], say: Callable[[str], None]) -> None:
         """avatars: the names among which `next_avatar` goes round, that of the avatar shown now among them."""
         self._session, self._avatars, self._say = session, list(avatars), say
-        self.region = REGIONS[0]  # whose gain `louder` and `quieter` change
+        self.region = REGIONS[0]  # whose gain `raise_gain` and `lower_gain` change
         self._loading: threading.Thread | None = None
 
     def recalibrate(self) -> None:
@@ -40,10 +40,10 @@ class Control:
     def next_region(self) -> None:
         self.region = REGIONS[(REGIONS.index(self.region) + 1) % len(REGIONS)]
 
-    def louder(self) -> None:
+    def raise_gain(self) -> None:
         self.set_gain(self.region, self.gain(self.region) + GAIN_STEP)
 
-    def quieter(self) -> None:
+    def lower_gain(self) -> None:
         self.set_gain(self.region, self.gain(self.region) - GAIN_STEP)
 
     def gain(self, region: str) -> float:
@@ -59,7 +59,7 @@ class Control:
 
     def next_avatar(self) -> None:
         """Show the next of the avatars. Loading it takes a moment, in which the present one goes on."""
-        now = self._session.stage.cast.avatar.name
+        now = self._session.avatar.name
         others = [name for name in self._avatars if name != now]
         if not others:
             self._say("There is no other avatar. Enrol one: visavis enroll PHOTO… --name NAME")
@@ -98,4 +98,4 @@ class Control:
 
     @property
     def _retargeter(self) -> Retargeter:
-        return self._session.stage.cast.retargeter
+        return self._session.retargeter

@@ -22,7 +22,7 @@ from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter, check_output
 from avatar.render.painter import open_painter
-from avatar.retarget.retargeter import Retargeter
+from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
@@ -56,40 +56,69 @@ def only_avatar(_driver: Frame, square: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return square
 
 
+@dataclass(frozen=True, slots=True)
+class DriveOptions:
+    """How the written video is made. `force` replaces the output if it exists."""
+
+    mode: Mode = "relative"
+    size_px: int = 512
+    force: bool = False
+    compose: Compose = only_avatar
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """What is read, and what is written of it. `open` checks both before anything slow is begun."""
+
+    source: Path
+    driver: VideoFile | Motion
+    output: Path
+    options: DriveOptions
+
+    @classmethod
+    def open(cls, source: Path, output: Path, options: DriveOptions | None = None) -> Drive:
+        """source: a video, or a .motion file of `record-motion`. output: .mp4, .mov or .mkv.
+
+        Raises InputError for the source, UsageError for the output.
+        """
+        options = options or DriveOptions()
+        check_output(output)
+        if output.exists() and not options.force:
+            raise UsageError(f"{output} exists. Add --force to replace it, or name another file.")
+        if output.resolve() == source.resolve():
+            raise UsageError(f"{output} is the input itself. Name another output.")
+        motion = source.suffix.lower() == MOTION_SUFFIX
+        return cls(source, read_motion(source) if motion else VideoFile(source), output, options)
+
+
 def drive_file(
     avatar: Avatar,
     engine: Engine,
     tracker_model: Path,
-    source: Path,
-    output: Path,
-    *,
-    mode: Literal["relative", "absolute"] = "relative",
-    compose: Compose = only_avatar,
-    size_px: int = 512,
-    force: bool = False,
+    drive: Drive,
     progress: Callable[[int, int], None] = lambda done, expected: None,
 ) -> DriveReport:
-    """Animate `avatar` by the person in `source` and write H.264 to `output` (.mp4, .mov or .mkv).
+    """Animate `avatar` by the person in the source and write H.264 to the output.
 
-    The source is a video, or a .motion file of `record-motion`, which has no sound. As many frames as it has, at its
-    times (a variable rate stays variable), with the video's first sound: see `add_sound`. Where no face is found the
-    avatar idles, and the frame is counted. `progress` gets (done, expected).
+    As many frames as the source has, at its times (a variable rate stays variable), with the video's first sound: see
+    `add_sound`; recorded motion has none. Where no face is found the avatar idles, and the frame is counted.
+    `progress` gets (done, expected).
     The output appears when it is whole; after a failure on the way, what was drawn by then does.
     Raises InputError for the source, UsageError for the output.
     """
-    driver = check_drive(source, output, force)
+    driver, output, options = drive.driver, drive.output, drive.options
     latency = LatencyRecorder(STAGES)
     video = driver if isinstance(driver, VideoFile) else None
     turned = None
     if isinstance(driver, VideoFile):
         turned = turn_upright(driver, tracker_model)
-        fps, time_base, expected = driver.fps, driver.time_base, driver.expected_count
+        time_base, expected = driver.time_base, driver.expected_count
         moments = _tracked(driver, tracker_model, latency)
     else:
-        fps, time_base, expected = driver.fps, MOTION_TIMES, len(driver)
+        time_base, expected = MOTION_TIMES, len(driver)
         moments = _recorded(driver)
-    retargeter = Retargeter(avatar, mode)
-    renderer = open_painter(avatar, engine, size_px)
+    retargeter = Retargeter(avatar, options.mode)
+    renderer = open_painter(avatar, engine, options.size_px)
     writer: VideoWriter | None = None
     frames = faceless = 0
     first_s = last_s = 0.0
@@ -108,10 +137,11 @@ def drive_file(
                     with latency.time("render"):
                         square = renderer.render(driving)
                     with latency.time("compose"):
-                        picture = compose(frame, square)
+                        picture = options.compose(frame, square)
                     if writer is None:
                         height, width = picture.shape[:2]
-                        writer = VideoWriter(output, width, height, fps, time_base, expected="any" if force else None)
+                        replaced: Literal["any"] | None = "any" if options.force else None
+                        writer = VideoWriter(output, width, height, driver.fps, time_base, expected=replaced)
                         first_s = frame.media_s
                     with latency.time("encode"):
                         writer.write(picture, frame.media_s)
@@ -129,21 +159,12 @@ def drive_file(
         if writer is not None:
             writer.discard()
         raise
+    source = drive.source
     idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
     taken = f"{output} was written by somebody else meanwhile: this is {writer.path}." if writer.path != output else ""
     sound = add_sound(writer.path, source if video and video.has_audio else None)
     notes = tuple(note for note in (turned, video and video.damage, idle, sound, taken) if note)
     return DriveReport(writer.path, frames, frames, faceless, last_s - first_s, latency.table(), notes)
-
-
-def check_drive(source: Path, output: Path, force: bool = False) -> VideoFile | Motion:
-    """What `drive_file` would read. Raises what it would raise for its source or its output."""
-    check_output(output)
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists. Add --force to replace it, or name another file.")
-    if output.resolve() == source.resolve():
-        raise UsageError(f"{output} is the input itself. Name another output.")
-    return read_motion(source) if source.suffix.lower() == MOTION_SUFFIX else VideoFile(source)
 
 
 def _tracked(video: VideoFile, tracker_model: Path, latency: LatencyRecorder) -> Moments:

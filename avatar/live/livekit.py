@@ -34,8 +34,8 @@ from livekit.agents.voice.avatar import (  # type: ignore[import-not-found, unus
 
 from avatar.core.avatar import Avatar
 from avatar.core.frame import Frame
-from avatar.live.background import Background
 from avatar.live.loop import LiveLoop
+from avatar.live.options import LiveOptions
 from avatar.live.session import open_session
 from avatar.publish.publisher import Publisher
 from avatar.sources.camera import Driver
@@ -236,18 +236,13 @@ async def driven_generator(
     avatar: Avatar,
     tracker_model: Path,
     driver: Driver | Nobody | None = None,
-    *,
-    size: tuple[int, int] = (512, 512),
-    background: Background | None = None,
-    backend: str = "auto",
-    threads: int | None = None,
-    precision: str = "auto",
+    options: LiveOptions | None = None,
     say: Say = on_stderr,
 ) -> AsyncIterator[LiveKitGenerator]:
     """A generator that `driver` (of `open_driver`; nobody: the avatar idles) drives, by a live loop in a thread.
 
-    The parameters are those of `open_session`. When the driver ends, as a clip does that is not looped, so does the
-    generator's iteration. Raises what keeps the loop from starting.
+    The other parameters are those of `open_session`. When the driver ends, as a clip does that is not looped, so does
+    the generator's iteration. Raises what keeps the loop from starting.
     """
     generator = LiveKitGenerator()
     stopping = threading.Event()
@@ -260,12 +255,8 @@ async def driven_generator(
                 tracker_model,
                 driver or Nobody(),
                 [generator],
-                size=size,
-                background=background,
-                backend=backend,
-                threads=threads,
-                precision=precision,
-                say=say,
+                options,
+                say,
             ) as session:
                 loops.append(session.loop)
                 if not stopping.is_set():

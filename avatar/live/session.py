@@ -12,14 +12,12 @@ from pathlib import Path
 from avatar.core.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright
 from avatar.live.avatar_stage import AvatarStage, Cast
-from avatar.live.background import Background
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES, LiveLoop
+from avatar.live.options import LiveOptions
 from avatar.publish.publisher import Publisher
-from avatar.render.full_network import FullNetwork
-from avatar.render.generator import open_generator
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Driver, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker
@@ -31,13 +29,24 @@ from engines import Engine, EngineDescription, Say, explain, on_stderr
 class Session:
     """A loop that is ready to run."""
 
+    camera: Driver
     loop: LiveLoop
     stage: AvatarStage
     tracker: CagedTracker
     latency: LatencyRecorder
     start_up_ms: dict[str, float]
-    person: Callable[[Avatar], Avatar]  # the avatar with its parameters of the network that draws here
+    options: LiveOptions
     open_cast: Callable[[Avatar, Engine | None], Cast]
+
+    @property
+    def avatar(self) -> Avatar:
+        """Shown now."""
+        return self.stage.cast.avatar
+
+    @property
+    def retargeter(self) -> Retargeter:
+        """Of the avatar that is shown now."""
+        return self.stage.cast.retargeter
 
     @property
     def engine(self) -> EngineDescription:
@@ -53,7 +62,7 @@ class Session:
         """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
         thread that paints. Raises EngineFailure when that network does not load. One that loads and cannot be drawn
         gives way to the avatar before."""
-        now, avatar = self.stage.cast, self.person(avatar)
+        now, avatar = self.stage.cast, self.options.engine.person(avatar)
         cast = self.open_cast(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
         before, retargeter = now.retargeter, cast.retargeter
         retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
@@ -67,29 +76,19 @@ def open_session(
     tracker_model: Path,
     driver: Driver,
     publishers: Sequence[Publisher],
-    *,
-    size: tuple[int, int] = (512, 512),
-    background: Background | None = None,
-    backend: str = "auto",
-    threads: int | None = None,
-    precision: str = "auto",
-    full: FullNetwork | None = None,
+    options: LiveOptions | None = None,
     say: Say = on_stderr,
 ) -> Iterator[Session]:
-    """Open tracker, engine and renderer for `avatar`, and join them. Closes them, and the driver, at the end.
-
-    size, background: as of `Canvas`.
-    backend, threads, precision, say: as of `open_generator`. `say` is also called from the loop's own threads.
-    full: draws instead of the network that comes with visavis.
+    """Open tracker, engine and renderer for `avatar`, and join them: the only place where a live run is put together.
+    Closes them, and the driver, at the end. `say` is also called from the loop's own threads.
     """
+    options = options or LiveOptions()
+    size, background = options.size, options.background
     start_up_ms: dict[str, float] = {}
     latency = LatencyRecorder(STAGES)
 
-    def person(shown: Avatar) -> Avatar:
-        return shown if full is None else full.person(shown)
-
     def open_engine(shown: Avatar) -> Engine:
-        return (open_generator if full is None else full.open)(shown, backend, threads, precision=precision, say=say)
+        return options.engine.open(shown, say)
 
     def open_cast(shown: Avatar, engine: Engine | None) -> Cast:
         plain = background is None or background.kind == "portrait"
@@ -97,6 +96,7 @@ def open_session(
         mattes = None if plain and size[0] == size[1] else person_mattes(shown.portraits)
         canvas = Canvas(shown.portraits[0], *size, background, None if mattes is None else mattes[0])
         retargeter = Retargeter(shown)
+        retargeter.mode, retargeter.mirror = options.mode, options.mirror
         cast = Cast(shown, canvas, retargeter, engine or open_engine(shown), latency, mattes)
         try:
             cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
@@ -118,7 +118,7 @@ def open_session(
             starting = aside.submit(start_tracker)
             try:
                 with _timed("engine", start_up_ms):
-                    avatar = person(avatar)
+                    avatar = options.engine.person(avatar)
                     engine = open_engine(avatar)
                 parts.callback(engine.close)
             finally:
@@ -128,7 +128,7 @@ def open_session(
         stage = AvatarStage(cast, Governor(), open_engine, latency, say)
         parts.callback(stage.close)
         loop = LiveLoop(driver, tracker, stage, publishers, latency, say)
-        yield Session(loop, stage, tracker, latency, start_up_ms, person, open_cast)
+        yield Session(driver, loop, stage, tracker, latency, start_up_ms, options, open_cast)
 
 
 @contextmanager

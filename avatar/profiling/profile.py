@@ -105,24 +105,25 @@ class ProfileReport:
         }
 
 
-def profile_session(
-    session: Session,
-    avatar: str,
-    camera: str,
-    camera_fps: float,
-    size: tuple[int, int],
-    seconds: float,
-    started_ns: int,
-    progress: Callable[[float], None] = lambda done_s: None,
-    *,
-    soak: bool = False,
-    glass: GlassToGlass | None = None,
-) -> ProfileReport:
-    """Run the loop for `seconds` after it has settled, and report. `started_ns` is when the program's work began.
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What is measured: for `seconds`, once the loop has settled. `started_ns` is when the program's work began.
 
-    soak: also say whether latency and memory grow, from one figure a second after a warm-up. glass: reads what is
-    published meanwhile.
+    soak: also whether latency and memory grow, from one figure a second after a warm-up. glass: reads what is published
+    meanwhile.
     """
+
+    seconds: float
+    started_ns: int
+    soak: bool = False
+    glass: GlassToGlass | None = None
+
+
+def profile_session(
+    session: Session, wanted: Measurement, progress: Callable[[float], None] = lambda done_s: None
+) -> ProfileReport:
+    """Run the loop and report. `progress` gets the seconds that are done."""
+    seconds, glass = wanted.seconds, wanted.glass
     process = psutil.Process()
     # one row a second: time s, CPU s, resident MB, median latency ms; written to now, so that it is no growth later
     rows = np.full((math.ceil(seconds) + SPARE_S, 4), np.nan)
@@ -156,13 +157,14 @@ def profile_session(
     start_up_ms = {
         **session.start_up_ms,
         "first frame": first_frame_ms,
-        "total": (run_ns - started_ns) / 1e6 + first_frame_ms,
+        "total": (run_ns - wanted.started_ns) / 1e6 + first_frame_ms,
     }
+    camera = session.camera
     memory_mb = float(np.nanmax(rows[:count, 2]))
     slopes: tuple[Slope, ...] = ()
     minutes: tuple[tuple[float, float], ...] = ()
     timed = settled[np.isfinite(settled).all(1)]
-    if soak and len(timed) > 2:
+    if wanted.soak and len(timed) > 2:
         elapsed_s = timed[:, 0] - timed[0, 0]
         minutes = tuple(
             (float(np.median(part[:, 3])), float(np.median(part[:, 2])))
@@ -173,10 +175,10 @@ def profile_session(
         latency = slope("capture → published, median of a second", "ms", warm[:, 0], warm[:, 3])
         slopes = (latency, slope("memory of the process tree", "MB", warm[:, 0], warm[:, 2]))
     return ProfileReport(
-        avatar=avatar,
-        camera=camera,
-        camera_fps=camera_fps,
-        size=size,
+        avatar=session.avatar.name,
+        camera=camera.name,
+        camera_fps=camera.fps,
+        size=session.options.size,
         engine=asdict(session.engine),
         engine_line=session.engine_line,
         start_up_ms=start_up_ms,
@@ -184,7 +186,7 @@ def profile_session(
         cpu_percent=cpu_percent,
         cpu_cores=psutil.cpu_count() or 1,
         memory_mb=memory_mb,
-        budgets=budgets(loop, camera_fps, start_up_ms["total"], memory_mb),
+        budgets=budgets(loop, camera.fps, start_up_ms["total"], memory_mb),
         slopes=slopes,
         minutes=minutes,
         glass_to_glass=seen,

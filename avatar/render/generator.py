@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,11 @@ from avatar.core.paths import cache
 from engines import Engine, OwnWeights, Say, on_stderr, open_engine
 
 GENERATOR = "fast/generator.onnx"
+# the names of the learned tensors, and a person's values for them (n,), in that order
+OwnTensors = tuple[Sequence[str], Array]
+# weights, device (None: a GPU where there is one), precision, tensors in place of the weights' own, threads: what draws
+# by torch, for comparison. Handed in, because what runs live knows no torch.
+OpenTorch = Callable[[Path, str | None, str, OwnTensors | None, int | None], Engine]
 EXAMPLE_PX = 256  # side of the portrait in `example_frame`
 
 
@@ -29,8 +34,10 @@ def open_generator(
     *,
     precision: str = "auto",
     say: Say = on_stderr,
+    open_torch: OpenTorch | None = None,
 ) -> Engine:
-    """Open the avatar's generator. Arguments and errors as of `engines.open_engine`; `backend` may also be "torch".
+    """Open the avatar's generator. Arguments and errors as of `engines.open_engine`; `backend` may also be "torch",
+    which `open_torch` opens (`export.torch_engine.open_torch_engine`).
 
     The engines are measured once with the shared network, which is remembered in `engine_folder()`, beside the engines
     that were built of it. A person's own weights are put into those, or into a file that is gone once it is loaded:
@@ -38,7 +45,11 @@ def open_generator(
     """
     shared = model_file(GENERATOR)
     if backend.partition(":")[0] == "torch":
-        return _torch_engine(avatar, shared, backend.partition(":")[2], precision, threads)
+        if open_torch is None:
+            raise VisavisError("No generator runs by torch here: choose another engine.")
+        own = (weight_names(shared), avatar.weights) if avatar.fine_tuned else None
+        device, digits = backend.partition(":")[2] or None, precision.replace("auto", "fp32")
+        return open_torch(model_file("fast/fast.safetensors"), device, digits, own, threads)
 
     def tensors() -> dict[str, Array]:
         return named_weights(shared, avatar.weights)
@@ -88,17 +99,6 @@ def example_frame() -> dict[str, Array]:
 def engine_folder() -> Path:
     """Where built engines lie, and what was measured: all of it can be made again."""
     return cache() / "engines"
-
-
-def _torch_engine(avatar: Avatar, shared: Path, device: str, precision: str, threads: int | None) -> Engine:
-    """The network as torch runs it, for comparison. Raises VisavisError when torch is not installed."""
-    try:
-        from export.torch_engine import open_torch_engine
-    except ModuleNotFoundError as error:
-        raise VisavisError(f"--engine torch needs {error.name}: pip install 'visavis[train]'") from error
-    own = (weight_names(shared), avatar.weights) if avatar.fine_tuned else None
-    weights = model_file("fast/fast.safetensors")
-    return open_torch_engine(weights, device or None, precision.replace("auto", "fp32"), own, threads)
 
 
 def with_weights(network: Path, weights: Array) -> bytes:

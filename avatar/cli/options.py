@@ -1,0 +1,89 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avatar.core.errors import UsageError, VisavisError
+
+if TYPE_CHECKING:
+    from avatar.render.engine_options import EngineOptions
+    from avatar.render.full_network import FullNetwork
+    from avatar.render.generator import OwnTensors
+    from engines import Engine
+
+
+ENGINE_HELP = (
+    "auto (the fastest, measured once), onnxruntime, openvino, tensorrt or torch, "
+    "with a device where there are several: onnxruntime:cuda."
+)
+PRECISION_HELP = "auto, fp32, fp16, bf16 or int8: the numbers that the generator computes with."
+WEIGHTS_HELP = "With full: the folder that `visavis export` made of its checkpoint."
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What runs the generator."""
+
+    engine: Annotated[
+        str,
+        typer.Option(help=ENGINE_HELP),
+    ] = "auto"
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto"
+
+    def options(self, full: FullNetwork | None = None, threads: int | None = None) -> EngineOptions:
+        """As the product has them. `full` draws instead of the network that comes with visavis."""
+        from avatar.render.engine_options import EngineOptions
+
+        return EngineOptions(self.engine, self.precision, threads, full, open_torch)
+
+
+@dataclass(frozen=True)
+class ThreadedEngineChoice(EngineChoice):
+    """The same, where the generator shares the processor with the rest of a live run."""
+
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """The network that draws, where it is not the one that comes with visavis."""
+
+    network: Annotated[
+        str, typer.Option(help="fast, or full: the paper's own network, for GPUs. full needs --weights.")
+    ] = "fast"
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None
+
+    def full(self) -> FullNetwork | None:
+        """None: the one that comes with visavis. Raises UsageError."""
+        return named_network(self.network, self.weights)
+
+
+def named_network(network: str, weights: Path | None) -> FullNetwork | None:
+    """None: the one that comes with visavis. Raises UsageError."""
+    if network not in ("fast", "full"):
+        raise UsageError(f"There is no network '{network}'. Choose fast or full.")
+    if network == "fast":
+        if weights is not None:
+            raise UsageError("--weights is for full: fast comes with visavis.")
+        return None
+    from avatar.render.full_network import HOW, FullNetwork
+
+    if weights is None:
+        raise UsageError(HOW)
+    return FullNetwork(weights)
+
+
+def open_torch(
+    weights: Path, device: str | None, precision: str, own: OwnTensors | None, threads: int | None
+) -> Engine:
+    """As of `OpenTorch`. Raises VisavisError when torch is not installed."""
+    try:
+        from export.torch_engine import open_torch_engine
+    except ModuleNotFoundError as error:
+        raise VisavisError(f"--engine torch needs {error.name}: pip install 'visavis[train]'") from error
+    return open_torch_engine(weights, device, precision, own, threads)

@@ -1,0 +1,148 @@
+"""What the page may choose for a live run. Never a path: an id or a number that is checked against what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from avatar.core.arrays import Picture
+from avatar.core.errors import UsageError, VisavisError
+from avatar.core.paths import home
+from avatar.dashboard.avatars import existing
+from avatar.live.background import Background, parse_background
+from avatar.live.canvas import parse_size
+from avatar.live.options import LiveOptions
+from avatar.live.outputs import open_publisher
+from avatar.publish.publisher import Publisher
+from avatar.render.engine_options import EngineOptions
+from avatar.sources.camera import Driver, open_driver
+from avatar.sources.video_devices import video_devices
+from engines import Say, available_backends
+from engines.backends import LABELS
+
+SIZES = ("512x512", "640x480", "1280x720", "1920x1080")
+VIRTUAL_CAMERA = "virtual-camera"
+PICTURE = "picture"  # the background that a page has sent
+RECORDINGS = "recordings"  # a folder in the user's own
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChoice:
+    """A camera that the page may choose by `id`. Its path, if it has one, never comes from the page."""
+
+    id: str
+    name: str
+    open: Callable[[Say], Driver]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the page asks to run."""
+
+    avatar: str
+    camera: str
+    engine: str = "auto"
+    virtual_camera: bool = False
+    size: str = "512x512"
+    background: str = "portrait"  # or "blur", "#rrggbb", or PICTURE
+    mirror: bool = False
+    recording: bool = False  # into the folder of recordings
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the program gives its page beside what this computer has."""
+
+    cameras: Sequence[CameraChoice] = ()  # before the webcams that there are
+    publishers: Callable[[], Sequence[Publisher]] = tuple  # that always get the avatar, such as a call; for each run
+    engine: EngineOptions = field(default_factory=EngineOptions)  # but for the backend, which the page chooses
+    say: Say = _silent  # is told what the page is told
+
+
+class LiveChoices:
+    """What there is to choose from, and what a wish comes to."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._sizes = list(SIZES)
+        self.picture: Picture | None = None  # of the background PICTURE
+
+    def table(self) -> dict[str, Any]:
+        """What can be chosen on this computer, now. Looks at the devices: not for an event loop."""
+        backends = available_backends().items()
+        return {
+            "cameras": [{"id": choice.id, "name": choice.name} for choice in self._cameras()],
+            "virtual_camera": _virtual_camera(),
+            "engines": [
+                {"id": "auto", "name": "The fastest", "problem": None},
+                *({"id": name, "name": LABELS[name], "problem": problem} for name, problem in backends),
+            ],
+            "sizes": list(self._sizes),
+            "picture": self.picture is not None,
+            "recordings": str(home() / RECORDINGS),
+        }
+
+    def check(self, wish: Wish) -> None:
+        """Raises UsageError for what a page cannot choose, NotThereError without that avatar."""
+        existing(wish.avatar)
+        if wish.size not in self._sizes:
+            raise UsageError(f"The size {wish.size} is not one of {', '.join(self._sizes)}.")
+        if wish.engine != "auto" and wish.engine not in LABELS:
+            raise UsageError(f"There is no engine {wish.engine}.")
+        self._background(wish.background)
+
+    def allow_size(self, size: str) -> None:
+        """The page may choose it too: the command line has."""
+        if size not in self._sizes:
+            self._sizes.append(size)
+
+    def camera(self, wish: Wish) -> CameraChoice:
+        """Raises UsageError when it is not there."""
+        camera = next((choice for choice in self._cameras() if choice.id == wish.camera), None)
+        if camera is None:
+            raise UsageError("That camera is not there. Plug it in, then look for cameras again.")
+        return camera
+
+    def options(self, wish: Wish) -> LiveOptions:
+        """Raises UsageError."""
+        return LiveOptions(
+            size=parse_size(wish.size),
+            background=self._background(wish.background),
+            mirror=wish.mirror,
+            engine=replace(self._given.engine, backend=wish.engine),
+        )
+
+    def _background(self, text: str) -> Background:
+        """Raises UsageError."""
+        if text == PICTURE and self.picture is not None:
+            return Background("picture", self.picture)
+        if text not in ("portrait", "blur") and not (text.startswith("#") and len(text) == 7):
+            raise UsageError("The background is portrait, blur, a colour such as #203040, or a picture that was sent.")
+        return parse_background(text)
+
+    def _cameras(self) -> list[CameraChoice]:
+        webcams = [
+            CameraChoice(device.path, f"{device.card} ({device.path})", _opener(device.path))
+            for device in video_devices()
+            if device.captures and not device.loopback
+        ]
+        return [*self._given.cameras, *webcams]
+
+
+def _opener(path: str) -> Callable[[Say], Driver]:
+    return lambda say: open_driver(path, say=say)
+
+
+def _virtual_camera() -> dict[str, Any]:
+    """`problem`: why there is none, and how to have one; `name`: which it will be."""
+    lines: list[str] = []
+    try:
+        open_publisher(VIRTUAL_CAMERA, lines.append)
+    except VisavisError as error:
+        return {"name": "", "problem": str(error)}
+    return {"name": " ".join(lines), "problem": None}

@@ -1,0 +1,23 @@
+"""What a live run looks like, whoever starts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from avatar.live.background import Background
+from avatar.render.engine_options import EngineOptions
+from avatar.retarget.retargeter import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """size: width and height of the published picture in pixels. background: the portrait's own where None.
+
+    mode: whether the avatar takes the driver's head as it is ("absolute") or as it has moved since rest ("relative").
+    """
+
+    size: tuple[int, int] = (512, 512)
+    background: Background | None = None
+    mode: Mode = "relative"
+    mirror: bool = False
+    engine: EngineOptions = field(default_factory=EngineOptions)
