@@ -13,7 +13,7 @@ from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError
 from avatar.face.crop import Crop, face_crop
-from avatar.face.tracker import Tracker
+from avatar.face.state import Tracker
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.render.real_frame import RealFrame, acted
 from avatar.sources.photo import SUFFIXES as PHOTOS

@@ -37,7 +37,7 @@ class FaceFit:
 
 
 def fit_faces(landmarks: Array) -> FaceFit:
-    """Of (N, 478, 3) finite landmarks, by the pose of `geometry.head_pose` (Umeyama, PAMI 1991) for many at once."""
+    """Of (N, 478, 3) finite landmarks, by the pose of `head_pose` (Umeyama, PAMI 1991) for many at once."""
     rigid = list(RIGID)
     mean = face_model().mean_shape
     shape = mean - mean[rigid].mean(0)

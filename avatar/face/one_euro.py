@@ -83,10 +83,5 @@ class OneEuroFilter:
         return np.asarray(np.sqrt(squares / self._group_sizes)[self._groups].reshape(self._speed.shape))
 
 
-def lag_s(cutoff_hz: float) -> float:
-    """Delay in seconds of a first-order low-pass, for motion much slower than its cutoff."""
-    return float(1.0 / (2.0 * np.pi * cutoff_hz))
-
-
 def _gain(cutoff_hz: NDArray[np.float64] | float, step_s: float) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + 1.0 / (2.0 * np.pi * np.asarray(cutoff_hz) * step_s)))

@@ -1,9 +1,19 @@
-"""Index lists into MediaPipe's 478 face landmarks, by region. "Right" is the subject's right.
+"""The regions of the face: index lists into MediaPipe's 478 landmarks, and the part that each landmark moves with.
+
+"Right" is the subject's right.
 
 Source: mediapipe/modules/face_geometry/data/canonical_face_model_uv_visualization.png and face_mesh_connections.py.
 """
 
+from __future__ import annotations
+
+from functools import lru_cache
+
 import numpy as np
+from numpy.typing import NDArray
+
+from avatar.core.arrays import Array
+from avatar.face.face_model import face_model
 
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
@@ -44,3 +54,37 @@ WARP_CONTROL = np.array(
     FACE_OVAL[::2] + LIPS_OUTER + (78, 81, 82, 13, 312, 311, 308, 402, 317, 14, 87, 178) + RIGHT_EYE + LEFT_EYE
     + (RIGHT_IRIS_CENTRE, LEFT_IRIS_CENTRE) + RIGHT_BROW + LEFT_BROW + NOSE_BRIDGE + NOSE_BASE + CHEEKS
 )  # fmt: skip
+
+_IRISES = (RIGHT_IRIS_CENTRE, *RIGHT_IRIS), (LEFT_IRIS_CENTRE, *LEFT_IRIS)
+# A landmark moves with the part whose points are nearest on the mean face.
+_SEEDS: dict[str, tuple[int, ...]] = {
+    "mouth": (*LIPS_OUTER, *LIPS_INNER, *FACE_OVAL[13:24], *CHEEKS[2:4], *CHEEKS[6:8], *CHEEKS[10:]),
+    "right eye": RIGHT_EYE,
+    "left eye": LEFT_EYE,
+    "brows": RIGHT_BROW + LEFT_BROW,
+    "skull": (10, 168, 6, 197, 195, 5, 4, 127, 356, 234, 454, 21, 251, 98, 327, 50, 280, 123, 352),
+}
+_SOFTNESS = 0.12  # distances of the outer eye corners over which one part passes into the next
+
+
+@lru_cache(maxsize=1)
+def landmark_groups() -> NDArray[np.int_]:
+    """(478, 3) numbers of the parts that one filter calms together: those above, and each iris by itself."""
+    groups = _distances().argmin(0)
+    for number, iris in enumerate(_IRISES, len(_SEEDS)):
+        groups[list(iris)] = number
+    return np.repeat(groups[:, None], 3, axis=1)
+
+
+@lru_cache(maxsize=1)
+def part_shares() -> dict[str, Array]:
+    """(478, 1) shares in [0, 1] that "mouth", "eyes" and "brows" have in each landmark; the skull has the rest."""
+    nearness = np.exp(-((_distances() / _SOFTNESS) ** 2)) + 1e-9 * np.exp(-_distances())
+    shares = dict(zip(_SEEDS, (nearness / nearness.sum(0)).astype(np.float32)[..., None], strict=True))
+    return {"mouth": shares["mouth"], "eyes": shares["right eye"] + shares["left eye"], "brows": shares["brows"]}
+
+
+def _distances() -> NDArray[np.float64]:
+    """(parts, 478) to the nearest point of each part."""
+    mean = face_model().mean_shape.astype(np.float64)
+    return np.stack([np.linalg.norm(mean[:, None] - mean[list(seeds)], axis=2).min(1) for seeds in _SEEDS.values()])

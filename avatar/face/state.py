@@ -1,10 +1,11 @@
 """What the tracker knows of one frame: numbers only, never a picture."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from avatar.core.arrays import Array
+from avatar.core.arrays import Array, Picture
 
 LANDMARK_COUNT = 478  # MediaPipe face mesh: 468 points of the mesh and 5 for each iris
 BLENDSHAPE_NAMES = (
@@ -51,3 +52,11 @@ def no_face(capture_ns: int, faces: int = 0) -> FaceState:
     """The value for 'nobody is there'."""
     empty = np.zeros
     return FaceState(empty((0, 3), np.float32), empty(0, np.float32), empty((0, 0), np.float32), 0.0, capture_ns, faces)
+
+
+class Tracker(Protocol):
+    """What finds a face in a picture: `FaceTracker`, in this process, or `CagedTracker`."""
+
+    def track(self, rgb: Picture, capture_ns: int) -> FaceState:
+        """Find the face in an (H, W, 3) picture."""
+        ...

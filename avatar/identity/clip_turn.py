@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.face.tracker import Tracker
+from avatar.face.state import Tracker
 from avatar.identity.face_search import find_faces
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker

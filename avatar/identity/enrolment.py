@@ -18,8 +18,7 @@ from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError
 from avatar.core.frame import Frame
-from avatar.face.state import no_face
-from avatar.face.tracker import Tracker
+from avatar.face.state import Tracker, no_face
 from avatar.identity.bundle import avatar_path
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
 from avatar.identity.face_search import is_human

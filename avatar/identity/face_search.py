@@ -10,8 +10,7 @@ import numpy as np
 from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.regions import LEFT_EYE, RIGHT_EYE
-from avatar.face.state import FaceState
-from avatar.face.tracker import Tracker
+from avatar.face.state import FaceState, Tracker
 
 Views = tuple[tuple[float, float, bool], ...]
 

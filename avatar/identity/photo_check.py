@@ -14,8 +14,7 @@ from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps, mouth_width
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import FACE_OVAL, INNER_LIP_PAIRS
-from avatar.face.state import FaceState, no_face
-from avatar.face.tracker import Tracker
+from avatar.face.state import FaceState, Tracker, no_face
 from avatar.identity.face_cover import eyes_light, mouth_edge
 from avatar.identity.face_search import find_faces, roll_deg, size_px
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from avatar.core.frame import Frame, NoPicture
 from avatar.core.heap import HeapTrim, started_up
 from avatar.core.mailbox import Mailbox
-from avatar.face.state import FaceState, no_face
-from avatar.face.tracker import Tracker
+from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.avatar_stage import AvatarFrame, AvatarStage
 from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency

@@ -13,8 +13,7 @@ from avatar.core.frame import NoPicture
 from avatar.core.model_files import MODEL_ID
 from avatar.face.crop import face_crop
 from avatar.face.face_model import face_model
-from avatar.face.state import BLENDSHAPE_NAMES, no_face
-from avatar.face.tracker import Tracker
+from avatar.face.state import BLENDSHAPE_NAMES, Tracker, no_face
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import Camera
 from avatar.sources.motion import Motion, MotionRecorder

@@ -12,8 +12,7 @@ from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps
 from avatar.face.head_pose import head_pose, to_vector
 from avatar.face.one_euro import OneEuroFilter
-from avatar.face.parts import landmark_groups
-from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS, landmark_groups
 from avatar.face.state import BLENDSHAPE_INDEX
 
 _BLINKS = [BLENDSHAPE_INDEX["eyeBlinkRight"], BLENDSHAPE_INDEX["eyeBlinkLeft"]]

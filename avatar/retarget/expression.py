@@ -18,8 +18,7 @@ from avatar.face.gaps import (
 )
 from avatar.face.gaze import Gaze, gaze, set_gaze
 from avatar.face.head_pose import turned_by
-from avatar.face.parts import part_shares
-from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS, part_shares
 from avatar.retarget.blink import Lids
 from avatar.retarget.driver_face import DriverFace
 from avatar.retarget.gains import Gains
