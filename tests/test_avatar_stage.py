@@ -177,8 +177,8 @@ def test_whatever_fails_in_mid_run_the_picture_is_held_and_it_is_said_once(
             held = play.paint()
             assert np.array_equal(held.rgb, good.rgb)
             assert held.capture_ns == play._now_ns
-        between = play.stage.between(play._now_ns + 1)
-    assert between is not None
+        extrapolated = play.stage.extrapolate(play._now_ns + 1)
+    assert extrapolated is not None
     assert play.stage.held == 4
     assert play.said == ["anna could not be drawn (error: !_src.empty()). The picture is held."]
     assert play.paint().index == good.index + 5

@@ -21,7 +21,7 @@ from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.retarget.calibration import Calibration
 from avatar.retarget.driver_face import driver_face
-from avatar.retarget.extrapolate import MotionInterpolator
+from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.gains import Gains
 from avatar.retarget.idle import ROUND_S, IdleMotion
 from avatar.retarget.retargeter import HOLD_S, Retargeter
@@ -389,9 +389,9 @@ def test_idle_goes_round_without_a_seam() -> None:
 
 def test_frames_in_between_go_on_with_the_motion() -> None:
     """Nearer to the truth than the frame before, for a head that turns at 40 degrees a second."""
-    retargeter, between = started(), MotionInterpolator()
+    retargeter, extrapolator = started(), MotionExtrapolator()
     with pytest.raises(ValueError, match="feed"):
-        between.between(0)
+        extrapolator.extrapolate(0)
     full = started()
     guessed, held = [], []
     for i in range(50, 70):
@@ -399,33 +399,33 @@ def test_frames_in_between_go_on_with_the_motion() -> None:
         truth = full.drive(state)
         if i % 2 == 0:
             last = retargeter.drive(state)
-            between.feed(last)
+            extrapolator.feed(last)
         elif i > 54:
-            guessed.append(step(truth, between.between(state.capture_ns)))
+            guessed.append(step(truth, extrapolator.extrapolate(state.capture_ns)))
             held.append(step(truth, last))
     assert np.mean(guessed) < 0.7 * np.mean(held)
 
 
 def test_nothing_is_carried_on_for_long() -> None:
-    between = MotionInterpolator()
+    extrapolator = MotionExtrapolator()
     start = astronaut_avatar().landmarks[0]
-    between.feed(Driving(start, 0))
-    between.feed(Driving(start + np.float32(0.02), 80_000_000))
-    late = between.between(10_000_000_000)
+    extrapolator.feed(Driving(start, 0))
+    extrapolator.feed(Driving(start + np.float32(0.02), 80_000_000))
+    late = extrapolator.extrapolate(10_000_000_000)
     assert late.capture_ns == 10_000_000_000
     assert np.abs(late.landmarks - start - 0.02).max() < 0.021
-    assert np.array_equal(between.between(80_000_000).landmarks, start + np.float32(0.02))
-    between.feed(Driving(start, 5_000_000_000))  # after a pause there is no speed
-    assert np.array_equal(between.between(5_040_000_000).landmarks, start)
+    assert np.array_equal(extrapolator.extrapolate(80_000_000).landmarks, start + np.float32(0.02))
+    extrapolator.feed(Driving(start, 5_000_000_000))  # after a pause there is no speed
+    assert np.array_equal(extrapolator.extrapolate(5_040_000_000).landmarks, start)
 
 
 def test_a_blink_is_not_carried_on() -> None:
-    between = MotionInterpolator()
+    extrapolator = MotionExtrapolator()
     landmarks = astronaut_avatar().landmarks[0]
     pose = head_pose(landmarks, face_model().mean_shape)
     shape = pose.remove(landmarks)
     half = set_lid_gaps(shape, RIGHT_LID_PAIRS, 0.3 * gaps(shape, RIGHT_LID_PAIRS))
-    between.feed(Driving(landmarks, 0))
-    between.feed(Driving(pose.apply(half), 80_000_000))
-    opening = gaps(shape_of(between.between(120_000_000)), RIGHT_LID_PAIRS)
+    extrapolator.feed(Driving(landmarks, 0))
+    extrapolator.feed(Driving(pose.apply(half), 80_000_000))
+    opening = gaps(shape_of(extrapolator.extrapolate(120_000_000)), RIGHT_LID_PAIRS)
     assert np.allclose(opening, gaps(half, RIGHT_LID_PAIRS), atol=0.01)

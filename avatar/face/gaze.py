@@ -51,7 +51,7 @@ class Gaze:
         self._last: Array | None = None
 
     def __call__(self, change: Array, closure: Array, turn_sine: float) -> Array:
-        """(2,) change of gaze from the (2, 2) changes of the two irises. closure, turn_sine: as of `Lids`."""
+        """(2,) change of gaze from the (2, 2) changes of the two irises. closure, turn_sine: as of `BlinkDetector`."""
         seen = 1 - np.clip((closure - HIDDEN_FROM) / (HIDDEN - HIDDEN_FROM), 0, 1)
         near = np.clip(1 + np.array([2.0, -2.0]) * turn_sine, 0.05, 1)
         weights = seen * near

@@ -23,7 +23,7 @@ from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.timed_engine import TimedEngine
 from avatar.render.painter import Painter, open_painter
-from avatar.retarget.extrapolate import MotionInterpolator
+from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
 from engines.engine import Engine, EngineFailure
 
@@ -88,7 +88,7 @@ class AvatarStage:
         self._before: Cast | None = None  # goes on where the present one turns out not to be drawn
         self._closed = False
         self._lock = threading.Lock()
-        self._interpolator: MotionInterpolator | None = None  # of this avatar's motion
+        self._extrapolator: MotionExtrapolator | None = None  # of this avatar's motion
         self._index = 0
         self._last: NDArray[np.uint8] | None = None
         self._broken_ns: int | None = None  # since when no engine works
@@ -108,10 +108,10 @@ class AvatarStage:
         if unused is not None:  # it never came on
             _close_unused(unused.engine, self.cast, self._before, cast if unused is not cast else None)
 
-    def between(self, capture_ns: int) -> AvatarFrame | None:
+    def extrapolate(self, capture_ns: int) -> AvatarFrame | None:
         """The picture for a camera frame that was not tracked. None before the first that was."""
-        interpolator = self._interpolator
-        return None if interpolator is None else self._picture(lambda: interpolator.between(capture_ns), capture_ns)
+        motion = self._extrapolator
+        return None if motion is None else self._picture(lambda: motion.extrapolate(capture_ns), capture_ns)
 
     def paint(self, state: FaceState) -> AvatarFrame:
         """The picture for one tracked frame. Raises EngineFailure, VisavisError where the first cannot be."""
@@ -129,8 +129,8 @@ class AvatarStage:
     def _drive(self, state: FaceState) -> Driving:
         with self._latency.time("retarget"):
             driving = self.cast.retargeter.drive(state)
-        self._interpolator = self._interpolator or MotionInterpolator()
-        self._interpolator.feed(driving)
+        self._extrapolator = self._extrapolator or MotionExtrapolator()
+        self._extrapolator.feed(driving)
         return driving
 
     def _picture(self, driving: Callable[[], Driving], capture_ns: int) -> AvatarFrame | None:
@@ -237,7 +237,7 @@ class AvatarStage:
             self._before = now
         else:  # `now` was never drawn
             _close_unused(now.engine, cast, self._before)
-        self.cast, self._interpolator = cast, None
+        self.cast, self._extrapolator = cast, None
 
     def _give_way(self, failure: Exception) -> None:
         assert self._before is not None
@@ -246,7 +246,7 @@ class AvatarStage:
             self.cast.take_engine(failed.engine)
         else:
             _close_unused(failed.engine, self.cast)
-        self._interpolator = None
+        self._extrapolator = None
         self._say(f"{failed.avatar.name} cannot be drawn ({reason(failure)}). {self.cast.avatar.name} goes on.")
 
 

@@ -201,7 +201,7 @@ class LiveLoop:
                 self._states.dropped += 1  # late: the avatar idles already
                 continue
             last_ns = state.capture_ns
-            picture = self.stage.between(last_ns) if isinstance(state, Skipped) else self.stage.paint(state)
+            picture = self.stage.extrapolate(last_ns) if isinstance(state, Skipped) else self.stage.paint(state)
             if picture is None:
                 continue
             if not self._pictures.put(picture):

@@ -19,7 +19,7 @@ DECIDED, OVER = 0.6, 0.3  # closure at which blink or wink is decided, and below
 FAR_FROM, FAR = 0.25, 0.5  # sine of the turn at which the far eye begins to be guessed, and is
 
 
-class Lids:
+class BlinkDetector:
     """Judges both eyes of one driver, frame by frame."""
 
     def __init__(self) -> None:

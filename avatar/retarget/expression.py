@@ -19,7 +19,7 @@ from avatar.face.gaps import (
 from avatar.face.gaze import Gaze, gaze, set_gaze
 from avatar.face.head_pose import turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS, part_shares
-from avatar.retarget.blink import Lids
+from avatar.retarget.blink import BlinkDetector
 from avatar.retarget.driver_face import DriverFace
 from avatar.retarget.gains import Gains
 
@@ -31,8 +31,8 @@ OWN_LIDS_FROM, OWN_LIDS = 0.8, 0.4  # openness at which lids begin to take the a
 class Expression:
     """The avatar's face with the driver's expression: what moves is the driver's, the shape is the avatar's.
 
-    `judged`: lids and gaze are read by `Lids` and `Gaze`, which know the tracker's faults; without it they go over as
-    they were measured.
+    `judged`: lids and gaze are read by `BlinkDetector` and `Gaze`, which know the tracker's faults; without it they go
+    over as they were measured.
     """
 
     def __init__(self, neutral: Array, judged: bool = True) -> None:
@@ -41,11 +41,11 @@ class Expression:
         self._lip_heights = np.maximum(lip_heights(neutral), LEAST_LIP * self._mouth_width)
         self._open = [_openness(neutral, pairs) for pairs in _LIDS]
         self._own_lids, self._own_gaze = [gaps(neutral, pairs) for pairs in _LIDS], gaze(neutral)
-        self._lids, self._gaze = Lids(), Gaze()
+        self._blinks, self._gaze = BlinkDetector(), Gaze()
 
     def reset(self) -> None:
         """Forget what was seen before: another driver, or a pause."""
-        self._lids.reset()
+        self._blinks.reset()
         self._gaze.reset()
 
     def of(self, face: DriverFace, calm: DriverFace, gains: Gains) -> Array:
@@ -67,7 +67,7 @@ class Expression:
         shown = measured
         if self._judged:
             turn_sine = float(turned_by(face.pose[:3])[2, 0])  # of the head's right-left axis into the picture
-            shown, closure = self._lids(face.openings / at_rest, face.blinks, calm.blinks, turn_sine)
+            shown, closure = self._blinks(face.openings / at_rest, face.blinks, calm.blinks, turn_sine)
         shown = 1 + gain * (shown - 1)
         if self._judged:
             shown = np.maximum(shown, DRAWN_SHUT)

@@ -8,7 +8,7 @@ from avatar.core.arrays import Array
 from avatar.face.gaps import uncross
 
 
-class Ease:
+class Inertialization:
     """Adds the difference that a change would show to what comes after it, ever less of it.
 
     One mechanism for a face that goes or comes back, another mode, a pause of minutes: whatever the reason, the picture

@@ -20,7 +20,7 @@ from avatar.retarget.framing import Framing, place
 from avatar.retarget.gains import Gains
 from avatar.retarget.head_limits import HeadLimits, moved
 from avatar.retarget.idle import IdleMotion
-from avatar.retarget.inertialization import Ease
+from avatar.retarget.inertialization import Inertialization
 from avatar.retarget.plausibility import TURN_EXCESS, Plausibility
 
 Mode = Literal["relative", "absolute"]
@@ -70,7 +70,7 @@ class Retargeter:
         shape = self._pose.remove(avatar.landmarks[0])
         self._expression = Expression(shape - model.expression(avatar.blendshapes[0]), judged=smoothing)
         self._idle, self._idle_s = IdleMotion(shape, self._pose), 0.0
-        self._filter, self._plausibility, self._ease = FaceFilter(), Plausibility(), Ease()
+        self._filter, self._plausibility, self._inertialization = FaceFilter(), Plausibility(), Inertialization()
         self._target = shape, to_vector(self._pose)  # what the driver wants, as last believed
         self._driven = False  # or idle
         self._missing_s = self._absent_s = 0.0
@@ -106,23 +106,23 @@ class Retargeter:
             self._filter.reset()
             self._plausibility.reset()
             self._expression.reset()
-            self._ease.start(EASE_IN_S)
+            self._inertialization.start(EASE_IN_S)
         self._was_frozen, self._last_ns = False, state.capture_ns
         if (settings := self._now()) != self._settings:
             self._settings = settings
             self._expression.reset()
             self._framing.reset()
             self._reframe = True
-            self._ease.start(CHANGE_S)
+            self._inertialization.start(CHANGE_S)
         whole = state.found and state.confidence >= LEAST_CONFIDENCE and not (self.smoothing and state.covered)
         present = whole and not self.idle_only
         believed = present and self._follow(state, step_s)
         driven = self._held(present, believed, first=last is None, step_s=step_s)
         self._idle_s += step_s
         if driven != self._driven and last is not None:
-            self._ease.start(EASE_IN_S if driven else EASE_OUT_S)
+            self._inertialization.start(EASE_IN_S if driven else EASE_OUT_S)
         self._driven = driven
-        shape, pose = self._ease(*(self._target if driven else self._idle.at(self._idle_s)), step_s)
+        shape, pose = self._inertialization(*(self._target if driven else self._idle.at(self._idle_s)), step_s)
         self._last = Driving(from_vector(pose).apply(shape), state.capture_ns, present and driven)
         return self._last
 
@@ -171,7 +171,7 @@ class Retargeter:
                 return False
             if verdict != "usual" or self._missing_s > 0:  # it was held: go on from there
                 self._filter.reset()
-                self._ease.start(EASE_IN_S)
+                self._inertialization.start(EASE_IN_S)
                 self._reframe = True
             if verdict == "stranger":
                 self._start_again()
@@ -184,7 +184,7 @@ class Retargeter:
         if not self._calibration.fixed:
             self.recalibrate()
             self._plausibility.reset()
-            self._ease.start(CHANGE_S)
+            self._inertialization.start(CHANGE_S)
             self._settings = self._now()
 
     def _face(self, state: FaceState) -> DriverFace:

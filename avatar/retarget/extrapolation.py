@@ -15,7 +15,7 @@ FURTHEST = 0.02  # of the crop's side, by which a landmark is carried on at most
 LONGEST_NS = 250_000_000  # between two tracked frames: beyond, their difference is no speed
 
 
-class MotionInterpolator:
+class MotionExtrapolator:
     """Carries the last tracked motion on, damped and bounded, for at most one interval of the tracker.
 
     It guesses ahead instead of waiting: a picture between two tracked ones would have to wait for the second of them,
@@ -32,11 +32,11 @@ class MotionInterpolator:
         """Take in what the retargeter made of a tracked frame."""
         self._before, self._last = self._last, driving
 
-    def between(self, capture_ns: int) -> Driving:
+    def extrapolate(self, capture_ns: int) -> Driving:
         """The Driving for a frame that was captured after the last tracked one. Raises ValueError before `feed`."""
         last, before = self._last, self._before
         if last is None:
-            raise ValueError("between() needs a tracked frame first: feed() it")
+            raise ValueError("extrapolate() needs a tracked frame first: feed() it")
         interval_ns = 0 if before is None else last.capture_ns - before.capture_ns
         ahead_ns = min(capture_ns - last.capture_ns, interval_ns)
         if before is None or ahead_ns <= 0 or interval_ns > LONGEST_NS:
