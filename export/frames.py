@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
-from avatar.render.assemble import REGIONS, Assembler, generator_inputs
-from avatar.render.compose import compose, to_bytes
+from avatar.render.assemble import REGIONS, Assembler, assemble, generator_inputs, to_bytes
 from avatar.render.conditioning import draw_face
 from avatar.render.landmark_image import landmark_image
 from avatar.render.real_frame import RealFrame
@@ -85,7 +84,7 @@ def _picture(frame: RealFrame, row: Mapping[str, NDArray[np.generic]]) -> Pictur
         portraits = dict.fromkeys(REGIONS, frame.portrait)
         return Assembler(len(frame.portrait)).assemble(finite, portraits, frame.conditioning)
     if "face" in finite:
-        return compose(finite, frame.conditioning)
+        return assemble(finite, frame.conditioning)
     return to_bytes(finite["picture"])
 
 

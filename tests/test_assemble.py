@@ -14,8 +14,7 @@ from avatar.model.blocks import sample, upsample
 from avatar.model.checkpoint import load_weights
 from avatar.model.generator import LAYERS, LayerGenerator
 from avatar.model.generator import flow_stretch as stretch_in_training
-from avatar.render.assemble import REGIONS, Assembler, flow_stretch, generator_inputs, texture_at
-from avatar.render.compose import compose
+from avatar.render.assemble import REGIONS, Assembler, assemble, flow_stretch, generator_inputs, texture_at
 from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from export.example import example_inputs, layer_inputs
@@ -70,7 +69,7 @@ def test_at_the_size_of_training_it_is_the_picture_of_training() -> None:
         whole = generator(psi=given["psi"], **fed)
         layers = live(**given)
     drawn = {name: part[0].numpy() for name, part in zip(REGIONS, whole, strict=True)}
-    trained = compose(drawn, frame)
+    trained = assemble(drawn, frame)
     named = {name: layer[0].numpy() for name, layer in zip(LAYERS, layers, strict=True)}
     found = Assembler(256).assemble(named, dict.fromkeys(REGIONS, picture), frame)
     assert psnr(found, trained) > 40

@@ -12,7 +12,7 @@ from avatar.model.blocks import AdaIN, sample
 from avatar.model.checkpoint import build_networks
 from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator, PersonVectors
-from avatar.render.compose import paste
+from avatar.render.assemble import paste
 from export.example import example_inputs
 
 CONFIG = ModelConfig()

@@ -38,7 +38,7 @@ from avatar.learning.person_pairs import PersonPairs
 from avatar.model.checkpoint import load_judges, load_weights
 from avatar.model.discriminator import Discriminator
 from avatar.model.generator import Generator
-from avatar.render.compose import compose, to_bytes
+from avatar.render.assemble import assemble, to_bytes
 from avatar.render.generator import GENERATOR, weight_names
 
 BATCH = 4
@@ -207,7 +207,7 @@ class _Tuning:
             for i, points in enumerate(batch["landmarks"].numpy()):
                 drawn = {"face": face.picture[i], "mouth": mouth.picture[i], "eyes": eye_pictures[i]}
                 pastes = {name: batch[name][i].numpy() for name in ("mouth_paste", "eyes_paste")}
-                output = compose({name: value.clamp(0, 1).numpy() for name, value in drawn.items()}, pastes)
+                output = assemble({name: value.clamp(0, 1).numpy() for name, value in drawn.items()}, pastes)
                 real = to_bytes(batch["target"][i].numpy())
                 pixels = points * len(real)
                 apart.append(distance(identity.descriptor(output, pixels), identity.descriptor(real, pixels)))

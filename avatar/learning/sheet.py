@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.model.blocks import sample, upsample
 from avatar.model.embedder import Embedder
 from avatar.model.generator import Generator
-from avatar.render.compose import compose, to_bytes
+from avatar.render.assemble import assemble, to_bytes
 
 GENERATOR_INPUTS = (
     "source", "mouth_source", "eyes_source", "face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow",
@@ -32,7 +32,7 @@ def save_sheet(path: Path, generator: Generator, embedder: Embedder, batch: dict
     lines = []
     for i in range(len(psi)):
         drawn = {"face": face[i].numpy(), "mouth": mouth[i].numpy(), "eyes": eyes[i].numpy()}
-        output = compose(drawn, {name: batch[name][i].numpy() for name in ("mouth_paste", "eyes_paste")})
+        output = assemble(drawn, {name: batch[name][i].numpy() for name in ("mouth_paste", "eyes_paste")})
         pictures = [batch["source"][i], batch["mouth_source"][i], warped[i], batch["target"][i]]
         columns = [to_bytes(picture.clamp(0, 1).numpy()) for picture in pictures]
         lines.append(np.concatenate([*columns[:3], output, columns[3]], axis=1))

@@ -159,7 +159,7 @@ class Generator(nn.Module):
         eyes_flow: Tensor,
         eyes_drawing: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Face (B, 3, H, H), mouth (B, 3, h, w) and eyes (B, 2, 3, h, w) in [0, 1]; `compose` puts them together.
+        """Face (B, 3, H, H), mouth (B, 3, h, w) and eyes (B, 2, 3, h, w) in [0, 1]; `assemble` puts them together.
 
         The sources (B, 3, S, S) are portraits of any size, one each for face, mouth and eyes: of K photos, those that
         fit the moment best.

@@ -57,6 +57,36 @@ def generator_inputs(frame: Mapping[str, Array], portraits: Mapping[str, Picture
     return fed
 
 
+def assemble(drawn: Mapping[str, NDArray[Any]], fed: Mapping[str, NDArray[Any]]) -> Picture:
+    """(H, H, 3) picture from whole pictures, as they are in training. Live, `Assembler` does more in less.
+
+    drawn: the generator's face (3, H, H), mouth (3, h, w) and eyes (2, 3, h, w), all in [0, 1]. fed: mouth_paste (2, 3)
+    and eyes_paste (2, 2, 3) of `conditioning`.
+    """
+    picture = to_bytes(drawn["face"])
+    for crop, to_crop in ((drawn["mouth"], fed["mouth_paste"]), *zip(drawn["eyes"], fed["eyes_paste"], strict=True)):
+        paste(picture, to_bytes(crop), to_crop)
+    return picture
+
+
+def paste(picture: Picture, crop: Picture, to_crop: Array) -> None:
+    """Blend a crop (h, w, 3) into a picture (H, H, 3), in place; `to_crop` (2, 3) maps picture to crop in [-1, 1]."""
+    size, (height, width) = len(picture), crop.shape[:2]
+    low, high = _box(to_crop, size)
+    if (high <= low).any():
+        return  # wholly outside of the picture
+    box = (int(high[0] - low[0]), int(high[1] - low[1]))
+    layer = _stretched(crop, to_crop, size, low, box)
+    alpha = _stretched(window(height, width), to_crop, size, low, box, border=cv2.BORDER_CONSTANT)[..., None]
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    part[:] = np.rint(part + alpha * (layer - part))
+
+
+def to_bytes(picture: NDArray[Any]) -> Picture:
+    """(3, H, W) in [0, 1] to (H, W, 3)."""
+    return np.ascontiguousarray((picture * 255.0 + 0.5).astype(np.uint8).transpose(1, 2, 0))
+
+
 class Assembler:
     """Puts pictures of one size together. Keeps its scratch memory: fresh megabytes a frame cost more than the work."""
 
@@ -132,7 +162,7 @@ def _box(to_region: Array, size: int) -> tuple[NDArray[np.int_], NDArray[np.int_
 
 
 def _stretched(
-    layer: Array,
+    layer: Array | Picture,
     to_region: Array,
     size: int,
     low: Sequence[int] | NDArray[np.int_],
