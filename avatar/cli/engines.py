@@ -82,7 +82,8 @@ def measure(
     Example: visavis engines measure
     """
     from avatar.core.model_files import model_file
-    from avatar.render.generator import GENERATOR, engine_folder, example_frame
+    from avatar.render.example import example_frame
+    from avatar.render.generator import GENERATOR, engine_folder
     from engines.choice import choose
 
     folder = engine_folder()

@@ -12,9 +12,8 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
-from avatar.face.face_model import face_model
-from avatar.face.head_pose import HeadPose
 from avatar.render.embedding import embed
+from avatar.render.example import example_landmarks
 from avatar.render.generator import engine_folder
 from avatar.render.landmark_image import landmark_image
 from engines import Engine, EngineFailure, Say, on_stderr, open_engine
@@ -96,5 +95,4 @@ def _exported_again() -> Iterator[None]:
 
 def _example() -> dict[str, Array]:
     """What the engines are measured with, beside ψ: the mean face at the paper's size. Nobody's face is in it."""
-    upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
-    return {"drawing": landmark_image(upright.apply(face_model().mean_shape), 256)[None]}
+    return {"drawing": landmark_image(example_landmarks()[0], 256)[None]}

@@ -16,6 +16,7 @@ from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.core.paths import cache
+from avatar.render.example import example_frame
 from engines import Engine, OwnWeights, Say, on_stderr, open_engine
 
 GENERATOR = "fast/generator.onnx"
@@ -24,7 +25,6 @@ OwnTensors = tuple[Sequence[str], Array]
 # weights, device (None: a GPU where there is one), precision, tensors in place of the weights' own, threads: what draws
 # by torch, for comparison. Handed in, because what runs live knows no torch.
 OpenTorch = Callable[[Path, str | None, str, OwnTensors | None, int | None], Engine]
-EXAMPLE_PX = 256  # side of the portrait in `example_frame`
 
 
 def open_generator(
@@ -74,26 +74,6 @@ def open_generator(
         own=OwnWeights(tensors, file) if avatar.fine_tuned else None,
         example=example_frame,
     )
-
-
-def example_frame() -> dict[str, Array]:
-    """What the generator is fed for one frame, beside ψ: the mean face, turned and talking. Nobody's face is in it."""
-    from avatar.face.face_model import face_model
-    from avatar.face.head_pose import HeadPose
-    from avatar.render.assemble import REGIONS, generator_inputs
-    from avatar.render.conditioning import conditioning
-
-    model = face_model()
-    turn = np.array([[0.98, 0, 0.2], [0, 1, 0], [-0.2, 0, 0.98]], np.float32)
-    upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
-    turned = HeadPose(turn, 0.26, np.array([0.52, 0.46, 0.0], np.float32))
-    scores = np.zeros(len(model.expression_basis), np.float32)
-    scores[25] = 0.6  # jawOpen
-    fed = conditioning(upright.apply(model.mean_shape), turned.apply(model.mean_shape + model.expression(scores)))
-    y, x = np.mgrid[0:EXAMPLE_PX, 0:EXAMPLE_PX] / EXAMPLE_PX
-    waves = [0.5 + 0.3 * np.sin(9 * x + phase) * np.cos(7 * y) for phase in (0.0, 0.4, 0.8)]
-    portrait = (np.stack(waves, axis=-1) * 255).astype(np.uint8)
-    return generator_inputs(fed, dict.fromkeys(REGIONS, portrait))
 
 
 def engine_folder() -> Path:
