@@ -46,8 +46,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from avatar.core.frame import Frame
 from avatar.core.paths import cache
 from avatar.sources.video_file import VideoFile
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.microphone import open_microphone

@@ -14,7 +14,13 @@ from aiortc.mediastreams import VIDEO_TIME_BASE
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from avatar.core.errors import UsageError
-from avatar.webrtc.encoders import BitRates, KeyFrames, RealtimeH264Encoder, RealtimeOpusEncoder, RealtimeVp8Encoder
+from avatar.webrtc.aiortc_patches.encoders import (
+    BitRates,
+    KeyFrames,
+    RealtimeH264Encoder,
+    RealtimeOpusEncoder,
+    RealtimeVp8Encoder,
+)
 
 RATES = BitRates(floor_bps=200_000, start_bps=1_000_000, ceiling_bps=2_000_000)
 

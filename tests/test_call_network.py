@@ -18,12 +18,12 @@ from aiortc.rtp import RtcpReceiverInfo, RtpPacket
 from clips import moving_face
 
 from avatar.core.frame import Frame
+from avatar.webrtc.aiortc_patches.congestion import Again, Losses, ease_congestion
+from avatar.webrtc.aiortc_patches.encoders import BitRates, RateControl, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.reception import ease_reception
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.congestion import Again, Losses, ease_congestion
-from avatar.webrtc.encoders import BitRates, RateControl, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, Peers
-from avatar.webrtc.reception import ease_reception
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 from benchmarks.call_network import Sender, VisavisViewer, run_fault, write_tone
 

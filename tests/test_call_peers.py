@@ -21,9 +21,9 @@ from avatar.call.room import Message, Room
 from avatar.core.errors import UsageError
 from avatar.core.frame import Frame
 from avatar.webrtc import peers as peers_module
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.descriptions import DescriptionError, check_description
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers, TooManyPeersError
 from avatar.webrtc.sound import Sound

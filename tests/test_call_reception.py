@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
-from avatar.webrtc.reception import KEY_AGAIN_S, PICTURE_PATIENCE_S, Missing, PictureBuffer, SoundBuffer
-from avatar.webrtc.redundancy import Redundancy
+from avatar.webrtc.aiortc_patches.reception import KEY_AGAIN_S, PICTURE_PATIENCE_S, Missing, PictureBuffer, SoundBuffer
+from avatar.webrtc.aiortc_patches.redundancy import Redundancy
 
 KEY, DELTA = b"\0\0\0\1\x67", b"\0\0\0\1\x41"  # how frames of H.264 begin
 

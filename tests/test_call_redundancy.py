@@ -10,10 +10,10 @@ import pytest
 from aiortc import RTCPeerConnection
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
+from avatar.webrtc.aiortc_patches.redundancy import MOST_LENGTH, MOST_OFFSET, Block, Redundancy, pack, unpack
 from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
-from avatar.webrtc.redundancy import MOST_LENGTH, MOST_OFFSET, Block, Redundancy, pack, unpack
 from avatar.webrtc.sound import Sound
 
 RED = RTCRtpCodecParameters("audio/red", 48_000, 2, 104, parameters={"96/96": None})

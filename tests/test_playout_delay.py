@@ -11,11 +11,11 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import unpack_header_extensions
 
 from avatar.core.frame import Frame
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.playout_delay import URI
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
-from avatar.webrtc.playout_delay import URI
 from avatar.webrtc.sound import Sound
 
 

@@ -20,10 +20,10 @@ from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import open_camera
 from avatar.webrtc import whip_source
+from avatar.webrtc.aiortc_patches.decoder_queue import MOST_WAITING, DecoderQueue
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.decoder_queue import MOST_WAITING, DecoderQueue
 from avatar.webrtc.descriptions import LARGEST_SDP
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.peers import Peer, Peers

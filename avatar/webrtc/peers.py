@@ -17,15 +17,15 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from avatar.core.errors import VisavisError
 from avatar.core.plain_text import plain_text
+from avatar.webrtc.aiortc_patches.congestion import ease_congestion, report_loss, spare_room
+from avatar.webrtc.aiortc_patches.decoder_queue import DecoderQueue, bound_decoder
+from avatar.webrtc.aiortc_patches.encoders import use_realtime_encoders
+from avatar.webrtc.aiortc_patches.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
+from avatar.webrtc.aiortc_patches.reception import ease_reception
+from avatar.webrtc.aiortc_patches.redundancy import is_red, negotiate_redundancy
 from avatar.webrtc.avatar_track import AvatarTrack, AvatarVideo
-from avatar.webrtc.congestion import ease_congestion, report_loss, spare_room
-from avatar.webrtc.decoder_queue import DecoderQueue, bound_decoder
 from avatar.webrtc.descriptions import MOST_CANDIDATES, DescriptionError, check_description, parse_candidate
-from avatar.webrtc.encoders import use_realtime_encoders
 from avatar.webrtc.ice import Ice
-from avatar.webrtc.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
-from avatar.webrtc.reception import ease_reception
-from avatar.webrtc.redundancy import is_red, negotiate_redundancy
 from avatar.webrtc.sound import Sound, SoundTrack
 
 CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from avatar.core.frame import Frame
 from avatar.publish.publisher import Publisher
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 
 
 class CallPublisher(Publisher):

@@ -18,9 +18,9 @@ from avatar.core.frame import Frame
 from avatar.core.plain_text import plain_text
 from avatar.http.peer_text import CLIENT
 from avatar.publish.publisher import Publisher
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.descriptions import DescriptionError
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.peers import Peer, Peers

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from avatar.core.frame import Frame
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 
 CELLS, CELL_PX = 16, 16  # a row of black and white squares: the time in ms, modulo 2^16, when it was published
 

@@ -16,8 +16,8 @@ from aioice.ice import get_host_addresses
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from avatar.core.frame import Frame
+from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.sound import Sound

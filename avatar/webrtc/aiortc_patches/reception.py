@@ -16,7 +16,7 @@ from aiortc import RTCRtpReceiver
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 
-from avatar.webrtc.redundancy import Block, is_red, unpack
+from avatar.webrtc.aiortc_patches.redundancy import Block, is_red, unpack
 
 Clock = Callable[[], float]
 

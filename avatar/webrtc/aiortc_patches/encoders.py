@@ -26,7 +26,7 @@ from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 
 from avatar.core.errors import UsageError
-from avatar.webrtc.redundancy import Redundancy, is_red
+from avatar.webrtc.aiortc_patches.redundancy import Redundancy, is_red
 
 KEY_FRAME_GAP_S = 0.5  # a storm of picture-loss reports gets two key frames a second, no more
 REBUILD_GAP_S = 4.0  # VP8 cannot change its rate in flight: how often it may be rebuilt, each time with a key frame

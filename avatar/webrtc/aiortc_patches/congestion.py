@@ -21,7 +21,7 @@ from aiortc.clock import current_ntp_time
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 
-from avatar.webrtc.encoders import MOST_COPIES, BitRates, RateControl
+from avatar.webrtc.aiortc_patches.encoders import MOST_COPIES, BitRates, RateControl
 
 AGAIN_S = 0.1  # before the same packet is sent once more: the first may still be on the way
 REMEMBERED = 1024  # packets; a power of two, as sequence numbers wrap

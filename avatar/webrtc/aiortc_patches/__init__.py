@@ -1,0 +1,1 @@
+"""All that touches the inside of aiortc and aioice stands here."""
