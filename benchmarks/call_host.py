@@ -27,7 +27,7 @@ from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.profiling.time_code import KEPT, CodedPublisher, CodeReadingCamera
 from avatar.publish.publisher import Publisher
 from avatar.tracking.model_asset import tracker_model
-from avatar.webrtc.aiortc_patches.encoders import BitRates
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.remote_camera import RemoteCamera
 from engines import on_stderr

@@ -46,8 +46,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from avatar.core.frame import Frame
 from avatar.core.paths import cache
 from avatar.sources.video_file import VideoFile
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.microphone import open_microphone
@@ -117,7 +118,7 @@ class Sender:
     """An avatar's side of a call, on a network thread."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], sound_file: Path, codec: str | None) -> None:
-        use_realtime_encoders(BitRates(), FPS)
+        set_video_rates(BitRates(), FPS)
         self.network = BadNetwork()
         self.thread = MediaThread()
         self.asked = 0  # key frames
@@ -142,6 +143,7 @@ class Sender:
 
     def watch(self, peer: Peer) -> Any:
         """Counts the key frames that are asked for. Returns the encoder."""
+        patched = next(sender for sender in peer.senders if sender.kind == "video")
         video = next(sender for sender in peer.connection.getSenders() if sender.kind == "video")
         send = video._send_keyframe
 
@@ -151,7 +153,7 @@ class Sender:
 
         video._send_keyframe = asked  # type: ignore[method-assign]
         end_s = time.monotonic() + START_S
-        while (encoder := video._RTCRtpSender__encoder) is None:  # type: ignore[attr-defined]
+        while (encoder := patched.encoder) is None:
             if time.monotonic() > end_s:
                 raise TimeoutError(f"no connection within {START_S:.0f} s")
             time.sleep(0.05)

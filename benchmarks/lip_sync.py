@@ -41,7 +41,7 @@ from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.session import open_session
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.model_asset import tracker_model
-from avatar.webrtc.aiortc_patches.encoders import BitRates
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import RATE, Sound
 

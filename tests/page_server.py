@@ -23,8 +23,8 @@ from avatar.dashboard.live_choices import CameraChoice, Given
 from avatar.http.safety import Gate, Tokens
 from avatar.sources.camera import open_camera
 from avatar.tracking.model_asset import tracker_model
-from avatar.webrtc.aiortc_patches.encoders import BitRates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.publisher import CallPublisher

@@ -16,7 +16,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from avatar.core.errors import UsageError
 from avatar.webrtc.aiortc_patches.encoders import (
     BitRates,
-    KeyFrames,
+    KeyFrameLimiter,
     RealtimeH264Encoder,
     RealtimeOpusEncoder,
     RealtimeVp8Encoder,
@@ -87,7 +87,7 @@ def test_vp8_is_not_rebuilt_by_many_small_changes() -> None:
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
 def test_a_key_frame_comes_when_it_is_asked_for_and_can_be_decoded_alone(codec: str) -> None:
     encoder: Encoder = RealtimeH264Encoder(RATES, 30) if codec == "h264" else RealtimeVp8Encoder(RATES, 30)
-    encoder.key_frames = KeyFrames(clock=iter(np.arange(0, 1000, 0.033)).__next__)  # type: ignore[attr-defined]
+    encoder.key_frames = KeyFrameLimiter(clock=iter(np.arange(0, 1000, 0.033)).__next__)  # type: ignore[attr-defined]
     packets = [encoder.encode(noisy(index), force_keyframe=index == 20)[0] for index in range(40)]
     keys = [index for index, payloads in enumerate(packets) if is_key(payloads, codec)]
     assert keys[0] == 0 and len(keys) == 2 and 20 <= keys[1] < 40
@@ -110,7 +110,7 @@ def test_a_key_frame_comes_when_it_is_asked_for_and_can_be_decoded_alone(codec: 
 
 def test_a_storm_of_requests_gets_two_key_frames_a_second() -> None:
     now = [100.0]
-    keys = KeyFrames(clock=lambda: now[0])
+    keys = KeyFrameLimiter(clock=lambda: now[0])
     granted = 0
     for _ in range(300):  # ten seconds, one request with every frame
         granted += keys.due(requested=True)
@@ -120,7 +120,7 @@ def test_a_storm_of_requests_gets_two_key_frames_a_second() -> None:
 
 def test_a_request_that_comes_too_early_is_kept() -> None:
     now = [0.0]
-    keys = KeyFrames(clock=lambda: now[0])
+    keys = KeyFrameLimiter(clock=lambda: now[0])
     assert keys.due(True)
     now[0] = 0.2
     assert not keys.due(True)

@@ -18,10 +18,11 @@ from aiortc.rtp import RtcpReceiverInfo, RtpPacket
 from clips import moving_face
 
 from avatar.core.frame import Frame
-from avatar.webrtc.aiortc_patches.congestion import Again, Losses, ease_congestion
-from avatar.webrtc.aiortc_patches.encoders import BitRates, RateControl, use_realtime_encoders
-from avatar.webrtc.aiortc_patches.reception import ease_reception
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
+from avatar.webrtc.aiortc_patches.receiver import patch_receiver
+from avatar.webrtc.aiortc_patches.sender import PatchedSender
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates, LossMeter, RateControl, RetransmissionBudget
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, Peers
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
@@ -53,7 +54,7 @@ class Watching:
         return peer
 
     def _start(self, track: Any) -> None:
-        ease_reception(self.connection.getReceivers()[0])
+        patch_receiver(self.connection.getReceivers()[0])
         asyncio.ensure_future(self._watch(track))  # noqa: RUF006
 
     async def _watch(self, track: Any) -> None:
@@ -70,12 +71,12 @@ class Watching:
 
 
 def encoder_of(peer: Peer) -> Any:
-    return peer.connection.getSenders()[0]._RTCRtpSender__encoder  # type: ignore[attr-defined]
+    return peer.senders[0].encoder
 
 
 async def call(network: BadNetwork, seconds: float, codec: str) -> tuple[Watching, list[int], int]:
     """Watch for `seconds`. Returns the viewer, the encoder's bit rates on the way, and how many key frames went out."""
-    use_realtime_encoders(BitRates(200_000, 1_500_000, 3_000_000), 30)
+    set_video_rates(BitRates(200_000, 1_500_000, 3_000_000), 30)
     video, peers, viewer = AvatarVideo(asyncio.get_running_loop()), Peers(Ice(), codec), Watching()
     peer = await viewer.start(peers, video, network)
     rates, keys, index, end_s = [], 0, 0, time.monotonic() + 20
@@ -139,14 +140,14 @@ def test_the_rate_follows_the_receivers_estimate_and_the_loss() -> None:
 def test_more_is_sent_again_where_packets_are_lost_than_where_there_is_no_room() -> None:
     def sent_again(estimate_bps: int, losses: int) -> float:
         """Of the picture's bit rate, over ten seconds of a hundred lost packets each."""
-        now_s = 0.0
-        rate, again, bits = RateControl(BitRates(200_000, 1_500_000, 3_000_000)), Again(lambda: now_s), 0
+        now_s, bits = 0.0, 0
+        rate, budget = RateControl(BitRates(200_000, 1_500_000, 3_000_000)), RetransmissionBudget(lambda: now_s)
         rate.estimate_bps = estimate_bps
         for _ in range(losses):
             rate.report_loss(0.3)
         for number in range(1000):
             now_s += 0.01
-            bits += 9600 * again.take(number, 9600, rate)
+            bits += 9600 * budget.take(number, 9600, rate)
         return bits / 10 / rate.target_bps
 
     assert 0.4 < sent_again(2_000_000, losses=5) <= 0.55
@@ -155,11 +156,11 @@ def test_more_is_sent_again_where_packets_are_lost_than_where_there_is_no_room()
 
 def test_the_same_packet_is_not_sent_twice_at_once() -> None:
     now_s = 0.0
-    rate, again = RateControl(BitRates()), Again(lambda: now_s)
+    rate, budget = RateControl(BitRates()), RetransmissionBudget(lambda: now_s)
     now_s = 1.0
-    assert again.take(7, 9600, rate) and not again.take(7, 9600, rate)
+    assert budget.take(7, 9600, rate) and not budget.take(7, 9600, rate)
     now_s = 1.2
-    assert again.take(7, 9600, rate)
+    assert budget.take(7, 9600, rate)
 
 
 def test_each_packet_is_sent_more_than_once_where_much_is_lost_if_there_is_room() -> None:
@@ -193,7 +194,7 @@ def test_what_is_sent_again_bears_the_time_of_its_sending() -> None:
             stamps.append(packet.extensions.abs_send_time)
 
         sender._retransmit = send
-        ease_congestion(sender)
+        PatchedSender(sender)
         await sender._retransmit(7)
 
     asyncio.run(again())
@@ -204,7 +205,7 @@ def test_what_is_sent_again_bears_the_time_of_its_sending() -> None:
 
 def test_packets_that_are_only_overtaken_are_not_taken_for_lost() -> None:
     def shares(*reports: tuple[int, int, int]) -> list[float]:
-        losses = Losses()
+        losses = LossMeter()
         return [losses.share(RtcpReceiverInfo(1, share, lost, highest, 0, 0, 0)) for highest, lost, share in reports]
 
     overtaken = shares((65500, 0, 0), (65600 % 65536, 15, 38), (164, 0, 0), (264, 15, 38))

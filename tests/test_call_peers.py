@@ -20,9 +20,12 @@ from avatar.call.call import Call
 from avatar.call.room import Message, Room
 from avatar.core.errors import UsageError
 from avatar.core.frame import Frame
+from avatar.webrtc import aiortc_patches
 from avatar.webrtc import peers as peers_module
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches import ice as ice_patches
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.descriptions import DescriptionError, check_description
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers, TooManyPeersError
@@ -33,7 +36,8 @@ from benchmarks.hostile import bad_descriptions, good_offer
 @asynccontextmanager
 async def moving_avatar(fps: float = 30) -> AsyncIterator[AvatarVideo]:
     """A picture whose grey value counts up, 40 ms old when it is published."""
-    use_realtime_encoders(BitRates(), fps)
+    aiortc_patches.install()  # also for the viewers, which are aiortc's own
+    set_video_rates(BitRates(), fps)
     video = AvatarVideo(asyncio.get_running_loop())
 
     async def feed() -> None:
@@ -339,7 +343,7 @@ def test_who_passes_descriptions_on_by_hand_may_take_longer(by_hand: bool, monke
 
 
 def test_a_peer_that_vanishes_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers_module, "CONSENT_S", 0.2)
+    monkeypatch.setattr(ice_patches, "CONSENT_S", 0.2)
 
     async def call() -> None:
         async with moving_avatar() as video:

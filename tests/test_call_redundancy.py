@@ -10,10 +10,10 @@ import pytest
 from aiortc import RTCPeerConnection
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from avatar.webrtc.aiortc_patches.redundancy import MOST_LENGTH, MOST_OFFSET, Block, Redundancy, pack, unpack
 from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
+from avatar.webrtc.red import LENGTH_LIMIT, OFFSET_LIMIT, Block, Redundancy, pack, unpack
 from avatar.webrtc.sound import Sound
 
 RED = RTCRtpCodecParameters("audio/red", 48_000, 2, 104, parameters={"96/96": None})
@@ -23,7 +23,9 @@ def test_blocks_come_out_as_they_went_in() -> None:
     chance = random.Random(7)
     for _ in range(500):
         older = [
-            Block(chance.randrange(128), chance.randrange(MOST_OFFSET), chance.randbytes(chance.randrange(MOST_LENGTH)))
+            Block(
+                chance.randrange(128), chance.randrange(OFFSET_LIMIT), chance.randbytes(chance.randrange(LENGTH_LIMIT))
+            )
             for _ in range(chance.randrange(5))
         ]
         blocks = [*older, Block(chance.randrange(128), 0, chance.randbytes(chance.randrange(1400)))]
@@ -49,9 +51,9 @@ def test_the_bytes_are_those_of_the_standard() -> None:
 
 
 def test_what_does_not_fit_is_left_out_and_all_before_it() -> None:
-    own, near, long = Block(96, 0, b"own"), Block(96, 960, b"near"), Block(96, 1920, bytes(MOST_LENGTH))
+    own, near, long = Block(96, 0, b"own"), Block(96, 960, b"near"), Block(96, 1920, bytes(LENGTH_LIMIT))
     assert list(unpack(pack([Block(96, 2880, b"old"), long, near, own]))) == [near, own]
-    assert list(unpack(pack([Block(96, MOST_OFFSET, b"far"), near, own]))) == [near, own]
+    assert list(unpack(pack([Block(96, OFFSET_LIMIT, b"far"), near, own]))) == [near, own]
 
 
 def test_the_more_is_lost_the_more_is_carried() -> None:
@@ -63,9 +65,9 @@ def test_the_more_is_lost_the_more_is_carried() -> None:
     assert carried(range(4)) == [1, 2, 2, 2]
     redundancy.report_loss(0.3)
     assert carried([4, 5]) == [3, 3]
-    redundancy.make_room(True)  # it is a bottleneck's
+    redundancy.bottleneck = True  # it is a bottleneck's
     assert carried([6]) == [1]
-    redundancy.make_room(False)
+    redundancy.bottleneck = False
     for _ in range(8):
         redundancy.report_loss(0.0)
     assert carried([7, 8]) == [2, 2]

@@ -12,8 +12,8 @@ from aiortc.mediastreams import MediaStreamError
 
 from avatar.core.frame import Frame
 from avatar.webrtc import avatar_track
-from avatar.webrtc.aiortc_patches.encoders import BitRates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.publisher import CallPublisher
 
 

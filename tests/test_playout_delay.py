@@ -11,9 +11,11 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import unpack_header_extensions
 
 from avatar.core.frame import Frame
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc import aiortc_patches
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.aiortc_patches.playout_delay import URI
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.sound import Sound
@@ -21,7 +23,8 @@ from avatar.webrtc.sound import Sound
 
 def test_viewers_are_asked_to_show_pictures_at_once() -> None:
     async def call() -> None:
-        use_realtime_encoders(BitRates())
+        aiortc_patches.install()
+        set_video_rates(BitRates(), 30)
         video, peers, viewer = AvatarVideo(asyncio.get_running_loop()), Peers(Ice()), RTCPeerConnection()
         tracks: list[MediaStreamTrack] = []
         viewer.on("track", tracks.append)

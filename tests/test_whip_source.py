@@ -20,9 +20,10 @@ from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import open_camera
 from avatar.webrtc import whip_source
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.aiortc_patches.decoder_queue import MOST_WAITING, DecoderQueue
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.descriptions import LARGEST_SDP
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
@@ -63,7 +64,7 @@ class Source:
         self._feeding.start()
 
     async def _make(self) -> tuple[Peer, str]:
-        use_realtime_encoders(BitRates(), 30)
+        set_video_rates(BitRates(), 30)
         self._video = AvatarVideo(asyncio.get_running_loop())
         return await self.peers.offer_viewer(self._video, self.sound)
 

@@ -18,7 +18,7 @@ sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second sub
     POST   /api/drive        owner      {sdp: an offer that sends} → {id, sdp}: the browser's microphone and, where the
                                         state says `drives: "browser"`, its camera
     DELETE /api/peers/ID     owner      end a connection → {}
-    POST, PATCH, DELETE /whep…  player  WHEP: the avatar, to play. See avatar.webrtc.whep; `owner` may as well
+    POST, PATCH, DELETE /whep…  player  WHEP: the avatar, to play. See avatar.webrtc.http_sessions; `owner` may as well
     POST, PATCH, DELETE /whip…  source  WHIP: a picture that drives the avatar. See avatar.webrtc.whip_source; as above
 
 Errors are `{"error": "what happened, what to do"}` with 400 (bad SDP or JSON), 401, 403, 404, 408, 413, 415 (not
@@ -69,10 +69,10 @@ from avatar.http.listener import Listener
 from avatar.http.peer_text import PeerTextError, json_body, json_object
 from avatar.http.safety import LARGEST_BODY, PROTOCOL, Gate, Role, close_sockets
 from avatar.webrtc.descriptions import DescriptionError
+from avatar.webrtc.http_sessions import whep
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, TooManyPeersError
 from avatar.webrtc.remote_camera import RemoteCamera, listen
-from avatar.webrtc.whep import whep
 from avatar.webrtc.whip_source import WhipSource
 
 HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0

@@ -108,7 +108,7 @@ def call(
     from avatar.live.canvas import parse_size
     from avatar.render.engine_options import EngineOptions
     from avatar.tracking.model_asset import tracker_model
-    from avatar.webrtc.aiortc_patches.encoders import BitRates
+    from avatar.webrtc.congestion import BitRates
     from avatar.webrtc.ice import Ice
     from avatar.webrtc.publisher import CallPublisher
 

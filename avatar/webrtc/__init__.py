@@ -1,4 +1,6 @@
-"""WebRTC on aiortc, on one asyncio thread: `peers` answers offers with the avatar's picture (avatar_track, encoders)
-and sound; `reception`, `redundancy` and `congestion` keep both well on bad networks. `whip` publishes to a server (RFC
-9725), `whep` serves players, `whip_source` takes the driver's picture from OBS and the like.
+"""WebRTC on aiortc, on one asyncio thread: `peers` answers offers with the avatar's picture (avatar_track) and sound.
+
+`congestion` and `red` keep both well on bad networks; all that touches the inside of aiortc stands in `aiortc_patches`.
+`whip` publishes to a server (RFC 9725), `http_sessions` serves players (WHEP), and `whip_source` takes the driver's
+picture from OBS and the like.
 """

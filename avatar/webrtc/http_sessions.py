@@ -1,4 +1,4 @@
-"""Sessions by HTTP, in the way of WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): an offer is posted to an endpoint.
+"""WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) as a server: an offer is posted, and answered with a session.
 
     POST     /PATH       an SDP offer → 201, the answer, Location: /PATH/ID, an ETag
     OPTIONS  /PATH       → 200, Accept-Post
@@ -18,8 +18,10 @@ from aiohttp import web
 
 from avatar.http.allowance import Allowances, origin_of
 from avatar.http.peer_text import media_type, text_body
+from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.descriptions import DescriptionError
 from avatar.webrtc.peers import Peer, Peers, TooManyPeersError
+from avatar.webrtc.sound import Sound
 
 SDP_TYPE, FRAGMENT_TYPE = "application/sdp", "application/trickle-ice-sdpfrag"
 OFFERS_PER_SECOND, OFFERS_BURST = 5.0, 30.0  # each costs a connection
@@ -101,6 +103,15 @@ class HttpSessions:
             raise web.HTTPUnauthorized(
                 text="Authorization: Bearer TOKEN is missing or wrong.\n", headers={"WWW-Authenticate": "Bearer"}
             )
+
+
+def whep(peers: Peers, video: AvatarVideo, sound: Sound | None, allowed: Callable[[web.Request], bool]) -> HttpSessions:
+    """The endpoint /whep, for players, OBS and media servers: whoever posts an offer that receives gets the avatar."""
+
+    async def answer(offer: str) -> tuple[Peer, str]:
+        return await peers.answer_viewer(offer, video, sound, kind="whep")
+
+    return HttpSessions("whep", peers, allowed, answer)
 
 
 def _tag(peer: Peer) -> str:

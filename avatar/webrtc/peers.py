@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
-from aioice import ice as aioice_ice
 from aiortc import InvalidStateError, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamTrack
@@ -17,20 +16,19 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from avatar.core.errors import VisavisError
 from avatar.core.plain_text import plain_text
-from avatar.webrtc.aiortc_patches.congestion import ease_congestion, report_loss, spare_room
-from avatar.webrtc.aiortc_patches.decoder_queue import DecoderQueue, bound_decoder
-from avatar.webrtc.aiortc_patches.encoders import use_realtime_encoders
-from avatar.webrtc.aiortc_patches.playout_delay import ask_for_prompt_playout, negotiate_playout_delay
-from avatar.webrtc.aiortc_patches.reception import ease_reception
-from avatar.webrtc.aiortc_patches.redundancy import is_red, negotiate_redundancy
+from avatar.webrtc import aiortc_patches
+from avatar.webrtc.aiortc_patches.decoder_queue import DecoderQueue
+from avatar.webrtc.aiortc_patches.ice import retry_failed_pairs
+from avatar.webrtc.aiortc_patches.receiver import patch_receiver
+from avatar.webrtc.aiortc_patches.sender import PatchedSender
 from avatar.webrtc.avatar_track import AvatarTrack, AvatarVideo
 from avatar.webrtc.descriptions import MOST_CANDIDATES, DescriptionError, check_description, parse_candidate
 from avatar.webrtc.ice import Ice
+from avatar.webrtc.red import is_red
 from avatar.webrtc.sound import Sound, SoundTrack
 
 CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that
 BY_HAND_S, CHECK_AGAIN_S = 900.0, 5.0  # the same where people pass the descriptions on, and how often it is tried
-CONSENT_S = 2.5
 LONGEST_S = 12 * 3600.0
 GUESTS = ("room", "whep")  # kinds of connections that strangers ask for
 KEPT = 4  # connections that guests leave for the others
@@ -54,6 +52,7 @@ class Peer:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     started_s: float = field(default_factory=time.monotonic)
     tracks: list[MediaStreamTrack] = field(default_factory=list)
+    senders: list[PatchedSender] = field(default_factory=list)
     undecoded: list[DecoderQueue] = field(default_factory=list)
     guard: asyncio.Task[None] | None = None
     on_end: Callable[[], None] | None = None
@@ -93,11 +92,6 @@ class Peers:
         self._codecs = (codec,) if codec else CODECS
         self._most = most
         self._peers: dict[str, Peer] = {}
-        use_realtime_encoders()
-        negotiate_playout_delay()
-        negotiate_redundancy()
-        # Consent (RFC 7675) is asked every CONSENT_S here, and lost after 6 silences: by default that takes 30 s
-        aioice_ice.CONSENT_INTERVAL = CONSENT_S  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -165,9 +159,8 @@ class Peers:
             if track.kind not in takes:
                 return
             receiver = next(each for each in peer.connection.getReceivers() if each.track is track)
-            ease_reception(receiver)
-            if track.kind == "video":
-                peer.undecoded.append(bound_decoder(receiver))
+            if (decoder_queue := patch_receiver(receiver)) is not None:
+                peer.undecoded.append(decoder_queue)
             task = asyncio.ensure_future(_consume(track, on_track))
             work.add(task)
             task.add_done_callback(work.discard)
@@ -217,6 +210,7 @@ class Peers:
         most = self._most - KEPT if kind in GUESTS else self._most
         if len(self._peers) >= most:
             raise TooManyPeersError(f"{most} connections are open, and that is the limit. Close one first.")
+        aiortc_patches.install()
         peer = Peer(kind, RTCPeerConnection(self._configuration), by_hand)
         self._peers[peer.id] = peer
         peer.guard = asyncio.ensure_future(self._guard(peer))
@@ -226,17 +220,16 @@ class Peers:
         peer.tracks.append(track)
         sender = peer.connection.addTrack(track)
         transceiver = next(t for t in peer.connection.getTransceivers() if t.sender is sender)
+        patched = PatchedSender(sender)
         if track.kind == "video":
-            ease_congestion(sender)
-            ask_for_prompt_playout(sender)
             transceiver.setCodecPreferences(_preferences(self._codecs))
         else:
-            report_loss(sender)
-            for video in (each for each in peer.connection.getSenders() if each.kind == "video"):
-                spare_room(sender, video)
+            for video in (each for each in peer.senders if each.kind == "video"):
+                patched.yield_to(video)
             if peer.kind == "whip":  # a server may hand it on to viewers who do not know it
                 known = RTCRtpSender.getCapabilities("audio").codecs
                 transceiver.setCodecPreferences([codec for codec in known if not is_red(codec)])
+        peer.senders.append(patched)
 
     async def _answer(self, peer: Peer, offer: str, takes: Collection[str] = ()) -> str:
         # aiortc as DTLS client knows only ECDSA certificates, as server any: so let the other side be the client
@@ -267,7 +260,7 @@ class Peers:
             except TimeoutError:
                 if left_s <= again_s:
                     break
-                _check_again(peer.connection)
+                retry_failed_pairs(peer.connection)
         await self.close(peer)
 
 
@@ -288,15 +281,6 @@ async def _consume(track: MediaStreamTrack, on_track: Callable[[MediaStreamTrack
         await on_track(track)
     finally:
         track.stop()
-
-
-def _check_again(connection: RTCPeerConnection) -> None:
-    """Knock once more where nobody answered, which also keeps a router's door open. aioice gives up after 32 s."""
-    for transceiver in connection.getTransceivers():
-        ice = transceiver.receiver.transport.transport._connection
-        for pair in ice._check_list:
-            if pair.state is aioice_ice.CandidatePair.State.FAILED:
-                ice.check_state(pair, aioice_ice.CandidatePair.State.WAITING)
 
 
 def _preferences(codecs: tuple[str, ...]) -> list[RTCRtpCodecCapability]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from avatar.core.frame import Frame
 from avatar.publish.publisher import Publisher
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 
 
 class CallPublisher(Publisher):
@@ -20,7 +21,7 @@ class CallPublisher(Publisher):
         return self._video.dropped
 
     def open(self, width: int, height: int, fps: float) -> None:
-        use_realtime_encoders(self._rates, fps)
+        set_video_rates(self._rates, fps)
         self._size = width, height
 
     def send(self, frame: Frame) -> None:

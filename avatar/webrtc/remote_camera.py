@@ -12,6 +12,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from avatar.core.frame import Frame, NoPicture
 from avatar.core.mailbox import Mailbox
 from avatar.sources.camera_modes import WANTED_FPS
+from avatar.webrtc.aiortc_patches.receiver import decoded_frames
 from avatar.webrtc.sound import RATE, Sound
 from engines import Say
 
@@ -61,8 +62,7 @@ class RemoteCamera:
         """Take a remote video track's frames until it ends, or this camera is closed."""
         while (picture := await _next(track)) is not None:
             # aiortc queues what it decodes: whatever came while the last one was made small is passed over
-            waiting = getattr(track, "_queue", None)
-            while waiting is not None and waiting.qsize():
+            while decoded_frames(track):
                 self._passed_over += 1
                 if (picture := await _next(track)) is None:
                     return

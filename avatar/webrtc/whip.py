@@ -18,8 +18,9 @@ from avatar.core.frame import Frame
 from avatar.core.plain_text import plain_text
 from avatar.http.peer_text import CLIENT
 from avatar.publish.publisher import Publisher
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.descriptions import DescriptionError
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
@@ -195,7 +196,7 @@ class WhipPublisher(Publisher):
     def open(self, width: int, height: int, fps: float) -> None:
         self._thread = MediaThread("visavis-whip")
         self._video = AvatarVideo(self._thread.loop)
-        use_realtime_encoders(self._rates, fps)
+        set_video_rates(self._rates, fps)
         if self._target.token and self._target.exposed:
             self._say(f"The token travels unencrypted to {self._target.url}: use https outside of your own network.")
         self._thread.wait(self._start(self._video))

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from avatar.core.frame import Frame
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
+from avatar.webrtc.congestion import BitRates
 
 CELLS, CELL_PX = 16, 16  # a row of black and white squares: the time in ms, modulo 2^16, when it was published
 
@@ -37,7 +38,7 @@ class MovingAvatar:
     """Publishes 30 pictures a second until `stop`."""
 
     def __init__(self, publish: Callable[[Frame], None], make: Callable[[int], Frame] = picture) -> None:
-        use_realtime_encoders(BitRates(), 30)
+        set_video_rates(BitRates(), 30)
         self._publish, self._make = publish, make
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)

@@ -335,7 +335,7 @@ def test_behind_a_bottleneck_the_rate_gives_way_and_the_picture_goes_on(
         wait_for(page, "call.frames > 0")
         peer = hosted.call.peers.get(answer["id"])
         assert peer is not None
-        encoder = peer.connection.getSenders()[0]._RTCRtpSender__encoder  # type: ignore[attr-defined]
+        encoder = peer.senders[0].encoder
         seen = []
         for _ in range(7):
             page.wait_for_timeout(1000)

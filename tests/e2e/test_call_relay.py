@@ -16,8 +16,9 @@ from aioice.ice import get_host_addresses
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from avatar.core.frame import Frame
-from avatar.webrtc.aiortc_patches.encoders import BitRates, use_realtime_encoders
+from avatar.webrtc.aiortc_patches.codecs import set_video_rates
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.sound import Sound
@@ -58,7 +59,7 @@ def turn(tmp_path: Path) -> Iterator[str]:
 
 def test_the_picture_goes_through_the_relay_and_hides_the_sender(turn: str) -> None:
     async def call() -> None:
-        use_realtime_encoders(BitRates())
+        set_video_rates(BitRates(), 30)
         video = AvatarVideo(asyncio.get_running_loop())
         peers = Peers(Ice(turn=(turn,), username=USER, credential=PASSWORD, relay_only=True))
         viewer, frames = RTCPeerConnection(Ice().configuration()), 0

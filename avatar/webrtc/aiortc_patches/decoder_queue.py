@@ -7,10 +7,8 @@ import re
 import threading
 from typing import Any
 
-from aiortc import RTCRtpReceiver
-
 MOST_WAITING = 15  # frames
-ASK_AGAIN = 30  # frames that were skipped since a key frame was asked for
+PLI_AGAIN = 30  # frames that were skipped since a key frame was asked for (PLI)
 
 # VP8: RFC 7741, section 4.3, the P bit. H.264: a slice of an IDR picture (NAL unit type 5) or a parameter set (7)
 _H264_KEY = re.compile(rb"\x00\x00\x01[\x05\x07\x25\x27\x45\x47\x65\x67]")
@@ -19,7 +17,7 @@ _H264_KEY = re.compile(rb"\x00\x00\x01[\x05\x07\x25\x27\x45\x47\x65\x67]")
 class DecoderQueue(queue.Queue[Any]):
     """In the place of aiortc's own, which grows for ever where the computer decodes slower than frames come.
 
-    When too many wait, all are thrown away, and what comes until the next key frame, which is asked for.
+    When too many wait, they are all thrown away, as is what comes until the next key frame, which is asked for.
     """
 
     def __init__(self, ask_for_key_frame: threading.Event) -> None:
@@ -30,7 +28,7 @@ class DecoderQueue(queue.Queue[Any]):
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """`item`: (codec, encoded frame), or None, which ends the decoder."""
         if item is not None and self._skip(item[0].name, item[1].data):
-            if self.skipped % ASK_AGAIN == 0:
+            if self.skipped % PLI_AGAIN == 0:
                 self._ask.set()
             self.skipped += 1
             return
@@ -45,13 +43,6 @@ class DecoderQueue(queue.Queue[Any]):
                 self.queue.clear()
         self._skipping = self._skipping and not _is_key_frame(codec, data)
         return self._skipping
-
-
-def bound_decoder(receiver: RTCRtpReceiver) -> DecoderQueue:
-    """To be called before the receiver starts. aiortc offers no setting."""
-    bounded = DecoderQueue(receiver._RTCRtpReceiver__decoder_error)  # type: ignore[attr-defined]
-    receiver._RTCRtpReceiver__decoder_queue = bounded  # type: ignore[attr-defined]
-    return bounded
 
 
 def _is_key_frame(codec: str, data: bytes) -> bool:

@@ -2,21 +2,17 @@
 
 aiortc's own rebuild the encoder, and so send a key frame, at every change of the bit rate above 10 %, and run x264 at
 its medium preset, which takes four times as long. Its Opus takes 96 kb/s, and what is lost of it is lost.
-`use_realtime_encoders` is the one place where they are exchanged.
+`codecs` exchanges them.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import av.video.frame
-from aiortc import rtcrtpsender
-from aiortc.codecs import get_encoder
-from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.opus import SAMPLE_RATE, SAMPLES_PER_FRAME, TIME_BASE, OpusEncoder
 from aiortc.codecs.vpx import Vp8Encoder
@@ -25,88 +21,16 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 
-from avatar.core.errors import UsageError
-from avatar.webrtc.aiortc_patches.redundancy import Redundancy, is_red
+from avatar.webrtc.congestion import BitRates, RateControl
+from avatar.webrtc.red import Redundancy
 
-KEY_FRAME_GAP_S = 0.5  # a storm of picture-loss reports gets two key frames a second, no more
+KEY_FRAME_GAP_S = 0.5  # however many picture-loss reports (PLI) come, there are two key frames a second, no more
 REBUILD_GAP_S = 4.0  # VP8 cannot change its rate in flight: how often it may be rebuilt, each time with a key frame
 REBUILD_CHANGE = 0.25
-LOWEST_BPS, HIGHEST_BPS = 50_000, 50_000_000
-RISE = 1.15  # a second, once nothing is lost: the receiver's estimate still holds it back where the network is full
-STILL_LOST = 0.03  # the share of packets that may be lost with all their copies
-MOST_COPIES = 2
-MANY_LOST = 0.08  # from here on, the picture makes room for the copies
-CALMER = 0.6  # a second: how fast loss is forgotten
 SOUND_BPS = 40_000
 
 
-@dataclass(frozen=True, slots=True)
-class BitRates:
-    """What one viewer's video may take, in bits per second; that viewer's REMB moves it between floor and ceiling."""
-
-    floor_bps: int = 150_000
-    start_bps: int = 1_000_000
-    ceiling_bps: int = 4_000_000
-
-    def __post_init__(self) -> None:
-        if not LOWEST_BPS <= self.floor_bps <= self.start_bps <= self.ceiling_bps <= HIGHEST_BPS:
-            raise UsageError(
-                f"Bit rates must rise from floor ({self.floor_bps}) over start ({self.start_bps}) to ceiling "
-                f"({self.ceiling_bps} b/s), all between {LOWEST_BPS} and {HIGHEST_BPS}."
-            )
-
-    @classmethod
-    def between(cls, floor_kbps: int, ceiling_kbps: int) -> BitRates:
-        """From the two flags in kb/s; starts at 1 Mb/s where they allow it."""
-        floor_bps, ceiling_bps = floor_kbps * 1000, ceiling_kbps * 1000
-        return cls(floor_bps, max(floor_bps, min(cls().start_bps, ceiling_bps)), ceiling_bps)
-
-    def clamp(self, bit_rate_bps: int) -> int:
-        return max(self.floor_bps, min(bit_rate_bps, self.ceiling_bps))
-
-
-class RateControl:
-    """The bit rate: what the receiver estimates (REMB), less where packets are lost, between floor and ceiling.
-
-    Where many are lost, each is sent once or twice more, unasked: there is the less room for the picture.
-    """
-
-    def __init__(self, rates: BitRates, clock: Callable[[], float] = time.monotonic) -> None:
-        self.estimate_bps = rates.start_bps  # the receiver's
-        self._rates, self._loss_bps = rates, rates.ceiling_bps
-        self._clock, self._loss, self._then_s = clock, 0.0, clock()
-
-    @property
-    def target_bps(self) -> int:
-        times = 1 + self._copies_wanted if self._loss > MANY_LOST else 1
-        return self._rates.clamp(self._all_bps // times)
-
-    @property
-    def copies(self) -> int:
-        """How often each packet is to be sent beyond the first time: as often as is of use, and there is room for."""
-        return max(0, min(self._copies_wanted, self.estimate_bps // self.target_bps - 1))
-
-    def report_loss(self, share: float) -> None:
-        """The loss-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, 6); RISE is ours."""
-        if share > 0.1:
-            self._loss_bps = self._rates.clamp(round(self._all_bps * (1 - 0.5 * share)))
-        elif share < 0.02:
-            self._loss_bps = self._rates.clamp(round(self._loss_bps * RISE))
-        now_s = self._clock()
-        self._loss = max(share, self._loss * CALMER ** (now_s - self._then_s))
-        self._then_s = now_s
-
-    @property
-    def _all_bps(self) -> int:
-        """Of the picture and its copies."""
-        return min(self.estimate_bps, self._loss_bps)
-
-    @property
-    def _copies_wanted(self) -> int:
-        return next((n for n in range(MOST_COPIES) if self._loss ** (n + 1) <= STILL_LOST), MOST_COPIES)
-
-
-class KeyFrames:
+class KeyFrameLimiter:
     """Grants requests for key frames, the next one at the earliest after KEY_FRAME_GAP_S; none is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -134,7 +58,7 @@ class RealtimeH264Encoder(H264Encoder):
         super().__init__()
         self._rates, self._fps = rates, fps
         self.rate_control = RateControl(rates)
-        self.key_frames = KeyFrames()
+        self.key_frames = KeyFrameLimiter()
         self.report_loss = self.rate_control.report_loss
 
     @property
@@ -186,7 +110,7 @@ class RealtimeVp8Encoder(Vp8Encoder):
         self._fps = fps
         self.rate_control = RateControl(rates)
         self._target_bps = self.rate_control.target_bps  # of the encoder as it was built
-        self.key_frames = KeyFrames()
+        self.key_frames = KeyFrameLimiter()
         self._built_s = 0.0
         self.report_loss = self.rate_control.report_loss
 
@@ -267,35 +191,9 @@ class RedundantOpusEncoder(RealtimeOpusEncoder):
     def __init__(self, red: RTCRtpCodecParameters) -> None:
         super().__init__()
         self.codec.options = {"application": "voip"}
-        self._redundancy = Redundancy(red)
-        self.report_loss, self.make_room = self._redundancy.report_loss, self._redundancy.make_room
+        self.redundancy = Redundancy(red)
+        self.report_loss = self.redundancy.report_loss
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         payloads, timestamp = super().encode(frame, force_keyframe)  # of 20 ms: one packet, or none yet
-        return [self._redundancy.add(payload, timestamp) for payload in payloads], timestamp
-
-
-def use_realtime_encoders(rates: BitRates | None = None, fps: float | None = None) -> None:
-    """From now on, every sender of this process that starts encodes with the classes above.
-
-    rates, fps: of video; None: as before. aiortc offers no hook for it: its sender asks the function `get_encoder` of
-    its own module, which is replaced here.
-    """
-    global _rates, _fps
-    _rates, _fps = rates or _rates, fps or _fps
-    rtcrtpsender.get_encoder = _choose  # type: ignore[attr-defined]
-
-
-_rates, _fps = BitRates(), 30.0
-
-
-def _choose(codec: RTCRtpCodecParameters) -> Encoder:
-    if codec.mimeType.lower() == "video/h264":
-        return RealtimeH264Encoder(_rates, _fps)
-    if codec.mimeType.lower() == "video/vp8":
-        return RealtimeVp8Encoder(_rates, _fps)
-    if codec.mimeType.lower() == "audio/opus":
-        return RealtimeOpusEncoder()
-    if is_red(codec):
-        return RedundantOpusEncoder(codec)
-    return get_encoder(codec)
+        return [self.redundancy.add(payload, timestamp) for payload in payloads], timestamp

@@ -2,22 +2,23 @@
 
 The header extension is Chromium's own; others leave it out of the negotiation, and get none.
 https://webrtc.googlesource.com/src/+/main/docs/native-code/rtp-hdrext/playout-delay/README.md
-aiortc knows no extensions but its own, and offers no hook: its list is extended, and a sender's map replaced.
+aiortc knows no extensions but its own: its list is extended, and a sender's map of them replaced.
 """
 
 from __future__ import annotations
 
-from aiortc import RTCRtpSender
 from aiortc.codecs import HEADER_EXTENSIONS
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, pack_header_extensions, unpack_header_extensions
 
 URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 OFFERED_ID = 4  # in offers of ours; 1 to 3 are aiortc's
-AT_ONCE = bytes(3)  # 12 bits each of the least and the greatest delay, in units of 10 ms
+NO_DELAY = bytes(3)  # 12 bits each of the least and the greatest delay, in units of 10 ms
 
 
-class _PromptMap(HeaderExtensionsMap):
+class PlayoutDelayMap(HeaderExtensionsMap):
+    """aiortc's own, and NO_DELAY where that was negotiated."""
+
     def __init__(self) -> None:
         super().__init__()
         self._id: int | None = None
@@ -30,16 +31,11 @@ class _PromptMap(HeaderExtensionsMap):
         profile, packed = super().set(values)
         if self._id is None:
             return profile, packed
-        return pack_header_extensions([*unpack_header_extensions(profile, packed), (self._id, AT_ONCE)])
+        return pack_header_extensions([*unpack_header_extensions(profile, packed), (self._id, NO_DELAY)])
 
 
-def negotiate_playout_delay() -> None:
+def install() -> None:
     """From now on, offers and answers of this process know the extension."""
     known = HEADER_EXTENSIONS["video"]
     if all(extension.uri != URI for extension in known):
         known.append(RTCRtpHeaderExtensionParameters(id=OFFERED_ID, uri=URI))
-
-
-def ask_for_prompt_playout(sender: RTCRtpSender) -> None:
-    """For a video sender that has not started."""
-    sender._RTCRtpSender__rtp_header_extensions_map = _PromptMap()  # type: ignore[attr-defined]
