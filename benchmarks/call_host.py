@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.hosted_call import HostedCall
+from avatar.call.hosting import CallOptions, host_call
 from avatar.core.frame import Frame, NoPicture
 from avatar.dashboard.dashboard import Studio
 from avatar.dashboard.live_choices import CameraChoice, Given, Wish
@@ -134,7 +135,7 @@ def main() -> None:
 
     given = Given([CameraChoice(BROWSER, "the browser's camera", lambda say: camera)], publishers, say=on_stderr)
     studio = Studio(tracker_model, given)
-    hosting = Hosting("avatar", codec=None if options.codec == "auto" else options.codec)
+    calling = CallOptions("avatar", codec=None if options.codec == "auto" else options.codec)
     stop = threading.Event()
 
     def obey() -> None:
@@ -144,7 +145,7 @@ def main() -> None:
                 held[0].delay_s = float(value) / 1e3
         stop.set()
 
-    with host_call(hosting, browser, studio) as hosted:
+    with host_call(calling, browser, studio) as hosted:
         _watch_encoder(hosted, way)
         studio.live.start(Wish(load_avatar(bundle).name, BROWSER, options.engine, size=options.size), bundle)
         while not studio.live.engine_line and not studio.live.ended_by_itself:

@@ -185,7 +185,7 @@ class VisavisViewer:
     async def _connect(self, sender: Sender) -> Peer:
         self._peers = Peers(Ice())
         peer, offer = await sender.peers.offer_viewer(sender.video, sender.sound)
-        _, answer = await self._peers.answer_driver(without_candidates(offer), self._take)
+        _, answer = await self._peers.answer_sender(without_candidates(offer), self._take)
         await sender.peers.accept(peer, await led_through(answer, sender.network))
         return peer
 

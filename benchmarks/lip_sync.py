@@ -33,7 +33,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.hosted_call import HostedCall
+from avatar.call.hosting import CallOptions, host_call
 from avatar.core.avatar import Avatar
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame
@@ -242,7 +243,7 @@ def clapping(avatar: Avatar) -> Iterator[tuple[HostedCall, FlashingPublisher]]:
     """A call under way, whose driver claps."""
     claps, over = Claps(), threading.Event()
     failures: list[BaseException] = []
-    with host_call(Hosting("clap")) as hosted:
+    with host_call(CallOptions("clap")) as hosted:
         publisher = FlashingPublisher(hosted, claps)
         try:
             with open_session(avatar, tracker_model(), ClappingCamera(avatar, claps), [publisher]) as session:

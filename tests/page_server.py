@@ -16,11 +16,11 @@ import numpy as np
 from portraits import enlarged
 
 from avatar.call.call import Call
-from avatar.call.room import Room
+from avatar.call.hosted_call import HostedCall
 from avatar.call.server import CallServer
 from avatar.dashboard.dashboard import Studio
 from avatar.dashboard.live_choices import CameraChoice, Given
-from avatar.http.safety import Gate, Tokens
+from avatar.http.safety import Tokens
 from avatar.sources.camera import open_camera
 from avatar.tracking.model_asset import tracker_model
 from avatar.webrtc.avatar_track import AvatarVideo
@@ -80,19 +80,16 @@ def swaying_face(path: Path) -> Path:
 async def _serve(video: Path) -> None:
     pictures = AvatarVideo(asyncio.get_running_loop())
     call = Call(pictures, Sound(lambda: pictures.latency_ns), Peers(Ice()))
-    tokens, room = Tokens(), Room()
-    gate = Gate(tokens)
+    hosted = HostedCall(call, "ada", Ice(), Tokens())
     camera = CameraChoice(CAMERA, "A video", lambda say: open_camera(str(video), loop=True, say=say))
     rates = BitRates.between(300, 4000)
     studio = Studio(tracker_model, Given([camera], lambda: [CallPublisher(pictures, rates)]))
-    address = ""
-    server = CallServer(
-        call, room, gate, Ice(), "ada", invitation=lambda: f"{address}/#room={tokens.guest}", studio=studio
-    )
+    server = CallServer(hosted, studio)
     address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
-    gate.allow({address})
-    call.join(room, "ada")
-    print(address, tokens.owner, tokens.guest, flush=True)
+    hosted.invitation = hosted.link_for_others(f"{address}/")
+    server.gate.allow({address})
+    call.join(server.room, hosted.name)
+    print(address, hosted.tokens.owner, hosted.tokens.guest, flush=True)
     try:
         await asyncio.to_thread(sys.stdin.read)  # until the test closes it
     finally:

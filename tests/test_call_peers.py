@@ -155,7 +155,7 @@ def test_a_driver_sends_its_camera() -> None:
                     taken[track.kind] += 1
 
             outgoing, offer = await sender.offer_viewer(video, Sound())
-            _, answer = await receiver.answer_driver(offer, take)
+            _, answer = await receiver.answer_sender(offer, take)
             await sender.accept(outgoing, answer)
             await until(lambda: min(taken.values()) > 5)
             await sender.close_all()

@@ -19,7 +19,8 @@ import pytest
 from aiohttp import web
 
 from avatar.call import room_client
-from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.hosted_call import HostedCall
+from avatar.call.hosting import CallOptions, host_call
 from avatar.call.room import RoomError, checked
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.cli.call import ROOM_LINK, _link_text
@@ -35,7 +36,7 @@ from benchmarks.hostile import bad_descriptions, good_offer
 @pytest.fixture
 def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada")) as call:
+    with host_call(CallOptions("Ada")) as call:
         yield call
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from avatar.call import room
 from avatar.call.call import Call
-from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.hosted_call import HostedCall
+from avatar.call.hosting import CallOptions, host_call
 from avatar.core.plain_text import plain_text
 from avatar.dashboard.dashboard import Studio
 from avatar.dashboard.live_choices import Given
@@ -95,7 +96,7 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedCall]:
                 patch.setattr(limits, name, MANY)
         patch.setattr(server_safety, "REQUEST_S", 0.3)
         studio = Studio(tracker_model, Given())
-        with host_call(Hosting("Ada"), RemoteCamera("a browser's camera", print), studio) as call:
+        with host_call(CallOptions("Ada"), RemoteCamera("a browser's camera", print), studio) as call:
             yield call
 
 

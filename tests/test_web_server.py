@@ -20,8 +20,9 @@ from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from avatar.call import room as room_module
-from avatar.call import server as server_module
-from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call import room_sockets
+from avatar.call.hosted_call import HostedCall
+from avatar.call.hosting import CallOptions, host_call
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame
@@ -37,7 +38,7 @@ Reply = tuple[int, dict[str, str], bytes]
 @pytest.fixture
 def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada"), RemoteCamera("a browser's camera", print)) as call:
+    with host_call(CallOptions("Ada"), RemoteCamera("a browser's camera", print)) as call:
         yield call
 
 
@@ -125,7 +126,7 @@ def test_strangers_do_not_use_up_what_the_owner_may(five_requests: None, hosted:
 
 
 def test_guests_leave_sockets_for_the_owner(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "MOST_GUESTS", 1)
+    monkeypatch.setattr(room_sockets, "MOST_GUESTS", 1)
 
     async def call() -> None:
         async with aiohttp.ClientSession() as http_session:
@@ -148,19 +149,19 @@ def test_a_bad_body_gets_a_reason_and_leaves_no_connection(hosted: HostedCall, b
             continue  # asks for an offer
         status, _, reply = ask(hosted, "POST", path, body, token=hosted.tokens.owner)
         assert status == 400 and json.loads(reply)["error"]
-    assert len(hosted.call.peers) == len(hosted.call.drivers) == 0
+    assert len(hosted.call.peers) == len(hosted.call.page_peers) == 0
 
 
 def test_the_owners_own_camera_needs_no_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     relay = Ice(turn=("turn:192.0.2.9:3478",), username="ada", credential="secret", relay_only=True)
-    with host_call(Hosting("Ada", ice=relay), RemoteCamera("a browser's camera", print)) as hosted:
+    with host_call(CallOptions("Ada", ice=relay), RemoteCamera("a browser's camera", print)) as hosted:
         body = json.dumps({"sdp": an_offer().replace("recvonly", "sendonly")})
         status, _, reply = ask(hosted, "POST", "/api/drive", body, token=hosted.tokens.owner)
         assert status == 200 and "typ host" in json.loads(reply)["sdp"]
         path = f"/api/peers/{json.loads(reply)['id']}"
         assert ask(hosted, "DELETE", path, token=hosted.tokens.owner)[0] == 200
-        assert len(hosted.call.drivers) == 0
+        assert len(hosted.call.page_peers) == 0
 
 
 @pytest.mark.parametrize("more", ["", "Connection: upgrade\r\nUpgrade: x\r\n"])
@@ -290,7 +291,7 @@ def test_the_owners_page_speaks_for_the_avatar(hosted: HostedCall) -> None:
 
 
 def test_no_hello_no_room(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HELLO_S", 0.2)
+    monkeypatch.setattr(room_sockets, "HELLO_S", 0.2)
 
     async def call() -> None:
         async with aiohttp.ClientSession() as http_session:
@@ -313,7 +314,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_does_not_read_is_cut_off(
     patience: None, hosted: HostedCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "MOST_WAITING", 8)
+    monkeypatch.setattr(room_sockets, "MOST_WAITING", 8)
 
     async def call() -> None:
         async with aiohttp.ClientSession() as http_session:
@@ -356,7 +357,7 @@ def test_fifty_guests_come_and_go_and_nothing_stays(hosted: HostedCall) -> None:
 
 def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as ada:
+    with host_call(CallOptions("Ada", listen=("127.0.0.1", 0)), None) as ada:
         link = RoomLink.parse(ada.invitation)
         assert link.page.startswith("https://127.0.0.1:") and link.fingerprint is not None
         assert (tmp_path / "call.pem").stat().st_mode & 0o077 == 0
@@ -366,7 +367,7 @@ def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, mo
             socket.create_connection(("127.0.0.1", link_port(ada.invitation)), timeout=10) as raw,
         ):
             plain.wrap_socket(raw, server_hostname="127.0.0.1")
-        with host_call(Hosting("Bob", join=link), None) as bob:
+        with host_call(CallOptions("Bob", join=link), None) as bob:
             end_s = time.monotonic() + 10
             while not ada.call._members:
                 assert time.monotonic() < end_s
@@ -380,11 +381,11 @@ def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, mo
         wrong = RoomLink(link.page, "wrong", link.fingerprint)
         with (
             pytest.raises(DeviceError, match="does not know this link's token"),
-            host_call(Hosting("Eve", join=wrong), None),
+            host_call(CallOptions("Eve", join=wrong), None),
         ):
             pass
         other = RoomLink(link.page, link.token, bytes(32))
-        with pytest.raises(DeviceError, match="another certificate"), host_call(Hosting("Eve", join=other), None):
+        with pytest.raises(DeviceError, match="another certificate"), host_call(CallOptions("Eve", join=other), None):
             pass
 
 
@@ -395,11 +396,11 @@ def test_others_reach_it_by_ipv6(host: str, tmp_path: Path, monkeypatch: pytest.
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this computer has no IPv6")
-    with host_call(Hosting("Ada", listen=(host, 0)), None) as ada:
+    with host_call(CallOptions("Ada", listen=(host, 0)), None) as ada:
         link = RoomLink.parse(ada.invitation)
         assert link.page.startswith("https://[")
         port = link_port(ada.invitation)
-        with host_call(Hosting("Bob", join=RoomLink(f"https://[::1]:{port}/", link.token, link.fingerprint)), None):
+        with host_call(CallOptions("Bob", join=RoomLink(f"https://[::1]:{port}/", link.token, link.fingerprint)), None):
             end_s = time.monotonic() + 10
             while not ada.call._members:
                 assert time.monotonic() < end_s
@@ -413,7 +414,7 @@ def test_strangers_cannot_hold_more_connections_than_there_may_be(
     monkeypatch.setattr(listener_module, "MOST_CONNECTIONS", 2)
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as hosted, ExitStack() as held:
+    with host_call(CallOptions("Ada", listen=("127.0.0.1", 0)), None) as hosted, ExitStack() as held:
         address = ("127.0.0.1", link_port(hosted.invitation))
 
         def connect() -> ssl.SSLSocket:
@@ -440,9 +441,9 @@ def test_strangers_cannot_hold_more_connections_than_there_may_be(
 def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     told: list[dict[str, Any]] = []
-    with host_call(Hosting("Ada", listen=("127.0.0.1", 0)), None) as ada:
+    with host_call(CallOptions("Ada", listen=("127.0.0.1", 0)), None) as ada:
         link = RoomLink.parse(ada.invitation)
-        bob = host_call(Hosting("Bob", join=link), None)
+        bob = host_call(CallOptions("Bob", join=link), None)
         bob.__enter__().call.add_page(told.append)
     end_s = time.monotonic() + 10
     while not any(message["type"] == "error" for message in told):
@@ -454,8 +455,8 @@ def test_who_is_cut_off_from_the_room_is_told(tmp_path: Path, monkeypatch: pytes
 
 def test_a_room_that_is_full_says_so_to_a_visavis_that_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada"), None) as ada, ExitStack() as others:
-        joining = Hosting("Bob", join=RoomLink.parse(ada.invitation))
+    with host_call(CallOptions("Ada"), None) as ada, ExitStack() as others:
+        joining = CallOptions("Bob", join=RoomLink.parse(ada.invitation))
         for _ in range(3):
             others.enter_context(host_call(joining, None))
         with pytest.raises(DeviceError, match=r"let us in: The room is full: 4 people\. For more, .*whip:URL\.$"):
@@ -515,14 +516,17 @@ def test_links_that_are_not_encrypted_are_refused_and_no_error_holds_the_token(l
 
 def test_a_proxys_name_is_served_only_when_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada", public_url="https://Calls.example.org"), None) as hosted:
+    with host_call(CallOptions("Ada", public_url="https://Calls.example.org"), None) as hosted:
         assert hosted.invitation.startswith("https://Calls.example.org/#room=")
         origin = "https://calls.example.org"
         own = ask(hosted, "GET", "/api/state", token=hosted.tokens.owner, Host="calls.example.org", Origin=origin)
         assert own[0] == 200
         assert ask(hosted, "GET", "/", Host="other.example.org")[0] == 421
-    with host_call(Hosting("Ada", public_url="http://localhost:9000"), None) as hosted:
+    with host_call(CallOptions("Ada", public_url="http://localhost:9000"), None) as hosted:
         RoomLink.parse(hosted.invitation)  # what one visavis gives out, another takes
     for url, why in (("calls", "not like https"), ("http://calls.example.org", "not encrypted.*https://calls.example")):
-        with pytest.raises(UsageError, match=f"--public-url.*{why}"), host_call(Hosting("Ada", public_url=url), None):
+        with (
+            pytest.raises(UsageError, match=f"--public-url.*{why}"),
+            host_call(CallOptions("Ada", public_url=url), None),
+        ):
             pass

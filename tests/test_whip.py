@@ -57,7 +57,7 @@ class WhipServer:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return web.Response(status=401)
         assert request.content_type == "application/sdp"
-        peer, answer = await self.peers.answer_driver(await request.text(), self._count)
+        peer, answer = await self.peers.answer_sender(await request.text(), self._count)
         headers = {"Location": f"/session/{peer.id}", "Link": '<stun:192.0.2.7:3478>; rel="ice-server"'}
         return web.Response(status=201, text=answer, content_type="application/sdp", headers=headers)
 

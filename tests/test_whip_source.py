@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
-from avatar.call.hosting import Hosting, host_call
+from avatar.call.hosting import CallOptions, host_call
 from avatar.cli.live import _open_source
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame, NoPicture
@@ -364,7 +364,7 @@ def test_what_is_typed_after_camera() -> None:
 
 def test_in_a_call_it_drives_where_it_was_chosen(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada")) as hosted:
+    with host_call(CallOptions("Ada")) as hosted:
         url, token = f"{hosted.addresses[0]}whip", hosted.tokens.source
         refused = ask(url, "POST", "/whip", token, an_offer(), **SDP)
         assert refused[0] == 409 and "choose it as the camera" in refused[2]

@@ -16,7 +16,7 @@ from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, Peers, TooManyPeersError
 from avatar.webrtc.sound import Sound
 
-MOST_DRIVERS = 4  # a page has two: microphone and camera
+MOST_PAGE_PEERS = 4  # a page has two: microphone and camera
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Call:
 
     def __init__(self, video: AvatarVideo, sound: Sound, peers: Peers) -> None:
         self.video, self.sound, self.peers = video, sound, peers
-        self.drivers = Peers(Ice(), most=MOST_DRIVERS)  # of this computer's browser: no relay stands between
+        self.page_peers = Peers(Ice(), most=MOST_PAGE_PEERS)  # of this computer's browser: no relay between
         self._to_room: Send = lambda message: None
         self._pages: set[Send] = set()
         self._you = ""
@@ -118,7 +118,7 @@ class Call:
     async def close(self) -> None:
         for task in self._work:
             task.cancel()
-        await asyncio.gather(self.peers.close_all(), self.drivers.close_all())
+        await asyncio.gather(self.peers.close_all(), self.page_peers.close_all())
 
     def _keep_list(self, message: Message) -> None:
         kind = message.get("type")

@@ -9,20 +9,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aioice.ice import get_host_addresses
-
 from avatar.call.call import Call
-from avatar.call.room import Message, Room
+from avatar.call.hosted_call import HostedCall
 from avatar.call.room_client import LOOPBACK_NAMES, RoomClient, RoomLink
 from avatar.call.server import CallServer
 from avatar.core.errors import UsageError
 from avatar.core.paths import home
 from avatar.dashboard.dashboard import Studio
 from avatar.http.listener import LOOPBACK
-from avatar.http.safety import Gate, Tokens
+from avatar.http.safety import Tokens
 from avatar.http.tls import context, digest_of, own_certificate
 from avatar.webrtc.avatar_track import AvatarVideo
-from avatar.webrtc.ice import Ice
+from avatar.webrtc.ice import Ice, own_addresses
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.microphone import open_microphone
 from avatar.webrtc.peers import Peers
@@ -35,7 +33,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
-class Hosting:
+class CallOptions:
     """What `visavis call` was told about its server."""
 
     name: str  # as the others see it
@@ -50,23 +48,9 @@ class Hosting:
     codec: str | None = None
 
 
-@dataclass(eq=False)
-class HostedCall:
-    """A call that runs. `page_link` is for this person alone, `invitation` for the others."""
-
-    call: Call
-    page_link: str
-    invitation: str
-    tokens: Tokens
-    camera: RemoteCamera | None = None  # where a page's camera drives
-    whip_camera: RemoteCamera | None = None  # where a source by WHIP drives
-    addresses: list[str] = field(default_factory=list)  # of the server: "http://127.0.0.1:8080/" first
-    figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
-
-
 @contextmanager
 def host_call(
-    hosting: Hosting, camera: RemoteCamera | None = None, studio: Studio | None = None, say: Say = on_stderr
+    options: CallOptions, camera: RemoteCamera | None = None, studio: Studio | None = None, say: Say = on_stderr
 ) -> Iterator[HostedCall]:
     """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError.
 
@@ -76,83 +60,65 @@ def host_call(
     with ExitStack() as parts:
         thread = MediaThread()
         parts.callback(thread.close)
-        hosted, server, client = thread.wait(_start(hosting, camera, studio, say, thread))
+        hosted = _call_from(options, camera, thread)
+        server = CallServer(hosted, studio)
         parts.callback(lambda: thread.wait(server.stop(), 15))
-        if client is not None:
+        thread.wait(_serve(options, hosted, server))
+        if options.join is not None:
+            client = RoomClient(options.join, options.name, hosted.call.from_room, say)
+            hosted.call.use_room(client.send)
+            hosted.invitation = str(options.join)
             parts.callback(lambda: thread.wait(client.close(), 5))
             thread.wait(client.open())
-        if hosting.microphone is not None:
-            parts.callback(open_microphone(hosting.microphone, hosted.call.sound).close)
+        if options.microphone is not None:
+            parts.callback(open_microphone(options.microphone, hosted.call.sound).close)
         yield hosted
 
 
-async def _start(
-    hosting: Hosting, camera: RemoteCamera | None, studio: Studio | None, say: Say, thread: MediaThread
-) -> tuple[HostedCall, CallServer, RoomClient | None]:
+def _call_from(options: CallOptions, camera: RemoteCamera | None, thread: MediaThread) -> HostedCall:
     video = AvatarVideo(thread.loop)
-    call = Call(video, Sound(lambda: video.latency_ns), Peers(hosting.ice, hosting.codec))
-    tokens, room = Tokens(source=source_token()), Room()
-    gate = Gate(tokens)
-    hosted = HostedCall(call, "", "", tokens, camera)
-    server = CallServer(
-        call,
-        room,
-        gate,
-        hosting.ice,
-        hosting.name,
-        lambda: hosted.camera,
-        lambda: hosted.whip_camera,
-        hosting.whip_sound,
-        invitation=lambda: hosted.invitation,
-        figures=lambda: hosted.figures,
-        studio=studio,
-    )
-    try:
-        port = await server.start(LOOPBACK, hosting.port)
-        gate.allow({f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"})
-        hosted.addresses = [f"http://{LOOPBACK}:{port}/"]
-        hosted.page_link = f"{hosted.addresses[0]}#owner={tokens.owner}"
-        hosted.invitation = f"{hosted.addresses[0]}#room={tokens.guest}"
-        if hosting.listen is not None:
-            hosted.invitation = await _listen(hosting, server, gate, tokens)
-            hosted.addresses.append(hosted.invitation.partition("#")[0])
-        if hosting.public_url is not None:
-            gate.allow({_origin(hosting.public_url)})
-            hosted.addresses.append(f"{hosting.public_url.rstrip('/')}/")
-            hosted.invitation = f"{hosted.addresses[-1]}#room={tokens.guest}"
-        client = None
-        if hosting.join is None:
-            call.join(room, hosting.name)
-        else:
-            client = RoomClient(hosting.join, hosting.name, call.from_room, say)
-            call.use_room(client.send)
-            hosted.invitation = str(hosting.join)
-    except BaseException:
-        await server.stop()
-        raise
-    return hosted, server, client
+    call = Call(video, Sound(lambda: video.latency_ns), Peers(options.ice, options.codec))
+    tokens = Tokens(source=source_token())
+    return HostedCall(call, options.name, options.ice, tokens, options.whip_sound, browser_camera=camera)
 
 
-async def _listen(hosting: Hosting, server: CallServer, gate: Gate, tokens: Tokens) -> str:
+async def _serve(options: CallOptions, hosted: HostedCall, server: CallServer) -> None:
+    """Listen wherever that was wished for. The last address is the one that the others are invited to."""
+    port = await server.start(LOOPBACK, options.port)
+    server.gate.allow({f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"})
+    hosted.addresses = [f"http://{LOOPBACK}:{port}/"]
+    hosted.invitation = hosted.link_for_others(hosted.addresses[0])
+    if options.listen is not None:
+        hosted.invitation = await _listen(options, hosted, server)
+        hosted.addresses.append(hosted.invitation.partition("#")[0])
+    if options.public_url is not None:
+        server.gate.allow({_origin(options.public_url)})
+        hosted.addresses.append(f"{options.public_url.rstrip('/')}/")
+        hosted.invitation = hosted.link_for_others(hosted.addresses[-1])
+    if options.join is None:
+        hosted.call.join(server.room, hosted.name)
+
+
+async def _listen(options: CallOptions, hosted: HostedCall, server: CallServer) -> str:
     """Serve others by TLS. Returns their link."""
-    assert hosting.listen is not None
-    host, wanted_port = hosting.listen
+    assert options.listen is not None
+    host, wanted_port = options.listen
     hosts = _own_addresses(host) if host in EVERYWHERE else [_spelled(host)]
-    if hosting.certificate is None:
+    if options.certificate is None:
         path, digest = own_certificate(home(), hosts)
         tls = context(path)
     else:
-        path, key = hosting.certificate
+        path, key = options.certificate
         tls, digest = context(path, key), digest_of(path)
     port = await server.listen(host, wanted_port, tls)
-    gate.allow({f"https://{_in_url(name)}:{port}" for name in [*hosts, "localhost"]})
-    return f"https://{_in_url(hosts[0])}:{port}/#room={tokens.guest}&cert={digest.hex()}"
+    server.gate.allow({f"https://{_in_url(name)}:{port}" for name in [*hosts, "localhost"]})
+    return f"{hosted.link_for_others(f'https://{_in_url(hosts[0])}:{port}/')}&cert={digest.hex()}"
 
 
 def _own_addresses(everywhere: str) -> list[str]:
     """By which this computer is reached where it listens to "0.0.0.0", or to "::", which is IPv6 alone."""
     six = everywhere == "::"
-    return [*get_host_addresses(use_ipv4=not six, use_ipv6=six), "::1" if six else LOOPBACK]
+    return [*own_addresses(six), "::1" if six else LOOPBACK]
 
 
 def _spelled(host: str) -> str:

@@ -48,55 +48,40 @@ true}, which waits for as long as people take; both answers go back as one text.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import mimetypes
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp import web
 from aiortc.mediastreams import MediaStreamTrack
 
-from avatar.call.call import Call
-from avatar.call.room import Member, Message, Room, RoomError
+from avatar.call.hosted_call import HostedCall
+from avatar.call.room import Message, Room
+from avatar.call.room_sockets import RoomSockets
 from avatar.core.errors import VisavisError
 from avatar.dashboard.dashboard import Studio
-from avatar.http.allowance import origin_of
 from avatar.http.listener import Listener
-from avatar.http.peer_text import PeerTextError, json_body, json_object
-from avatar.http.safety import LARGEST_BODY, PROTOCOL, Gate, Role, close_sockets
+from avatar.http.peer_text import PeerTextError, json_body
+from avatar.http.safety import Gate, Role
 from avatar.webrtc.descriptions import DescriptionError
 from avatar.webrtc.http_sessions import whep
-from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, TooManyPeersError
-from avatar.webrtc.remote_camera import RemoteCamera, listen
+from avatar.webrtc.remote_camera import listen
 from avatar.webrtc.whip_source import WhipSource
 
-HELLO_S, HEARTBEAT_S, SEND_S = 10.0, 10.0, 10.0
-MOST_WAITING = 128  # messages for a page that reads slowly; more, and it is cut off
-MOST_SOCKETS, MOST_GUESTS = 16, 12  # open rooms, and those of them that guests may hold
 
-
-@dataclass(eq=False)
 class CallServer:
     """Serves one call. Everything runs on the asyncio loop that calls `start` and `stop`."""
 
-    call: Call
-    room: Room
-    gate: Gate
-    ice: Ice
-    avatar: str
-    camera: Callable[[], RemoteCamera | None] = lambda: None  # where a browser's camera drives, now
-    whip_camera: Callable[[], RemoteCamera | None] = lambda: None  # and where a source by WHIP does
-    whip_sound: bool = True  # whether that source is heard too
-    invitation: Callable[[], str] = lambda: ""  # the link for others
-    figures: Callable[[], Message] = dict  # of the live loop
-    studio: Studio | None = None  # what the page does beside calling
-    _listener: Listener | None = None
-    _sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    def __init__(self, hosted: HostedCall, studio: Studio | None = None) -> None:
+        """studio: what the page does beside calling."""
+        self.room, self.gate = Room(), Gate(hosted.tokens)
+        self._hosted, self._call, self._studio = hosted, hosted.call, studio
+        self._sockets = RoomSockets(hosted.call, self.room, hosted.ice)
+        self._listener: Listener | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Set up, and `listen` without TLS: for loopback."""
@@ -110,11 +95,12 @@ class CallServer:
         app.router.add_post("/api/drive", self._drive)
         app.router.add_delete("/api/peers/{id}", self._end_peer)
         self.gate.allow_more({"/room": (0, None)})
-        if self.studio is not None:
-            self.studio.add_routes(app, self.gate)
-        whep(self.call.peers, self.call.video, self.call.sound, self._allows("player")).add_routes(app)
-        heard = [self.call.sound] if self.whip_sound else []
-        WhipSource(self.call.peers, self.whip_camera, heard).endpoint(self._allows("source")).add_routes(app)
+        if self._studio is not None:
+            self._studio.add_routes(app, self.gate)
+        whep(self._call.peers, self._call.video, self._call.sound, self._allows("player")).add_routes(app)
+        heard = [self._call.sound] if self._hosted.whip_sound else []
+        whip = WhipSource(self._call.peers, lambda: self._hosted.whip_camera, heard)
+        whip.endpoint(self._allows("source")).add_routes(app)
         for name, (body, content_type) in _page().items():
             app.router.add_get(name, _file(body, content_type))
         return await self._listener.start(host, port)
@@ -131,12 +117,13 @@ class CallServer:
             return
         await listener.stop_listening()
         try:
-            await close_sockets(self._sockets, b"the call is over")
-            await self.call.close()
+            await self._sockets.close(b"the call is over")
+            await self._call.close()
         finally:
             await listener.close()
 
-    # The owner's controls
+    async def _room(self, request: web.Request) -> web.StreamResponse:
+        return await self._sockets.serve(request, self.gate.require(request, "owner", "guest") == "owner")
 
     async def _get_state(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
@@ -147,12 +134,12 @@ class CallServer:
         wish = await _json(request)
         if any(name in wish and not isinstance(wish[name], bool) for name in ("muted", "camera_on")):
             return _error(400, "muted and camera_on are true or false.")
-        self.call.set_state(wish.get("muted"), wish.get("camera_on"))
+        self._call.set_state(wish.get("muted"), wish.get("camera_on"))
         return web.json_response(self._state())
 
     async def _view(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
-        call, wish = self.call, await _json(request)
+        call, wish = self._call, await _json(request)
         offer, by_hand = wish.get("sdp"), wish.get("by_hand") is True
         try:
             if offer is None:
@@ -166,7 +153,7 @@ class CallServer:
     async def _view_answered(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
         try:
-            await self.call.peers.accept(self._peer(request), str((await _json(request)).get("sdp")))
+            await self._call.peers.accept(self._peer(request), str((await _json(request)).get("sdp")))
         except VisavisError as error:
             return _refusal(error)
         return web.json_response({})
@@ -175,7 +162,7 @@ class CallServer:
         self.gate.require(request, "owner")
         try:
             offer = str((await _json(request)).get("sdp"))
-            peer, answer = await self.call.drivers.answer_driver(offer, self._take)
+            peer, answer = await self._call.page_peers.answer_sender(offer, self._take)
         except VisavisError as error:
             return _refusal(error)
         return web.json_response({"id": peer.id, "sdp": answer})
@@ -183,18 +170,18 @@ class CallServer:
     async def _end_peer(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
         peer = self._peer(request)
-        await (self.call.drivers if peer.kind == "drive" else self.call.peers).close(peer)
+        await (self._call.page_peers if peer.kind == "drive" else self._call.peers).close(peer)
         return web.json_response({})
 
     async def _take(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
-            await listen(track, self.call.sound)
-        elif (camera := self.camera()) is not None:
+            await listen(track, self._call.sound)
+        elif (camera := self._hosted.browser_camera) is not None:
             await camera.watch(track)
 
     def _peer(self, request: web.Request) -> Peer:
         peer_id = request.match_info["id"]
-        peer = self.call.peers.get(peer_id) or self.call.drivers.get(peer_id)
+        peer = self._call.peers.get(peer_id) or self._call.page_peers.get(peer_id)
         if peer is None:
             raise web.HTTPNotFound(text='{"error": "There is no such connection."}', content_type="application/json")
         return peer
@@ -203,103 +190,21 @@ class CallServer:
         return lambda request: self.gate.role(request) in (role, "owner")
 
     def _state(self) -> Message:
-        sound, video = self.call.sound, self.call.video
+        sound, video = self._call.sound, self._call.video
         return {
-            "avatar": self.avatar,
-            **self.call.state,
+            "avatar": self._hosted.name,
+            **self._call.state,
             "microphone": sound.live,
             "latency_ms": round(video.latency_ns / 1e6, 1),
             "lip_offset_ms": round(sound.lip_offset_ms, 1),
-            "drives": "camera" if self.camera() is None else "browser",
-            "invitation": self.invitation(),
+            "drives": "camera" if self._hosted.browser_camera is None else "browser",
+            "invitation": self._hosted.invitation,
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
             "whip": {"url": "/whip", "token": self.gate.tokens.source},
-            "ice": self.ice.for_page(owner=True),
-            "peers": self.call.peers.figures() + self.call.drivers.figures(),
-            "figures": self.figures(),
+            "ice": self._hosted.ice.for_page(owner=True),
+            "peers": self._call.peers.figures() + self._call.page_peers.figures(),
+            "figures": self._hosted.figures,
         }
-
-    # The room
-
-    async def _room(self, request: web.Request) -> web.StreamResponse:
-        owner = self.gate.require(request, "owner", "guest") == "owner"
-        if len(self._sockets) >= (MOST_SOCKETS if owner else MOST_GUESTS):
-            raise web.HTTPServiceUnavailable(text="Too many open pages.\n")
-        socket = web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=LARGEST_BODY)
-        await socket.prepare(request)
-        self._sockets.add(socket)
-        outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
-        transport = request.transport
-        sending = asyncio.ensure_future(_send_all(socket, outgoing, transport))
-
-        def send(message: Message) -> None:
-            if message.get("type") == "welcome":
-                message = {**message, "ice": self.ice.for_page(owner), "owner": owner}
-            if not outgoing.full():
-                outgoing.put_nowait(message)
-            elif transport is not None:  # a slow reader
-                transport.abort()
-
-        try:
-            await (self._owner_page(socket, send) if owner else self._guest(socket, send, origin_of(request.remote)))
-        except (RoomError, PeerTextError, ValueError, TimeoutError) as error:
-            reason = str(error) or "no hello"
-            await socket.send_json({"type": "error", "reason": reason})
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode()[:120])
-        except ConnectionError:
-            pass
-        finally:
-            self._sockets.discard(socket)
-            sending.cancel()
-        return socket
-
-    async def _owner_page(self, socket: web.WebSocketResponse, send: Callable[[Message], None]) -> None:
-        await _hello(socket)
-        self.call.add_page(send)
-        try:
-            async for frame in socket:
-                self.call.from_page(_message(frame))
-        finally:
-            self.call.remove_page(send)
-
-    async def _guest(self, socket: web.WebSocketResponse, send: Callable[[Message], None], origin: str) -> None:
-        hello = await _hello(socket)
-        member: Member = self.room.join(send, hello.get("name"), hello.get("kind"), origin)
-        try:
-            async for frame in socket:
-                self.room.receive(member, _message(frame))
-        finally:
-            self.room.leave(member)
-
-
-async def _hello(socket: web.WebSocketResponse) -> Message:
-    async with asyncio.timeout(HELLO_S):
-        frame = await socket.receive()
-    message = _message(frame)
-    if message.get("type") != "hello":
-        raise RoomError("The first message is a hello.")
-    return message
-
-
-def _message(frame: WSMessage) -> Message:
-    """Raises RoomError or PeerTextError."""
-    if frame.type is not WSMsgType.TEXT:
-        raise RoomError("A message is a JSON object, sent as text.")
-    return json_object(frame.data)
-
-
-async def _send_all(
-    socket: web.WebSocketResponse, outgoing: asyncio.Queue[Message], transport: asyncio.Transport | None
-) -> None:
-    while not socket.closed:
-        message = await outgoing.get()
-        try:
-            async with asyncio.timeout(SEND_S):
-                await socket.send_json(message)
-        except (TimeoutError, ConnectionError):
-            if transport is not None:
-                transport.abort()
-            return
 
 
 async def _json(request: web.Request) -> Message:

@@ -11,7 +11,7 @@ import typer
 from avatar.cli.options import ENGINE_HELP, PRECISION_HELP, open_torch
 
 if TYPE_CHECKING:
-    from avatar.call.hosting import HostedCall
+    from avatar.call.hosted_call import HostedCall
     from avatar.cli.terminal import Terminal
     from avatar.dashboard.live_run import LiveRun
     from avatar.webrtc.remote_camera import RemoteCamera
@@ -97,7 +97,7 @@ def call(
     """
     import os
 
-    from avatar.call.hosting import Hosting, host_call
+    from avatar.call.hosting import CallOptions, host_call
     from avatar.call.room_client import RoomLink
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
@@ -119,17 +119,17 @@ def call(
     if key is not None and certificate is None:
         raise UsageError("--key belongs to a --certificate.")
     rates = BitRates.between(floor_kbps, ceiling_kbps)
-    hosting = Hosting(
-        shown_as or (Path(name).stem if name else "visavis"),
-        port,
-        _host_and_port(listen) if listen else None,
-        (certificate, key) if certificate else None,
-        public_url,
-        RoomLink.parse(_link_text(join)) if join else None,
-        None if microphone in ("page", "none") else microphone,
-        microphone == "page",
-        Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
-        None if codec == "auto" else codec,
+    hosting = CallOptions(
+        name=shown_as or (Path(name).stem if name else "visavis"),
+        port=port,
+        listen=_host_and_port(listen) if listen else None,
+        certificate=(certificate, key) if certificate else None,
+        public_url=public_url,
+        join=RoomLink.parse(_link_text(join)) if join else None,
+        microphone=None if microphone in ("page", "none") else microphone,
+        whip_sound=microphone == "page",
+        ice=Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
+        codec=None if codec == "auto" else codec,
     )
     parse_size(size)  # a bad one is refused before anything is opened
     bundle = find_avatar(name) if name else None
@@ -247,7 +247,7 @@ class _Cameras:
     def _browsers(self, say: Say) -> RemoteCamera:
         from avatar.webrtc.remote_camera import RemoteCamera
 
-        camera = self.hosted.camera = RemoteCamera("a browser's camera", say)
+        camera = self.hosted.browser_camera = RemoteCamera("a browser's camera", say)
         return camera
 
     def _by_whip(self, say: Say) -> RemoteCamera:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from aioice.ice import get_host_addresses
 from aiortc import RTCConfiguration, RTCIceServer
 from aiortc.rtcconfiguration import RTCBundlePolicy, RTCIceTransportPolicy
 from aiortc.rtcicetransport import parse_stun_turn_uri
@@ -51,6 +52,11 @@ class Ice:
             return {"iceServers": servers, "iceTransportPolicy": "all"}
         servers += [{"urls": uri, "username": self.username, "credential": self.credential} for uri in self.turn]
         return {"iceServers": servers, "iceTransportPolicy": "relay" if self.relay_only else "all"}
+
+
+def own_addresses(six: bool) -> list[str]:
+    """Of this computer in its networks, by IPv6 or else IPv4; loopback is none of them."""
+    return get_host_addresses(use_ipv4=not six, use_ipv6=six)
 
 
 def _check(uri: str, schemes: tuple[str, ...]) -> None:

@@ -140,7 +140,7 @@ class Peers:
             await self.close(peer)
             raise
 
-    async def answer_driver(
+    async def answer_sender(
         self,
         offer: str,
         on_track: Callable[[MediaStreamTrack], Awaitable[None]],

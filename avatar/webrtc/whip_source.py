@@ -96,7 +96,7 @@ class WhipSource:
 
         takes = ("video", "audio") if self._sounds else ("video",)
         try:
-            peer, answer = await self._peers.answer_driver(offer, take, KIND, takes)
+            peer, answer = await self._peers.answer_sender(offer, take, KIND, takes)
         except BaseException:
             answered.cancel()
             raise

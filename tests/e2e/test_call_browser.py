@@ -13,7 +13,8 @@ import pytest
 from moving_avatar import CELL_PX, CELLS, MovingAvatar, lively
 from PIL import Image
 
-from avatar.call.hosting import HostedCall, Hosting, host_call
+from avatar.call.hosted_call import HostedCall
+from avatar.call.hosting import CallOptions, host_call
 from avatar.core.frame import Frame
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.remote_camera import RemoteCamera
@@ -146,7 +147,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada"), RemoteCamera("a browser's camera", print)) as call:
+    with host_call(CallOptions("Ada"), RemoteCamera("a browser's camera", print)) as call:
         avatar = MovingAvatar(call.call.video.put)
         yield call
         avatar.stop()
@@ -199,7 +200,7 @@ def frames_of(camera: RemoteCamera, count: int, timeout_s: float = 60) -> list[F
 def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: Any) -> None:
     page = open_page(chromium, hosted.page_link)
     page.evaluate("owner => call.drive(owner, true)", hosted.tokens.owner)
-    camera = hosted.camera
+    camera = hosted.browser_camera
     assert camera is not None
     frames = frames_of(camera, 30)
     assert all(frame.width == 640 for frame in frames) and frames[-1].rgb.std() > 10
@@ -210,7 +211,7 @@ def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: An
     assert sound.delay_ns / 1e6 < 400
     page.evaluate("call.driving.close()")  # its connection goes, and so does the microphone
     end_s = time.monotonic() + 30
-    while len(hosted.call.drivers):
+    while len(hosted.call.page_peers):
         assert time.monotonic() < end_s
         time.sleep(0.1)
     time.sleep(1)
@@ -283,7 +284,7 @@ def test_a_guest_with_a_plain_browser_and_an_owner_see_each_other(hosted: Hosted
 def test_two_people_call_by_copy_and_paste(
     hosted: HostedCall, chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with host_call(Hosting("Bob"), RemoteCamera("a browser's camera", print)) as other:
+    with host_call(CallOptions("Bob"), RemoteCamera("a browser's camera", print)) as other:
         avatar = MovingAvatar(other.call.video.put)
         ann, bob = open_page(chromium, hosted.page_link), open_page(chromium, other.page_link)
         invitation = ann.evaluate(
@@ -323,7 +324,7 @@ def test_behind_a_bottleneck_the_rate_gives_way_and_the_picture_goes_on(
 ) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     network, thread = BadNetwork(limit_bps=700_000), MediaThread()
-    with host_call(Hosting("Ada"), None) as hosted:
+    with host_call(CallOptions("Ada"), None) as hosted:
         avatar = MovingAvatar(hosted.call.video.put, lively)
         page = open_page(chromium, hosted.page_link)
         offer = page.evaluate("(async () => call.gathered(call.receiver(), await call.viewing.createOffer()))()")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from moving_avatar import MovingAvatar
 
-from avatar.call.hosting import Hosting, host_call
+from avatar.call.hosting import CallOptions, host_call
 
 PYTHON = "/usr/bin/python3"
 PLAYER = Path(__file__).with_name("gst_whep_viewer.py")
@@ -38,7 +38,7 @@ pytestmark = [
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
 def test_gstreamer_plays_the_avatar_by_whep(codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    with host_call(Hosting("Ada"), None) as hosted:
+    with host_call(CallOptions("Ada"), None) as hosted:
         avatar = MovingAvatar(hosted.call.video.put)
         try:
             url = hosted.page_link.partition("#")[0] + "whep"

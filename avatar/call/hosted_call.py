@@ -1,0 +1,34 @@
+"""What is known of a call that this computer hosts: its server shows it, and the command adds to it as it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from avatar.call.call import Call
+from avatar.call.room import Message
+from avatar.http.safety import Tokens
+from avatar.webrtc.ice import Ice
+from avatar.webrtc.remote_camera import RemoteCamera
+
+
+@dataclass(eq=False)
+class HostedCall:
+    """`page_link` is for this person alone, `invitation` for the others."""
+
+    call: Call
+    name: str  # as the others see it
+    ice: Ice
+    tokens: Tokens
+    whip_sound: bool = True  # a source by WHIP is heard too
+    browser_camera: RemoteCamera | None = None  # where a page's camera drives, now
+    whip_camera: RemoteCamera | None = None  # and where a source by WHIP does
+    addresses: list[str] = field(default_factory=list)  # of the server: "http://127.0.0.1:8080/" first
+    invitation: str = ""
+    figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
+
+    @property
+    def page_link(self) -> str:
+        return f"{self.addresses[0]}#owner={self.tokens.owner}"
+
+    def link_for_others(self, address: str) -> str:
+        return f"{address}#room={self.tokens.guest}"
