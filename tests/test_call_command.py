@@ -36,7 +36,7 @@ def test_options_that_cannot_work_say_why(
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     avatar_path("ada").parent.mkdir()
     save_avatar(astronaut_avatar(), avatar_path("ada"))
-    monkeypatch.setattr("avatar.call.hosting.host_call", lambda *_: pytest.fail("it started"))
+    monkeypatch.setattr("avatar.call.running_call.host_call", lambda *_: pytest.fail("it started"))
     camera = ["--camera", "browser", "--no-open"]
     with pytest.raises(UsageError, match=message):
         command_app("call")(["ada", *camera, *options], standalone_mode=False)
@@ -46,7 +46,7 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
     """A camera that the page chooses may fail: the others stay in the call, and another one can be chosen."""
     from clips import astronaut_avatar
 
-    from avatar.cli.call import _over
+    from avatar.call.running_call import ended_by_itself
     from avatar.core.errors import DeviceError
     from avatar.dashboard.dashboard import Studio
     from avatar.dashboard.live_choices import CameraChoice, Given, Wish
@@ -66,4 +66,4 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
         while live.report()["state"] != "off":
             assert time.monotonic() < end_s
             time.sleep(0.01)
-        assert live.report()["problem"] == "It is unplugged." and _over(live) is over
+        assert live.report()["problem"] == "It is unplugged." and ended_by_itself(live) is over

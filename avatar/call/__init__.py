@@ -1,4 +1,5 @@
-"""A call: who is in the room (`room`), the server of its page (`server`), the process that hosts both (`hosting`).
+"""A call: who is in the room (`room`), the server of its page (`server`), what hosts both (`hosting`), and all of that
+with the live session that `visavis call` and its page start (`running_call`).
 
 Every link is one-way. Whoever wants to see a person makes an offer that only receives, and the person's media source
 answers it: visavis itself for an avatar, the browser for a guest without visavis. So the avatar is encoded once per

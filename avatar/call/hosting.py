@@ -20,6 +20,7 @@ from avatar.http.listener import LOOPBACK
 from avatar.http.safety import Tokens
 from avatar.http.tls import context, digest_of, own_certificate
 from avatar.webrtc.avatar_track import AvatarVideo
+from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.ice import Ice, own_addresses
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.microphone import open_microphone
@@ -34,7 +35,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What `visavis call` was told about its server."""
+    """What `visavis call` was told about its server, and the way to the others."""
 
     name: str  # as the others see it
     port: int = 0  # on loopback, for this computer's own page
@@ -46,6 +47,7 @@ class CallOptions:
     whip_sound: bool = True  # a source by WHIP is heard too
     ice: Ice = field(default_factory=Ice)
     codec: str | None = None
+    rates: BitRates = field(default_factory=BitRates)
 
 
 @contextmanager

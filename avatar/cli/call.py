@@ -12,12 +12,10 @@ from avatar.cli.options import ENGINE_HELP, PRECISION_HELP, open_torch
 
 if TYPE_CHECKING:
     from avatar.call.hosted_call import HostedCall
+    from avatar.call.hosting import CallOptions
+    from avatar.call.running_call import RunningCall
     from avatar.cli.terminal import Terminal
-    from avatar.dashboard.live_run import LiveRun
-    from avatar.webrtc.remote_camera import RemoteCamera
-    from engines import Say
 
-BROWSER, WHIP, GIVEN = "browser", "whip", "given"  # cameras
 TURN_PASSWORD = "VISAVIS_TURN_PASSWORD"
 ROOM_LINK = "VISAVIS_ROOM_LINK"
 LONGEST_LINK = 4096
@@ -97,29 +95,28 @@ def call(
     """
     import os
 
-    from avatar.call.hosting import CallOptions, host_call
+    from avatar.call.cameras import CallCameras
+    from avatar.call.hosting import CallOptions
     from avatar.call.room_client import RoomLink
+    from avatar.call.running_call import ended_by_itself, run_call
     from avatar.cli.stop import sigterm_as_ctrl_c
-    from avatar.cli.terminal import Terminal, print_json
+    from avatar.cli.terminal import Terminal
     from avatar.core.errors import UsageError
-    from avatar.dashboard.dashboard import Studio
-    from avatar.dashboard.live_choices import Given, Wish
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
     from avatar.render.engine_options import EngineOptions
     from avatar.tracking.model_asset import tracker_model
     from avatar.webrtc.congestion import BitRates
     from avatar.webrtc.ice import Ice
-    from avatar.webrtc.publisher import CallPublisher
 
     if codec not in ("auto", "h264", "vp8"):
         raise UsageError(f"--codec {codec} is not known. Use auto, h264 or vp8.")
-    if camera.startswith(f"{WHIP}:"):
+    if camera.startswith("whip:"):
         raise UsageError(f"--camera {camera}: type --camera whip, and the port after --port or --listen.")
     if key is not None and certificate is None:
         raise UsageError("--key belongs to a --certificate.")
     rates = BitRates.between(floor_kbps, ceiling_kbps)
-    hosting = CallOptions(
+    options = CallOptions(
         name=shown_as or (Path(name).stem if name else "visavis"),
         port=port,
         listen=_host_and_port(listen) if listen else None,
@@ -130,133 +127,91 @@ def call(
         whip_sound=microphone == "page",
         ice=Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
         codec=None if codec == "auto" else codec,
+        rates=rates,
     )
     parse_size(size)  # a bad one is refused before anything is opened
     bundle = find_avatar(name) if name else None
     shown = load_avatar(bundle).name if bundle else ""
     terminal = Terminal(stderr=True)
     tracker_model()
-    cameras = _Cameras(camera, loop)
-    given = Given(
-        cameras.choices,
-        lambda: [CallPublisher(cameras.hosted.call.video, rates)],
-        EngineOptions(precision=precision, threads=threads, open_torch=open_torch),
-        terminal.note,
-    )
-    studio = Studio(tracker_model, given)
+    cameras = CallCameras(camera, loop)
     sigterm_as_ctrl_c()
-    with host_call(hosting, studio=studio, say=terminal.note) as hosted:
-        cameras.hosted = hosted
-        if as_json:
-            tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
-            links = {"page": hosted.page_link, "invitation": hosted.invitation, **tokens}
-            print_json(links, indent=None)
-        terminal.say(f"Your page:   {hosted.page_link}", f"For others:  {hosted.invitation}")
-        if not (listen or public_url or join):
-            terminal.say("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
-        if relay_only and (listen or join):
-            whom = "The room's host" if join else "Whoever has the link for others"
-            terminal.say(f"{whom} still sees this computer's address: the relay hides it in the media alone.")
+    drawing = EngineOptions(engine, precision, threads, open_torch=open_torch)
+    with run_call(options, cameras, drawing, terminal.note) as running:
+        _tell_links(running.hosted, options, terminal, as_json)
         if open_page:
-            _open(hosted.page_link)
+            _open(running.hosted.page_link)
         if bundle is not None:
-            studio.live.start(Wish(shown, cameras.first, engine, size=size), bundle)
-        _wait(studio.live, hosted, seconds, bundle is not None, terminal)
-        studio.live.close()
-        sent_ms, lips_ms = hosted.call.video.latency_ns / 1e6, hosted.call.sound.lip_offset_ms
-    if studio.live.failure is not None and _over(studio.live) and bundle is not None:
-        raise studio.live.failure
-    _report(studio.live, sent_ms, lips_ms, as_json)
+            running.start(shown, bundle, size)
+        _wait(running, seconds, bundle is not None, terminal)
+        running.stop()
+    if running.live.failure is not None and ended_by_itself(running.live) and bundle is not None:
+        raise running.live.failure
+    _report(running, as_json)
 
 
-def _wait(live: LiveRun, hosted: HostedCall, seconds: float | None, as_started: bool, terminal: Terminal) -> None:
+def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, as_json: bool) -> None:
+    from avatar.cli.terminal import print_json
+
+    if as_json:
+        tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
+        print_json({"page": hosted.page_link, "invitation": hosted.invitation, **tokens}, indent=None)
+    terminal.say(f"Your page:   {hosted.page_link}", f"For others:  {hosted.invitation}")
+    if not (options.listen or options.public_url or options.join):
+        terminal.say("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
+    if options.ice.relay_only and (options.listen or options.join):
+        whom = "The room's host" if options.join else "Whoever has the link for others"
+        terminal.say(f"{whom} still sees this computer's address: the relay hides it in the media alone.")
+
+
+def _wait(running: RunningCall, seconds: float | None, as_started: bool, terminal: Terminal) -> None:
     """Until `seconds` are over or Ctrl-C; `as_started`: also until the session ends by itself, as a video does."""
     import time
 
+    from avatar.call.running_call import ended_by_itself
     from avatar.cli.tables import drops_line
 
+    live = running.live
     end_s = float("inf") if seconds is None or as_started else time.monotonic() + seconds
     told = False
     with terminal.status("Ctrl-C hangs up") as status:
         try:
-            while (left_s := end_s - time.monotonic()) > 0 and not (as_started and _over(live)):
-                now = live.figures.report
+            while (left_s := end_s - time.monotonic()) > 0 and not (as_started and ended_by_itself(live)):
                 if not told and live.engine_line:
                     terminal.say(live.engine_line)
                     told = True
                     if seconds is not None and as_started:
                         end_s = time.monotonic() + seconds
+                running.show_figures()
+                now = live.figures.report
                 if now is not None and live.shows is not None:
-                    hosted.figures = {
-                        "fps": round(now.fps, 1),
-                        "latency_ms": None if live.figures.latency_ms is None else round(live.figures.latency_ms, 1),
-                        "drops": now.drops,
-                        "faceless": now.faceless,
-                    }
-                    viewers = sum(peer["state"] == "connected" for peer in hosted.call.peers.figures())
                     status.update(
-                        f"{now.fps:.1f} fps, {hosted.call.video.latency_ns / 1e6:.0f} ms, connections: {viewers}, "
-                        f"{drops_line(now.drops)}; Ctrl-C hangs up"
+                        f"{now.fps:.1f} fps, {running.hosted.call.video.latency_ns / 1e6:.0f} ms, "
+                        f"connections: {running.viewers}, {drops_line(now.drops)}; Ctrl-C hangs up"
                     )
                 time.sleep(min(0.5, left_s))
         except KeyboardInterrupt:
             pass
 
 
-def _over(live: LiveRun) -> bool:
-    """Whether what the command has started ended by itself. What the page has started since then ends no call."""
-    return live.ended_by_itself and live.starts == 1
-
-
-def _report(live: LiveRun, sent_ms: float, lips_ms: float, as_json: bool) -> None:
+def _report(running: RunningCall, as_json: bool) -> None:
     """Of the last session; nothing where there was none."""
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
 
-    report = live.figures.report
-    if report is None or live.engine is None:
+    report, engine = running.live.figures.report, running.live.engine
+    if report is None or engine is None:
         return
     if as_json:
-        figures = {"capture_to_encoder_ms": sent_ms, "sound_after_picture_ms": lips_ms, "engine": asdict(live.engine)}
-        print_json({**asdict(report), **figures})
+        figures = {"capture_to_encoder_ms": running.sent_ms, "sound_after_picture_ms": running.lips_ms}
+        print_json({**asdict(report), **figures, "engine": asdict(engine)})
         return
     out = Terminal()
     out.print(latency_table(report.latency))
     out.say(
         f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
-        f"capture → encoder {sent_ms:.0f} ms; sound after picture {lips_ms:.0f} ms"
+        f"capture → encoder {running.sent_ms:.0f} ms; sound after picture {running.lips_ms:.0f} ms"
     )
-
-
-class _Cameras:
-    """The page's choice beside the webcams: what --camera names, where that is another, the browser's own, and WHIP."""
-
-    hosted: HostedCall
-
-    def __init__(self, spec: str, loop: bool) -> None:
-        from avatar.dashboard.live_choices import CameraChoice
-        from avatar.sources.camera import open_driver
-        from avatar.sources.network_camera import public_name
-
-        browser = CameraChoice(BROWSER, "This browser's camera", self._browsers)
-        whip = CameraChoice(WHIP, "OBS or another program, by WHIP", self._by_whip)
-        named = CameraChoice(GIVEN, f"--camera {public_name(spec)}", lambda say: open_driver(spec, loop, say=say))
-        self.choices = [browser, whip] if spec in (BROWSER, WHIP) else [named, browser, whip]
-        self.first = spec if spec in (BROWSER, WHIP) else GIVEN
-
-    def _browsers(self, say: Say) -> RemoteCamera:
-        from avatar.webrtc.remote_camera import RemoteCamera
-
-        camera = self.hosted.browser_camera = RemoteCamera("a browser's camera", say)
-        return camera
-
-    def _by_whip(self, say: Say) -> RemoteCamera:
-        from avatar.webrtc.remote_camera import RemoteCamera
-        from avatar.webrtc.whip_source import source_advice
-
-        camera = self.hosted.whip_camera = RemoteCamera("a source by WHIP", say)
-        say(source_advice([f"{address}whip" for address in self.hosted.addresses], self.hosted.tokens.source))
-        return camera
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -42,7 +42,7 @@ class AvatarVideo:
             waking, self._handed = self._handed is not None, frame
             self.dropped += waking
         if not waking and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take_over)
+            self._loop.call_soon_threadsafe(self._show_handed)
 
     def put_card(self, width: int, height: int) -> None:
         """Viewers see a dark card until the next frame. From any thread."""
@@ -86,7 +86,7 @@ class AvatarVideo:
         """A track hands a frame of this age to its encoder."""
         self._ages_ns.append(age_ns)
 
-    def _take_over(self) -> None:
+    def _show_handed(self) -> None:
         with self._lock:
             frame, self._handed = self._handed, None
         if frame is not None and self._camera_on:

@@ -32,8 +32,8 @@ class RemoteCamera:
         self.name, self.say = name, say
         self.last_ns = 0  # monotonic, when the newest frame came
         self._newest: Mailbox[Frame] = Mailbox("remote → camera")
-        self._index = self._passed_over = 0
-        self._before: int | None = None  # lost before anybody read
+        self._index = self._skipped = 0
+        self._before: int | None = None  # how many were lost before anybody read
 
     @property
     def dropped(self) -> int:
@@ -56,14 +56,14 @@ class RemoteCamera:
         self._newest.close(discard=True)
 
     def _lost(self) -> int:
-        return self._newest.dropped + self._passed_over
+        return self._newest.dropped + self._skipped
 
     async def watch(self, track: MediaStreamTrack) -> None:
         """Take a remote video track's frames until it ends, or this camera is closed."""
         while (picture := await _next(track)) is not None:
-            # aiortc queues what it decodes: whatever came while the last one was made small is passed over
+            # aiortc queues what it decodes: what came while the last one was scaled down is skipped
             while decoded_frames(track):
-                self._passed_over += 1
+                self._skipped += 1
                 if (picture := await _next(track)) is None:
                     return
             assert isinstance(picture, av.VideoFrame)

@@ -86,7 +86,7 @@ class WhipSession:
         self._target, self._peers, self._http = target, peers, http
         self._peer: Peer | None = None
         self._resource: str | None = None
-        self._trusted = {_place(target.url)}  # get the token
+        self._trusted = {_scheme_and_host(target.url)}  # get the token
 
     async def start(self, video: AvatarVideo, sound: Sound | None) -> Peer:
         """Returns the connection once it stands. Raises WhipError."""
@@ -116,7 +116,7 @@ class WhipSession:
             location = _joined_url(url, answer_headers.get("Location", ""))
             if urlsplit(location).scheme != "https" and urlsplit(url).scheme == "https":
                 raise WhipError(f"{url} sends us on to {location}, which is not encrypted.", lasting=True)
-            (old_scheme, old_host), (scheme, host) = _place(url), _place(location)
+            (old_scheme, old_host), (scheme, host) = _scheme_and_host(url), _scheme_and_host(location)
             if scheme == "https" and (old_scheme == "https" or old_host == host):
                 self._trusted.add((scheme, host))
             if self._target.token and (scheme, host) not in self._trusted:
@@ -134,7 +134,7 @@ class WhipSession:
     async def _request(
         self, method: str, url: str, data: str | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, CIMultiDictProxy[str], str]:
-        may_see = self._target.token is not None and _place(url) in self._trusted
+        may_see = self._target.token is not None and _scheme_and_host(url) in self._trusted
         authorization = {"Authorization": f"Bearer {self._target.token}"} if may_see else {}
         try:
             async with self._http.request(
@@ -271,7 +271,7 @@ def _joined_url(url: str, location: str) -> str:
     return joined
 
 
-def _place(url: str) -> tuple[str, str | None]:
+def _scheme_and_host(url: str) -> tuple[str, str | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname
 
