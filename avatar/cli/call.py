@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import ENGINE_HELP, PRECISION_HELP, open_torch
+from avatar.cli.live import Length
+from avatar.cli.options import ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from avatar.call.hosted_call import HostedCall
@@ -21,20 +22,25 @@ ROOM_LINK = "VISAVIS_ROOM_LINK"
 LONGEST_LINK = 4096
 
 
-def call(
-    name: Annotated[
-        str | None,
-        typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file. Or choose on the page."),
-    ] = None,
+@dataclass(frozen=True)
+class Input:
+    """What drives the avatar, and what is heard."""
+
     camera: Annotated[
         str,
         typer.Option(
             "--camera", "-c", help="A webcam's number, path or address, a video that plays as one, browser, or whip."
         ),
-    ] = "0",
+    ] = "0"
     microphone: Annotated[
         str, typer.Option(help="page (the browser's), none, default, a device's name, or a sound file.")
-    ] = "page",
+    ] = "page"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Whose room it is, and how the others get there."""
+
     join: Annotated[
         str | None,
         typer.Option(
@@ -42,42 +48,67 @@ def call(
             help="The link to somebody else's room; - reads it from the standard input, @FILE from a file. Whoever "
             "else uses this computer can read a command line, and with it the link.",
         ),
-    ] = None,
-    shown_as: Annotated[str | None, typer.Option("--as", help="Your name in the room; else the avatar's.")] = None,
-    port: Annotated[int, typer.Option(help="Of your own page, on loopback; 0: a free one.", min=0, max=65535)] = 0,
+    ] = None
+    shown_as: Annotated[str | None, typer.Option("--as", help="Your name in the room; else the avatar's.")] = None
+    port: Annotated[int, typer.Option(help="Of your own page, on loopback; 0: a free one.", min=0, max=65535)] = 0
     listen: Annotated[
         str | None, typer.Option(help="HOST:PORT for the others, by TLS: 0.0.0.0:8443. Else only this computer.")
-    ] = None,
-    certificate: Annotated[Path | None, typer.Option(help="PEM file for --listen; else one is made.")] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM file of its key, where that is another.")] = None,
-    public_url: Annotated[
-        str | None, typer.Option(help="https://NAME of a reverse proxy that leads to --port.")
-    ] = None,
-    stun: Annotated[list[str] | None, typer.Option(help="stun:HOST:PORT. May be given repeatedly.")] = None,
-    turn: Annotated[list[str] | None, typer.Option(help="turn:HOST:PORT, a relay. May be given repeatedly.")] = None,
-    turn_user: Annotated[
-        str | None, typer.Option(help=f"For the relay; its password comes from {TURN_PASSWORD}.")
-    ] = None,
+    ] = None
+    certificate: Annotated[Path | None, typer.Option(help="PEM file for --listen; else one is made.")] = None
+    key: Annotated[Path | None, typer.Option(help="PEM file of its key, where that is another.")] = None
+    public_url: Annotated[str | None, typer.Option(help="https://NAME of a reverse proxy that leads to --port.")] = None
+
+
+@dataclass(frozen=True)
+class MediaPath:
+    """How picture and sound get to the others."""
+
+    stun: Annotated[list[str] | None, typer.Option(help="stun:HOST:PORT. May be given repeatedly.")] = None
+    turn: Annotated[list[str] | None, typer.Option(help="turn:HOST:PORT, a relay. May be given repeatedly.")] = None
+    turn_user: Annotated[str | None, typer.Option(help=f"For the relay; its password comes from {TURN_PASSWORD}.")] = (
+        None
+    )
     relay_only: Annotated[
         bool,
         typer.Option(
             "--relay-only",
             help="Media by the relay only. The room's host, or who has a --listen link, still sees your address.",
         ),
-    ] = False,
-    codec: Annotated[str, typer.Option(help="auto (by negotiation), h264 or vp8.")] = "auto",
-    floor_kbps: Annotated[int, typer.Option(help="Lowest bit rate of the video.")] = 150,
-    ceiling_kbps: Annotated[int, typer.Option(help="Highest bit rate of the video.")] = 4000,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "512x512",
-    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the generator.", min=1, max=1024)] = None,
-    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
+    ] = False
+    codec: Annotated[str, typer.Option(help="auto (by negotiation), h264 or vp8.")] = "auto"
+    floor_kbps: Annotated[int, typer.Option(help="Lowest bit rate of the video.")] = 150
+    ceiling_kbps: Annotated[int, typer.Option(help="Highest bit rate of the video.")] = 4000
+
+
+@dataclass(frozen=True)
+class Extent(Length):
+    """How long the call lasts, and how large its picture is."""
+
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "512x512"
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """Where the links are shown."""
+
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the links at the start, and the figures at the end, as JSON.")
-    ] = False,
+    ] = False
+
+
+def call(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file. Or choose on the page."),
+    ] = None,
+    *,
+    driver: Input,
+    meeting: Meeting,
+    path: MediaPath,
+    extent: Extent,
+    drawing: ThreadedEngineChoice,
+    announcement: Announcement,
 ) -> None:
     """Call others as your avatar, from browser to browser, without a server between. Ctrl-C hangs up.
 
@@ -93,61 +124,65 @@ def call(
 
     Example: visavis call bob --join -    # then paste the link
     """
-    import os
-
     from avatar.call.cameras import CallCameras
-    from avatar.call.hosting import CallOptions
-    from avatar.call.room_client import RoomLink
     from avatar.call.running_call import ended_by_itself, run_call
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal
-    from avatar.core.errors import UsageError
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.live.canvas import parse_size
-    from avatar.render.engine_options import EngineOptions
     from avatar.tracking.model_asset import tracker_model
-    from avatar.webrtc.congestion import BitRates
-    from avatar.webrtc.ice import Ice
 
-    if codec not in ("auto", "h264", "vp8"):
-        raise UsageError(f"--codec {codec} is not known. Use auto, h264 or vp8.")
-    if camera.startswith("whip:"):
-        raise UsageError(f"--camera {camera}: type --camera whip, and the port after --port or --listen.")
-    if key is not None and certificate is None:
-        raise UsageError("--key belongs to a --certificate.")
-    rates = BitRates.between(floor_kbps, ceiling_kbps)
-    options = CallOptions(
-        name=shown_as or (Path(name).stem if name else "visavis"),
-        port=port,
-        listen=_host_and_port(listen) if listen else None,
-        certificate=(certificate, key) if certificate else None,
-        public_url=public_url,
-        join=RoomLink.parse(_link_text(join)) if join else None,
-        microphone=None if microphone in ("page", "none") else microphone,
-        whip_sound=microphone == "page",
-        ice=Ice(tuple(stun or ()), tuple(turn or ()), turn_user, os.environ.get(TURN_PASSWORD), relay_only),
-        codec=None if codec == "auto" else codec,
-        rates=rates,
-    )
-    parse_size(size)  # a bad one is refused before anything is opened
+    options = _call_options(name, driver, meeting, path)
+    parse_size(extent.size)  # a bad one is refused before anything is opened
     bundle = find_avatar(name) if name else None
     shown = load_avatar(bundle).name if bundle else ""
     terminal = Terminal(stderr=True)
     tracker_model()
-    cameras = CallCameras(camera, loop)
+    cameras = CallCameras(driver.camera, extent.loop)
     sigterm_as_ctrl_c()
-    drawing = EngineOptions(engine, precision, threads, open_torch=open_torch)
-    with run_call(options, cameras, drawing, terminal.note) as running:
-        _tell_links(running.hosted, options, terminal, as_json)
-        if open_page:
+    with run_call(options, cameras, drawing.options(threads=drawing.threads), terminal.note) as running:
+        _tell_links(running.hosted, options, terminal, announcement.as_json)
+        if announcement.open_page:
             _open(running.hosted.page_link)
         if bundle is not None:
-            running.start(shown, bundle, size)
-        _wait(running, seconds, bundle is not None, terminal)
+            running.start(shown, bundle, extent.size)
+        _wait(running, extent.seconds, bundle is not None, terminal)
         running.stop()
     if running.live.failure is not None and ended_by_itself(running.live) and bundle is not None:
         raise running.live.failure
-    _report(running, as_json)
+    _report(running, announcement.as_json)
+
+
+def _call_options(name: str | None, driver: Input, meeting: Meeting, path: MediaPath) -> CallOptions:
+    """Raises UsageError or InputError."""
+    import os
+
+    from avatar.call.hosting import CallOptions
+    from avatar.call.room_client import RoomLink
+    from avatar.core.errors import UsageError
+    from avatar.webrtc.congestion import BitRates
+    from avatar.webrtc.ice import Ice
+
+    if path.codec not in ("auto", "h264", "vp8"):
+        raise UsageError(f"--codec {path.codec} is not known. Use auto, h264 or vp8.")
+    if driver.camera.startswith("whip:"):
+        raise UsageError(f"--camera {driver.camera}: type --camera whip, and the port after --port or --listen.")
+    if meeting.key is not None and meeting.certificate is None:
+        raise UsageError("--key belongs to a --certificate.")
+    password = os.environ.get(TURN_PASSWORD)
+    return CallOptions(
+        rates=BitRates.between(path.floor_kbps, path.ceiling_kbps),
+        name=meeting.shown_as or (Path(name).stem if name else "visavis"),
+        port=meeting.port,
+        listen=_host_and_port(meeting.listen) if meeting.listen else None,
+        certificate=(meeting.certificate, meeting.key) if meeting.certificate else None,
+        public_url=meeting.public_url,
+        join=RoomLink.parse(_link_text(meeting.join)) if meeting.join else None,
+        microphone=None if driver.microphone in ("page", "none") else driver.microphone,
+        whip_sound=driver.microphone == "page",
+        ice=Ice(tuple(path.stun or ()), tuple(path.turn or ()), path.turn_user, password, path.relay_only),
+        codec=None if path.codec == "auto" else path.codec,
+    )
 
 
 def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, as_json: bool) -> None:
