@@ -243,7 +243,7 @@ def test_there_is_a_limit_and_it_is_told() -> None:
 
 def test_guests_leave_connections_for_the_owner() -> None:
     async def call() -> None:
-        video, peers = AvatarVideo(asyncio.get_running_loop()), Peers(Ice(), most=peers_module.KEPT + 1)
+        video, peers = AvatarVideo(asyncio.get_running_loop()), Peers(Ice(), most=peers_module.KEPT_FREE + 1)
         await peers.answer_viewer(await good_offer(), video, None, kind="room")
         with pytest.raises(TooManyPeersError, match="limit"):
             await peers.answer_viewer(await good_offer(), video, None, kind="whep")

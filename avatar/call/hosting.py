@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from avatar.call.call import Call
 from avatar.call.hosted_call import HostedCall
-from avatar.call.room_client import LOOPBACK_NAMES, RoomClient, RoomLink
+from avatar.call.room_client import RoomClient, RoomLink
 from avatar.call.server import CallServer
 from avatar.core.errors import UsageError
 from avatar.core.paths import home
 from avatar.dashboard.dashboard import Studio
-from avatar.http.listener import LOOPBACK
+from avatar.http.listener import LOOPBACK, LOOPBACK_NAMES
 from avatar.http.safety import Tokens
 from avatar.http.tls import context, digest_of, own_certificate
 from avatar.webrtc.avatar_track import AvatarVideo

@@ -76,7 +76,7 @@ class Room:
         return len(self._members)
 
     def join(self, send: Send, name: object, kind: object, origin: str = "") -> Member:
-        """A new member, who is welcomed, and told to the others. Who comes again from `origin` begins nothing anew.
+        """A new member, who is welcomed, and told to the others. Coming again from `origin` renews no allowance.
 
         Raises RoomError.
         """
@@ -112,7 +112,7 @@ class Room:
         elif kind in _RELAYED:
             relayed = {"type": kind, "from": member.id, **_relayed(message, kind)}
             other = self._members.get(_text(message, "to", LONGEST_LINK))
-            if other is None or other is member:  # has just left: nothing to be cross about
+            if other is None or other is member:  # has just left, which is nobody's fault
                 member.send({"type": "bye", "from": message["to"], "link": relayed["link"]})
             elif kind == "offer" and not self._offers.take(f"{member.origin} {other.id}"):
                 reason = "Too many offers: wait a little."

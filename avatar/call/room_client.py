@@ -13,7 +13,9 @@ from avatar.call.room import BURST, MOST_MEMBERS, PER_SECOND, Message, RoomError
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.plain_text import plain_text
 from avatar.http.allowance import Allowance
+from avatar.http.listener import LOOPBACK_NAMES
 from avatar.http.peer_text import CLIENT, PeerTextError, json_object
+from avatar.http.safety import PROTOCOL
 from engines import Say, on_stderr
 
 LARGEST_MESSAGE = 256 * 1024
@@ -21,8 +23,6 @@ HEARTBEAT_S, CONNECT_S, WELCOME_S = 10.0, 10.0, 10.0
 STEADY_S = 30.0  # a room that hangs up sooner is waited for a little longer each time
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_WAITING = 256
-PROTOCOL = "visavis"
-LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
 
 logger = logging.getLogger(__name__)
 

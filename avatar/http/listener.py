@@ -13,6 +13,7 @@ from avatar.core.errors import DeviceError
 from avatar.http.safety import HEADERS, LARGEST_BODY, Gate, add_headers
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
 MOST_CONNECTIONS = 128  # that others may hold open
 HANDSHAKE_S = 10.0
 SHUTDOWN_S = 3.0
@@ -56,7 +57,7 @@ class Listener:
         assert self._runner is not None and self._runner.server is not None
         loop, server = asyncio.get_running_loop(), self._runner.server
         patience_s = None if tls is None else HANDSHAKE_S
-        shaking: dict[asyncio.BaseProtocol, asyncio.Task[None]] = {}
+        handshakes: dict[asyncio.BaseProtocol, asyncio.Task[None]] = {}
 
         async def connect(connection: socket.socket, protocol: asyncio.BaseProtocol) -> None:
             try:
@@ -66,7 +67,7 @@ class Listener:
             except OSError:  # whatever the other side does wrong
                 pass
             finally:
-                del shaking[protocol]
+                del handshakes[protocol]
 
         try:
             while True:
@@ -76,14 +77,14 @@ class Listener:
                     await asyncio.sleep(1)
                     continue
                 # strangers do not reach this computer's own page, which comes without TLS and always gets in
-                if tls is not None and len({*server.connections, *shaking}) >= MOST_CONNECTIONS:
+                if tls is not None and len({*server.connections, *handshakes}) >= MOST_CONNECTIONS:
                     connection.close()
                     continue
                 protocol = _Connection(server, self._gate)
-                shaking[protocol] = asyncio.ensure_future(connect(connection, protocol))
+                handshakes[protocol] = asyncio.ensure_future(connect(connection, protocol))
         finally:
             listening.close()
-            for task in shaking.values():
+            for task in handshakes.values():
                 task.cancel()
 
     async def close(self) -> None:

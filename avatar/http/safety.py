@@ -180,7 +180,7 @@ class Gate:
 
 
 async def close_sockets(sockets: Iterable[web.WebSocketResponse], why: bytes) -> None:
-    """All at once; who does not answer in GOODBYE_S has had the time."""
+    """All at once. Whoever has not answered within GOODBYE_S is waited for no longer."""
     closing = [asyncio.ensure_future(socket.close(code=WSCloseCode.GOING_AWAY, message=why)) for socket in sockets]
     if closing:
         _, pending = await asyncio.wait(closing, timeout=GOODBYE_S)

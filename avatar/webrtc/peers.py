@@ -31,8 +31,8 @@ CONNECT_S = 20.0  # a description that leads to no connection is forgotten after
 BY_HAND_S, CHECK_AGAIN_S = 900.0, 5.0  # the same where people pass the descriptions on, and how often it is tried
 LONGEST_S = 12 * 3600.0
 GUESTS = ("room", "whep")  # kinds of connections that strangers ask for
-KEPT = 4  # connections that guests leave for the others
-CODECS = ("h264", "vp8")  # in the order of liking: H.264 follows the network without key frames
+KEPT_FREE = 4  # connections that guests cannot take from the others
+CODECS = ("h264", "vp8")  # the first that the other side knows is taken: H.264 follows the network without key frames
 
 logger = logging.getLogger(__name__)
 
@@ -207,7 +207,7 @@ class Peers:
         await asyncio.gather(*(self.close(peer) for peer in list(self._peers.values())))
 
     def _new(self, kind: str, by_hand: bool = False) -> Peer:
-        most = self._most - KEPT if kind in GUESTS else self._most
+        most = self._most - KEPT_FREE if kind in GUESTS else self._most
         if len(self._peers) >= most:
             raise TooManyPeersError(f"{most} connections are open, and that is the limit. Close one first.")
         aiortc_patches.install()

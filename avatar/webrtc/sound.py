@@ -1,4 +1,4 @@
-"""The microphone's way: kept for as long as the picture takes, so that sound and lips arrive together.
+"""A microphone's sound, held back for as long as the picture takes, so that sound and lips arrive together.
 
 A viewer's browser pairs sound and picture by the times at which they were sent (RTCP sender reports). So the sound of
 a moment is sent about when the picture of that moment is: its delay is the picture's measured latency, capture → sent,
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 RATE = 48_000
 CHUNK = RATE // 50  # 20 ms, one Opus packet
-KEPT = RATE * 2
+KEPT = RATE * 2  # samples
 STEP_MS = 25.0  # smaller changes of the delay are not followed: each one is a small skip in the sound
 FADE = RATE // 200
 MARGIN_NS = 5_000_000

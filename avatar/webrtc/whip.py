@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame
 from avatar.core.plain_text import plain_text
+from avatar.http.listener import LOOPBACK_NAMES
 from avatar.http.peer_text import CLIENT
 from avatar.publish.publisher import Publisher
 from avatar.webrtc.aiortc_patches.codecs import set_video_rates
@@ -55,7 +56,7 @@ class WhipTarget:
     def exposed(self) -> bool:
         """Whether what is sent can be read on its way."""
         parts = urlsplit(self.url)
-        return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+        return parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES
 
     @classmethod
     def parse(cls, spec: str) -> WhipTarget:
