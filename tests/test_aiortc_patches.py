@@ -87,11 +87,10 @@ def complaint(member: str, arguments: list[str] | None) -> str | None:
             owner = getattr(owner, class_name[0])
             if name not in vars(owner):
                 owner = instance(owner)
-        found = getattr(owner, name, None)
         if not hasattr(owner, name):
             return f"{member} is gone"
         if arguments is not None:
-            there = [name for name in inspect.signature(found).parameters if name not in ("self", "cls")]
+            there = [name for name in inspect.signature(getattr(owner, name)).parameters if name not in ("self", "cls")]
             if there != arguments:
                 return f"{member} takes {there}, not {arguments}"
         return None

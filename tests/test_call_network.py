@@ -185,7 +185,7 @@ def test_what_is_sent_again_bears_the_time_of_its_sending() -> None:
     stamps: list[int | None] = []
 
     async def again() -> None:
-        sender: Any = RTCRtpSender("video", SimpleNamespace(state="new"))
+        sender: Any = RTCRtpSender("video", SimpleNamespace(state="new"))  # type: ignore[arg-type]
         packet = RtpPacket(sequence_number=7)
         packet.extensions.abs_send_time = 1
         sender._RTCRtpSender__rtp_history[7] = packet

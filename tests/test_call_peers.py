@@ -327,7 +327,7 @@ def test_who_passes_descriptions_on_by_hand_may_take_longer(by_hand: bool, monke
             peers, viewer = Peers(Ice()), Viewer()
             offer = await viewer.offer(("video",))
             ice = viewer.connection.getTransceivers()[0].receiver.transport.transport._connection
-            ice.request_received = lambda *_: None  # as behind a router: nobody answers yet
+            ice.request_received = lambda *_: None  # type: ignore[method-assign]  # as behind a router: nobody answers yet
             _, answer = await peers.answer_viewer(offer, video, None, by_hand=by_hand)
             await peers.offer_viewer(video, None, by_hand=by_hand)
             await asyncio.sleep(1.5)
