@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError, UsageError
-from avatar.face.face_model import face_model
-from avatar.face.head_pose import HeadPose
 from avatar.model.checkpoint import DAMAGE, in_a_line, load_weights, read_header
 from avatar.model.embedder import Embedder
 from avatar.model.full.blocks import without_spectral_norm
@@ -22,11 +20,11 @@ from avatar.model.full.checkpoint import load_full
 from avatar.model.full.config import FullConfig
 from avatar.model.full.embedder import FullEmbedder
 from avatar.model.full.generator import FullGenerator
-from avatar.model.generator import LAYERS, Generator, LayerGenerator
+from avatar.model.generator import REGIONS, Generator, LayerGenerator, PictureGenerator
+from avatar.render.example import example_landmarks
 from avatar.render.landmark_image import landmark_image
 from export.example import example_inputs, layer_inputs, smooth_noise
 
-FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
 MAX_PIXELS = 2048 * 2048  # in one output, all pictures of a batch together
 
 
@@ -117,14 +115,15 @@ def trace_generator(networks: Networks, size_px: int | None = None, batch: int =
     if size_px is None:
         live = LayerGenerator(generator.config)
         live.load_state_dict(generator.state_dict())
-        return _batched(Traced(live.eval(), layer_inputs(generator), list(LAYERS)), batch)
+        return _batched(Traced(live.eval(), layer_inputs(generator), list(LayerGenerator.OUTPUTS)), batch)
     if size_px < own or size_px % own:
         raise UsageError(f"The output's size must be a multiple of {own}, not {size_px}.")
-    generator.output_px = size_px
-    fed = example_inputs(generator.config, size_px)
-    given = {name: fed[name] for name in ("source", "mouth_source", "eyes_source")}
-    given |= {"psi": psi} | {name: fed[name] for name in FED}
-    return _batched(Traced(generator, given, ["face", "mouth", "eyes"]), batch)
+    pictures = PictureGenerator(generator.config)
+    pictures.load_state_dict(generator.state_dict())
+    pictures.output_px = size_px
+    fed = {"psi": psi} | example_inputs(generator.config, size_px)
+    given = {name: fed[name] for name in PictureGenerator.INPUTS}
+    return _batched(Traced(pictures.eval(), given, list(REGIONS)), batch)
 
 
 def trace_embedder(networks: Networks) -> Traced:
@@ -157,5 +156,4 @@ def _batched(traced: Traced, batch: int) -> Traced:
 
 
 def _full_drawing(side_px: int) -> Tensor:
-    upright = HeadPose(np.eye(3, dtype=np.float32), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
-    return torch.from_numpy(landmark_image(upright.apply(face_model().mean_shape), side_px))[None]
+    return torch.from_numpy(landmark_image(example_landmarks()[0], side_px))[None]

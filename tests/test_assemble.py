@@ -12,7 +12,7 @@ from avatar.core.model_files import model_file
 from avatar.face.driving import Driving
 from avatar.model.blocks import sample, upsample
 from avatar.model.checkpoint import load_weights
-from avatar.model.generator import LAYERS, LayerGenerator
+from avatar.model.generator import Conditioning, LayerGenerator
 from avatar.model.generator import flow_stretch as stretch_in_training
 from avatar.render.assemble import REGIONS, Assembler, assemble, flow_stretch, generator_inputs, texture_at
 from avatar.render.generator import open_generator
@@ -54,10 +54,8 @@ def test_at_the_size_of_training_it_is_the_picture_of_training() -> None:
     """Torch with its warps inside of the graph, against the layers put together by OpenCV."""
     portrait = (example_inputs(load_weights(model_file("fast/fast.safetensors"))[0].config)["source"][0] * 255).round()
     generator, _, _ = load_weights(model_file("fast/fast.safetensors"))
-    fed = {name: value for name, value in example_inputs(generator.config).items() if name != "source_drawing"}
+    fed = example_inputs(generator.config)
     frame = {name: value[0].numpy() for name, value in fed.items()}
-    for name in ("mouth_paste", "eyes_paste"):
-        del fed[name]
     fed |= dict.fromkeys(("source", "mouth_source", "eyes_source"), portrait[None] / 255)
     picture = portrait.permute(1, 2, 0).numpy().astype(np.uint8)
     given = {"psi": layer_inputs(generator)["psi"]}
@@ -66,11 +64,11 @@ def test_at_the_size_of_training_it_is_the_picture_of_training() -> None:
     live = LayerGenerator(generator.config)
     live.load_state_dict(generator.state_dict())
     with torch.no_grad():
-        whole = generator(psi=given["psi"], **fed)
-        layers = live(**given)
+        whole = generator(given["psi"], Conditioning.of(fed))
+        layers = live(*given.values())
     drawn = {name: part[0].numpy() for name, part in zip(REGIONS, whole, strict=True)}
     trained = assemble(drawn, frame)
-    named = {name: layer[0].numpy() for name, layer in zip(LAYERS, layers, strict=True)}
+    named = {name: layer[0].numpy() for name, layer in zip(LayerGenerator.OUTPUTS, layers, strict=True)}
     found = Assembler(256).assemble(named, dict.fromkeys(REGIONS, picture), frame)
     assert psnr(found, trained) > 40
 

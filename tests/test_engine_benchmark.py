@@ -42,8 +42,8 @@ def test_flops_of_the_live_graph_are_those_that_torch_counts(benchmark: ModuleTy
 def test_several_persons_in_one_call_are_each_their_own(benchmark: ModuleType) -> None:
     traced = benchmark._crowd(trace_generator(load_networks(model_file("fast/fast.safetensors"))), 2)
     with torch.no_grad():
-        both = traced.network(**traced.inputs)
-        second = traced.network(**{name: value[1:] for name, value in traced.inputs.items()})
+        both = traced.network(*traced.inputs.values())
+        second = traced.network(*(value[1:] for value in traced.inputs.values()))
     assert not torch.equal(traced.inputs["psi"][0], traced.inputs["psi"][1])
     for layer, alone in zip(both, second, strict=True):
         assert torch.allclose(layer[1:], alone, atol=1e-4)

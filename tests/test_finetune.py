@@ -24,7 +24,7 @@ from avatar.learning.finetune import Examination, finetune, held_out_photos, ver
 from avatar.learning.losses import ContentNet
 from avatar.learning.person_pairs import PersonPairs
 from avatar.model.checkpoint import load_weights
-from avatar.model.generator import LAYERS, LayerGenerator
+from avatar.model.generator import LayerGenerator
 from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from export.example import layer_inputs
@@ -150,11 +150,11 @@ def test_the_exported_weights_draw_what_torch_draws() -> None:
     live.load_state_dict(tuning.averaged.state_dict())
     fed = layer_inputs(live)
     with torch.no_grad():
-        wanted = live(**fed)
+        wanted = live(*fed.values())
     engine = open_generator(avatar, "onnxruntime", threads=1)  # which has all digits
     found = engine.infer({name: value.numpy() for name, value in fed.items()})
     engine.close()
-    for name, layer in zip(LAYERS, wanted, strict=True):
+    for name, layer in zip(LayerGenerator.OUTPUTS, wanted, strict=True):
         assert np.abs(found[name] - layer.numpy()).max() < 2e-3
 
 

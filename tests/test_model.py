@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -12,22 +11,23 @@ from avatar.model.blocks import AdaIN, sample
 from avatar.model.checkpoint import build_networks
 from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator, PersonVectors
+from avatar.model.generator import Conditioning
 from avatar.render.assemble import paste
 from export.example import example_inputs
 
 CONFIG = ModelConfig()
 
 
-def generator_inputs(batch: int = 1) -> dict[str, Tensor]:
-    inputs = {k: v for k, v in example_inputs(CONFIG).items() if k != "source_drawing" and not k.endswith("paste")}
-    return {name: value.repeat(batch, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
+def generator_inputs(batch: int = 1) -> Conditioning:
+    each = Conditioning.of(example_inputs(CONFIG))
+    return Conditioning(*(value.repeat(batch, *[1] * (value.dim() - 1)) for value in each))
 
 
 def test_a_frame_costs_less_than_three_gflop() -> None:
     generator, _ = build_networks(CONFIG)
     inputs = generator_inputs()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        generator(psi=torch.zeros(1, generator.psi_size), **inputs)
+        generator(torch.zeros(1, generator.psi_size), inputs)
     assert counter.get_total_flops() < 3e9
 
 
@@ -36,19 +36,19 @@ def test_an_untrained_generator_is_the_landmark_warp_outside_mouth_and_eyes() ->
     generator, _ = build_networks(CONFIG)
     inputs = generator_inputs()
     with torch.no_grad():
-        face, *_ = generator.regions(psi=torch.zeros(1, generator.psi_size), **inputs)
-        flow = F.interpolate(inputs["face_flow"], scale_factor=4, mode="bilinear")
-        assert (face.picture - sample(inputs["source"], flow)).abs().mean() < 0.03
+        face, *_ = generator.regions(torch.zeros(1, generator.psi_size), inputs)
+        flow = F.interpolate(inputs.face_flow, scale_factor=4, mode="bilinear")
+        assert (face.picture - sample(inputs.source, flow)).abs().mean() < 0.03
 
 
 def test_the_persons_parameters_change_the_picture() -> None:
     generator, embedder = build_networks(CONFIG)
     inputs = generator_inputs()
     with torch.no_grad():
-        embedding, psi = embedder(inputs["source"], inputs["face_drawing"])
+        embedding, psi = embedder(inputs.source, inputs.face_drawing)
         assert embedding.shape == (1, CONFIG.embedding) and psi.shape == (1, generator.psi_size)
-        one = generator(psi=psi, **inputs)
-        other = generator(psi=psi + torch.randn_like(psi), **inputs)
+        one = generator(psi, inputs)
+        other = generator(psi + torch.randn_like(psi), inputs)
     assert [tuple(part.shape[1:]) for part in one] == [(3, 256, 256), (3, 64, 96), (2, 3, 32, 48)]
     for part, changed in zip(one, other, strict=True):
         assert (part - changed).abs().max() > 1e-3 and part.min() >= 0 and part.max() <= 1
@@ -59,9 +59,9 @@ def test_twice_the_output_is_the_same_picture_at_twice_the_size() -> None:
     generator, _ = build_networks(CONFIG)
     inputs, psi = generator_inputs(), torch.zeros(1, generator.psi_size)
     with torch.no_grad():
-        small = generator(psi=psi, **inputs)
+        small = generator(psi, inputs)
         generator.output_px = 512
-        large = generator(psi=psi, **inputs)
+        large = generator(psi, inputs)
     for one, other in zip(small, large, strict=True):
         assert other.shape[-1] == 2 * one.shape[-1]
         halved = F.avg_pool2d(other.flatten(0, -4), 2).view_as(one)
@@ -72,8 +72,8 @@ def test_mouth_and_eyes_come_from_their_own_portraits() -> None:
     generator, _ = build_networks(CONFIG)
     inputs, psi = generator_inputs(), torch.zeros(1, generator.psi_size)
     with torch.no_grad():
-        before = generator(psi=psi, **inputs)
-        after = generator(psi=psi, **(inputs | {"mouth_source": 1 - inputs["mouth_source"]}))
+        before = generator(psi, inputs)
+        after = generator(psi, inputs._replace(mouth_source=1 - inputs.mouth_source))
     changed = [float((a - b).abs().max()) for a, b in zip(before, after, strict=True)]
     assert changed[0] == 0 and changed[1] > 0.1 and changed[2] == 0
 
@@ -84,8 +84,8 @@ def test_rows_of_a_batch_do_not_touch_each_other() -> None:
     inputs = generator_inputs(2)
     psi = torch.randn(2, generator.psi_size) * 0.1
     with torch.no_grad():
-        both = generator(psi=psi, **inputs)
-        second = generator(psi=psi[1:], **{name: value[1:] for name, value in inputs.items()})
+        both = generator(psi, inputs)
+        second = generator(psi[1:], Conditioning(*(value[1:] for value in inputs)))
     assert all(torch.allclose(a[1:], b, atol=1e-5) for a, b in zip(both, second, strict=True))
 
 

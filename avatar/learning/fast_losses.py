@@ -11,11 +11,9 @@ from torch.nn import functional as F
 from avatar.learning.losses import ContentNet, feature_matching, hinge_discriminator, weighted_l1
 from avatar.model.blocks import sample
 from avatar.model.discriminator import Discriminator
-from avatar.model.generator import Generator, Region
+from avatar.model.generator import REGIONS, Conditioning, Generator, Region
 
 SOURCES = ("source", "mouth_source", "eyes_source")
-FED = ("face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow", "eyes_drawing")
-REGIONS = ("face", "mouth", "eyes")
 SHARES = {"face": 1.0, "mouth": 1.0, "eyes": 0.7}
 FACE_PAINT_SHARE = 0.3  # the face's painted layer only fills in behind the head
 CONTENT_CROP_PX = 128
@@ -45,7 +43,7 @@ def draw_regions(generator: Generator, batch: Batch, psi: Tensor) -> tuple[Regio
     """
     small = batch["target"].shape[-1]
     sources = {n: as_stored(batch[n]) if batch[n].shape[-1] == small else batch[n] for n in SOURCES}
-    return generator.regions(psi=psi, **sources, **{name: batch[name] for name in FED})
+    return generator.regions(psi, Conditioning.of(batch)._replace(**sources))
 
 
 def as_stored(picture: Tensor) -> Tensor:

@@ -11,13 +11,8 @@ from torch import Tensor
 
 from avatar.model.blocks import sample, upsample
 from avatar.model.embedder import Embedder
-from avatar.model.generator import Generator
+from avatar.model.generator import Conditioning, Generator
 from avatar.render.assemble import assemble, to_bytes
-
-GENERATOR_INPUTS = (
-    "source", "mouth_source", "eyes_source", "face_flow", "face_drawing", "mouth_flow", "mouth_drawing", "eyes_flow",
-    "eyes_drawing",
-)  # fmt: skip
 
 
 @torch.no_grad()
@@ -25,7 +20,7 @@ def save_sheet(path: Path, generator: Generator, embedder: Embedder, batch: dict
     """One row per sample: source, the mouth's source, landmark warp, output, target."""
     batch = {name: value[:rows] for name, value in batch.items()}
     psi = embedder.psi(embedder.embed(batch["source"], batch["source_drawing"]))
-    face, mouth, eyes = generator(psi=psi, **{name: batch[name] for name in GENERATOR_INPUTS})
+    face, mouth, eyes = generator(psi, Conditioning.of(batch))
     warped = sample(batch["source"], upsample(batch["face_flow"], 4)).cpu()
     face, mouth, eyes = (region.cpu() for region in (face, mouth, eyes))
     batch = {name: value.cpu() for name, value in batch.items()}

@@ -22,6 +22,7 @@ from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator
 from avatar.model.full.checkpoint import FullNetworks
 from avatar.model.full.config import FullConfig
+from avatar.model.generator import Conditioning
 from avatar.render.conditioning import MOUTH_SIZE
 from export.example import example_inputs
 
@@ -70,14 +71,13 @@ def _fast(config: ModelConfig) -> list[SummaryRow]:
     generator, embedder = build_networks(config)
     face_judge, mouth_judge = Discriminator(config), Discriminator(config)
     fed = {name: value.to(_SHAPES) for name, value in example_inputs(config).items()}
-    drawing = fed.pop("source_drawing")
-    fed = {name: value for name, value in fed.items() if not name.endswith("_paste")}
+    drawing, given = fed["source_drawing"], Conditioning.of(fed)
     psi = torch.zeros(1, generator.psi_size, device=_SHAPES)
     person = torch.zeros(1, config.embedding, device=_SHAPES)
     mouth = torch.zeros(1, 3, *MOUTH_SIZE, device=_SHAPES)
     return [
-        _row("fast", "generator", "a 256² frame", generator, lambda: generator(psi=psi, **fed)),
-        _row("fast", "embedder with P", "a photo", embedder, lambda: embedder(fed["source"], drawing)),
+        _row("fast", "generator", "a 256² frame", generator, lambda: generator(psi, given)),
+        _row("fast", "embedder with P", "a photo", embedder, lambda: embedder(given.source, drawing)),
         _row("fast", "discriminator, face", "a 128² picture", face_judge, lambda: face_judge(drawing, drawing, person)),
         _row("fast", "discriminator, mouth", "a 64×96 crop", mouth_judge, lambda: mouth_judge(mouth, mouth, person)),
     ]

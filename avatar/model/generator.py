@@ -6,8 +6,10 @@ flow given by the landmarks, and own nets for mouth and eyes, where people look.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +18,45 @@ from torch.nn import functional as F
 from avatar.model.blocks import SLOPE, AdaINConv, AdaINResidual, sample, upsample
 from avatar.model.config import ModelConfig, RegionConfig
 
+REGIONS = ("face", "mouth", "eyes")
 DRAWING_CHANNELS = 3
 FLOW_REACH = 0.12  # how far the learned flow may move a place, in the source's [-1, 1]
 SHADE_REACH = 0.3
 TRUST = 0.5  # share of the painting prior that is left where the texture fits as it is
 TEARS_FROM = 0.25  # log of the stretch in area from which the texture counts as torn
+
+
+class Conditioning(NamedTuple):
+    """What the generator is fed beside ψ: portraits, and what `avatar.render.conditioning` gives.
+
+    The portraits are of any size, one each for face, mouth and eyes: of K photos, those that fit the moment best.
+    """
+
+    source: Tensor  # (B, 3, S, S)
+    mouth_source: Tensor
+    eyes_source: Tensor
+    face_flow: Tensor  # (B, 2, 64, 64)
+    face_drawing: Tensor  # (B, 3, 128, 128)
+    mouth_flow: Tensor  # (B, 2, 32, 48)
+    mouth_drawing: Tensor  # (B, 3, 64, 96)
+    eyes_flow: Tensor  # (B, 2, 2, 16, 24)
+    eyes_drawing: Tensor  # (B, 2, 3, 32, 48)
+
+    @classmethod
+    def of(cls, batch: Mapping[str, Tensor]) -> Conditioning:
+        """Out of tensors by name, among which others may be."""
+        return cls(*(batch[name] for name in cls._fields))
+
+
+class Seen(NamedTuple):
+    """What one region net sees, at the drawing's resolution (h, w) or half of it.
+
+    No coordinate is in it: numbers of 8 or 11 bits, as the live loop may use, would move the picture.
+    """
+
+    texture: Tensor  # (B, 3, h, w) the source at the coarse flow
+    stretch: Tensor  # (B, 1, h/2, w/2) of that flow
+    drawing: Tensor  # (B, 3, h, w)
 
 
 @dataclass
@@ -71,13 +107,9 @@ class RegionNet(nn.Module):
     def psi_size(self) -> int:
         return sum(self.psi_sizes)
 
-    def layers(self, texture: Tensor, stretch: Tensor, drawing: Tensor, psi: Tensor) -> Layers:
-        """texture (B, 3, h, w), the source at the coarse flow, and its stretch (B, 1, h/2, w/2); drawing (B, 3, h, w).
-
-        No coordinate enters or leaves: numbers of 8 or 11 bits, as the live loop may use, would move the picture.
-        """
-        x = F.pixel_unshuffle(torch.cat([texture * 2 - 1, drawing], dim=1), 2)
-        x = F.leaky_relu(self.stem(torch.cat([x, stretch], dim=1)), SLOPE)
+    def layers(self, seen: Seen, psi: Tensor) -> Layers:
+        x = F.pixel_unshuffle(torch.cat([seen.texture * 2 - 1, seen.drawing], dim=1), 2)
+        x = F.leaky_relu(self.stem(torch.cat([x, seen.stretch], dim=1)), SLOPE)
         skips = []
         for down in self.down:
             skips.append(x)
@@ -91,8 +123,8 @@ class RegionNet(nn.Module):
         residual, shade, mask, paint = self.head(x).split([2, 3, 4, 12], dim=1)
         paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
         # a texture pulled to more than its size shows nothing true inside of a mouth or an eye: paint all the more
-        torn = upsample((-stretch - TEARS_FROM).clamp(0.0, 1.0), 2)
-        prior = self.prior_outside + self.prior_step * drawing[:, :1] * (TRUST + (2.0 - TRUST) * torn)
+        torn = upsample((-seen.stretch - TEARS_FROM).clamp(0.0, 1.0), 2)
+        prior = self.prior_outside + self.prior_step * seen.drawing[:, :1] * (TRUST + (2.0 - TRUST) * torn)
         mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)  # share of the painted layer
         keep = 1.0 - mask
         added = keep * (SHADE_REACH * upsample(torch.tanh(shade), 2)) + mask * paint
@@ -100,7 +132,7 @@ class RegionNet(nn.Module):
 
     def forward(self, source: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor, scale: int) -> Region:
         """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
-        layers = self.layers(sample(source, upsample(flow, 2)), flow_stretch(flow), drawing, psi)
+        layers = self.layers(Seen(sample(source, upsample(flow, 2)), flow_stretch(flow), drawing), psi)
         warped = sample(source, upsample(flow + layers.offset, 2 * scale))
         keep, added = layers.keep, layers.added
         if scale > 1:
@@ -124,56 +156,33 @@ class Generator(nn.Module):
     def psi_size(self) -> int:
         return sum(self.psi_sizes)
 
-    def regions(
-        self,
-        source: Tensor,
-        mouth_source: Tensor,
-        eyes_source: Tensor,
-        psi: Tensor,
-        face_flow: Tensor,
-        face_drawing: Tensor,
-        mouth_flow: Tensor,
-        mouth_drawing: Tensor,
-        eyes_flow: Tensor,
-        eyes_drawing: Tensor,
-    ) -> tuple[Region, Region, Region]:
+    def regions(self, psi: Tensor, fed: Conditioning) -> tuple[Region, Region, Region]:
         """Face, mouth and eyes ((2·B) rows, right and left of each picture in turn), not yet put together."""
         face_psi, mouth_psi, eye_psi = psi.split(self.psi_sizes, dim=1)
-        face = self.face(source, face_flow, face_drawing, face_psi, self.output_px // face_drawing.shape[-1])
+        face = self.face(
+            fed.source, fed.face_flow, fed.face_drawing, face_psi, self.output_px // fed.face_drawing.shape[-1]
+        )
         scale = max(self.output_px // self.config.picture_size_px, 1)
-        mouth = self.mouth(mouth_source, mouth_flow, mouth_drawing, mouth_psi, scale)
-        both = eyes_source.repeat_interleave(2, dim=0), eye_psi.repeat_interleave(2, dim=0)
-        eyes = self.eye(both[0], eyes_flow.flatten(0, 1), eyes_drawing.flatten(0, 1), both[1], scale)
+        mouth = self.mouth(fed.mouth_source, fed.mouth_flow, fed.mouth_drawing, mouth_psi, scale)
+        both = fed.eyes_source.repeat_interleave(2, dim=0), eye_psi.repeat_interleave(2, dim=0)
+        eyes = self.eye(both[0], fed.eyes_flow.flatten(0, 1), fed.eyes_drawing.flatten(0, 1), both[1], scale)
         return face, mouth, eyes
 
-    def forward(
-        self,
-        source: Tensor,
-        mouth_source: Tensor,
-        eyes_source: Tensor,
-        psi: Tensor,
-        face_flow: Tensor,
-        face_drawing: Tensor,
-        mouth_flow: Tensor,
-        mouth_drawing: Tensor,
-        eyes_flow: Tensor,
-        eyes_drawing: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Face (B, 3, H, H), mouth (B, 3, h, w) and eyes (B, 2, 3, h, w) in [0, 1]; `assemble` puts them together.
-
-        The sources (B, 3, S, S) are portraits of any size, one each for face, mouth and eyes: of K photos, those that
-        fit the moment best.
-        """
-        face, mouth, eyes = self.regions(
-            source, mouth_source, eyes_source, psi, face_flow, face_drawing, mouth_flow, mouth_drawing, eyes_flow,
-            eyes_drawing,
-        )  # fmt: skip
-        pictures = [region.picture.clamp(0.0, 1.0) for region in (face, mouth, eyes)]
+    def forward(self, psi: Tensor, fed: Conditioning) -> tuple[Tensor, Tensor, Tensor]:
+        """Face (B, 3, H, H), mouth (B, 3, h, w), eyes (B, 2, 3, h, w) in [0, 1], for `avatar.render.assemble`."""
+        pictures = [region.picture.clamp(0.0, 1.0) for region in self.regions(psi, fed)]
         return pictures[0], pictures[1], pictures[2].unflatten(0, (-1, 2))
 
 
-# what a LayerGenerator gives: of face, mouth and eyes, in this order
-LAYERS = tuple(f"{region}_{layer}" for region in ("face", "mouth", "eyes") for layer in ("offset", "keep", "added"))
+class PictureGenerator(Generator):
+    """The generator as it is exported with its warps inside: its inputs are flat, as those of a graph are."""
+
+    INPUTS = (*Conditioning._fields[:3], "psi", *Conditioning._fields[3:])
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """inputs: of INPUTS, in this order."""
+        given = dict(zip(self.INPUTS, inputs, strict=True))
+        return super().forward(given["psi"], Conditioning.of(given))
 
 
 class LayerGenerator(Generator):
@@ -183,25 +192,19 @@ class LayerGenerator(Generator):
     output, and does so in halves too.
     """
 
-    def forward(  # type: ignore[override]
-        self,
-        psi: Tensor,
-        face_texture: Tensor,
-        face_stretch: Tensor,
-        face_drawing: Tensor,
-        mouth_texture: Tensor,
-        mouth_stretch: Tensor,
-        mouth_drawing: Tensor,
-        eyes_texture: Tensor,
-        eyes_stretch: Tensor,
-        eyes_drawing: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """Offset (B, 2, h/2, w/2), keep (B, 1, h, w), added (B, 3, h, w) of face and mouth, (B, 2, …) of the eyes."""
+    INPUTS = ("psi", *(f"{region}_{part}" for region in REGIONS for part in Seen._fields))
+    OUTPUTS = tuple(f"{region}_{layer}" for region in REGIONS for layer in ("offset", "keep", "added"))
+
+    def forward(self, psi: Tensor, *seen: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """Offset (B, 2, h/2, w/2), keep (B, 1, h, w), added (B, 3, h, w) of face and mouth, (B, 2, …) of the eyes.
+
+        seen: in the order of INPUTS, those of the eyes (B, 2, …).
+        """
         face_psi, mouth_psi, eye_psi = psi.split(self.psi_sizes, dim=1)
-        face = self.face.layers(face_texture, face_stretch, face_drawing, face_psi)
-        mouth = self.mouth.layers(mouth_texture, mouth_stretch, mouth_drawing, mouth_psi)
-        texture, stretch, drawing = (layer.flatten(0, 1) for layer in (eyes_texture, eyes_stretch, eyes_drawing))
-        eyes = self.eye.layers(texture, stretch, drawing, eye_psi.repeat_interleave(2, dim=0))
+        face = self.face.layers(Seen(*seen[:3]), face_psi)
+        mouth = self.mouth.layers(Seen(*seen[3:6]), mouth_psi)
+        each = Seen(*(layer.flatten(0, 1) for layer in seen[6:]))
+        eyes = self.eye.layers(each, eye_psi.repeat_interleave(2, dim=0))
         both = (layer.unflatten(0, (-1, 2)) for layer in (eyes.offset, eyes.keep, eyes.added))
         return face.offset, face.keep, face.added, mouth.offset, mouth.keep, mouth.added, *both
 

@@ -130,7 +130,7 @@ def _measure(
     try:
         counter = FlopCounterMode(display=False)
         with counter:
-            drawn = network(**fed)
+            drawn = network(*fed.values())
         outputs = drawn if isinstance(drawn, tuple) else (drawn,)
         moved = sum(t.numel() * t.element_size() for t in (*fed.values(), *outputs, *network.parameters()))
         run, how = _graphed(network, fed, device, say)
@@ -147,21 +147,21 @@ def _graphed(
 ) -> tuple[Callable[[], object], str]:
     """The run as a CUDA graph, which spares the launches, or as it is, with the reason said."""
     if device.type != "cuda":
-        return (lambda: network(**fed)), "eager"
+        return (lambda: network(*fed.values())), "eager"
     side = torch.cuda.Stream(device)
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):
         for _ in range(3):
-            network(**fed)
+            network(*fed.values())
     torch.cuda.current_stream(device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            network(**fed)
+            network(*fed.values())
     except RuntimeError as error:
         synchronise(device)
         say(f"no CUDA graph: {str(error).splitlines()[0][:160]}")
-        return (lambda: network(**fed)), "eager"
+        return (lambda: network(*fed.values())), "eager"
     return graph.replay, "graph"
 
 
