@@ -23,8 +23,9 @@ from avatar.retarget.calibration import Calibration
 from avatar.retarget.driver_face import driver_face
 from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.gains import Gains
+from avatar.retarget.hold import HOLD_S
 from avatar.retarget.idle import ROUND_S, IdleMotion
-from avatar.retarget.retargeter import HOLD_S, Retargeter
+from avatar.retarget.retargeter import Retargeter
 from tests.clips import astronaut_avatar
 from tests.test_retarget import FRAME_NS, driver, mouth_gap, seen, shape_of, turned
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.core.arrays import Array
-from avatar.face.crop import Crop
+from avatar.face.crop import Crop, face_crop
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps
 from avatar.face.head_pose import head_pose, to_vector
 from avatar.face.one_euro import OneEuroFilter
 from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS, landmark_groups
-from avatar.face.state import BLENDSHAPE_INDEX
+from avatar.face.state import BLENDSHAPE_INDEX, FaceState
 
 _BLINKS = [BLENDSHAPE_INDEX["eyeBlinkRight"], BLENDSHAPE_INDEX["eyeBlinkLeft"]]
 BLINK_FROM, BLINK = 0.005, 0.015  # an open eye measures some 0.1; noise is 0.001
@@ -43,6 +43,27 @@ class DriverFace:
         pose = self.pose * _MIRRORED_POSE
         pose[4] += 1.0  # x becomes 1 − x
         return DriverFace(shape, pose, self.blinks[::-1], self.openings[::-1])
+
+
+class DriverView:
+    """One crop of the driver's picture for all of a run, whatever size the camera gives the picture later."""
+
+    def __init__(self, crop: Crop | None = None) -> None:
+        """`crop`: None for one around the first face."""
+        self.crop = crop
+        self._frame_px = 0  # longer side of the picture at first; the crop is in its pixels
+
+    def face(self, state: FaceState) -> DriverFace:
+        """The tracked face of `state`, in this crop."""
+        self._frame_px = self._frame_px or state.frame_px
+        landmarks = state.landmarks
+        if state.frame_px not in (0, self._frame_px):
+            landmarks = landmarks * np.float32(self._frame_px / state.frame_px)
+        if self.crop is None:
+            # only differences of place and size matter from here on: any fixed square will do
+            width, height = np.ceil(landmarks[:, :2].max(0)).astype(int)
+            self.crop = face_crop(landmarks, max(1, int(width)), max(1, int(height)))
+        return driver_face(landmarks, state.blendshapes, self.crop)
 
 
 def driver_face(landmarks: Array, blendshapes: Array, crop: Crop) -> DriverFace:

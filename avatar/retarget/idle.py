@@ -28,7 +28,7 @@ class IdleMotion:
     """The portrait's own expression and pose with small motions that depend on the time and the seed alone."""
 
     def __init__(self, shape: Array, pose: HeadPose, seed: int = 0) -> None:
-        self._shape, self._pose = shape, pose
+        self._shape, self._pose, self._time_s = shape, pose, 0.0
         rng = np.random.default_rng(seed)
         self._phases = rng.uniform(0, 2 * np.pi, (3, 2))
         blinks = _times(rng, BLINK_MEAN_S, BLINK_LEAST_S)
@@ -39,6 +39,14 @@ class IdleMotion:
         places[rng.random(len(places)) < 0.45] = 0  # back to the camera
         self._places = places
         self._gaze = gaze(shape)
+
+    def advance(self, step_s: float) -> None:
+        """Time goes on, whether the portrait idles or is driven."""
+        self._time_s += step_s
+
+    def now(self) -> tuple[Array, Array]:
+        """As of `at`."""
+        return self.at(self._time_s)
 
     def at(self, time_s: float) -> tuple[Array, Array]:
         """(478, 3) pose-free shape and (7,) pose in [0, 1] of the crop at a time in seconds."""
