@@ -1,6 +1,6 @@
 """What the generator sees of the portraits, and the picture from what it gives: portraits warped, shaded, painted over.
 
-Coordinates stay here, in float32: the generator, which may run with fewer digits, is given none and gives none. Its
+Coordinates stay here, in float32: the generator, which may run with fewer digits, neither takes nor returns any. Its
 layers are small and smooth, so they are enlarged here to whatever size is wanted, and the portraits are warped at that
 size, straight from their own pixels.
 """

@@ -77,7 +77,7 @@ def open_generator(
 
 
 def engine_folder() -> Path:
-    """Where built engines lie, and what was measured: all of it can be made again."""
+    """Where built engines and measurements are kept. They can be deleted: they are made again."""
     return cache() / "engines"
 
 

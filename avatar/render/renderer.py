@@ -35,7 +35,7 @@ class Renderer:
     def __init__(
         self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
     ) -> None:
-        """`mattes`: of `person_mattes`, one (S, S) for each portrait, to be had back as they move from `matte`."""
+        """`mattes`: of `person_mattes`, one (S, S) for each portrait; `matte` returns them as they move."""
         self._engine, self._assembler = engine, Assembler(size_px)
         self._name, self._landmarks = avatar.name, avatar.landmarks
         self._portraits = [resized(portrait, size_px) for portrait in avatar.portraits]

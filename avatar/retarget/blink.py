@@ -11,7 +11,7 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.face.gaps import DRAWN_SHUT
 
-SHUT_OPENNESS = 0.3  # of the distance at rest, at which a tracked eye is as good as shut
+SHUT_OPENNESS = 0.3  # of the distance at rest: what the tracker still measures between lids that are shut
 SHUT_SCORE = 0.55  # of eyeBlink
 FALLING, SHUT = 0.55, 0.85  # closure from which the lids run ahead of the tracker, and at which they meet
 TOGETHER_FROM, TOGETHER = 0.3, 0.5  # ratio of the two closures: below one eye winks, above both blink

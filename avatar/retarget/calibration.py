@@ -1,4 +1,4 @@
-"""The driver's neutral face and rest pose: learnt from calm frames, and bettered by calmer ones."""
+"""The driver's neutral face and rest pose: learnt from calm frames, improved by calmer ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.retarget.driver_face import DriverFace
 
-ENOUGH_S = 0.5  # of perfect calm make a reference; of half calm, twice as many
-WINDOW_S = 1.0  # of which a later, better reference is made
-BETTER = 1.15  # times as calm must it be
-FORGET_S = 600.0  # a reference's calm counts 1/e after that: people sit down otherwise, lamps are lit
+ENOUGH_S = 0.5  # of perfect calm that make a reference; half as calm takes twice as long
+WINDOW_S = 1.0  # of later frames that may make a better reference
+BETTER = 1.15  # how many times as calm a later reference must be to take over
+FORGET_S = 600.0  # after which a reference's calm counts 1/e: people sit differently, lamps are lit
 SETTLE_S, IMPROVE_S = 0.25, 2.0  # time constants with which the reference follows, at first and later
-FLOOR = 0.02  # calm of the wildest frame: something must be there to start with
+FLOOR = 0.02  # calm of the wildest frame: a reference has to start from something
 
 _EXPRESSIVE = [
     BLENDSHAPE_INDEX[name]
@@ -48,10 +48,10 @@ class Reference:
 
 
 class Calibration:
-    """Learns a Reference while the driver drives. One second of calm is enough; it starts with whatever comes first.
+    """Learns a Reference while the driver drives. One second of calm is enough; until then, whatever came first serves.
 
     Later, each second is a candidate: a clearly calmer one (straighter, stiller, mouth shut, eyes open) takes over,
-    slowly enough that nobody sees it. `fixed` ends the learning.
+    slowly enough to go unnoticed. `fixed` ends the learning.
     """
 
     def __init__(self) -> None:

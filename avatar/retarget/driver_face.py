@@ -81,7 +81,7 @@ def _openings(shape: Array) -> Array:
 class FaceFilter:
     """Calms what only jitters. Each part of the face has a filter of its own, after `OneEuroFilter`.
 
-    Lag: 200 ms of what moves too slowly to be told from noise (0.8 Hz); a talking mouth 6 ms, a turning head 2 ms
+    Lag: 200 ms where motion is too slow to be told from noise (0.8 Hz); a talking mouth 6 ms, a turning head 2 ms
     (`scripts/driving_figures.py`, mean of three clips at 25 fps).
 
     The size has the slowest: a head comes nearer slowly, while what the tracker calls size also wavers with the jaw.

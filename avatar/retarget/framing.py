@@ -9,7 +9,7 @@ from avatar.face.body import neck_joint
 from avatar.face.head_pose import HeadPose
 
 REFRAME_S = 0.7  # time constant with which the rest place follows what exceeds the limits: done within 2 s
-CENTRE_S = 30.0  # and with which it follows a driver who has sat down otherwise
+CENTRE_S = 30.0  # time constant with which it follows a driver who has sat down differently
 
 
 def place(pose: HeadPose) -> Array:
@@ -42,7 +42,7 @@ class Framing:
     def follow(self, change: Array, low: Array, high: Array, step_s: float, at_once: bool) -> Array:
         """Move the rest place after a `change` (4,) that exceeds `low` or `high`, or home with a driver who goes home.
 
-        What is left of the change.
+        Returns what is left of the change.
         """
         assert self._learnt is not None
         share = 1.0 if at_once else 1 - float(np.exp(-step_s / REFRAME_S))

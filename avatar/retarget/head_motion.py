@@ -26,7 +26,7 @@ class HeadMotion:
         self.reframe()
 
     def reframe(self) -> None:
-        """The driver's next place may be a new one: what exceeds the limits there is made good at once."""
+        """The driver's next place may be a new one: the frame follows at once what exceeds the limits there."""
         self._at_once = True
 
     def of(self, face: DriverFace, calm: DriverFace, relative: bool, gain: float, step_s: float) -> Array:

@@ -12,7 +12,7 @@ from avatar.face.head_pose import HeadPose, to_vector
 from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.retarget.head_limits import moved
 
-ROUND_S = 240.0  # then all repeats, seamlessly
+ROUND_S = 240.0  # then everything repeats, without a seam
 BREATHS = 56  # a round: 14 a minute
 BREATH_SHIFT, BREATH_NOD = 0.0025, 0.006  # of the crop's side; radians
 SWAYS = ((17, 29), (23, 38), (13, 31))  # waves a round of nod, turn and tilt: they never meet twice alike

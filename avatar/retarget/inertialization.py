@@ -9,7 +9,7 @@ from avatar.face.gaps import uncross
 
 
 class Inertialization:
-    """Adds the difference that a change would show to what comes after it, ever less of it.
+    """Adds the jump that a change would show to what comes after it, less and less of it.
 
     One mechanism for a face that goes or comes back, another mode, a pause of minutes: whatever the reason, the picture
     goes on from where it was. Known as inertialisation (D. Bollo, "Inertialization: High-Performance Animation

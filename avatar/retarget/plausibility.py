@@ -14,12 +14,12 @@ TURN, TURN_SPEED = 0.15, 4.0  # radians
 SIZE, SIZE_SPEED = 0.05, 0.9  # natural logarithm
 PLACE, PLACE_SPEED = 0.15, 5.0  # distances of the outer eye corners
 SHAPE, SHAPE_SPEED = 0.045, 0.8  # root mean square over the landmarks, likewise
-LONGEST_S = 0.1  # of motion that is allowed for, or one frame
+LONGEST_S = 0.1  # the most motion that is allowed for at once, unless one frame takes longer
 EXCESS = 0.022  # of strangeness over this driver's usual (see Reference.strangeness); more when turned away
 TURN_EXCESS = 0.02  # a radian
-USUAL_S = 2.0  # time constant of the usual
-STEADY_S = 0.1  # after a jump: so long must a face stand where it is now
-STRANGER_S = 1.5  # a strange face that stays so long is a face
+USUAL_S = 2.0  # time constant with which the usual is learnt
+STEADY_S = 0.1  # how long a face must stand still after a jump before it is believed
+STRANGER_S = 1.5  # how long a strange face must stay before it is believed
 
 Verdict = Literal["usual", "moved", "stranger", "implausible"]
 
