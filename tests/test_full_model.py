@@ -139,7 +139,7 @@ def test_self_attention_begins_local_and_then_looks_everywhere() -> None:
         assert (attention(changed) - attention(x))[..., :2, :2].abs().max() > 1e-4
 
 
-def test_the_discriminator_knows_whom_it_judges(small: FullNetworks) -> None:
+def test_the_discriminator_knows_whom_it_sees(small: FullNetworks) -> None:
     table = FullPersonVectors(2, SMALL)
     table.meet(torch.tensor([0, 1]), torch.rand(2, 24))
     people = table(torch.tensor([0, 1]))
@@ -147,7 +147,7 @@ def test_the_discriminator_knows_whom_it_judges(small: FullNetworks) -> None:
     both = picture.repeat(2, 1, 1, 1), drawing.repeat(2, 1, 1, 1)
     with torch.no_grad():
         scores, features = small.discriminator(*both, people)
-        own, _ = small.discriminator.judge(*both, people + small.discriminator.w0)
+        own, _ = small.discriminator.score(*both, people + small.discriminator.w0)
     assert scores.shape == (2,) and not torch.allclose(scores[0], scores[1])
     assert torch.equal(scores, own)
     assert [f.shape[-1] for f in features] == [16, 8, 4, 4]  # after each residual block

@@ -19,7 +19,7 @@ from avatar.core.errors import DeviceError, InputError
 from avatar.learning.gpu.machine import check_memory, join_parts, split_out, try_compile
 from avatar.learning.gpu.smoke import SMOKE_FILE, advised
 from avatar.learning.gpu.stages import main
-from avatar.model.checkpoint import load_judges, load_weights
+from avatar.model.checkpoint import load_discriminators, load_weights
 from avatar.model.full.checkpoint import load_full
 from tests.gpu_freight import small_freight
 
@@ -71,12 +71,12 @@ def test_a_stage_trains_goes_on_for_its_time_and_brings_out_what_is_needed(
     assert (run / "state.pt").is_file() and "14 pictures of 2 people to learn from, 4 of 1 held out" in said
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert any("validation/l1" in line for line in lines) and any("discriminator" in line for line in lines) == (
-        size == "full"  # `fast` waits with its judges
+        size == "full"  # `fast` waits with its discriminators
     )
     assert (tmp_path / "out" / "sheet.png").is_file()
     if size == "fast":
         load_weights(tmp_path / "out" / "fast.safetensors")
-        load_judges(tmp_path / "out" / "judges.safetensors")
+        load_discriminators(tmp_path / "out" / "judges.safetensors")
     else:
         load_full(run / "full.safetensors")
     assert main(words(size, freight, tmp_path, "--seconds", "3")) == 0

@@ -120,12 +120,12 @@ def test_a_crop_outside_of_the_picture_changes_nothing() -> None:
     assert picture.max() == 0
 
 
-def test_the_discriminator_knows_whom_it_judges() -> None:
+def test_the_discriminator_knows_whom_it_sees() -> None:
     """Projection (paper, §3.1): the same picture scores differently for different people."""
     torch.manual_seed(0)
-    judge, people = Discriminator(CONFIG), PersonVectors(3, CONFIG)
+    discriminator, people = Discriminator(CONFIG), PersonVectors(3, CONFIG)
     picture, drawing = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96)
-    scores, features = judge(
+    scores, features = discriminator(
         picture[:1].repeat(2, 1, 1, 1), drawing[:1].repeat(2, 1, 1, 1), people(torch.tensor([0, 1]))
     )
     assert scores.shape[0] == 2 and len(features) == len(CONFIG.discriminator_channels)

@@ -24,8 +24,8 @@ from avatar.learning.fast_objective import FastObjective, FastOptions
 from avatar.learning.full_objective import FullObjective, FullOptions
 from avatar.learning.parallel import Parallel
 from avatar.learning.settings import apply_settings
-from avatar.learning.trainer import RunOptions, Trainer
-from avatar.model.checkpoint import load_judges, load_weights
+from avatar.learning.trainer import RunOptions, Trainer, TrainingData
+from avatar.model.checkpoint import load_discriminators, load_weights
 from avatar.model.config import ModelConfig, RegionConfig
 from avatar.model.full.checkpoint import load_full
 from avatar.model.full.config import FullConfig
@@ -101,7 +101,9 @@ def trainer(pack: Pack, folder: Path, run: RunOptions = RUN, size: str = "fast",
         objective = FastObjective(SMALL, FAST, 2, Parallel(), run.bf16)
     else:
         objective = FullObjective(SMALL_FULL, FullOptions(k=2), 2, Parallel(), run.bf16)
-    return Trainer(objective, pack, more.get("validation"), folder, run, say=more.get("say", lambda line: None))
+    return Trainer(
+        objective, TrainingData(pack, more.get("validation")), folder, run, say=more.get("say", lambda line: None)
+    )
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -113,6 +115,13 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 class KilledError(Exception):
     pass
+
+
+@pytest.mark.parametrize("size", ["fast", "full"])
+def test_the_names_in_a_checkpoint_stay(pack: Pack, tmp_path: Path, size: str) -> None:
+    """Runs that were begun with an earlier version go on."""
+    names = {"makers", "judges", "averaged", "makers_optimiser", "judges_optimiser"}
+    assert set(trainer(pack, tmp_path, size=size).objective.state_dict()) == names
 
 
 @pytest.mark.parametrize("size", ["fast", "full"])
@@ -137,7 +146,7 @@ def test_a_stopped_run_goes_on_with_the_same_losses(pack: Pack, tmp_path: Path, 
     assert (parts / "sheet_000004.png").exists()
     if size == "fast":
         weights = [load_weights(folder / "fast.safetensors")[0].state_dict() for folder in (parts, whole)]
-        load_judges(parts / "judges.safetensors")
+        load_discriminators(parts / "judges.safetensors")
     else:
         nets = [load_full(folder / "full.safetensors")[0] for folder in (parts, whole)]
         weights = [net.generator.state_dict() for net in nets]
@@ -188,13 +197,13 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(pack: Pack, tmp
     trainer(pack, tmp_path, replace(RUN, steps=2), size).run()
     kept = (tmp_path / "state.pt").read_bytes()
     broken = trainer(pack, tmp_path, RUN, size)
-    before = [p.detach().clone() for p in broken.objective.judges.parameters()]
+    before = [p.detach().clone() for p in broken.objective.discriminators.parameters()]
     with torch.no_grad():
-        next(broken.objective.makers.parameters()).fill_(float("nan"))
+        next(broken.objective.embedder_and_generator.parameters()).fill_(float("nan"))
     with pytest.raises(VisavisError, match=r"Step 3: a loss or its gradient is no number \(.*last good checkpoint"):
         broken.run()
     assert (tmp_path / "state.pt").read_bytes() == kept
-    assert all(torch.equal(a, b) for a, b in zip(before, broken.objective.judges.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, broken.objective.discriminators.parameters(), strict=True))
 
 
 def test_a_full_disk_keeps_the_checkpoint(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +299,7 @@ sys.path.insert(0, {root!r})
 from avatar.learning.fast_objective import FastObjective
 from avatar.learning.full_objective import FullObjective, FullOptions
 from avatar.learning.parallel import parallel
-from avatar.learning.trainer import RunOptions, Trainer
+from avatar.learning.trainer import RunOptions, Trainer, TrainingData
 from tests.test_trainer import FAST, SMALL, SMALL_FULL, make_pack
 folder, size, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(1)
@@ -302,8 +311,8 @@ with parallel() as group:
     else:
         objective = FullObjective(SMALL_FULL, FullOptions(k=2), 2, group)
     run = RunOptions(steps=steps, batch=1, save_every=2, log_every=1, workers=0, warm_up_steps=2)
-    Trainer(objective, pack, None, folder, run, group, say=lambda line: print(line, flush=True)).run()
-    state = [p for part in (objective.makers, objective.judges) for p in part.parameters()]
+    Trainer(objective, TrainingData(pack), folder, run, say=lambda line: print(line, flush=True)).run()
+    state = [p for part in (objective.embedder_and_generator, objective.discriminators) for p in part.parameters()]
     print(f"rank {{group.rank}} sum", sum(float(p.double().abs().sum()) for p in state), flush=True)
 """
 

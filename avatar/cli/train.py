@@ -85,7 +85,7 @@ def _train(
     from avatar.learning.full_objective import FullObjective, FullOptions
     from avatar.learning.objective import Objective
     from avatar.learning.settings import apply_settings
-    from avatar.learning.trainer import RunOptions, Trainer
+    from avatar.learning.trainer import RunOptions, Trainer, TrainingData
     from avatar.model.config import ModelConfig
     from avatar.model.full.config import FullConfig
 
@@ -111,7 +111,7 @@ def _train(
         objective = FastObjective(config, options, people, group, run.bf16)
     else:
         objective = FullObjective(config, options, people, group, run.bf16)
-    Trainer(objective, training, validation, out, run, group).run()
+    Trainer(objective, TrainingData(training, validation), out, run).run()
     if group.first:
         weights = out / f"{size}.safetensors"
         Terminal().say(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {out}" if fast else ""))

@@ -90,7 +90,7 @@ def picture_losses(
     return losses
 
 
-def judged_views(regions: tuple[Region, Region, Region], targets: list[Tensor], batch: Batch) -> Views:
+def discriminator_views(regions: tuple[Region, Region, Region], targets: list[Tensor], batch: Batch) -> Views:
     """What the two discriminators see: the face at half size, and the mouth."""
     face, mouth, _ = regions
     return [
@@ -100,14 +100,14 @@ def judged_views(regions: tuple[Region, Region, Region], targets: list[Tensor], 
 
 
 def fooling_losses(
-    judges: tuple[Discriminator, Discriminator], views: Views, person: Tensor, weights: LossWeights
+    discriminators: tuple[Discriminator, Discriminator], views: Views, person: Tensor, weights: LossWeights
 ) -> dict[str, Tensor]:
     """Adversarial and feature-matching loss for G. `person` (B, 512): Wᵢ, or e of a new person."""
     fooling, matching = [], []
-    for judge, (fake, real, drawing) in zip(judges, views, strict=True):
-        scores, fake_features = judge(fake, drawing, person)
+    for discriminator, (fake, real, drawing) in zip(discriminators, views, strict=True):
+        scores, fake_features = discriminator(fake, drawing, person)
         with torch.no_grad():
-            _, real_features = judge(real, drawing, person)
+            _, real_features = discriminator(real, drawing, person)
         fooling.append(-scores.mean())
         matching.append(feature_matching(fake_features, real_features))
     return {
@@ -116,11 +116,11 @@ def fooling_losses(
     }
 
 
-def judge_loss(judges: tuple[Discriminator, Discriminator], views: Views, person: Tensor) -> Tensor:
+def discriminator_loss(discriminators: tuple[Discriminator, Discriminator], views: Views, person: Tensor) -> Tensor:
     """Hinge loss for both discriminators."""
     losses = []
-    for judge, (fake, real, drawing) in zip(judges, views, strict=True):
-        both, _ = judge(torch.cat([real, fake.detach()]), torch.cat([drawing] * 2), torch.cat([person] * 2))
+    for discriminator, (fake, real, drawing) in zip(discriminators, views, strict=True):
+        both, _ = discriminator(torch.cat([real, fake.detach()]), torch.cat([drawing] * 2), torch.cat([person] * 2))
         losses.append(hinge_discriminator(*both.chunk(2)))
     return torch.stack(losses).mean()
 

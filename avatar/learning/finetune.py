@@ -26,17 +26,16 @@ from avatar.core.model_files import model_file
 from avatar.identity.face_identity import distance, open_face_identity
 from avatar.learning.fast_losses import (
     LossWeights,
+    discriminator_loss,
+    discriminator_views,
     draw_regions,
     fooling_losses,
-    judge_loss,
-    judged_views,
     picture_losses,
     region_targets,
 )
 from avatar.learning.losses import ContentNet
 from avatar.learning.person_pairs import PersonPairs
-from avatar.model.checkpoint import load_judges, load_weights
-from avatar.model.discriminator import Discriminator
+from avatar.model.checkpoint import load_discriminators, load_weights
 from avatar.model.generator import Generator
 from avatar.render.assemble import assemble, to_bytes
 from avatar.render.generator import GENERATOR, weight_names
@@ -46,7 +45,7 @@ CHECK_EVERY = 25
 PATIENCE = 6  # checks without progress before it stops
 PROGRESS = 0.002  # share by which a check must be better
 MIN_PHOTOS = 5  # with fewer, none can be held out, and nothing else tells overfitting from learning
-RATE_GENERATOR, RATE_PSI, RATE_JUDGES = 1e-4, 3e-4, 2e-4
+RATE_GENERATOR, RATE_PSI, RATE_DISCRIMINATORS = 1e-4, 3e-4, 2e-4
 EMA = 0.97
 MAY_LOSE = {"identity": 0.01, "sharpness": 0.1}  # L2 distance; share of the real picture's
 
@@ -150,15 +149,15 @@ class _Tuning:
         self.generator = generator.train()
         self.psi = nn.Parameter(torch.from_numpy(avatar.psi)[None].clone())
         self.person = nn.Parameter(torch.from_numpy(avatar.embedding)[None].clone())  # w′ − w₀
-        self.judges: tuple[Discriminator, Discriminator] = load_judges(model_file("fast/judges.safetensors"))
+        self.discriminators = load_discriminators(model_file("fast/judges.safetensors"))
         self.averaged, self.averaged_psi = deepcopy(generator).requires_grad_(False), self.psi.detach().clone()
         self.content, self.weights_of_losses = ContentNet(), LossWeights()
         self.optimiser = torch.optim.Adam(
             [{"params": generator.parameters(), "lr": RATE_GENERATOR}, {"params": [self.psi], "lr": RATE_PSI}],
             betas=(0.5, 0.99),
         )
-        judged = [*self.judges[0].parameters(), *self.judges[1].parameters(), self.person]
-        self.judge_optimiser = torch.optim.Adam(judged, RATE_JUDGES, betas=(0.0, 0.99))
+        learned = [*self.discriminators[0].parameters(), *self.discriminators[1].parameters(), self.person]
+        self.discriminator_optimiser = torch.optim.Adam(learned, RATE_DISCRIMINATORS, betas=(0.0, 0.99))
         self.examination = pairs.examination()
 
     def step(self, batch: dict[str, Tensor], number: int) -> None:
@@ -166,9 +165,9 @@ class _Tuning:
         regions = draw_regions(self.generator, batch, self.psi.expand(count, -1))
         targets = region_targets(batch)
         losses = picture_losses(regions, targets, batch, self.content, self.weights_of_losses)
-        views = judged_views(regions, targets, batch)
+        views = discriminator_views(regions, targets, batch)
         person = self.person.expand(count, -1)
-        losses |= fooling_losses(self.judges, views, person.detach(), self.weights_of_losses)
+        losses |= fooling_losses(self.discriminators, views, person.detach(), self.weights_of_losses)
         total = torch.stack(list(losses.values())).sum()
         if not math.isfinite(float(total.detach())):
             named = {name: float(value.detach()) for name, value in losses.items()}
@@ -179,10 +178,10 @@ class _Tuning:
         total.backward()
         nn.utils.clip_grad_norm_([*self.generator.parameters(), self.psi], 5.0)
         self.optimiser.step()
-        loss = judge_loss(self.judges, views, person)
-        self.judge_optimiser.zero_grad(set_to_none=True)
+        loss = discriminator_loss(self.discriminators, views, person)
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.judge_optimiser.step()
+        self.discriminator_optimiser.step()
         decay = min(EMA, (number + 1) / (number + 5))
         with torch.no_grad():
             for kept, new in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):

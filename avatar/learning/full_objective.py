@@ -51,7 +51,10 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class FullOptions:
-    """How `full` is trained (paper, §4, but betas and ema, of which it says nothing)."""
+    """How `full` is trained (paper, §4, but betas and ema, of which it says nothing).
+
+    The names of the rates are older than these words: checkpoints know them.
+    """
 
     recipe: str = "paper_v2"
     k: int = 8
@@ -69,8 +72,8 @@ class FullOptions:
         return RECIPES[self.recipe]
 
 
-class _Makers(nn.Module):
-    """E and G in one pass, so that their gradients are averaged together. Judges are held, not owned."""
+class _EmbedderAndGenerator(nn.Module):
+    """E and G in one pass, so that their gradients are averaged together. The discriminator is held, not owned."""
 
     def __init__(self, objective: FullObjective) -> None:
         super().__init__()
@@ -83,12 +86,12 @@ class _Makers(nn.Module):
         of.people.meet(of.group.gather(batch["identity"]), of.group.gather(embedding))
         person = of.people(batch["identity"]).detach()
         w = person + of.networks.discriminator.w0.detach()
-        losses = maker_losses(of.networks, of.content, of.weights, batch, picture, w)
+        losses = generator_losses(of.networks, of.content, of.weights, batch, picture, w)
         losses["match"] = of.weights.match * F.l1_loss(embedding, person)
         return losses, picture, embedding
 
 
-class _Judges(nn.Module):
+class _Discriminators(nn.Module):
     """D and the people's vectors in one pass."""
 
     def __init__(self, discriminator: FullDiscriminator, people: FullPersonVectors, match: float) -> None:
@@ -97,7 +100,7 @@ class _Judges(nn.Module):
 
     def forward(self, batch: Batch, picture: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         person = self.people(batch["identity"])
-        loss = judge_loss(self.discriminator, batch, picture, person + self.discriminator.w0)
+        loss = discriminator_loss(self.discriminator, batch, picture, person + self.discriminator.w0)
         # the match loss draws both ways: E towards Wᵢ, and here Wᵢ towards E
         return loss, loss + self.match * F.l1_loss(person, embedding)
 
@@ -128,13 +131,19 @@ class FullObjective:
             network.requires_grad_(False)
         self.people = FullPersonVectors(people, config).to(device)
         self.content = (content or FullContent()).to(device)
-        self.makers = nn.ModuleList([self.networks.embedder, self.networks.generator])
-        self.judges = nn.ModuleList([self.networks.discriminator, self.people])
+        self.embedder_and_generator = nn.ModuleList([self.networks.embedder, self.networks.generator])
+        self.discriminators = nn.ModuleList([self.networks.discriminator, self.people])
         betas = (options.beta1, options.beta2)
-        self.makers_optimiser = torch.optim.Adam(self.makers.parameters(), options.rate_makers, betas=betas)
-        self.judges_optimiser = torch.optim.Adam(self.judges.parameters(), options.rate_judges, betas=betas)
-        self._makers_pass = self.group.wrap(_Makers(self))
-        self._judges_pass = self.group.wrap(_Judges(self.networks.discriminator, self.people, self.weights.match))
+        self.generator_optimiser = torch.optim.Adam(
+            self.embedder_and_generator.parameters(), options.rate_makers, betas=betas
+        )
+        self.discriminator_optimiser = torch.optim.Adam(
+            self.discriminators.parameters(), options.rate_judges, betas=betas
+        )
+        self._generator_pass = self.group.wrap(_EmbedderAndGenerator(self))
+        self._discriminator_pass = self.group.wrap(
+            _Discriminators(self.networks.discriminator, self.people, self.weights.match)
+        )
 
     def start_from(self, trained: FullNetworks) -> None:
         """Begin with trained networks. Raises InputError where they are of other sizes."""
@@ -154,35 +163,35 @@ class FullObjective:
         """One update of E and G and `judge_steps` of D, on the same fakes."""
         made: list[tuple[Batch, Tensor, Tensor]] = []
         sums = []
-        self.makers_optimiser.zero_grad(set_to_none=True)
-        with frozen(self.judges):
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        with frozen(self.discriminators):
             for i, batch in enumerate(batches):
-                with accumulating(self._makers_pass, i == len(batches) - 1):
+                with accumulating(self._generator_pass, i == len(batches) - 1):
                     with self._precision():
-                        losses, picture, embedding = self._makers_pass(batch)
+                        losses, picture, embedding = self._generator_pass(batch)
                     (torch.stack(list(losses.values())).sum() / len(batches)).backward()
                 made.append((batch, picture.detach(), embedding.detach()))
                 sums.append(losses)
         figures = self.group.mean(mean_of(sums))
-        update(self.makers_optimiser, figures, share * self.options.rate_makers)
-        judged = [self._judge_step(made, share) for _ in range(self.options.judge_steps)]
-        figures["discriminator"] = sum(judged) / max(len(judged), 1)
+        update(self.generator_optimiser, figures, share * self.options.rate_makers)
+        scored = [self._discriminator_step(made, share) for _ in range(self.options.judge_steps)]
+        figures["discriminator"] = sum(scored) / max(len(scored), 1)
         for kept, new in zip(self.averaged.parts().values(), self.networks.parts().values(), strict=True):
             # the buffers are singular vectors, which follow the weights: an average of them would not
             average(kept, new, self.options.ema, number)
         return figures
 
-    def _judge_step(self, made: Sequence[tuple[Batch, Tensor, Tensor]], share: float) -> float:
+    def _discriminator_step(self, made: Sequence[tuple[Batch, Tensor, Tensor]], share: float) -> float:
         losses = []
-        self.judges_optimiser.zero_grad(set_to_none=True)
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
         for i, (batch, picture, embedding) in enumerate(made):
-            with accumulating(self._judges_pass, i == len(made) - 1):
+            with accumulating(self._discriminator_pass, i == len(made) - 1):
                 with self._precision():
-                    loss, total = self._judges_pass(batch, picture, embedding)
+                    loss, total = self._discriminator_pass(batch, picture, embedding)
                 (total / len(made)).backward()
             losses.append({"discriminator": loss})
         figures = self.group.mean(mean_of(losses))
-        update(self.judges_optimiser, figures, share * self.options.rate_judges)
+        update(self.discriminator_optimiser, figures, share * self.options.rate_judges)
         return figures["discriminator"]
 
     def _precision(self) -> torch.autocast:
@@ -217,17 +226,22 @@ class FullObjective:
         return draw(self.averaged, batch)
 
     def state_dict(self) -> dict[str, Any]:
-        state = {name: getattr(self, name).state_dict() for name in _STATE}
+        state = {name: getattr(self, attribute).state_dict() for name, attribute in _STATE.items()}
         return state | {"averaged": {k: v.state_dict() for k, v in self.averaged.parts().items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _STATE:
-            getattr(self, name).load_state_dict(state[name])
+        for name, attribute in _STATE.items():
+            getattr(self, attribute).load_state_dict(state[name])
         for name, network in self.averaged.parts().items():
             network.load_state_dict(state["averaged"][name])
 
 
-_STATE = ("makers", "judges", "makers_optimiser", "judges_optimiser")
+_STATE = {  # names in a checkpoint, which stay, and what they are
+    "makers": "embedder_and_generator",
+    "judges": "discriminators",
+    "makers_optimiser": "generator_optimiser",
+    "judges_optimiser": "discriminator_optimiser",
+}
 
 
 def draw(networks: FullNetworks, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -236,23 +250,23 @@ def draw(networks: FullNetworks, batch: Batch) -> tuple[Tensor, Tensor]:
     return embedding, networks.generator(batch["drawing"], networks.generator.psi(embedding))
 
 
-def maker_losses(
+def generator_losses(
     networks: FullNetworks, content: FullContent, weights: FullWeights, batch: Batch, picture: Tensor, w: Tensor
 ) -> dict[str, Tensor]:
     """L_CNT and L_ADV of the paper, each term weighted; w (B, 512) is Wᵢ + w₀, or w′ of one person."""
     distances = content(picture, batch["target"], batch["landmarks"])
     losses = {name: getattr(weights, name) * value for name, value in distances.items()}
-    scores, fake = networks.discriminator.judge(picture, batch["drawing"], w)
+    scores, fake = networks.discriminator.score(picture, batch["drawing"], w)
     with torch.no_grad():
-        _, real = networks.discriminator.judge(batch["target"], batch["drawing"], w)
+        _, real = networks.discriminator.score(batch["target"], batch["drawing"], w)
     matching = torch.stack([F.l1_loss(a, b) for a, b in zip(fake, real, strict=True)]).sum()
     losses["feature_matching"] = weights.feature_matching * matching
     losses["adversarial"] = -weights.adversarial * scores.mean()
     return losses
 
 
-def judge_loss(discriminator: FullDiscriminator, batch: Batch, picture: Tensor, w: Tensor) -> Tensor:
+def discriminator_loss(discriminator: FullDiscriminator, batch: Batch, picture: Tensor, w: Tensor) -> Tensor:
     """L_DSC of the paper, the hinge loss."""
     pictures = torch.cat([batch["target"], picture])
-    scores, _ = discriminator.judge(pictures, torch.cat([batch["drawing"]] * 2), torch.cat([w] * 2))
+    scores, _ = discriminator.score(pictures, torch.cat([batch["drawing"]] * 2), torch.cat([w] * 2))
     return hinge_discriminator(*scores.chunk(2))

@@ -2,6 +2,8 @@
 
 ψ starts at P·ê and becomes a free parameter, and D's vector starts at w′ = w₀ + ê: no Wᵢ of a new person is needed,
 because the match loss has drawn Wᵢ and ê together. G, ψ, V, w′ and b are then trained on the photos themselves.
+
+No command leads here: `visavis finetune` is for `fast`. Python callers use it, and the tests keep it true.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from avatar.core.arrays import Array
 from avatar.core.errors import InputError, VisavisError
 from avatar.learning.content_losses import FullContent
 from avatar.learning.few_shot_dataset import resized
-from avatar.learning.full_objective import FullOptions, judge_loss, maker_losses
+from avatar.learning.full_objective import FullOptions, discriminator_loss, generator_losses
 from avatar.learning.objective import Batch
 from avatar.model.full.checkpoint import FullNetworks
 from avatar.render.landmark_image import draw_landmarks
@@ -83,8 +85,8 @@ def personalise(
     psi, w = nn.Parameter(start.psi.clone()), nn.Parameter(start.w.clone())
     content = content or FullContent()
     betas = (o.beta1, o.beta2)
-    makers = torch.optim.Adam([*_trained(own.generator), psi], o.rate_makers, betas=betas)
-    judges = torch.optim.Adam([*_trained(own.discriminator), w], o.rate_judges, betas=betas)
+    generator_optimiser = torch.optim.Adam([*_trained(own.generator), psi], o.rate_makers, betas=betas)
+    discriminator_optimiser = torch.optim.Adam([*_trained(own.discriminator), w], o.rate_judges, betas=betas)
     history: list[dict[str, float]] = []
     rows = torch.Generator().manual_seed(1)
     for epoch in range(epochs):
@@ -93,15 +95,15 @@ def personalise(
             batch = {name: value[part] for name, value in photos.items()}
             picture = own.generator(batch["drawing"], psi.expand(len(part), -1))
             theirs = w.expand(len(part), -1)
-            losses = maker_losses(own, content, o.weights, batch, picture, theirs.detach())
-            makers.zero_grad(set_to_none=True)
+            losses = generator_losses(own, content, o.weights, batch, picture, theirs.detach())
+            generator_optimiser.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
-            makers.step()
+            generator_optimiser.step()
             for _ in range(o.judge_steps):
-                judges.zero_grad(set_to_none=True)
-                loss = judge_loss(own.discriminator, batch, picture.detach(), w.expand(len(part), -1))
+                discriminator_optimiser.zero_grad(set_to_none=True)
+                loss = discriminator_loss(own.discriminator, batch, picture.detach(), w.expand(len(part), -1))
                 loss.backward()
-                judges.step()
+                discriminator_optimiser.step()
                 losses["discriminator"] = loss
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(part) / len(pictures)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from avatar.core.errors import VisavisError
 from avatar.learning.dataset.pack import Pack
+from avatar.learning.parallel import Parallel
 
 Batch = dict[str, Tensor]
 
@@ -24,6 +25,7 @@ class Objective(Protocol):
     """Networks with their optimisers and losses."""
 
     options: Any  # a dataclass
+    group: Parallel  # the processes that train together
 
     def dataset(self, pack: Pack, seed: int) -> torch.utils.data.Dataset[Batch]:
         """Training samples, for which sample number i is always the same. ValueError where the pack has none."""

@@ -75,7 +75,7 @@ def parallel() -> Iterator[Parallel]:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """No gradients for the module's parameters: what judges the makers does not learn from them."""
+    """No gradients for the module's parameters: discriminators do not learn while the generator does."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

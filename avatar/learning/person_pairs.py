@@ -44,7 +44,7 @@ class PersonPairs:
         return _collate([self._random_pair(rng) for _ in range(size)])
 
     def examination(self) -> dict[str, Tensor]:
-        """What fine-tuning is judged on: the held-out photos, each from its best sources."""
+        """What fine-tuning is examined on: the held-out photos, each from its best sources."""
         return _collate([self._real_pair(target, self.kept) for target in self.held_out])
 
     def _random_pair(self, rng: np.random.Generator) -> dict[str, Face]:

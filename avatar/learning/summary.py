@@ -69,7 +69,7 @@ def summary_table(rows: Sequence[SummaryRow]) -> Table:
 
 def _fast(config: ModelConfig) -> list[SummaryRow]:
     generator, embedder = build_networks(config)
-    face_judge, mouth_judge = Discriminator(config), Discriminator(config)
+    face_discriminator, mouth_discriminator = Discriminator(config), Discriminator(config)
     fed = {name: value.to(_SHAPES) for name, value in example_inputs(config).items()}
     drawing, given = fed["source_drawing"], Conditioning.of(fed)
     psi = torch.zeros(1, generator.psi_size, device=_SHAPES)
@@ -78,8 +78,20 @@ def _fast(config: ModelConfig) -> list[SummaryRow]:
     return [
         _row("fast", "generator", "a 256² frame", generator, lambda: generator(psi, given)),
         _row("fast", "embedder with P", "a photo", embedder, lambda: embedder(given.source, drawing)),
-        _row("fast", "discriminator, face", "a 128² picture", face_judge, lambda: face_judge(drawing, drawing, person)),
-        _row("fast", "discriminator, mouth", "a 64×96 crop", mouth_judge, lambda: mouth_judge(mouth, mouth, person)),
+        _row(
+            "fast",
+            "discriminator, face",
+            "a 128² picture",
+            face_discriminator,
+            lambda: face_discriminator(drawing, drawing, person),
+        ),
+        _row(
+            "fast",
+            "discriminator, mouth",
+            "a 64×96 crop",
+            mouth_discriminator,
+            lambda: mouth_discriminator(mouth, mouth, person),
+        ),
     ]
 
 

@@ -19,7 +19,7 @@ from avatar.core.errors import InputError, VisavisError
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.objective import Batch, NotFiniteError, Objective, mean_of
 from avatar.learning.pair_dataset import Batches
-from avatar.learning.parallel import Parallel, to_device
+from avatar.learning.parallel import to_device
 
 VALIDATION_SEED = 1
 VALIDATION_BATCHES = 8
@@ -60,35 +60,41 @@ class Feed:
     batch: Callable[[Batch], Batch]
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What is learned from."""
+
+    pack: Pack
+    validation: Pack | None = None  # people who are not learned from
+    feed: Callable[[Pack, int], Feed] | None = None  # a pack and a seed to batches; None: the objective's own samples
+
+
 class Trainer:
     """One training run. It goes on from the checkpoint in `folder` where there is one."""
 
     def __init__(
         self,
         objective: Objective,
-        pack: Pack,
-        validation: Pack | None,
+        data: TrainingData,
         folder: Path,
         options: RunOptions,
-        group: Parallel | None = None,
         say: Callable[[str], None] = print,
-        feed: Callable[[Pack, int], Feed] | None = None,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
-        """`feed`: a pack and a seed to batches; None: the objective's own samples. `saved` is called after each save.
+        """`saved` is called after each save.
 
-        Raises InputError where `pack` cannot teach, or where the checkpoint is damaged or of another network."""
+        Raises InputError where the data cannot teach, or where the checkpoint is damaged or of another network."""
         self.objective, self.folder, self.options = objective, folder, options
-        self.group, self.step = group or Parallel(), 0
+        self.group, self.step = objective.group, 0
         self.say: Callable[[str], None] = say if self.group.first else lambda line: None
-        self._feed = feed or self._own_feed
+        self._feed = data.feed or self._own_feed
         self.saved, self.skipped = saved, 0
         try:
-            self.feed = self._feed(pack, options.seed)
+            self.feed = self._feed(data.pack, options.seed)
         except ValueError as error:
             raise InputError(f"This data cannot teach: {error}. Add clips of people who talk.") from error
-        self.validation, self._judged = self._validation_batches(validation)
-        self.people = len(pack.identities)
+        self.validation, self._validating = self._validation_batches(data.validation)
+        self.people = len(data.pack.identities)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
             self._resume()
@@ -157,7 +163,7 @@ class Trainer:
                 old.unlink()
             if self.validation:
                 torch.manual_seed(VALIDATION_SEED)
-                found = mean_of([self.objective.validate(self._judged(batch)) for batch in self.validation])
+                found = mean_of([self.objective.validate(self._validating(batch)) for batch in self.validation])
                 figures = {f"validation/{name}": float(value) for name, value in found.items()}
                 log.write(self.step, figures)
                 self.say(f"step {self.step}  " + _brief(figures))
@@ -195,7 +201,7 @@ class Trainer:
         return Feed(self.objective.dataset(pack, seed), lambda batch: to_device(batch, self.group.device))
 
     def _validation_batches(self, pack: Pack | None) -> tuple[Sequence[Batch], Callable[[Batch], Batch]]:
-        """What is judged at each save, and what makes it a batch for the objective."""
+        """What the networks are tried on at each save, and what makes it a batch for the objective."""
         if pack is None or not self.group.first:
             return [], self.feed.batch
         try:

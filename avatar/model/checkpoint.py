@@ -36,7 +36,7 @@ def save_weights(path: Path, generator: Generator, embedder: Embedder, about: di
     beside.replace(path)
 
 
-def save_judges(path: Path, face: Discriminator, mouth: Discriminator) -> None:
+def save_discriminators(path: Path, face: Discriminator, mouth: Discriminator) -> None:
     """Write both discriminators, which fine-tuning starts from."""
     tensors = {f"face.{k}": v.half().contiguous() for k, v in face.state_dict().items()}
     tensors |= {f"mouth.{k}": v.half().contiguous() for k, v in mouth.state_dict().items()}
@@ -71,8 +71,8 @@ def in_a_line(error: Exception) -> str:
     return f"{text[:MAX_REASON]}…" if len(text) > MAX_REASON else text
 
 
-def load_judges(path: Path) -> tuple[Discriminator, Discriminator]:
-    """Read what `save_judges` wrote: the face's and the mouth's. Raises InputError naming the file."""
+def load_discriminators(path: Path) -> tuple[Discriminator, Discriminator]:
+    """Read what `save_discriminators` wrote: the face's and the mouth's. Raises InputError naming the file."""
     try:
         config = ModelConfig.from_dict(read_header(path)[0])
         tensors = read_tensors(path)

@@ -12,7 +12,7 @@ from avatar.model.config import ModelConfig
 
 
 class Discriminator(nn.Module):
-    """Judges a picture with its drawing, given the person's vector Wᵢ. The vectors live in `PersonVectors`."""
+    """Scores a picture with its drawing, given the person's vector Wᵢ. The vectors live in `PersonVectors`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

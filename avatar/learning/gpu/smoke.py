@@ -88,7 +88,7 @@ def _measure(plan: Plan, objective: Objective, feed: Feed, ends: float, say: Cal
             if plan.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(plan.device)
             batch = feed.batch(made)
-            # one step of each phase: the second, past every threshold, trains the judges too
+            # one step of each phase: the second, past every threshold, trains the discriminators too
             for number in (0, 1_000_000):
                 losses = objective.step([batch], number, 0.01)
                 figures.losses = figures.losses or losses

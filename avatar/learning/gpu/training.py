@@ -24,8 +24,8 @@ from avatar.learning.losses import ContentNet
 from avatar.learning.objective import Objective
 from avatar.learning.parallel import Parallel
 from avatar.learning.settings import apply_settings
-from avatar.learning.trainer import RunOptions, Trainer
-from avatar.model.checkpoint import load_judges, load_weights
+from avatar.learning.trainer import RunOptions, Trainer, TrainingData
+from avatar.model.checkpoint import load_discriminators, load_weights
 from avatar.model.config import ModelConfig, RegionConfig
 from avatar.model.full.checkpoint import load_full
 from avatar.model.full.config import FullConfig
@@ -95,7 +95,7 @@ def make_objective(plan: Plan, people: int, say: Callable[[str], None]) -> tuple
         else:
             generator, embedder, _ = load_weights(start / "fast.safetensors")
             objective = FastObjective(generator.config, options, people, group, run.bf16, imagenet)
-            objective.start_from((generator, embedder), load_judges(start / "judges.safetensors"))
+            objective.start_from((generator, embedder), load_discriminators(start / "judges.safetensors"))
             say(f"beginning with the weights in {start}")
         samples = PairSamples()
     else:
@@ -117,7 +117,7 @@ def make_objective(plan: Plan, people: int, say: Callable[[str], None]) -> tuple
 
 def _channels_last(objective: FastObjective | FullObjective) -> None:
     """The layout that a GPU's convolutions like."""
-    networks: list[nn.Module] = [objective.makers, objective.judges, objective.content]
+    networks: list[nn.Module] = [objective.embedder_and_generator, objective.discriminators, objective.content]
     if objective.group.device.type == "cuda":
         for network in networks:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -141,8 +141,7 @@ def train(plan: Plan, freight: Freight, say: Callable[[str], None], compiled: Ca
         copy_out([plan.folder / name for name in names], plan.out)
 
     trainer = Trainer(
-        objective, freight.train, freight.val, plan.folder, run, say=say, feed=feed, saved=bring_out,
-        group=Parallel(device=plan.device),
+        objective, TrainingData(freight.train, freight.val, feed), plan.folder, run, say=say, saved=bring_out
     )  # fmt: skip
     left_s = max(plan.ends - time.monotonic(), 1.0)
     trainer.options = replace(trainer.options, limit_s=left_s)

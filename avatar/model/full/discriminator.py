@@ -24,9 +24,9 @@ class FullDiscriminator(nn.Module):
     def forward(self, picture: Tensor, drawing: Tensor, person: Tensor) -> tuple[Tensor, list[Tensor]]:
         """picture and drawing (B, 3, S, S) in [0, 1], person Wᵢ (B, 512) to realism scores (B,) and the features
         after each residual block, for feature matching."""
-        return self.judge(picture, drawing, person + self.w0)
+        return self.score(picture, drawing, person + self.w0)
 
-    def judge(self, picture: Tensor, drawing: Tensor, w: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def score(self, picture: Tensor, drawing: Tensor, w: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The same with the whole vector w = Wᵢ + w₀ given: w′ of one person (paper, §3.3)."""
         x = torch.cat([picture, drawing], dim=1) * 2 - 1
         features = []
