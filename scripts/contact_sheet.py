@@ -32,7 +32,7 @@ from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 

@@ -26,7 +26,7 @@ from avatar.face.head_pose import head_pose
 from avatar.identity.face_identity import Array, FaceIdentity, distance, open_face_identity
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 PERCENTILES = (1, 5, 50, 95, 99, 99.9, 100)

@@ -14,7 +14,7 @@ from pathlib import Path
 from avatar.core.errors import InputError
 from avatar.identity.photo_check import NO_FACE, check_photo
 from avatar.sources.photo import SUFFIXES, PhotoReader
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 

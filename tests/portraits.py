@@ -12,7 +12,7 @@ from skimage.data import astronaut as _astronaut
 
 from avatar.core.arrays import Picture
 from avatar.face.regions import LEFT_EYE, RIGHT_EYE
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 FACE_PX = 106  # longer side of the face in the (512, 512, 3) picture

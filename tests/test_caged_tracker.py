@@ -24,7 +24,7 @@ from avatar.tracking import cage_process, caged_tracker
 from avatar.tracking.cage_process import examine_cage
 from avatar.tracking.cage_wire import FRAME_AT, REPLY, BadReplyError, read_reply, read_text, write_reply, write_text
 from avatar.tracking.caged_tracker import CagedTracker, cage_note
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.frame_memory import FrameMemory, NamedMemory, attach, open_frame_memory
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import moving_face

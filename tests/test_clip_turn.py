@@ -9,7 +9,7 @@ from clips import moving_face, write_clip
 
 from avatar.identity.clip_turn import find_turn, turn_upright_by
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 

@@ -204,7 +204,7 @@ PROLOGUE = """
         print(json.dumps(came_of))
 
     def wall_in():
-        from avatar.tracking.cage_walls import wall_in
+        from avatar.tracking.child.walls import wall_in
         from avatar.sandbox import landlock
         if "LANDLOCK" in os.environ:
             landlock.landlock_version = lambda: int(os.environ["LANDLOCK"])
@@ -390,7 +390,7 @@ def test_threads_its_own_signals_and_its_limits_stay() -> None:
 
 
 def test_nothing_that_could_start_a_thread_is_loaded_before_the_walls() -> None:
-    code = "import sys, avatar.tracking.cage; print({'numpy', 'cv2', 'mediapipe'} & sys.modules.keys())"
+    code = "import sys, avatar.tracking.child.__main__; print({'numpy', 'cv2', 'mediapipe'} & sys.modules.keys())"
     said = subprocess.run([sys.executable, "-P", "-c", code], env=cage_environment(), capture_output=True, text=True)
     assert said.stdout == "set()\n", said.stderr
 
@@ -419,7 +419,7 @@ def test_without_landlock_nothing_can_be_changed_all_the_same(home_and_code: tup
 
 @linux_only
 def test_a_crash_still_ends_it() -> None:
-    code = "from avatar.tracking.cage_walls import wall_in; import os; wall_in(); os.abort()"
+    code = "from avatar.tracking.child.walls import wall_in; import os; wall_in(); os.abort()"
     done = subprocess.run([sys.executable, "-P", "-c", code], env=cage_environment(), capture_output=True, timeout=60)
     assert done.returncode == -6
 
@@ -433,9 +433,9 @@ def test_two_faces_are_tracked_behind_the_walls_as_before_them(mode: str, tmp_pa
     code = f"""
         import hashlib
         import numpy as np
-        from avatar.tracking.face_landmarker import FaceTracker
+        from avatar.tracking.child.face_landmarker import FaceTracker
         pair = np.load({str(picture)!r})
-        from avatar.tracking.cage_walls import wall_in
+        from avatar.tracking.child.walls import wall_in
         from pathlib import Path
         {{walls}}
         with FaceTracker(Path({str(model)!r}), {mode!r}) as tracker:

@@ -27,7 +27,7 @@ from avatar.evaluation.person import warm_up
 from avatar.face.regions import LIPS_OUTER
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.render.warp import landmark_warp
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 skimage_data = pytest.importorskip("skimage.data", reason="needs visavis[train]")

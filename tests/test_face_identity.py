@@ -23,7 +23,7 @@ from avatar.identity.face_identity import (
     distance,
     open_face_identity,
 )
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import available_backends, open_engine
 

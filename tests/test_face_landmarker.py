@@ -7,7 +7,7 @@ import pytest
 
 from avatar.core.arrays import Picture
 from avatar.face.state import BLENDSHAPE_NAMES
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.portraits import astronaut, head, resized
 

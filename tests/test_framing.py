@@ -20,8 +20,8 @@ from avatar.face.state import FaceState, no_face
 from avatar.render.warp import LandmarkWarp
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_RISE, MAX_SHIFT, MAX_SHRINKAGE, MAX_SINK
 from avatar.retarget.retargeter import Retargeter
-from avatar.tracking.face_cover import FaceCover
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_cover import FaceCover
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar
 from tests.portraits import head, resized

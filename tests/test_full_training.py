@@ -21,7 +21,7 @@ from avatar.learning.full_objective import RECIPES, FullObjective, FullOptions, 
 from avatar.learning.full_personalise import feed_forward, personalise, photo_batch
 from avatar.learning.objective import Batch
 from avatar.model.full.config import FullConfig
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.portraits import astronaut
 

@@ -69,7 +69,7 @@ WITHOUT_TORCH = [
     "avatar.retarget.retargeter",
     "avatar.sources.camera",
     "avatar.live.record_motion",
-    "avatar.tracking.face_landmarker",
+    "avatar.tracking.child.face_landmarker",
     "engines",
     "engines.trial",
 ]

@@ -23,7 +23,7 @@ from avatar.live.options import LiveOptions
 from avatar.live.record_motion import record_motion
 from avatar.sources.camera import Driver, PlayedFile, open_driver
 from avatar.sources.motion import write_motion
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 RATE = 24_000

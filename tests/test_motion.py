@@ -37,7 +37,7 @@ from avatar.sources.motion import (
     write_motion,
 )
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 SECOND_NS = 1_000_000_000

@@ -28,7 +28,7 @@ from portraits import (
 from skimage.data import camera
 
 from avatar.identity.photo_check import PhotoCheck, check_photo
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 

@@ -17,7 +17,7 @@ from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
 from avatar.profiling.profile import Budget, budgets
 from avatar.sources.portrait_camera import PortraitCamera
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from engines.backends import BACKENDS
 

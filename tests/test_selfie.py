@@ -23,7 +23,7 @@ from avatar.identity.bundle import avatar_path, load_avatar
 from avatar.identity.enrolment import ClipReport, enroll_clip
 from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, WANTED, SelfieReader
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, open_engine
 

@@ -1,1 +1,1 @@
-"""The driver's face in a picture. MediaPipe runs in a confined process, `cage`; everybody else has `caged_tracker`."""
+"""The driver's face in a picture. MediaPipe runs in a confined process, `child`; everybody else has `caged_tracker`."""

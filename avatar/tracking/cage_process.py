@@ -33,7 +33,7 @@ from avatar.tracking.cage_wire import (
 from avatar.tracking.frame_memory import FrameMemory, open_frame_memory
 
 START_LIMIT_S = 60.0  # a cold disk and a slow processor: loading MediaPipe takes half a second on others
-CAGE = [sys.executable, "-P", "-m", "avatar.tracking.cage"]
+CAGE = [sys.executable, "-P", "-m", "avatar.tracking.child"]
 
 
 class DownError(Exception):

@@ -1,6 +1,6 @@
 """Which part of a portrait is the person: for other backgrounds, and for framing.
 
-MediaPipe does it in a process of its own, inside the tracker's walls (`avatar.tracking.cage`).
+MediaPipe does it in a process of its own, inside the tracker's walls (`avatar.tracking.child`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from avatar.core.errors import VisavisError
 from avatar.core.model_files import model_file
 from avatar.sandbox.child_process import cage_environment
 from avatar.tracking.cage_process import CAGE
-from avatar.tracking.face_landmarker import quiet_native_log
+from avatar.tracking.child.face_landmarker import quiet_native_log
 
 MODEL = "segmentation/selfie.tflite"  # see MODEL_CARD.md beside it
 LOWEST, HIGHEST = 0.35, 0.85  # shares of the person that count as none and as all: inwards, so that no rim is left

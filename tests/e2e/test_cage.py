@@ -41,8 +41,8 @@ AND_CLOSED = """
     import time
     from pathlib import Path
     import numpy as np
-    from avatar.tracking.face_landmarker import FaceTracker
-    from avatar.tracking.cage_walls import wall_in
+    from avatar.tracking.child.face_landmarker import FaceTracker
+    from avatar.tracking.child.walls import wall_in
     assert not {refuse} or wall_in(Path({model!r})).network is None
     with FaceTracker(Path({model!r})) as tracker:
         tracker.track(np.zeros((48, 64, 3), np.uint8), 0)

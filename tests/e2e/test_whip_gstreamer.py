@@ -23,7 +23,7 @@ from test_call_gstreamer import PLAYER, PYTHON, gstreamer_is_there
 
 from avatar.identity.bundle import save_avatar
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 
 SOURCE = Path(__file__).with_name("gst_whip_source.py")

@@ -27,7 +27,7 @@ from avatar.learning.dataset.padding import content_box
 from avatar.learning.dataset.sampled_video import SampledVideo
 from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 
 # why a frame, or a whole file, is not used
 UNREADABLE = "unreadable file"

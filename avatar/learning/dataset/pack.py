@@ -21,7 +21,7 @@ from avatar.core.errors import InputError
 from avatar.face.crop import Crop, face_crop
 from avatar.sandbox.no_network import refuse_network
 from avatar.sources.photo import load_photo
-from avatar.tracking.face_landmarker import FaceTracker
+from avatar.tracking.child.face_landmarker import FaceTracker
 
 PICTURE_SIZE_PX = 256
 CLIP_STRIDE = 2  # neighbouring frames at 25 fps teach the same thing

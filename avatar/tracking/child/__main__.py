@@ -1,8 +1,8 @@
 """The process that runs MediaPipe for `CagedTracker`: it puts up its walls, and only then imports anything of it.
 
-    python -P -m avatar.tracking.cage PARENT_PID MODE MAX_FACES ADDRESS SIZE_BYTES MODEL
-    python -P -m avatar.tracking.cage matte
-    python -P -m avatar.tracking.cage examine
+    python -P -m avatar.tracking.child PARENT_PID MODE MAX_FACES ADDRESS SIZE_BYTES MODEL
+    python -P -m avatar.tracking.child matte
+    python -P -m avatar.tracking.child examine
 
 Started by `CagedTracker`, `person_mattes` and `examine_cage` alone; the latter tells `visavis doctor` what the cage can
 do on this computer. Nothing that could start a thread is imported before the walls: Landlock's would not hold for it.
@@ -22,10 +22,10 @@ from avatar.core.errors import VisavisError
 from avatar.core.heap import HeapTrim, started_up
 from avatar.core.plain_text import plain_text
 from avatar.sandbox.confinement import open_for_reading_only
-from avatar.tracking.cage_walls import fault_of, wall_in
+from avatar.tracking.child.walls import fault_of, wall_in
 
 if TYPE_CHECKING:
-    from avatar.tracking.face_landmarker import FaceTracker
+    from avatar.tracking.child.face_landmarker import FaceTracker
     from avatar.tracking.frame_memory import FrameMemory
 
 _PR_SET_PDEATHSIG = 1
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
     try:
         if fault := fault_of(walls):
             raise VisavisError(f"The tracker cannot start: {fault}.")
-        from avatar.tracking.face_landmarker import FaceTracker
+        from avatar.tracking.child.face_landmarker import FaceTracker
 
         tracker = FaceTracker(Path(model), "video" if mode == "video" else "image", int(max_faces))
     except Exception as error:  # whatever it is, the parent is told

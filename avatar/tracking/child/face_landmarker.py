@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Array
 from avatar.core.errors import VisavisError
 from avatar.face.state import LANDMARK_COUNT, FaceState, no_face
-from avatar.tracking.face_cover import FaceCover
+from avatar.tracking.child.face_cover import FaceCover
 
 LOYALTY = 1.6  # by how much a second face must be larger in area to take over
 
