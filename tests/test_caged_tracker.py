@@ -17,18 +17,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.core.errors import VisavisError
+from avatar.core.errors import TrackerDownError, VisavisError
 from avatar.face.state import FaceState, no_face
 from avatar.sandbox.confinement import Confinement
 from avatar.tracking import cage_process, caged_tracker
 from avatar.tracking.cage_process import examine_cage
-from avatar.tracking.cage_wire import FRAME_AT, REPLY, BadReplyError, read_reply, read_text, write_reply, write_text
+from avatar.tracking.cage_wire import (
+    FRAME_AT,
+    NO_BOXES,
+    REPLY,
+    BadReplyError,
+    read_reply,
+    read_text,
+    write_reply,
+    write_text,
+)
 from avatar.tracking.caged_tracker import CagedTracker, cage_note
 from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.frame_memory import FrameMemory, NamedMemory, attach, open_frame_memory
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import moving_face
-from tests.portraits import astronaut
+from tests.portraits import astronaut, head, resized
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="by Linux's means")
 
@@ -72,6 +81,34 @@ def test_the_cage_changes_no_number(mode: str) -> None:
             state = caged.track(rgb, number * 40_000_000)
             assert_same(state, free.track(rgb, number * 40_000_000))
             assert state.found == bool(rgb.any())
+
+
+def test_the_other_faces_of_a_picture_are_told_where_they_are() -> None:
+    two = np.full((480, 960, 3), 120, np.uint8)
+    for scale, x in ((1.8, 60), (2.3, 490)):
+        face = resized(head(), scale)
+        two[10 : 10 + face.shape[0], x : x + face.shape[1]] = face
+    with CagedTracker(tracker_model(), "image", max_faces=4) as tracker:
+        answer = tracker.track_all(two, 1)
+        assert tracker.track_all(astronaut(), 2).others.shape == (0, 2, 2)
+        assert tracker.track_all(np.zeros_like(two), 3).others.shape == (0, 2, 2)
+    assert answer.face.faces == 2 and 490 < answer.face.landmarks[:, 0].mean() < 960
+    ((left, top), (right, bottom)) = answer.others[0]
+    assert 60 < left < right < 480 and 0 < top < bottom < 480
+    for count in (0, 17):
+        with pytest.raises(ValueError, match="1 to 16 faces"):
+            CagedTracker(tracker_model(), max_faces=count)
+
+
+def test_what_forgets_answers_as_one_that_was_just_started() -> None:
+    with CagedTracker(tracker_model()) as used, CagedTracker(tracker_model()) as fresh:
+        for number in range(5):
+            used.track(moving_face(number), 10**12 + number * 40_000_000)
+        used.forget()
+        for number in range(3):
+            time_ns = number * 40_000_000  # as at the start of another clip
+            assert_same(used.track(moving_face(number + 9), time_ns), fresh.track(moving_face(number + 9), time_ns))
+        assert used.restarts == 0
 
 
 def test_named_memory_as_on_other_systems() -> None:
@@ -188,6 +225,15 @@ def test_a_patient_tracker_gives_up_on_a_picture_that_kills(monkeypatch: pytest.
         tracker.track(astronaut(), 1)
 
 
+def test_one_that_must_not_forget_tries_a_picture_once_and_goes_on() -> None:
+    with CagedTracker(tracker_model(), say=lambda line: None, patient=True, tries=1) as tracker:
+        assert tracker.pid is not None
+        os.kill(tracker.pid, signal.SIGKILL)
+        with pytest.raises(TrackerDownError, match=r"SIGKILL\. Leave that picture out"):
+            tracker.track(astronaut(), 1)
+        assert tracker.track(astronaut(), 2).found and tracker.restarts == 1
+
+
 @linux_only
 def test_ctrl_c_is_not_the_cages_to_answer() -> None:
     with CagedTracker(tracker_model()) as tracker:
@@ -297,10 +343,15 @@ def state() -> FaceState:
     return FaceState(landmarks, np.full(52, 0.5, np.float32), np.eye(4, dtype=np.float32), 1.0, 7, 2)
 
 
+OTHERS = np.array([[(200, 20), (260, 100)]], np.float32)
+
+
 def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) -> None:
-    for said in (state(), no_face(7)):
-        write_reply(memory, 5, said)
-        assert_same(read_reply(memory, 5, 7, 2, 640), said)
+    for said, others in ((state(), OTHERS), (no_face(7), NO_BOXES)):
+        write_reply(memory, 5, said, others)
+        answer = read_reply(memory, 5, 7, 2, 640)
+        assert_same(answer.face, said)
+        np.testing.assert_array_equal(answer.others, others)
 
 
 @pytest.mark.parametrize(
@@ -323,13 +374,16 @@ def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) ->
         ("blendshapes", np.nan),
         ("pose", -np.inf),
         ("pose", 1e30),
+        ("others", np.nan),
+        ("others", np.inf),
+        ("others", -1e9),
     ],
 )
 def test_an_impossible_reply_is_refused(memory: FrameMemory, field: str, value: float) -> None:
-    write_reply(memory, 5, state())
+    write_reply(memory, 5, state(), OTHERS)
     reply = np.frombuffer(bytearray(memory.buffer[: REPLY.itemsize]), REPLY)
     target = reply[field] if reply[field].ndim == 1 else reply[field].reshape(-1)
-    target[-1] = value
+    target[OTHERS.size - 1 if field == "others" else -1] = value
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
     with pytest.raises(BadReplyError):
         read_reply(memory, 5, 7, 2, 640)
@@ -358,8 +412,23 @@ def test_what_is_no_face_is_refused(
     memory: FrameMemory, field: str, degenerate: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> None:
     right = state()
-    write_reply(memory, 5, replace(right, **{field: degenerate(getattr(right, field)).astype(np.float32)}))
+    write_reply(memory, 5, replace(right, **{field: degenerate(getattr(right, field)).astype(np.float32)}), OTHERS)
     with pytest.raises(BadReplyError, match="no face"):
+        read_reply(memory, 5, 7, 2, 640)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        np.zeros((2, 2)),
+        [(9, 9), (9.3, 9.3)],  # of a third of a pixel, in a picture of 640
+        [(9, 9), (90, 9)],
+        [(90, 90), (9, 9)],  # the wrong way round
+    ],
+)
+def test_a_box_that_holds_no_face_is_refused(memory: FrameMemory, box: NDArray[np.float32]) -> None:
+    write_reply(memory, 5, state(), np.array([box], np.float32))
+    with pytest.raises(BadReplyError, match="holds no face"):
         read_reply(memory, 5, 7, 2, 640)
 
 
@@ -380,8 +449,8 @@ def test_faces_of_every_size_and_turn_are_believed(memory: FrameMemory) -> None:
                 turn[:, 2] += 256 - np.array([220, 120])
                 turned = cv2.warpAffine(astronaut(), turn, (512, 512))
                 seen = tracker.track(np.asarray(turned, np.uint8), 7)
-                write_reply(memory, 5, seen)
-                found += read_reply(memory, 5, 7, 2, 512).found
+                write_reply(memory, 5, seen, tracker.others)
+                found += read_reply(memory, 5, 7, 2, 512).face.found
     assert found >= 6
 
 

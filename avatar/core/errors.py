@@ -25,6 +25,10 @@ class EngineError(VisavisError):
     """No engine could load or run the network."""
 
 
+class TrackerDownError(VisavisError):
+    """The face tracker's process ended at a picture, every time that it was tried."""
+
+
 class OutputError(VisavisError):
     """stdout takes no more of what was asked for: it is closed, or its disk is full."""
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from avatar.core.errors import VisavisError
 from avatar.core.plain_text import plain_text
-from avatar.face.state import FaceState
 from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
 from avatar.sandbox.confinement import Confinement
 from avatar.tracking.cage_wire import (
@@ -24,6 +23,7 @@ from avatar.tracking.cage_wire import (
     REQUEST,
     STARTED,
     TRACKED,
+    Answer,
     BadReplyError,
     memory_size,
     picture,
@@ -93,8 +93,10 @@ class CageProcess:
                 f"The tracker cannot start: its process {error}{f' ({said})' if said else ''}. Run `visavis doctor`."
             ) from error
 
-    def track(self, rgb: NDArray[np.uint8], capture_ns: int, limit_s: float) -> FaceState:
-        """Raises DownError when it is dead, takes longer, or answers what no tracker answers."""
+    def track(self, rgb: NDArray[np.uint8], capture_ns: int, limit_s: float, *, forget: bool = False) -> Answer:
+        """`forget`: as a process would that was just started.
+
+        Raises DownError when it is dead, takes longer, or answers what no tracker answers."""
         height, width = rgb.shape[:2]
         with self._busy:
             self._serial += 1
@@ -102,7 +104,8 @@ class CageProcess:
                 self._memory.reserve(memory_size(height, width))
                 picture(self._memory, height, width)[...] = rgb
                 address = self._memory.address.encode()
-                request = REQUEST.pack(self._serial, capture_ns, height, width, len(self._memory.buffer), address)
+                size_bytes = len(self._memory.buffer)
+                request = REQUEST.pack(self._serial, capture_ns, height, width, forget, size_bytes, address)
                 if not self._requests.write(request):
                     raise DownError("takes no more pictures")
             except (OSError, ValueError) as error:

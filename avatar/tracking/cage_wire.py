@@ -7,6 +7,7 @@ rings with one byte. The owner believes no reply: a cage that was broken into mu
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,10 @@ from avatar.core.plain_text import plain_text
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
 
-REQUEST = struct.Struct("<QqIIQ64s")  # serial number, capture_ns, height, width, size of the memory, its address
+# serial number, capture_ns, height, width, 1 to forget the pictures before, size of the memory, its address
+REQUEST = struct.Struct("<QqIIIQ64s")
+MATTE_HEADER = struct.Struct("<II")  # number and side of the portraits that follow
+MOST_FACES = 16  # of one picture
 STARTED, TRACKED, FAILED = b"s", b"t", b"f"  # a byte that rings; FAILED: the reason lies in the memory
 REPLY = np.dtype(
     [
@@ -28,6 +32,7 @@ REPLY = np.dtype(
         ("landmarks", "<f4", (LANDMARK_COUNT, 3)),
         ("blendshapes", "<f4", (len(BLENDSHAPE_NAMES),)),
         ("pose", "<f4", (4, 4)),
+        ("others", "<f4", (MOST_FACES - 1, 2, 2)),  # low and high corners of the faces - 1 others
     ]
 )
 TEXT_BYTES = 2000
@@ -40,10 +45,19 @@ SLACK = 1e-3  # by which MediaPipe's own scores may leave [0, 1]
 # stretched sevenfold, stay above 0.027 and 0.034.
 MIN_SIZE, MIN_DEPTH = 1e-3, 5e-3
 MAX_SKEW = 1e-2  # by which a pose may fail to be a rotation
+NO_BOXES: Array = np.zeros((0, 2, 2), np.float32)
 
 
 class BadReplyError(Exception):
     """The cage answered what no tracker answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the tracker saw in one picture: a face, and where the others are."""
+
+    face: FaceState
+    others: Array  # (face.faces - 1, 2, 2): their low and high corners, in pixels
 
 
 def memory_size(height: int, width: int) -> int:
@@ -56,17 +70,18 @@ def picture(memory: FrameMemory, height: int, width: int) -> NDArray[np.uint8]:
     return flat.reshape(height, width, 3)
 
 
-def write_reply(memory: FrameMemory, serial: int, state: FaceState) -> None:
+def write_reply(memory: FrameMemory, serial: int, face: FaceState, others: Array) -> None:
     reply = np.zeros((), REPLY)
-    reply["serial"], reply["faces"], reply["found"] = serial, state.faces, state.found
-    if state.found:
-        reply["confidence"], reply["landmarks"] = state.confidence, state.landmarks
-        reply["covered"] = state.covered
-        reply["blendshapes"], reply["pose"] = state.blendshapes, state.pose
+    reply["serial"], reply["faces"], reply["found"] = serial, face.faces, face.found
+    if face.found:
+        reply["confidence"], reply["landmarks"] = face.confidence, face.landmarks
+        reply["covered"] = face.covered
+        reply["blendshapes"], reply["pose"] = face.blendshapes, face.pose
+        reply["others"][: len(others)] = others
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
 
 
-def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int, longer_side_px: int) -> FaceState:
+def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int, longer_side_px: int) -> Answer:
     """Raises BadReplyError for what cannot be the answer to this picture."""
     copied = bytearray(memory.buffer[: REPLY.itemsize])  # first, so that nobody changes what was checked
     reply = np.frombuffer(copied, REPLY)[0]
@@ -74,11 +89,13 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
     if int(reply["serial"]) != serial or found not in (0, 1) or not found <= faces <= found * max_faces:
         raise BadReplyError("it answered another question")
     if not found:
-        return no_face(capture_ns)
+        return Answer(no_face(capture_ns), NO_BOXES)
     landmarks, blendshapes, pose = reply["landmarks"], reply["blendshapes"], reply["pose"]
     confidence, covered = float(reply["confidence"]), float(reply["covered"])
+    others, farthest = reply["others"][: faces - 1], MAX_FAR * longer_side_px
     limits = (
-        (landmarks, -MAX_FAR * longer_side_px, MAX_FAR * longer_side_px),
+        (landmarks, -farthest, farthest),
+        (others, -farthest, farthest),
         (blendshapes, -SLACK, 1 + SLACK),
         (pose, -MAX_POSE, MAX_POSE),
         (confidence, 0.0, 1.0),
@@ -89,7 +106,11 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
         raise BadReplyError("it answered with impossible numbers")
     if not (_is_solid(landmarks, longer_side_px) and blendshapes.any() and _is_rigid(pose)):
         raise BadReplyError("it answered with what is no face")
-    return FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces, longer_side_px, covered)
+    sides = others[:, 1] - others[:, 0]
+    if not bool(np.all((sides.min(1) > 0) & (sides.max(1) >= MIN_SIZE * longer_side_px))):
+        raise BadReplyError("it answered with a box that holds no face")
+    face = FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces, longer_side_px, covered)
+    return Answer(face, others)
 
 
 def _is_solid(landmarks: Array, longer_side_px: int) -> bool:

@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from avatar.core.errors import VisavisError
+from avatar.core.arrays import Picture
+from avatar.core.errors import TrackerDownError, VisavisError
 from avatar.face.state import FaceState, no_face
 from avatar.sandbox.seccomp import why_not_refusable
 from avatar.tracking.cage_process import START_LIMIT_S, CageProcess, DownError
+from avatar.tracking.cage_wire import MOST_FACES, NO_BOXES, Answer
 
 FRAME_LIMIT_S, PATIENT_FRAME_LIMIT_S = 2.0, 20.0
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0  # before a restart; doubled each time
@@ -44,14 +45,15 @@ def _say_on_stderr(line: str) -> None:
 
 
 class CagedTracker:
-    """`FaceTracker` in a process of its own, to which Linux refuses sockets and files. MediaPipe is not loaded here.
+    """Tracks faces in a process of its own, to which Linux refuses sockets and files. MediaPipe is not loaded here.
 
     When that process dies or hangs, `track` says no_face at once, and a new one is started meanwhile; `say` gets one
     line when it died and one when it is back, from another thread. `patient`: for files rather than cameras, where no
-    picture may be lost: wait for the new process and give it the same one again.
+    picture may be lost: wait for the new process and give it the same one again. Where a new process would not do, as
+    it knows nothing of the pictures before, `tries` is 1.
 
-    Raises VisavisError when it cannot start the first time, as `FaceTracker` does. Not thread-safe: one tracker, one
-    thread; only `close` may be called from another.
+    Raises VisavisError when it cannot start the first time. Not thread-safe: one tracker, one thread; only `close` may
+    be called from another.
     """
 
     def __init__(
@@ -62,11 +64,16 @@ class CagedTracker:
         say: Callable[[str], None] = _say_on_stderr,
         *,
         patient: bool = False,
+        tries: int = PATIENT_TRIES,
     ) -> None:
+        if not 0 < max_faces <= MOST_FACES:
+            raise ValueError(f"The tracker looks for 1 to {MOST_FACES} faces, not for {max_faces}.")
         self.restarts = 0
         self._how = (mode, max_faces, model)
         self._say = say
         self._patient = patient
+        self._tries = tries if patient else 1
+        self._forget = False
         self._newest: CageProcess | None = None  # perhaps still starting
         self._ready: CageProcess | None = None  # None: there is none to ask
         self._fault = ""  # why the last one went down or did not start
@@ -90,26 +97,38 @@ class CagedTracker:
         ready = self._ready
         return None if ready is None else ready.pid
 
-    def track(self, rgb: NDArray[np.uint8], capture_ns: int) -> FaceState:
+    def track(self, rgb: Picture, capture_ns: int) -> FaceState:
         """Find the face in an (H, W, 3) uint8 picture. In video mode, times must not go back; equal ones are nudged.
 
-        A patient one raises VisavisError when one picture brings the process down twice, or when none starts again.
+        A patient one raises TrackerDownError when one picture brings the process down at every try, and VisavisError
+        when none starts again.
         """
+        return self.track_all(rgb, capture_ns).face
+
+    def forget(self) -> None:
+        """The next picture has nothing to do with those before, as at the start of another clip: times begin anew."""
+        self._forget = True
+
+    def track_all(self, rgb: Picture, capture_ns: int) -> Answer:
+        """`track`, and where all other faces in the picture are."""
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise ValueError(f"The tracker takes (H, W, 3) uint8 pictures, not {rgb.shape} of {rgb.dtype}.")
-        for _ in range(PATIENT_TRIES):
+        forget, self._forget = self._forget, False
+        limit_s = PATIENT_FRAME_LIMIT_S if self._patient else FRAME_LIMIT_S
+        for _ in range(self._tries):
             ready = self._wait_until_ready() if self._patient else self._ready
             if ready is None:
-                return no_face(capture_ns)
+                break
             try:
-                return ready.track(rgb, capture_ns, PATIENT_FRAME_LIMIT_S if self._patient else FRAME_LIMIT_S)
+                return ready.track(rgb, capture_ns, limit_s, forget=forget)
             except DownError as error:
                 with self._changed:
                     self._fault, self._ready = str(error), None
                     self._changed.notify_all()
-            if not self._patient:
-                return no_face(capture_ns)
-        raise VisavisError(f"The face tracker {self._fault}, twice at the same picture. Leave that picture out.")
+        if not self._patient:
+            return Answer(no_face(capture_ns), NO_BOXES)
+        again = ", twice at the same picture" if self._tries > 1 else ""
+        raise TrackerDownError(f"The face tracker {self._fault}{again}. Leave that picture out.")
 
     def close(self) -> None:
         """End the process. Safe to call twice."""

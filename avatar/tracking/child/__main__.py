@@ -15,6 +15,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> None:
     if arguments == ["matte"]:
         if fault := fault_of(wall_in()):
             sys.exit(fault)
-        from avatar.tracking.person_matte import answer
+        from avatar.tracking.child.person_segmenter import answer
 
         answer()
     parent, mode, max_faces, address, size_bytes, model = arguments
@@ -54,9 +56,8 @@ def main(arguments: list[str]) -> None:
     try:
         if fault := fault_of(walls):
             raise VisavisError(f"The tracker cannot start: {fault}.")
-        from avatar.tracking.child.face_landmarker import FaceTracker
-
-        tracker = FaceTracker(Path(model), "video" if mode == "video" else "image", int(max_faces))
+        open_tracker = partial(_face_tracker(), Path(model), "video" if mode == "video" else "image", int(max_faces))
+        tracker = open_tracker()
     except Exception as error:  # whatever it is, the parent is told
         known = isinstance(error, VisavisError)
         what = f"The tracker cannot start ({type(error).__name__}: {error}). Run `visavis doctor`."
@@ -68,26 +69,45 @@ def main(arguments: list[str]) -> None:
         os.dup2(1, 2)  # it chatters on, and from now on its errors are exceptions
     with started_up():
         bell.write(STARTED)
-        serve(tracker, memory, requests, bell)
+        serve(tracker, open_tracker, memory, requests, bell)
     os._exit(0)  # nothing here is worth a finaliser that might hang
 
 
-def serve(tracker: FaceTracker, memory: FrameMemory, requests: BinaryIO, bell: BinaryIO) -> None:
-    """Answer until the parent is gone, or a picture cannot be tracked."""
+def _face_tracker() -> type[FaceTracker]:
+    try:
+        from avatar.tracking.child.face_landmarker import FaceTracker
+    except (ImportError, OSError) as error:
+        raise VisavisError(
+            f"The tracker cannot start: {error}. Run `visavis doctor`, which names the missing system library."
+        ) from error
+    return FaceTracker
+
+
+def serve(
+    tracker: FaceTracker,
+    open_tracker: Callable[[], FaceTracker],
+    memory: FrameMemory,
+    requests: BinaryIO,
+    bell: BinaryIO,
+) -> None:
+    """Answer until the parent is gone, or a picture cannot be tracked. `open_tracker`: another, which saw nothing."""
     from avatar.tracking.cage_wire import FAILED, REQUEST, TRACKED, picture, write_reply, write_text
     from avatar.tracking.frame_memory import attach
 
     heap = HeapTrim()
     while len(request := requests.read(REQUEST.size)) == REQUEST.size:
-        serial, capture_ns, height, width, size_bytes, address = REQUEST.unpack(request)
+        serial, capture_ns, height, width, forget, size_bytes, address = REQUEST.unpack(request)
         memory = attach(memory, address.rstrip(b"\0").decode(), size_bytes)
         try:
+            if forget:
+                tracker.close()
+                tracker = open_tracker()
             state = tracker.track(picture(memory, height, width), capture_ns)
         except Exception as error:  # whatever it is, the parent is told, and starts another
             write_text(memory, f"{type(error).__name__}: {error}")
             bell.write(FAILED)
             return
-        write_reply(memory, serial, state)
+        write_reply(memory, serial, state, tracker.others)
         bell.write(TRACKED)
         heap.after_frame(capture_ns)
 
@@ -98,7 +118,7 @@ def examine() -> None:
     walls = wall_in()
     network, files, missing = walls.network or _socket_still_open(), walls.files or _file_still_open(), ""
     try:
-        import mediapipe.tasks.python.vision  # noqa: F401
+        import avatar.tracking.child.mediapipe_tasks  # noqa: F401
     except (ImportError, OSError) as error:
         missing = plain_text(error)
     print(network, files, missing, sep="\n", flush=True)

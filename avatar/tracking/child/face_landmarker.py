@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -16,7 +13,9 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Array
 from avatar.core.errors import VisavisError
 from avatar.face.state import LANDMARK_COUNT, FaceState, no_face
+from avatar.tracking.cage_wire import NO_BOXES
 from avatar.tracking.child.face_cover import FaceCover
+from avatar.tracking.child.mediapipe_tasks import open_landmarker, picture_of
 
 LOYALTY = 1.6  # by how much a second face must be larger in area to take over
 
@@ -28,44 +27,20 @@ class FaceTracker:
     whichever face it finds first, and smooths it with a lag of its own; knowing of two costs a tenth more time and
     leaves all smoothing to us. Not thread-safe: one tracker, one thread. Close it: MediaPipe's own finaliser fails at
     exit.
-
-    Source: https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker
     """
 
     def __init__(self, model: Path, mode: Literal["video", "image"] = "video", max_faces: int = 2) -> None:
-        try:
-            from mediapipe.tasks.python import BaseOptions, vision
-        except (ImportError, OSError) as error:
-            raise VisavisError(
-                f"The tracker cannot start: {error}. Run `visavis doctor`, which names the missing system library."
-            ) from error
-        import mediapipe
-
-        self._image_type: Any = mediapipe.Image
-        self._srgb: Any = mediapipe.ImageFormat.SRGB
+        self.others: Array = NO_BOXES  # (N, 2, 2): low and high corners of the last picture's other faces, in pixels
         self._video = mode == "video"
         self._last_ms = 0
         self._last_centre: Array | None = None
         self._size_px = np.ones(2, np.float32)
         self._cover = FaceCover()
-        options = vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(model)),
-            running_mode=vision.RunningMode.VIDEO if self._video else vision.RunningMode.IMAGE,
-            num_faces=max_faces,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        with quiet_native_log():
-            self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
-            blank = self._image_type(image_format=self._srgb, data=np.zeros((64, 64, 3), np.uint8))
-            if self._video:
-                self._landmarker.detect_for_video(blank, 0)
-            else:
-                self._landmarker.detect(blank)
+        self._landmarker: Any = open_landmarker(model, self._video, max_faces)
 
     def track(self, rgb: NDArray[np.uint8], capture_ns: int) -> FaceState:
         """Find the face in an (H, W, 3) uint8 picture. In video mode, times must not go back; equal ones are nudged."""
-        image = self._image_type(image_format=self._srgb, data=np.ascontiguousarray(rgb))
+        image, self.others = picture_of(rgb), NO_BOXES
         if self._video:
             self._last_ms = max(capture_ns // 1_000_000, self._last_ms + 1)
             result = self._landmarker.detect_for_video(image, self._last_ms)
@@ -79,6 +54,7 @@ class FaceTracker:
             self._last_centre = self._last_centre * (self._size_px / before_px)  # the camera may change its size
         faces = [_to_pixels(face, width, height) for face in result.face_landmarks]
         largest = self._choose(faces)
+        self.others = _boxes(face for number, face in enumerate(faces) if number != largest)
         shapes = result.face_blendshapes[largest]
         return FaceState(
             landmarks=faces[largest],
@@ -116,25 +92,9 @@ class FaceTracker:
         self.close()
 
 
-@contextmanager
-def quiet_native_log() -> Iterator[None]:
-    """Keep MediaPipe's start-up chatter (native code, straight to descriptor 2) off the user's terminal.
-
-    Its errors come back as exceptions. VISAVIS_NATIVE_LOG=1 lets everything through.
-    """
-    if os.environ.get("VISAVIS_NATIVE_LOG"):
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+def _boxes(faces: Iterable[Array]) -> Array:
+    corners = [(face[:, :2].min(axis=0), face[:, :2].max(axis=0)) for face in faces]
+    return np.array(corners, np.float32).reshape(-1, 2, 2)
 
 
 def _to_pixels(face: Any, width: int, height: int) -> Array:
