@@ -32,7 +32,7 @@ from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
@@ -53,7 +53,7 @@ def read_driver(path: Path, model: Path) -> Driver:
     """Track a clip, and choose the widest open mouth, shut eyes, smile, and the furthest turns to both sides."""
     video = VideoFile(path)
     states, pictures = [], []
-    with FaceTracker(model, "video") as tracker:
+    with CagedTracker(model, "video", patient=True) as tracker:
         for frame in video:
             states.append(tracker.track(frame.rgb, round((frame.media_s - video.first_media_s) * 1e9)))
             pictures.append(frame.rgb)

@@ -33,7 +33,7 @@ from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import FaceState
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 PICTURE_PX = 512
@@ -43,7 +43,7 @@ SHUT = 0.25  # openness, in shares of that at rest, below which the generator dr
 Array = NDArray[np.float64]
 
 
-def track(path: Path, tracker: FaceTracker) -> tuple[list[FaceState], list[NDArray[np.uint8]]]:
+def track(path: Path, tracker: CagedTracker) -> tuple[list[FaceState], list[NDArray[np.uint8]]]:
     video = VideoFile(path)
     frames = [(frame.rgb, round((frame.media_s - video.first_media_s) * 1e9)) for frame in video]
     states = [tracker.track(rgb, capture_ns) for rgb, capture_ns in frames]
@@ -52,7 +52,7 @@ def track(path: Path, tracker: FaceTracker) -> tuple[list[FaceState], list[NDArr
     return states, [rgb for rgb, _ in frames]
 
 
-def statue(states: list[FaceState], frames: list[NDArray[np.uint8]], tracker: FaceTracker) -> list[FaceState]:
+def statue(states: list[FaceState], frames: list[NDArray[np.uint8]], tracker: CagedTracker) -> list[FaceState]:
     """What the tracker makes of the calmest frame, filmed by a webcam in a room with ordinary light."""
 
     def unrest(i: int) -> float:
@@ -80,7 +80,7 @@ def photo_avatar(photo: Path | None) -> dict[str, Array]:
         rgb = np.asarray(astronaut(), np.uint8)
     else:
         rgb = np.asarray(cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB), np.uint8)
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         state = tracker.track(rgb, 0)
     crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
     return {"landmarks": crop.normalise(state.landmarks)[None], "blendshapes": state.blendshapes[None]}
@@ -228,9 +228,9 @@ def main() -> None:
         model = tracker_model()
         tracks: dict[str, list[FaceState]] = {}
         for path in arguments.clips:
-            with FaceTracker(model, "video") as tracker:
+            with CagedTracker(model, "video", patient=True) as tracker:
                 states, frames = track(path, tracker)
-            with FaceTracker(model, "video") as tracker:
+            with CagedTracker(model, "video", patient=True) as tracker:
                 tracks[f"statue {path.stem}"] = statue(states, frames, tracker)
             tracks[f"clip {path.stem}"] = states
         with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ from avatar.face.head_pose import head_pose
 from avatar.identity.face_identity import Array, FaceIdentity, distance, open_face_identity
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 PERCENTILES = (1, 5, 50, 95, 99, 99.9, 100)
@@ -48,7 +48,7 @@ def pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
             yield shown.rgb()
 
 
-def describe(rgb: NDArray[np.uint8], tracker: FaceTracker, identity: FaceIdentity) -> tuple[Array, float] | None:
+def describe(rgb: NDArray[np.uint8], tracker: CagedTracker, identity: FaceIdentity) -> tuple[Array, float] | None:
     """Descriptor and face size of a picture that enrolment would take, else None."""
     face = tracker.track(rgb, 0)
     if not face.found:
@@ -69,7 +69,7 @@ def main() -> None:
         rows = [row for row in csv.DictReader(file) if not any(fnmatch(row["file"], p) for p in options.leave_out)]
     groups: dict[tuple[str, str], list[tuple[str, str, Array]]] = defaultdict(list)  # (kind, source) -> pictures
     distances: dict[str, list[float]] = defaultdict(list)
-    with open_face_identity() as identity, FaceTracker(tracker_model(), "image") as tracker:
+    with open_face_identity() as identity, CagedTracker(tracker_model(), "image", patient=True) as tracker:
         for number, row in enumerate(rows):
             clip = row["file"].endswith(".mp4")
             for rgb in pictures(options.data / row["file"]):

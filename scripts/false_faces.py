@@ -14,14 +14,14 @@ from pathlib import Path
 from avatar.core.errors import InputError
 from avatar.identity.photo_check import NO_FACE, check_photo
 from avatar.sources.photo import SUFFIXES, PhotoReader
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
-    with FaceTracker(tracker_model(), "image", max_faces=4) as tracker, PhotoReader() as reader:
+    with CagedTracker(tracker_model(), "image", max_faces=4, patient=True) as tracker, PhotoReader() as reader:
         for folder in parser.parse_args().folders:
             pictures = faces = usable = 0
             for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):

@@ -34,7 +34,7 @@ from avatar.render.embedding import embed
 from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
@@ -62,7 +62,7 @@ def compare(clip: Path, minutes: float, networks: list[FeatureDistance], output:
     kept = "kept" if tuned.kept else f"not kept: {tuned.reason}"
     print(f"  fine-tuned: {tuned.steps} steps in {tuned.seconds:.0f} s, {kept}")
 
-    with FaceTracker(model, "video") as tracker:
+    with CagedTracker(model, "video", patient=True) as tracker:
         states = [tracker.track(frame.rgb, round(frame.media_s * 1e9)) for frame in frames]
     start = len(first)
     seen = [i for i in range(start, len(frames)) if states[i].found]

@@ -25,7 +25,7 @@ from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.render.embedding import embed
 from avatar.render.renderer import Renderer
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
 
@@ -123,7 +123,7 @@ def packets(path: Path, kind: str) -> list[bytes]:
 def astronaut_avatar() -> Avatar:
     """The astronaut, enrolled from one photo with the shipped networks."""
     rgb = np.asarray(astronaut(), np.uint8)
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         state = tracker.track(rgb, 0)
     crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
     portraits, landmarks = crop.cut(rgb)[None], crop.normalise(state.landmarks)[None]

@@ -12,7 +12,7 @@ from skimage.data import astronaut as _astronaut
 
 from avatar.core.arrays import Picture
 from avatar.face.regions import LEFT_EYE, RIGHT_EYE
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 FACE_PX = 106  # longer side of the face in the (512, 512, 3) picture
@@ -53,7 +53,7 @@ def save(picture: Picture, path: Path) -> Path:
 
 def landmarks_px(picture: Picture) -> NDArray[np.float32]:
     """(478, 2) of the face in it."""
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         return tracker.track(picture, 0).landmarks[:, :2]
 
 

@@ -9,13 +9,13 @@ from clips import moving_face, write_clip
 
 from avatar.identity.clip_turn import find_turn, turn_upright_by
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 
 @pytest.fixture(scope="module")
-def tracker() -> Iterator[FaceTracker]:
-    with FaceTracker(tracker_model(), "image") as opened:
+def tracker() -> Iterator[CagedTracker]:
+    with CagedTracker(tracker_model(), "image", patient=True) as opened:
         yield opened
 
 
@@ -36,7 +36,7 @@ def turned_clip(path: Path, quarters: int) -> Path:
     ],
 )
 def test_a_turned_clip_is_turned_upright_and_that_is_said(
-    tmp_path: Path, tracker: FaceTracker, quarters: int, turn_deg: int, said: str | None
+    tmp_path: Path, tracker: CagedTracker, quarters: int, turn_deg: int, said: str | None
 ) -> None:
     path = turned_clip(tmp_path / "clip.mp4", quarters)
     video = VideoFile(path)
@@ -48,6 +48,6 @@ def test_a_turned_clip_is_turned_upright_and_that_is_said(
     assert np.abs(frames[7].rgb.astype(int) - moving_face(3)).mean() < 5
 
 
-def test_a_clip_without_a_face_stays_as_it_is(tmp_path: Path, tracker: FaceTracker) -> None:
+def test_a_clip_without_a_face_stays_as_it_is(tmp_path: Path, tracker: CagedTracker) -> None:
     wall = write_clip(tmp_path / "wall.mp4", [np.full((240, 320, 3), 90, np.uint8)] * 4)
     assert find_turn(VideoFile(wall), tracker) == 0

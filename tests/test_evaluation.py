@@ -27,7 +27,7 @@ from avatar.evaluation.person import warm_up
 from avatar.face.regions import LIPS_OUTER
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.render.warp import landmark_warp
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 skimage_data = pytest.importorskip("skimage.data", reason="needs visavis[train]")
@@ -134,7 +134,7 @@ def test_mouth_crop_holds_the_lips() -> None:
 
 def test_eye_crops_look_at_the_eyes() -> None:
     portrait = np.ascontiguousarray(skimage_data.astronaut()[0:256, 96:352])
-    with FaceTracker(tracker_model(), mode="image") as tracker:
+    with CagedTracker(tracker_model(), mode="image", patient=True) as tracker:
         points = tracker.track(portrait, 0).landmarks
     marked = portrait.copy()
     for iris in (468, 473):
@@ -230,7 +230,7 @@ def test_akd_of_a_shifted_face_is_the_shift() -> None:
 def test_tracked_akd_of_a_shifted_picture() -> None:
     portrait = np.ascontiguousarray(skimage_data.astronaut()[0:256, 96:352])
     shifted = np.roll(portrait, 6, axis=1)
-    with FaceTracker(tracker_model(), mode="image") as tracker:
+    with CagedTracker(tracker_model(), mode="image", patient=True) as tracker:
         here, there = tracker.track(portrait, 0), tracker.track(shifted, 0)
     assert landmark_distance(here.landmarks, there.landmarks) == pytest.approx(6, abs=0.7)
 
@@ -243,7 +243,7 @@ def test_landmark_warp_of_unmoved_landmarks_is_the_picture() -> None:
 
 def test_landmark_warp_carries_the_face_along() -> None:
     portrait = np.ascontiguousarray(skimage_data.astronaut()[0:256, 96:352])
-    with FaceTracker(tracker_model(), mode="image") as tracker:
+    with CagedTracker(tracker_model(), mode="image", patient=True) as tracker:
         source = tracker.track(portrait, 0).landmarks
         driving = source + np.array([8, -5, 0], np.float32)
         warped = landmark_warp(portrait, source / 256, driving / 256)

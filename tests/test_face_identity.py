@@ -23,7 +23,7 @@ from avatar.identity.face_identity import (
     distance,
     open_face_identity,
 )
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import available_backends, open_engine
 
@@ -40,8 +40,8 @@ def identity() -> Iterator[FaceIdentity]:
 
 
 @pytest.fixture(scope="module")
-def tracker() -> Iterator[FaceTracker]:
-    with FaceTracker(tracker_model(), "image") as opened:
+def tracker() -> Iterator[CagedTracker]:
+    with CagedTracker(tracker_model(), "image", patient=True) as opened:
         yield opened
 
 
@@ -129,7 +129,7 @@ def test_openvino_gives_the_same_descriptor(identity: FaceIdentity) -> None:
         assert distance(identity.describe_chip(face_chip()), other.describe_chip(face_chip())) < 1e-3
 
 
-def test_one_face_is_near_itself_and_far_from_what_is_none(identity: FaceIdentity, tracker: FaceTracker) -> None:
+def test_one_face_is_near_itself_and_far_from_what_is_none(identity: FaceIdentity, tracker: CagedTracker) -> None:
     """At other sizes, mirrored and darker, the face stays far below the limit; the wall of the shuttle is above it."""
     face = identity.descriptor(astronaut(), landmarks := tracker.track(astronaut(), 0).landmarks)
     assert distance(face, face) == 0.0 and cosine(face, face) == pytest.approx(1.0)

@@ -20,8 +20,8 @@ from avatar.face.state import FaceState, no_face
 from avatar.render.warp import LandmarkWarp
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_RISE, MAX_SHIFT, MAX_SHRINKAGE, MAX_SINK
 from avatar.retarget.retargeter import Retargeter
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.child.face_cover import FaceCover
-from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar
 from tests.portraits import head, resized
@@ -188,7 +188,7 @@ def chin_touched(picture: Picture) -> None:
 
 @pytest.fixture(scope="module")
 def landmarks() -> Array:
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         return tracker.track(scene(), 0).landmarks
 
 

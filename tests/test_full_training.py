@@ -21,7 +21,7 @@ from avatar.learning.full_objective import RECIPES, FullObjective, FullOptions, 
 from avatar.learning.full_personalise import feed_forward, personalise, photo_batch
 from avatar.learning.objective import Batch
 from avatar.model.full.config import FullConfig
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.portraits import astronaut
 
@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
 def face() -> tuple[np.ndarray, np.ndarray]:
     """The astronaut at 256², and her landmarks."""
     rgb = astronaut()
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         state = tracker.track(rgb, 0)
     crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
     return crop.cut(rgb, 256), crop.normalise(state.landmarks)

@@ -23,7 +23,7 @@ from avatar.live.options import LiveOptions
 from avatar.live.record_motion import record_motion
 from avatar.sources.camera import Driver, PlayedFile, open_driver
 from avatar.sources.motion import write_motion
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 RATE = 24_000
@@ -290,7 +290,7 @@ def test_any_driver_moves_it_and_no_pixel_of_it_comes_out(kind: str, tmp_path: P
     spec = clip = face_clip(tmp_path / "in.mp4", frames=25, change=painted)
     if kind == "motion":
         spec = tmp_path / "in.motion"
-        with FaceTracker(tracker_model(), "video") as tracker:
+        with CagedTracker(tracker_model(), "video", patient=True) as tracker:
             recording = record_motion(PlayedFile(clip, real_time=False), tracker, by_media_time=True)
         write_motion(recording.motion, spec)
 

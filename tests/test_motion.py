@@ -37,7 +37,7 @@ from avatar.sources.motion import (
     write_motion,
 )
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 SECOND_NS = 1_000_000_000
@@ -310,7 +310,7 @@ class Album:
 
 
 def test_a_lost_camera_is_a_gap_and_ctrl_c_keeps_what_there_is() -> None:
-    with FaceTracker(tracker_model(), "video") as tracker:
+    with CagedTracker(tracker_model(), "video", patient=True) as tracker:
         recording = record_motion(Album(), tracker)
     assert recording.interrupted
     assert [state.found for state in recording.motion.states()] == [True] * 4 + [False] * 3 + [True] * 5
@@ -319,7 +319,7 @@ def test_a_lost_camera_is_a_gap_and_ctrl_c_keeps_what_there_is() -> None:
 
 def test_a_video_is_recorded_frame_by_frame_at_its_own_times(tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "in.mp4", frames=30, fps=10)  # three seconds
-    with FaceTracker(tracker_model(), "video") as tracker:
+    with CagedTracker(tracker_model(), "video", patient=True) as tracker:
         recording = record_motion(PlayedFile(clip, real_time=False), tracker, by_media_time=True)
         once_more = record_motion(PlayedFile(clip, real_time=False), tracker, 1.0, by_media_time=True)
     motion = recording.motion
@@ -330,9 +330,9 @@ def test_a_video_is_recorded_frame_by_frame_at_its_own_times(tmp_path: Path) -> 
 
 def test_the_face_in_it_is_not_the_drivers_and_drives_all_the_same(tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "in.mp4", frames=60, fps=20)
-    with FaceTracker(tracker_model(), "video") as tracker:
+    with CagedTracker(tracker_model(), "video", patient=True) as tracker:
         tracked = [tracker.track(frame.rgb, round(frame.media_s * 1e9)) for frame in VideoFile(clip)]
-    with FaceTracker(tracker_model(), "video") as tracker:
+    with CagedTracker(tracker_model(), "video", patient=True) as tracker:
         motion = record_motion(PlayedFile(clip, real_time=False), tracker, by_media_time=True).motion
     recorded = list(motion.states())
     average = face_model().mean_shape
@@ -356,7 +356,10 @@ def test_the_face_in_it_is_not_the_drivers_and_drives_all_the_same(tmp_path: Pat
 
 def test_without_a_face_nothing_is_kept(tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "in.mp4", frames=5, change=lambda p: np.full_like(p, 60))
-    with FaceTracker(tracker_model(), "video") as tracker, pytest.raises(InputError, match="No face was seen"):
+    with (
+        CagedTracker(tracker_model(), "video", patient=True) as tracker,
+        pytest.raises(InputError, match="No face was seen"),
+    ):
         record_motion(PlayedFile(clip, real_time=False), tracker, by_media_time=True)
 
 

@@ -17,7 +17,7 @@ from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
 from avatar.profiling.profile import Budget, budgets
 from avatar.sources.portrait_camera import PortraitCamera
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines.backends import BACKENDS
 
@@ -92,7 +92,7 @@ def test_budgets_that_are_missed_are_said() -> None:
 def test_the_portrait_camera_shows_a_face_that_moves() -> None:
     camera = PortraitCamera(astronaut_avatar().portraits[0], fps=30)
     places = []
-    with FaceTracker(tracker_model(), "video") as tracker:
+    with CagedTracker(tracker_model(), "video", patient=True) as tracker:
         for _ in range(25):
             frame = camera.read()
             assert frame is not None

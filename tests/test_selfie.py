@@ -23,7 +23,7 @@ from avatar.identity.bundle import avatar_path, load_avatar
 from avatar.identity.enrolment import ClipReport, enroll_clip
 from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, WANTED, SelfieReader
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, open_engine
 
@@ -93,7 +93,7 @@ def test_the_reference_is_sharp_and_frontal_though_the_first_frame_is_blurred(re
 
 def test_landmarks_lie_on_the_portraits(report: ClipReport) -> None:
     avatar = report.avatar
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         for portrait, points in zip(avatar.portraits, avatar.landmarks, strict=True):
             again = tracker.track(portrait, 0).landmarks / 512
             assert np.abs(again - points)[:, :2].mean() < 0.01
@@ -142,7 +142,7 @@ def test_unfit_clips_are_refused_with_the_reason(name: str, said: str, embedder:
 def test_memory_stays_bounded_and_the_only_frame_of_its_kind_survives() -> None:
     """Far more frames than are kept, one of them with an open mouth."""
     reader = SelfieReader(None)
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         faces = {mouth: (acted_face(mouth=mouth), tracker.track(acted_face(mouth=mouth), 0)) for mouth in (0.0, 0.5)}
     for number in range(3 * MAX_CANDIDATES):
         picture, face = faces[0.5 if number == 20 else 0.0]

@@ -55,7 +55,7 @@ def no_face(capture_ns: int, faces: int = 0) -> FaceState:
 
 
 class Tracker(Protocol):
-    """What finds a face in a picture: `FaceTracker`, in this process, or `CagedTracker`."""
+    """What finds a face in a picture: `CagedTracker`, and recordings of tests."""
 
     def track(self, rgb: Picture, capture_ns: int) -> FaceState:
         """Find the face in an (H, W, 3) picture."""

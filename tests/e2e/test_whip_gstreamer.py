@@ -23,7 +23,7 @@ from test_call_gstreamer import PLAYER, PYTHON, gstreamer_is_there
 
 from avatar.identity.bundle import save_avatar
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 SOURCE = Path(__file__).with_name("gst_whip_source.py")
@@ -135,7 +135,7 @@ def test_it_drives_a_recording_and_when_it_is_killed_the_next_one_does(
         assert live.wait(60) == 0, said.rest()
         figures = json.loads(report.rest())
     pictures = [frame.rgb for frame in VideoFile(out)]
-    with FaceTracker(tracker_model(), "image") as tracker:
+    with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         noses = [tracker.track(picture, 0).landmarks[NOSE_TIP, :2] for picture in pictures[:: len(pictures) // 40]]
     sway_px = float(np.ptp([nose[0] for nose in noses]))
     counts = {name: figures[name] for name in ("captured", "tracked", "faceless", "published", "idled", "fps", "drops")}
