@@ -12,7 +12,8 @@ import torch
 from avatar.core.errors import InputError
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.learning.dataset.pack import Pack, build_pack, is_held_out, open_pack
+from avatar.learning.dataset.pack import Pack, is_held_out, open_pack
+from avatar.learning.dataset.pack_building import build_pack
 from avatar.learning.pair_dataset import PairDataset, mirror
 from avatar.learning.pseudo_pairs import close_mouth, pseudo_source
 from avatar.tracking.model_asset import tracker_model

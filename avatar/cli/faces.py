@@ -16,12 +16,12 @@ from avatar.face.crop import Crop, face_crop
 from avatar.face.state import Tracker
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.render.real_frame import RealFrame, acted
+from avatar.sources.media import SUFFIXES as CLIPS
 from avatar.sources.photo import SUFFIXES as PHOTOS
 from avatar.sources.photo import PhotoReader
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 
-CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 MAX_PEOPLE = 32
 CLIP_FRAMES, CLIP_EVERY = 8, 9  # of a clip: so many frames, one of so many, beside the first, which is the portrait
 

@@ -119,7 +119,7 @@ def _train(
 
 def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Pack, Pack | None]:
     """The training people's data and that of those held out, or None. The first process makes it ready."""
-    from avatar.learning.dataset.pack import build_pack, open_pack
+    from avatar.learning.dataset.pack import open_pack
     from avatar.learning.dataset.shards import DATASET_FILE, has_split, open_shards
     from avatar.tracking.model_asset import tracker_model
 
@@ -136,6 +136,8 @@ def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple
         return packs[0], packs[1] if len(packs) > 1 else None
     folders = [folder] + ([folder / "validation"] if hold_out else [])
     if group.first:
+        from avatar.learning.dataset.pack_building import build_pack
+
         for one in folders:
             if (one / "pictures.raw").exists():
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,18 @@ from PIL import Image
 from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError
 from avatar.face.crop import Crop, face_crop
-from avatar.face.state import FaceState
+from avatar.face.state import FaceState, Tracker
 from avatar.identity.clip_turn import find_turn
-from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, distance, open_face_identity
+from avatar.identity.face_identity import DIFFERENT_PEOPLE, distance
 from avatar.identity.face_search import find_faces, size_px
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX, MIN_SHARPNESS, SECOND_FACE_SHARE, check_face
 from avatar.learning.dataset.face_figures import histograms
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX
 from avatar.learning.dataset.padding import content_box
 from avatar.learning.dataset.sampled_video import SampledVideo
-from avatar.sources.photo import PhotoReader
+from avatar.learning.dataset.worker_tools import clip_tracker, face_identity, photo_reader, photo_tracker
 from avatar.sources.video_file import VideoFile
-from avatar.tracking.child.face_landmarker import FaceTracker
+from avatar.tracking.cage_wire import Answer
 
 # why a frame, or a whole file, is not used
 UNREADABLE = "unreadable file"
@@ -113,31 +112,6 @@ class _Seen:
     unfit: str | None
 
 
-class _Tracker(FaceTracker):
-    """Keeps the boxes of all faces of the last picture: a second large one makes it unclear who is meant."""
-
-    def __init__(self, model: Path) -> None:
-        self.boxes: list[tuple[Array, Array]] = []
-        super().__init__(model, "video")
-
-    def track(self, rgb: Picture, capture_ns: int) -> FaceState:
-        self.boxes = []
-        return super().track(rgb, capture_ns)
-
-    def _choose(self, faces: list[Array]) -> int:
-        self.boxes = [(face[:, :2].min(axis=0), face[:, :2].max(axis=0)) for face in faces]
-        return super()._choose(faces)
-
-    def has_rival(self, face: FaceState) -> bool:
-        """Whether another face, not the same one found twice, is about as large."""
-        size, centre = size_px(face), _centre(face.landmarks)
-        return any(
-            float((high - low).max()) >= SECOND_FACE_SHARE * size
-            and float(np.linalg.norm((low + high) / 2 - centre)) > size / 2
-            for low, high in self.boxes
-        )
-
-
 def file_tracks(
     path: Path, is_video: bool, rules: TrackRules, model: Path, start_s: float = 0.0, end_s: float | None = None
 ) -> Outcome:
@@ -145,7 +119,7 @@ def file_tracks(
     if is_video:
         outcome = clip_tracks(path, rules, model, start_s, end_s)
     else:
-        outcome = photo_tracks(path, rules, _photo_tracker(model))
+        outcome = photo_tracks(path, rules, photo_tracker(model, MAX_PHOTO_FACES))
     if outcome.tracks:
         landmarks, blendshapes = (
             np.concatenate(arrays)
@@ -155,26 +129,11 @@ def file_tracks(
     return outcome
 
 
-@lru_cache(maxsize=1)
-def _photo_tracker(model: Path) -> FaceTracker:
-    return FaceTracker(model, "image", max_faces=MAX_PHOTO_FACES)
-
-
-@lru_cache(maxsize=1)
-def _photo_reader() -> PhotoReader:
-    return PhotoReader()
-
-
-@lru_cache(maxsize=1)
-def _face_identity() -> FaceIdentity:
-    return open_face_identity("onnxruntime", threads=1)
-
-
-def photo_tracks(path: Path, rules: TrackRules, tracker: FaceTracker) -> Outcome:
+def photo_tracks(path: Path, rules: TrackRules, tracker: Tracker) -> Outcome:
     """`tracker`: image mode, max_faces 4 or so."""
     outcome = Outcome()
     try:
-        rgb = _photo_reader().load(path)
+        rgb = photo_reader().load(path)
     except InputError as error:
         return _refused(outcome, UNREADABLE, _without(path, str(error)))
     outcome.seen = 1
@@ -189,7 +148,7 @@ def photo_tracks(path: Path, rules: TrackRules, tracker: FaceTracker) -> Outcome
         return _refused(outcome, *unfit)
     crop = _crop_within(content_box(rgb), face.landmarks)
     points = crop.normalise(face.landmarks)
-    if _leaves(points):
+    if leaves_crop(points):
         return _refused(outcome, LEAVES_CROP)
     about: dict[str, Any] = _about(crop, width, height) | {"turned_deg": turned_deg}
     shapes = face.blendshapes[None]
@@ -205,21 +164,20 @@ def clip_tracks(
     outcome = Outcome()
     seen: list[_Seen] = []
     try:
-        turned_deg = find_turn(VideoFile(path), _photo_tracker(model))
+        turned_deg = find_turn(VideoFile(path), photo_tracker(model, MAX_PHOTO_FACES))
         video = SampledVideo(path, rules.fps, start_s, end_s, turned_deg)
-        with _Tracker(model) as tracker:
-            for number, time_s, rgb in video:
-                outcome.seen += 1
-                face = tracker.track(rgb, round(time_s * 1e9))
-                if not face.found:
-                    outcome.dropped[NO_FACE] += 1
-                    continue
-                unfit = SEVERAL_FACES if tracker.has_rival(face) else (_unfit(rgb, face, rules) or (None,))[0]
-                chip = _chip(rgb, face.landmarks)
-                size = (rgb.shape[1], rgb.shape[0])
-                seen.append(
-                    _Seen(number, time_s, face.landmarks, face.blendshapes, chip, size, content_box(rgb), unfit)
-                )
+        tracker = clip_tracker(model)
+        for number, time_s, rgb in video:
+            outcome.seen += 1
+            answer = tracker.track_all(rgb, round(time_s * 1e9))
+            face = answer.face
+            if not face.found:
+                outcome.dropped[NO_FACE] += 1
+                continue
+            unfit = SEVERAL_FACES if _has_rival(answer) else (_unfit(rgb, face, rules) or (None,))[0]
+            chip = _chip(rgb, face.landmarks)
+            size = (rgb.shape[1], rgb.shape[0])
+            seen.append(_Seen(number, time_s, face.landmarks, face.blendshapes, chip, size, content_box(rgb), unfit))
         outcome.damage = _without(path, video.damage) if video.damage else None
         stretches = _stretches(seen)
         outcome.cuts = max(0, len(stretches) - 1)
@@ -236,6 +194,16 @@ def clip_tracks(
         most, count = max(outcome.dropped.items(), key=lambda item: (item[1], item[0]))
         return _refused(outcome, most, f"{count} of {outcome.seen} frames")
     return outcome
+
+
+def _has_rival(answer: Answer) -> bool:
+    """Whether another face, not the same one found twice, is about as large: it is unclear then who is meant."""
+    size, centre = size_px(answer.face), _centre(answer.face.landmarks)
+    return any(
+        float((high - low).max()) >= SECOND_FACE_SHARE * size
+        and float(np.linalg.norm((low + high) / 2 - centre)) > size / 2
+        for low, high in answer.others
+    )
 
 
 def _unfit(rgb: Picture, face: FaceState, rules: TrackRules) -> tuple[str, str] | None:
@@ -286,7 +254,7 @@ def _chosen(stretch: list[_Seen], rules: TrackRules, dropped: Counter[str]) -> t
     last: Array | None = None
     for face in fit:
         points = crop.normalise(face.landmarks)
-        if _leaves(points):
+        if leaves_crop(points):
             dropped[LEAVES_CROP] += 1
         elif _is_padded(crop, face.content):
             dropped[PADDED] += 1
@@ -343,7 +311,7 @@ def _of_one_person(tracks: list[Track], dropped: Counter[str]) -> list[Track]:
 def _describe_middle(track: Track) -> Array:
     middle = len(track) // 2
     picture = np.asarray(Image.open(io.BytesIO(track.jpegs[middle])))
-    return _face_identity().descriptor(picture, track.landmarks[middle] * PICTURE_SIZE_PX)
+    return face_identity().descriptor(picture, track.landmarks[middle] * PICTURE_SIZE_PX)
 
 
 def _crop_within(content: tuple[int, int, int, int], points: Array) -> Crop:
@@ -362,7 +330,7 @@ def _about(crop: Crop, width: int, height: int) -> dict[str, Any]:
     return {"crop": asdict(crop), "picture_px": [width, height]}
 
 
-def _leaves(points: Array) -> bool:
+def leaves_crop(points: Array) -> bool:
     return bool(points[:, :2].min() < -OUTSIDE or points[:, :2].max() > 1 + OUTSIDE)
 
 

@@ -19,13 +19,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avatar.core.errors import VisavisError
+from avatar.core.errors import TrackerDownError, VisavisError
 from avatar.learning.dataset.face_tracks import CRASHED, KILLED, Outcome, TrackRules, file_tracks
 from avatar.sandbox.no_network import refuse_network
 from avatar.tracking.model_asset import tracker_model
 
 LOCAL_RAY = "local"
 WAITING_PER_WORKER = 3  # results that wait for their turn: a few megabytes each
+TRIES = 2  # of a file at which the tracker's process ends
 CRASHES_IN_A_ROW = 5  # beyond, it is not the files
 
 
@@ -49,7 +50,7 @@ def on_this_machine(workers: int) -> Run:
 
     def run(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         waiting: deque[tuple[Job, Future[Outcome]]] = deque()
-        pool = _pool(workers)
+        pool = worker_pool(workers)
         crashes = _Crashes()
         try:
             for job in _with_end(jobs):
@@ -62,7 +63,7 @@ def on_this_machine(workers: int) -> Run:
                     except BrokenProcessPool:  # which of the waiting files it was shows when each runs by itself
                         pool.shutdown(cancel_futures=True)
                         outcome = crashes.count(_alone(first))
-                        pool = _pool(workers)
+                        pool = worker_pool(workers)
                         waiting = deque((later, _submit(pool, later)) for later, _ in waiting)
                     yield outcome
         finally:
@@ -134,8 +135,9 @@ class _Crashes:
         return outcome
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # not forked: MediaPipe's and FFmpeg's threads do not survive a fork
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes without network, which end with this one."""
+    # not forked: FFmpeg's threads do not survive a fork, and two processes would talk to one tracker
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(),))
 
@@ -167,7 +169,7 @@ def _ctrl_c_held() -> Iterator[None]:
 
 
 def _alone(job: Job) -> Outcome:
-    with _pool(1) as pool:
+    with worker_pool(1) as pool:
         try:
             return _submit(pool, job).result()
         except BrokenProcessPool:
@@ -176,7 +178,7 @@ def _alone(job: Job) -> Outcome:
 
 @lru_cache(maxsize=1)
 def _child() -> ProcessPoolExecutor:
-    return _pool(1)
+    return worker_pool(1)
 
 
 def _crash_proof(job: Job) -> Outcome:
@@ -207,9 +209,14 @@ def _end_with(parent: int) -> None:
 
 def run_job(job: Job) -> Outcome:
     """In a worker. Whatever a file does to its readers becomes an outcome; only what is no file's fault raises."""
-    try:
-        return file_tracks(job.path, job.is_video, job.rules, job.model, job.start_s, job.end_s)
-    except VisavisError:
-        raise
-    except Exception as error:  # a million files hold every way of being broken, and none may stop the run
-        return Outcome(refusal=CRASHED, detail=f"{type(error).__name__}: {error}")
+    fault = ""
+    for _ in range(TRIES):
+        try:
+            return file_tracks(job.path, job.is_video, job.rules, job.model, job.start_s, job.end_s)
+        except TrackerDownError as error:
+            fault = str(error)
+        except VisavisError:
+            raise
+        except Exception as error:  # a million files hold every way of being broken, and none may stop the run
+            return Outcome(refusal=CRASHED, detail=f"{type(error).__name__}: {error}")
+    return Outcome(refusal=KILLED, detail=fault)
