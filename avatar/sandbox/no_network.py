@@ -1,6 +1,7 @@
-"""Take the network away from a command that needs none. What the tracker's process loses is in `confinement`.
+"""Take the network away from a command that needs none: a second wall, as nothing that it imports should use one.
 
-MediaPipe looks up a logging host and would upload usage logs (mediapipe issue 6291), and offers no switch.
+Faces are looked at in the tracker's process, which no setting gives a network (`confinement`): MediaPipe looks up a
+logging host and would upload usage logs (mediapipe issue 6291), and offers no switch.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def refuse_network(*, whatever_is_set: bool = False) -> str | None:
     """From now on, this process, its threads and its children get local sockets only. Returns None, or why that failed.
 
     Does nothing, and says so, where VISAVIS_ALLOW_NETWORK is set (a window on a remote X display needs it), unless
-    `whatever_is_set`: for processes that run MediaPipe.
+    `whatever_is_set`: for workers, which open no window.
     """
     if not whatever_is_set and os.environ.get(ALLOW_VARIABLE):
         return f"{ALLOW_VARIABLE} is set"

@@ -15,6 +15,7 @@ import pytest
 
 from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import face_clip
 from tests.portraits import astronaut, save
 
 STRACE = shutil.which("strace")
@@ -84,10 +85,22 @@ def succeeded(calls: list[str]) -> list[str]:
     return [call for call in calls if not re.search(r"= -1 E[A-Z]+", call)]
 
 
-def test_from_the_cage_nothing_leaves(tmp_path: Path) -> None:
-    calls = traced(program(IN_THE_CAGE), tmp_path / "log")
+@pytest.mark.parametrize("variables", [{}, {ALLOW_VARIABLE: "1"}], ids=["", ALLOW_VARIABLE])
+def test_from_the_cage_nothing_leaves(tmp_path: Path, variables: dict[str, str]) -> None:
+    calls = traced(program(IN_THE_CAGE), tmp_path / "log", **variables)
     assert tried(calls)
     assert succeeded(calls) == []  # not even to a daemon of this computer, which would look up names for it
+
+
+def test_who_builds_data_sets_looks_at_faces_in_the_cage_too(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    for number in range(2):
+        save(astronaut(), tmp_path / "faces" / f"{number}.png")
+    face_clip(tmp_path / "faces" / "2.mp4", frames=12)
+    command = [sys.executable, "-m", "avatar.cli.main", "dataset", "build", str(tmp_path / "faces"), "--workers", "1"]
+    calls = traced([*command, "--out", str(tmp_path / "out")], tmp_path / "log", **{ALLOW_VARIABLE: "1"})
+    assert tried(calls)  # by MediaPipe, in its cages
+    assert succeeded(tried(calls)) == []
 
 
 def test_without_the_cage_mediapipe_calls_home(tmp_path: Path) -> None:
