@@ -9,6 +9,12 @@ from pathlib import Path
 
 from avatar.core.errors import VisavisError
 
+if sys.platform == "win32":
+    from platformdirs.windows import Windows as _Folders
+else:  # macOS too: by the XDG base directory specification, where avatars have always been
+    from platformdirs.unix import Unix as _Folders
+
+_SYSTEM = _Folders("visavis", appauthor=False)
 OWN_FOLDERS = ("avatars", "recordings", "uploads")  # in home(), beside files of the call
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -20,7 +26,7 @@ def home() -> Path:
     to others, it is closed to them, with a line on stderr, if it holds nothing but what is ours. Raises VisavisError
     where others can write and it is theirs too.
     """
-    folder = _private_folder("VISAVIS_HOME", _home_unless_chosen())
+    folder = _private_folder("VISAVIS_HOME", _SYSTEM.user_data_path)
     if sys.platform != "win32":
         _close(folder)
     return folder
@@ -28,7 +34,7 @@ def home() -> Path:
 
 def home_path() -> Path:
     """Where `home` is, or will be. Makes nothing."""
-    return _chosen("VISAVIS_HOME") or _home_unless_chosen()
+    return _chosen("VISAVIS_HOME") or _SYSTEM.user_data_path
 
 
 def readable_by_others() -> list[Path]:
@@ -66,19 +72,7 @@ def _close(folder: Path) -> None:
 
 def cache() -> Path:
     """What can be fetched again: $VISAVIS_CACHE, else ~/.cache/visavis. Made on first use."""
-    default = _base("XDG_CACHE_HOME", "LOCALAPPDATA", ".cache")
-    return _private_folder("VISAVIS_CACHE", default / "cache" if sys.platform == "win32" else default)
-
-
-def _home_unless_chosen() -> Path:
-    return _base("XDG_DATA_HOME", "LOCALAPPDATA", ".local/share")
-
-
-def _base(xdg_variable: str, windows_variable: str, fallback: str) -> Path:
-    variable = windows_variable if sys.platform == "win32" else xdg_variable
-    chosen = os.environ.get(variable, "")
-    # the XDG base directory specification says to ignore relative paths
-    return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / fallback) / "visavis"
+    return _private_folder("VISAVIS_CACHE", _SYSTEM.user_cache_path)
 
 
 def _chosen(variable: str) -> Path | None:
