@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from engines.backends import Devices
 from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.network import TensorSpec, checked, network_file, one_line, thread_count
+from engines.quiet_onnxruntime import onnxruntime as ort
 
 NUMPY_TYPES = {
     "tensor(float)": np.float32,

@@ -1,3 +1,3 @@
 """From checkpoint to ONNX, with proof that both say the same."""
 
-import engines  # noqa: F401  # first of all: it refuses ONNX Runtime its telemetry
+import engines.quiet_onnxruntime  # noqa: F401  # before any other import of it

@@ -6,10 +6,13 @@ import tempfile
 
 import pytest
 
+from avatar.core.own_process import settle
 from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
 
 pytest_plugins = ["tests.fuzzing"]
+
+settle()  # as the command does
 
 # Commands that run inside the test process would take its network away for all later tests. `test_no_network` and the
 # end-to-end tests run without this.

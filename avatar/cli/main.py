@@ -12,6 +12,7 @@ from typing import Any
 
 from avatar.cli.stop import CTRL_C, ctrl_c_as_exception, leave_on_ctrl_c, leave_on_quit
 from avatar.core.errors import OutputError, VisavisError
+from avatar.core.own_process import settle
 
 OWN_PACKAGES = ("avatar", "engines", "export")
 MEND_PACKAGE = (
@@ -34,6 +35,7 @@ def main() -> None:
     VISAVIS_DEBUG=1 shows their tracebacks. Anything else is a bug and shows its traceback by itself.
     """
     leave_on_ctrl_c()
+    settle()
     _open_streams()
     try:
         from avatar.cli.terminal import flush_stdout, guard_streams

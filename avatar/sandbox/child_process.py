@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from avatar.core.own_process import ONE_BLAS_THREAD
+
 # Ctrl-C is not for it: here on Windows, by `start_new_session` elsewhere
 OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _FOR_PYTHON = re.compile(
@@ -26,7 +28,7 @@ def cage_environment() -> dict[str, str]:
     the same places, and writes nothing beside it."""
     kept = {name: value for name, value in without_secrets().items() if _FOR_PYTHON.fullmatch(name.upper())}
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    return kept | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    return ONE_BLAS_THREAD | kept | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def without_secrets() -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avatar.core.errors import InputError
+from avatar.core.own_process import settle
 from avatar.core.plain_text import plain_text
 from avatar.sandbox.confinement import lower_limit, shut_off
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
@@ -20,6 +21,7 @@ MAX_MEMORY_BYTES = 2560 << 20  # above what MAX_PIXELS of any format takes
 
 
 def main() -> None:
+    settle()
     shut_off()  # where it can be: decoders ask nobody anything, and only read
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes elsewhere

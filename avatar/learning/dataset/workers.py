@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import TrackerDownError, VisavisError
+from avatar.core.own_process import settle
 from avatar.learning.dataset.face_tracks import CRASHED, KILLED, Outcome, TrackRules, file_tracks
 from avatar.sandbox.no_network import refuse_network
 from avatar.tracking.model_asset import tracker_model
@@ -195,6 +196,7 @@ def _crash_proof(job: Job) -> Outcome:
 def _start_worker(parent: int) -> None:
     import cv2
 
+    settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not held: on Windows
     cv2.setNumThreads(1)
     refuse_network(whatever_is_set=True)

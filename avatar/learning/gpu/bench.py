@@ -168,7 +168,7 @@ def _graphed(
 def _onnx_rows(device: torch.device, ends: float, say: Callable[[str], None]) -> Iterator[BenchRow]:
     """The shipped files by ONNX Runtime on the GPU, where its provider is there."""
     try:
-        import onnxruntime
+        from engines.quiet_onnxruntime import onnxruntime
     except ImportError:
         say("ONNX Runtime is not installed here: not measured")
         return

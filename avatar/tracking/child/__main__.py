@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from avatar.core.errors import VisavisError
 from avatar.core.heap import HeapTrim, started_up
+from avatar.core.own_process import settle
 from avatar.core.plain_text import plain_text
 from avatar.sandbox.confinement import open_for_reading_only
 from avatar.tracking.child.walls import fault_of, wall_in
@@ -34,6 +35,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
+    settle()
     if arguments == ["examine"]:
         examine()
         return
