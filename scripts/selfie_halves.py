@@ -23,20 +23,18 @@ from PIL import Image
 from avatar.core.avatar import Avatar
 from avatar.core.errors import VisavisError
 from avatar.core.frame import Frame
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.evaluation.face_crops import mouth_crop
 from avatar.evaluation.feature_distance import FeatureDistance, efficientnet_lite0, vgg16_hed
 from avatar.face.crop import Crop, face_crop
 from avatar.face.driving import Driving
-from avatar.identity.enrolment import enroll_clip
+from avatar.identity.clip_enrolment import SelfieClip, enroll_clip
 from avatar.learning.finetune import finetune
-from avatar.render.embedding import embed
+from avatar.render.embedding import embed, open_embedder
 from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
-from engines import open_engine
 
 SIZE_PX, TARGETS, SHOWN = 256, 40, 6
 Pictures = NDArray[np.uint8]
@@ -47,10 +45,10 @@ def compare(clip: Path, minutes: float, networks: list[FeatureDistance], output:
     frames = list(VideoFile(clip))
     half = (frames[0].media_s + frames[-1].media_s) / 2
     first = [frame for frame in frames if frame.media_s < half]
-    embedder = open_engine(model_file("fast/embedder.onnx"))
-    report = enroll_clip(first, clip.name, "selfie", tracker_model=model, embedder=embedder, model_id=MODEL_ID)
+    report = enroll_clip(SelfieClip(first, clip.name), "selfie", model)
     many = report.avatar
-    embedding, psi = embed(embedder, many.portraits[:1], many.landmarks[:1])
+    with open_embedder() as embedder:
+        embedding, psi = embed(embedder, many.portraits[:1], many.landmarks[:1])
     one = replace(
         many, portraits=many.portraits[:1], landmarks=many.landmarks[:1], blendshapes=many.blendshapes[:1],
         embedding=embedding, psi=psi,

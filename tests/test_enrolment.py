@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +24,16 @@ from portraits import (
     somebody_else,
 )
 from skimage.data import camera
-from typer import Typer
 from typer.testing import CliRunner, Result
 
+from avatar.cli.command_app import CommandApp
 from avatar.cli.enroll import enroll as enroll_command
 from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
-from avatar.identity.enrolment import CONSENT_NOTICE, EnrolmentReport, enroll
+from avatar.identity.consent import CONSENT_NOTICE
+from avatar.identity.enrolment import EnrolmentReport, enroll
+from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.tracking.model_asset import tracker_model
-from engines import Engine, open_engine
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Engine]:
-    engine = open_engine(model_file("fast/embedder.onnx"))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture(autouse=True)
@@ -54,15 +47,12 @@ def good(tmp_path: Path) -> Path:
     return save(enlarged(2.0), tmp_path / "good.png")
 
 
-def make(
-    photos: list[Path], embedder: Engine, consent: str | None = None, same_person: bool = False
-) -> EnrolmentReport:
-    how = {"tracker_model": tracker_model(), "embedder": embedder, "model_id": MODEL_ID}
-    return enroll(photos, "anna", **how, consent=consent, same_person=same_person)  # type: ignore[arg-type]
+def make(photos: list[Path], consent: str | None = None, same_person: bool = False) -> EnrolmentReport:
+    return enroll(photos, "anna", tracker_model(), EnrolmentOptions(consent, same_person))
 
 
-def test_one_photo_makes_an_avatar_that_loads_again(good: Path, embedder: Engine, tmp_path: Path) -> None:
-    avatar = make([good], embedder).avatar
+def test_one_photo_makes_an_avatar_that_loads_again(good: Path, tmp_path: Path) -> None:
+    avatar = make([good]).avatar
     assert avatar.portraits.shape == (1, 512, 512, 3)
     assert avatar.landmarks.shape == (1, 478, 3)
     assert avatar.blendshapes.shape == (1, 52)
@@ -79,15 +69,13 @@ def test_one_photo_makes_an_avatar_that_loads_again(good: Path, embedder: Engine
     assert back.provenance == avatar.provenance
 
 
-def test_the_best_photo_becomes_the_portrait_and_all_shape_the_embedding(
-    good: Path, embedder: Engine, tmp_path: Path
-) -> None:
+def test_the_best_photo_becomes_the_portrait_and_all_shape_the_embedding(good: Path, tmp_path: Path) -> None:
     small = save(astronaut(), tmp_path / "small.png")
     dim = save(darkened(enlarged(2.0), 0.2), tmp_path / "dim.png")
-    report = make([small, dim, good], embedder)
+    report = make([small, dim, good])
     assert report.used[0].path == good
     assert report.rejected == ()
-    alone = [make([path], embedder).avatar for path in (small, dim, good)]
+    alone = [make([path]).avatar for path in (small, dim, good)]
     assert len(report.avatar.portraits) == 3  # each kept, the best one first
     assert np.array_equal(report.avatar.portraits[:1], alone[2].portraits)
     mean = np.mean([avatar.embedding for avatar in alone], axis=0)
@@ -95,7 +83,7 @@ def test_the_best_photo_becomes_the_portrait_and_all_shape_the_embedding(
 
 
 @pytest.mark.parametrize("kind", ["exif", "grey", "rgba", "sixteen", "sideways"])
-def test_photos_of_every_kind_give_the_same_person(good: Path, embedder: Engine, tmp_path: Path, kind: str) -> None:
+def test_photos_of_every_kind_give_the_same_person(good: Path, tmp_path: Path, kind: str) -> None:
     image, path = Image.fromarray(enlarged(2.0)), tmp_path / f"{kind}.png"
     if kind == "exif":
         exif = Image.Exif()
@@ -107,11 +95,11 @@ def test_photos_of_every_kind_give_the_same_person(good: Path, embedder: Engine,
         Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(path)
     else:
         image.convert({"grey": "L", "rgba": "RGBA"}[kind]).save(path)
-    avatar, plain = make([path], embedder).avatar, make([good], embedder).avatar
+    avatar, plain = make([path]).avatar, make([good]).avatar
     np.testing.assert_allclose(avatar.landmarks[..., :2], plain.landmarks[..., :2], atol=0.02)
 
 
-def test_the_unfit_are_left_out_each_with_its_reason(good: Path, embedder: Engine, tmp_path: Path) -> None:
+def test_the_unfit_are_left_out_each_with_its_reason(good: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("not a photo")
     photos = [
@@ -128,9 +116,7 @@ def test_the_unfit_are_left_out_each_with_its_reason(good: Path, embedder: Engin
     report = enroll(
         photos,
         "anna",
-        tracker_model=tracker_model(),
-        embedder=embedder,
-        model_id=MODEL_ID,
+        tracker_model(),
         progress=lines.append,
     )
     assert [photo.path for photo in report.used] == [good]
@@ -144,8 +130,8 @@ def test_the_unfit_are_left_out_each_with_its_reason(good: Path, embedder: Engin
     assert len(lines) == len(photos) + 1
 
 
-def test_provenance_names_files_hashes_and_reasons_but_no_folders(good: Path, embedder: Engine, tmp_path: Path) -> None:
-    report = make([good, tmp_path / "missing.jpg"], embedder)
+def test_provenance_names_files_hashes_and_reasons_but_no_folders(good: Path, tmp_path: Path) -> None:
+    report = make([good, tmp_path / "missing.jpg"])
     provenance = report.avatar.provenance
     assert provenance["photos"] == [{"file": "good.png", "sha256": hashlib.sha256(good.read_bytes()).hexdigest()}]
     assert provenance["photos_used"] == 1
@@ -155,69 +141,69 @@ def test_provenance_names_files_hashes_and_reasons_but_no_folders(good: Path, em
     assert str(tmp_path) not in json.dumps(provenance)
 
 
-def test_consent_is_recorded_as_it_was_stated(good: Path, embedder: Engine) -> None:
-    given = make([good], embedder, consent=" Anna agreed by e-mail. ").avatar.consent
+def test_consent_is_recorded_as_it_was_stated(good: Path) -> None:
+    given = make([good], consent=" Anna agreed by e-mail. ").avatar.consent
     assert (given["statement"], given["given"]) == ("Anna agreed by e-mail.", True)
     assert given["at"].endswith("+00:00")
-    silent = make([good], embedder).avatar.consent
+    silent = make([good]).avatar.consent
     assert (silent["statement"], silent["given"]) == (CONSENT_NOTICE, False)
 
 
-def test_none_usable_lists_every_reason_and_what_to_do(embedder: Engine, tmp_path: Path) -> None:
+def test_none_usable_lists_every_reason_and_what_to_do(tmp_path: Path) -> None:
     photos = [save(astronaut()[300:], tmp_path / "landscape.png"), tmp_path / "missing.jpg"]
     with pytest.raises(InputError) as caught:
-        make(photos, embedder)
+        make(photos)
     for said in ("landscape.png: no human face", "missing.jpg: does not exist", "visavis enroll PHOTO.jpg --name anna"):
         assert said in str(caught.value)
 
 
-def test_too_few_too_many_and_bad_words(good: Path, embedder: Engine) -> None:
+def test_too_few_too_many_and_bad_words(good: Path) -> None:
     for photos in ([], [good] * 33):
         with pytest.raises(UsageError, match="1 to 32"):
-            make(photos, embedder)
+            make(photos)
     with pytest.raises(UsageError, match="empty"):
-        make([good], embedder, consent="  ")
+        make([good], consent="  ")
     with pytest.raises(UsageError, match="at most 2000"):
-        make([good], embedder, consent="x" * 2001)
+        make([good], consent="x" * 2001)
 
 
-def test_another_person_is_named_with_the_distance(good: Path, embedder: Engine, tmp_path: Path) -> None:
+def test_another_person_is_named_with_the_distance(good: Path, tmp_path: Path) -> None:
     other = save(somebody_else(enlarged(2.0)), tmp_path / "other.png")
     with pytest.raises(InputError, match=r"\.png \(distance 0\.8\d\) seems to show somebody else") as caught:
-        make([good, other], embedder)
+        make([good, other])
     for said in ("at most 0.7 apart", "good.png", "other.png", "--same-person"):
         assert said in str(caught.value)
-    assert len(make([good, other], embedder, same_person=True).used) == 2
+    assert len(make([good, other], same_person=True).used) == 2
 
 
-def test_among_three_the_odd_one_is_named(good: Path, embedder: Engine, tmp_path: Path) -> None:
+def test_among_three_the_odd_one_is_named(good: Path, tmp_path: Path) -> None:
     other = save(somebody_else(enlarged(2.0)), tmp_path / "other.png")
     with pytest.raises(InputError, match=r"^other\.png \(distance 0\.\d\d\) seems .* than the other photos"):
-        make([good, other, save(astronaut(), tmp_path / "small.png")], embedder)
-    used = make([good, save(astronaut(), tmp_path / "small.png")], embedder).used
+        make([good, other, save(astronaut(), tmp_path / "small.png")])
+    used = make([good, save(astronaut(), tmp_path / "small.png")]).used
     assert len(used) == 2
 
 
 @pytest.mark.parametrize(("spoil", "said"), [(in_dark_glasses, "dark glasses"), (masked, "a mask or a hand")])
 def test_hidden_eyes_or_mouth_in_the_only_photo_are_refused_beside_others_not(
-    spoil: Callable[[Picture], Picture], said: str, good: Path, embedder: Engine, tmp_path: Path
+    spoil: Callable[[Picture], Picture], said: str, good: Path, tmp_path: Path
 ) -> None:
     hidden = save(spoil(enlarged(2.0)), tmp_path / "hidden.png")
     with pytest.raises(InputError, match=f"hidden.png: {said}.*hide the") as caught:
-        make([hidden], embedder)
+        make([hidden])
     assert "visavis enroll PHOTO.jpg --name anna" in str(caught.value)
-    used = make([hidden, good], embedder, same_person=True).used
+    used = make([hidden, good], same_person=True).used
     assert [photo.file_name for photo in used] == ["good.png", "hidden.png"]
 
 
-def test_a_profile_alone_makes_no_avatar(embedder: Engine, tmp_path: Path) -> None:
+def test_a_profile_alone_makes_no_avatar(tmp_path: Path) -> None:
     profile = save(np.repeat(camera()[..., None], 3, axis=2), tmp_path / "profile.png")
     with pytest.raises(InputError, match=r"profile\.png: the head is turned \d\d° to the side"):
-        make([profile], embedder)
+        make([profile])
 
 
 def command(*arguments: object) -> Result:
-    app = Typer()
+    app = CommandApp()
     app.command()(enroll_command)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 

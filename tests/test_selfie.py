@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,29 +11,20 @@ import numpy as np
 import pytest
 from clips import acted_face, write_clip
 from portraits import Picture, blurred, childs_drawing, darkened, planet
-from typer import Typer
 from typer.testing import CliRunner, Result
 
+from avatar.cli.command_app import CommandApp
 from avatar.cli.enroll import enroll as enroll_command
 from avatar.cli.enroll_report import GROUPS, SEEN
 from avatar.core.errors import InputError
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity.bundle import avatar_path, load_avatar
-from avatar.identity.enrolment import ClipReport, enroll_clip
+from avatar.identity.clip_enrolment import ClipReport, SelfieClip, enroll_clip
 from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, WANTED, SelfieReader
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
-from engines import Engine, open_engine
 
 FPS = 10  # each frame is looked at
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Engine]:
-    engine = open_engine(model_file("fast/embedder.onnx"))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture(autouse=True)
@@ -56,14 +46,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "selfie.mp4", acted(), fps=FPS)
 
 
-def make(path: Path, embedder: Engine, **how: object) -> ClipReport:
-    given = {"tracker_model": tracker_model(), "embedder": embedder, "model_id": MODEL_ID, **how}
-    return enroll_clip(VideoFile(path), str(path), "anna", **given)  # type: ignore[arg-type]
+def make(path: Path) -> ClipReport:
+    return enroll_clip(SelfieClip(VideoFile(path), str(path)), "anna", tracker_model())
 
 
 @pytest.fixture(scope="module")
-def report(clip: Path, embedder: Engine) -> ClipReport:
-    return make(clip, embedder)
+def report(clip: Path) -> ClipReport:
+    return make(clip)
 
 
 def test_every_turn_and_the_open_mouth_are_found_and_kept(report: ClipReport) -> None:
@@ -99,20 +88,18 @@ def test_landmarks_lie_on_the_portraits(report: ClipReport) -> None:
             assert np.abs(again - points)[:, :2].mean() < 0.01
 
 
-def test_a_phone_clip_on_its_side_by_metadata_is_turned_and_one_without_refused(
-    embedder: Engine, tmp_path: Path
-) -> None:
+def test_a_phone_clip_on_its_side_by_metadata_is_turned_and_one_without_refused(tmp_path: Path) -> None:
     sideways = [np.ascontiguousarray(np.rot90(acted_face(), -1))] * 8
-    turned = make(write_clip(tmp_path / "phone.mp4", sideways, fps=FPS, rotation=90), embedder)
+    turned = make(write_clip(tmp_path / "phone.mp4", sideways, fps=FPS, rotation=90))
     assert abs(turned.frames[0].check.roll_deg) < 10
     with pytest.raises(InputError, match="on its side: 8"):
-        make(write_clip(tmp_path / "lying.mp4", sideways, fps=FPS), embedder)
+        make(write_clip(tmp_path / "lying.mp4", sideways, fps=FPS))
 
 
-def test_a_varying_frame_rate_is_read_by_its_times(embedder: Engine, tmp_path: Path) -> None:
+def test_a_varying_frame_rate_is_read_by_its_times(tmp_path: Path) -> None:
     pts = [0, 10, 20, 30, 400, 800, 810, 1200, 1600, 2000]  # milliseconds: three of these are too near to others
     path = write_clip(tmp_path / "vfr.mp4", [acted_face()] * 10, pts=pts, time_base=Fraction(1, 1000))
-    assert make(path, embedder).coverage.frames == 6
+    assert make(path).coverage.frames == 6
 
 
 @pytest.mark.parametrize(
@@ -125,7 +112,7 @@ def test_a_varying_frame_rate_is_read_by_its_times(embedder: Engine, tmp_path: P
         ("planet", "no human face"),
     ],
 )
-def test_unfit_clips_are_refused_with_the_reason(name: str, said: str, embedder: Engine, tmp_path: Path) -> None:
+def test_unfit_clips_are_refused_with_the_reason(name: str, said: str, tmp_path: Path) -> None:
     face = acted_face()
     pictures = {
         "dark": [darkened(face, 0.08)] * 8,
@@ -135,7 +122,7 @@ def test_unfit_clips_are_refused_with_the_reason(name: str, said: str, embedder:
         "two": [np.concatenate([face, face], axis=1)] * 8,
     }[name]
     with pytest.raises(InputError, match=said) as caught:
-        make(write_clip(tmp_path / f"{name}.mp4", pictures, fps=FPS), embedder)
+        make(write_clip(tmp_path / f"{name}.mp4", pictures, fps=FPS))
     assert f"{name}.mp4" in str(caught.value)
 
 
@@ -153,7 +140,7 @@ def test_memory_stays_bounded_and_the_only_frame_of_its_kind_survives() -> None:
 
 
 def command(*arguments: object) -> Result:
-    app = Typer()
+    app = CommandApp()
     app.command()(enroll_command)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -184,13 +171,13 @@ def test_a_camera_is_directed_by_hints(tmp_path: Path) -> None:
     assert load_avatar(avatar_path("anna")).provenance["clip"] == "live.mp4"
 
 
-def test_a_camera_stops_when_nothing_is_missing(embedder: Engine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_stops_when_nothing_is_missing(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatar.identity.selfie.WANTED", {"open": WANTED["open"], "left": WANTED["left"]})
     seen_s: list[float] = []
     # with stamps as of a camera's clock, and without times of a file
     frames = (replace(f, capture_ns=7_000_000_000 + round(f.media_s * 1e9), media_s=0.0) for f in VideoFile(clip))
-    given = {"tracker_model": tracker_model(), "embedder": embedder, "model_id": MODEL_ID}
-    enroll_clip(frames, "camera", "anna", live=True, progress=lambda s, _: seen_s.append(s), **given)  # type: ignore[arg-type]
+    filmed = SelfieClip(frames, "camera", live=True)
+    enroll_clip(filmed, "anna", tracker_model(), progress=lambda s, _: seen_s.append(s))
     assert 2.4 < seen_s[-1] < 2.7  # of 2.8 s: the mouth opens at 2.5 s
 
 

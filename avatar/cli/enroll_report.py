@@ -12,7 +12,8 @@ from rich.text import Text
 
 from avatar.cli.terminal import Terminal
 from avatar.core.printable import printable
-from avatar.identity.enrolment import ClipReport, EnrolmentReport, PhotoReport
+from avatar.identity.clip_enrolment import ClipReport
+from avatar.identity.enrolment import EnrolmentReport, PhotoReport
 from avatar.identity.selfie import WANTED
 
 # What a clip holds, by the names of WANTED

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.core.model_files import MODEL_ID, model_file
 from avatar.dashboard.photo_check import ShotChecker
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
 from avatar.identity.bundle import avatar_path, save_avatar
-from avatar.identity.enrolment import MAX_PHOTOS, consent_record, enroll
+from avatar.identity.consent import consent_record
+from avatar.identity.enrolment import MAX_PHOTOS, enroll
+from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.sources.photo import load_photo
-from engines import EngineFailure, open_engine
+from engines import EngineFailure
 
 MOST_RECEIVING = 4  # photos at once
 IDLE_S = 30 * 60.0
@@ -224,20 +225,7 @@ class Enrolment:
         self._changed()
 
     def _make(self, paths: list[Path], name: str, consent: str, same_person: bool, replace: bool) -> None:
-        embedder = open_engine(model_file("fast/embedder.onnx"))
-        try:
-            made = enroll(
-                paths,
-                name,
-                tracker_model=self._tracker_model(),
-                embedder=embedder,
-                model_id=MODEL_ID,
-                consent=consent,
-                same_person=same_person,
-                progress=self._progress,
-            )
-        finally:
-            embedder.close()
+        made = enroll(paths, name, self._tracker_model(), EnrolmentOptions(consent, same_person), self._progress)
         if self._stop.is_set():
             raise _GivenUpError
         # None: another window, or `visavis enroll`, may have been quicker

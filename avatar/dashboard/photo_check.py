@@ -22,6 +22,7 @@ from avatar.identity.photo_check import (
     GOOD_IMBALANCE,
     GOOD_LUMA,
     GOOD_SHARPNESS,
+    MAX_FACES,
     CheckedPhoto,
     PhotoCheck,
     check_face,
@@ -30,7 +31,6 @@ from avatar.identity.photo_check import (
 from avatar.identity.selfie import MENDS, NO_FACE
 from avatar.tracking.caged_tracker import CagedTracker
 
-MAX_FACES = 4
 MOST_SHOT_PIXELS = 4_000_000  # of a webcam's picture
 SHARP = GOOD_SHARPNESS / 4  # of a webcam, whose own noise filter takes the rest
 TURN_DEG, MOST_TURN_DEG = 12.0, 38.0

@@ -21,6 +21,7 @@ from avatar.evaluation.saved_run import save_cross, save_run
 from avatar.evaluation.scores import Judge, Scores, TotalScores, total
 from avatar.evaluation.self_reenactment import reenact
 from avatar.face.crop import Crop
+from avatar.render.embedding import open_embedder
 from avatar.render.full_network import FullNetwork
 from avatar.render.generator import GENERATOR
 from engines import explain, open_engine
@@ -109,20 +110,16 @@ class Evaluation:
         pairs = sum(driver.stem != path.stem for path in paths for driver in drivers)
         whole = len(paths) + CROSS_EFFORT * pairs * len(self.shots)
         people: list[Person] = []
-        embedder = open_engine(model_file("fast/embedder.onnx"))
-        try:
-            with Judge(self.tracker_model) as judge:
-                report.skipped = judge.skipped
-                for metric, reason in judge.skipped.items():
-                    self.note(f"Without {metric}: {reason}")
-                for number, path in enumerate(paths):
-                    found = self._clip(path, embedder, judge, report, _part(self.progress, number / whole, 1 / whole))
-                    people += found if drivers else []
-                done = len(paths)
-                if drivers:
-                    self._cross(people, drivers, judge, report, _part(self.progress, done / whole, 1 - done / whole))
-        finally:
-            embedder.close()
+        with open_embedder() as embedder, Judge(self.tracker_model) as judge:
+            report.skipped = judge.skipped
+            for metric, reason in judge.skipped.items():
+                self.note(f"Without {metric}: {reason}")
+            for number, path in enumerate(paths):
+                found = self._clip(path, embedder, judge, report, _part(self.progress, number / whole, 1 / whole))
+                people += found if drivers else []
+            done = len(paths)
+            if drivers:
+                self._cross(people, drivers, judge, report, _part(self.progress, done / whole, 1 - done / whole))
         return report
 
     def _clip(self, path: Path, embedder: Engine, judge: Judge, report: Report, progress: Progress) -> list[Person]:

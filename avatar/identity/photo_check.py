@@ -34,6 +34,7 @@ DARK_EYES, NO_MOUTH = 0.6, 0.035  # see face_cover; the portraits' least were 0.
 SECOND_FACE_SHARE = 0.7  # a second face from this share of the first one's size up makes it unclear who is meant
 GOOD_ROOM = 0.75  # of the crop's ideal side that the picture must hold
 
+MAX_FACES = 4  # looked for: enough to notice that a photo shows more than one
 NO_FACE, TWO_FACES = "no face", "two faces"  # faults
 
 _CHIP_PX = 128  # the face is measured at the size at which the networks see it

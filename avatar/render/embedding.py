@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
+from avatar.core.model_files import model_file
 from avatar.render.conditioning import draw_face
-from engines.engine import Engine
+from engines import Engine, Say, on_stderr, open_engine
+
+
+@contextmanager
+def open_embedder(say: Say = on_stderr) -> Iterator[Engine]:
+    """The embedder that comes with visavis, closed at the end. Raises VisavisError, EngineFailure."""
+    engine = open_engine(model_file("fast/embedder.onnx"), say=say)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def embed(

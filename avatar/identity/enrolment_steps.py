@@ -1,0 +1,78 @@
+"""What enrolment from photos and from a clip have in common: what may be asked of it, and its last steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from avatar.core.arrays import Array, Picture
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError
+from avatar.core.model_files import MODEL_ID
+from avatar.identity.photo_check import PhotoCheck
+from avatar.identity.same_person import match_light
+from avatar.render.embedding import embed
+from engines import Engine, Say, on_stderr
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentOptions:
+    """consent: the shown person's statement, or what was agreed with them; without it the bundle records that none was
+    given. same_person: the faces are not compared. say: is told where another engine than usual embeds.
+    """
+
+    consent: str | None = None
+    same_person: bool = False
+    say: Say = on_stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Portraits:
+    """What the networks see of a person, the reference first."""
+
+    pictures: Picture  # (K, 512, 512, 3)
+    landmarks: Array  # (K, 478, 3) in [0, 1] of the picture
+    blendshapes: Array  # (K, 52)
+
+
+def make_avatar(
+    name: str, portraits: Portraits, embedder: Engine, provenance: dict[str, Any], consent: dict[str, Any]
+) -> Avatar:
+    """The first portrait is the reference, also for the light, once the embedder has seen all as they are."""
+    embedding, psi = embed(embedder, portraits.pictures, portraits.landmarks)
+    return Avatar(
+        name=name,
+        model_id=MODEL_ID,
+        portraits=match_light(portraits.pictures, portraits.landmarks),
+        landmarks=portraits.landmarks,
+        blendshapes=portraits.blendshapes,
+        embedding=embedding,
+        psi=psi,
+        provenance=provenance,
+        consent=consent,
+    )
+
+
+def refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:
+    """Raises InputError where no picture shows the eyes, or none the mouth: all of them would have to be made up."""
+    for part, by, hidden in (
+        ("eyes", "dark glasses or a deep shadow", [check.eyes_hidden for check in checks]),
+        ("mouth", "a mask or a hand", [check.mouth_hidden for check in checks]),
+    ):
+        if all(hidden):
+            raise InputError(
+                f"{which}: {by} seems to hide the {part}, and an avatar needs to know them. Take another that shows "
+                f"the {part}, and try again: `visavis enroll PHOTO.jpg --name {name}`."
+            )
+
+
+def made() -> dict[str, Any]:
+    """By which version, and when."""
+    try:
+        made_by = f"visavis {version('visavis')}"
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        made_by = "visavis (not installed)"
+    return {"made_by": made_by, "at": datetime.now(UTC).isoformat(timespec="seconds")}
