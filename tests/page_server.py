@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from portraits import enlarged
 
 from avatar.call.call import Call
 from avatar.call.hosted_call import HostedCall
@@ -29,6 +28,7 @@ from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import Sound
+from tests.portraits import enlarged
 
 CAMERA = "video"  # the id of the only camera
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from clips import astronaut_avatar
 from numpy.typing import NDArray
 
 from avatar.core.avatar import Avatar
@@ -23,6 +22,7 @@ from avatar.live.loop import STAGES
 from avatar.render.generator import open_generator
 from avatar.retarget.retargeter import Retargeter
 from engines.engine import Engine, EngineFailure
+from tests.clips import astronaut_avatar
 
 ANNA = replace(astronaut_avatar(), name="anna")
 DIM = replace(ANNA, name="dim", portraits=ANNA.portraits // 4)

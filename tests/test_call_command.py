@@ -29,9 +29,8 @@ from avatar.sources.camera import Driver
 def test_options_that_cannot_work_say_why(
     options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clips import astronaut_avatar
-
     from avatar.identity.bundle import avatar_path, save_avatar
+    from tests.clips import astronaut_avatar
 
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     avatar_path("ada").parent.mkdir()
@@ -44,14 +43,13 @@ def test_options_that_cannot_work_say_why(
 
 def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera that the page chooses may fail: the others stay in the call, and another one can be chosen."""
-    from clips import astronaut_avatar
-
     from avatar.call.running_call import ended_by_itself
     from avatar.core.errors import DeviceError
     from avatar.dashboard.dashboard import Studio
     from avatar.dashboard.live_choices import CameraChoice, Given, Wish
     from avatar.identity.bundle import avatar_path, save_avatar
     from avatar.tracking.model_asset import tracker_model
+    from tests.clips import astronaut_avatar
 
     def broken(_say: object) -> Driver:
         raise DeviceError("It is unplugged.")

@@ -15,7 +15,6 @@ from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.clock import current_ntp_time
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpReceiverInfo, RtpPacket
-from clips import moving_face
 
 from avatar.core.frame import Frame
 from avatar.webrtc.aiortc_patches.codecs import set_video_rates
@@ -27,6 +26,7 @@ from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, Peers
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 from benchmarks.call_network import Sender, VisavisViewer, run_fault, write_tone
+from tests.clips import moving_face
 
 
 def lively(index: int) -> Frame:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import face_clip
 
 from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
@@ -25,6 +24,7 @@ from avatar.sources.camera import PlayedFile, open_camera, open_driver
 from avatar.sources.camera_modes import CameraMode, best_mode, camera_modes
 from avatar.sources.video_devices import VideoDevice
 from avatar.sources.webcam import GoneError, Picture, Webcam
+from tests.clips import face_clip
 
 GREY = np.full((480, 640, 3), 90, np.uint8)
 BLACK = np.random.default_rng(0).integers(0, 9, (480, 640, 3), np.uint8)  # a covered lens still has noise

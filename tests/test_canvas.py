@@ -6,14 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clips import astronaut_avatar
 from numpy.typing import NDArray
-from portraits import astronaut, save
 
 from avatar.core.errors import InputError, UsageError
 from avatar.live.background import Background, parse_background
 from avatar.live.canvas import Canvas, framing, parse_size
 from avatar.tracking.person_matte import person_mattes
+from tests.clips import astronaut_avatar
+from tests.portraits import astronaut, save
 
 SIZES = [
     (640, 360),

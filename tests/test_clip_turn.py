@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import moving_face, write_clip
 
 from avatar.identity.clip_turn import find_turn, turn_upright_by
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import moving_face, write_clip
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip, green_share, moving_face, packets, painted, read_times, write_clip
 
 from avatar.core.errors import EngineError, InputError, UsageError
 from avatar.core.model_files import model_file
@@ -28,6 +27,7 @@ from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
+from tests.clips import astronaut_avatar, face_clip, green_share, moving_face, packets, painted, read_times, write_clip
 
 
 def drive(

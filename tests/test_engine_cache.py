@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from networks import HAS_OPENVINO
 
 from engines.kept import kept_files, remove_kept
+from tests.networks import HAS_OPENVINO
 
 HASH = "0123456789abcdef" * 4
 OWN = [

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import HAS_OPENVINO, convolution, needs_openvino, sabotage
 
 import engines
 from engines import EngineFailure, choice, explain, measure, open_engine
 from engines.backends import Candidate
 from engines.choice import FILE_NAME, choose, remembered
 from engines.measure import Result, rank
+from tests.networks import HAS_OPENVINO, convolution, needs_openvino, sabotage
 
 
 @pytest.fixture

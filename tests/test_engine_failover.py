@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from networks import convolution, needs_openvino
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -20,6 +19,7 @@ from engines.engine import Tensors
 from engines.onnxruntime import OnnxRuntimeEngine
 from engines.openvino import OpenVinoEngine
 from engines.resilient import FAIL_VARIABLE
+from tests.networks import convolution, needs_openvino
 
 GONE = "cudaErrorDeviceLost: the device has gone"
 

@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from portraits import (
+from skimage.data import camera
+from typer.testing import CliRunner, Result
+
+from avatar.cli.command_app import CommandApp
+from avatar.cli.enroll import enroll as enroll_command
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
+from avatar.identity.consent import CONSENT_NOTICE
+from avatar.identity.enrolment import EnrolmentReport, enroll
+from avatar.identity.enrolment_steps import EnrolmentOptions
+from avatar.tracking.model_asset import tracker_model
+from tests.portraits import (
     Picture,
     astronaut,
     blurred,
@@ -23,17 +34,6 @@ from portraits import (
     save,
     somebody_else,
 )
-from skimage.data import camera
-from typer.testing import CliRunner, Result
-
-from avatar.cli.command_app import CommandApp
-from avatar.cli.enroll import enroll as enroll_command
-from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
-from avatar.identity.consent import CONSENT_NOTICE
-from avatar.identity.enrolment import EnrolmentReport, enroll
-from avatar.identity.enrolment_steps import EnrolmentOptions
-from avatar.tracking.model_asset import tracker_model
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import face_clip, write_clip
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -35,6 +34,7 @@ from avatar.evaluation.signal_curves import curves
 from avatar.face.crop import Crop
 from avatar.face.state import FaceState, no_face
 from avatar.sources.video_file import VideoFile
+from tests.clips import face_clip, write_clip
 
 RNG = np.random.default_rng(11)
 FRAMES = tuple(range(20, 40))
@@ -276,7 +276,7 @@ def evaluate(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_evaluate_end_to_end(tmp_path: Path) -> None:
     """Figures for each system and number of shots, and pictures that give them again; another clip drives."""
     pytest.importorskip("torch")
-    full = Path(pytest.importorskip("small_full").small_full().name) / "onnx"  # the paper's network, random weights
+    full = Path(pytest.importorskip("tests.small_full").small_full().name) / "onnx"
     face_clip(tmp_path / "sway.mp4", frames=40)
     face_clip(tmp_path / "mirror.mp4", frames=16, change=lambda p: np.ascontiguousarray(p[:, ::-1]))
     outputs = [

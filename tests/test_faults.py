@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from clips import astronaut_avatar
 
 from benchmarks.faults import FAULTS, Stage, run_fault, staged
+from tests.clips import astronaut_avatar
 
 SPOKEN = {  # what the user must be told
     "tracker killed": "tracker",

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip
 
 from avatar.cli.evaluate import parse_systems
 from avatar.cli.live import has_accelerator
@@ -32,9 +31,10 @@ from avatar.sources.camera import PlayedFile
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
 from engines import EngineFailure
+from tests.clips import astronaut_avatar, face_clip
 
 torch = pytest.importorskip("torch", reason="needs visavis[train]")
-small = pytest.importorskip("small_full")
+small = pytest.importorskip("tests.small_full")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MotionRecorder, read_motion, write_motion
 from engines.choice import FILE_NAME, FORMAT, Choice, remembered
 from engines.engine import Engine
+from tests.clips import astronaut_avatar
 
 Arrays = dict[str, NDArray[Any]]
 SIZE_PX = 64

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
 
 from avatar.core.errors import DeviceError, InputError
 from avatar.core.frame import Frame
@@ -33,6 +32,7 @@ from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
 from engines.engine import EngineFailure
+from tests.clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
 
 
 class Album(Memory):

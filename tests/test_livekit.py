@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import GREEN, astronaut_avatar, face_clip, green_share, moving_face, painted
+
+from tests.clips import GREEN, astronaut_avatar, face_clip, green_share, moving_face, painted
 
 pytest.importorskip("livekit.agents", reason="needs LiveKit: pip install 'visavis[livekit]'")
 

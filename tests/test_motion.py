@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip, moving_face
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
@@ -39,6 +38,7 @@ from avatar.sources.motion import (
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import astronaut_avatar, face_clip, moving_face
 
 SECOND_NS = 1_000_000_000
 MODES: tuple[Mode, ...] = ("relative", "absolute")

@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clips import face_clip, moving_face
 
 from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import Camera, open_camera, open_driver
 from avatar.sources.media import open_media
 from avatar.sources.network_camera import PASSWORD_VARIABLE, NetworkCamera, is_address, public_name
+from tests.clips import face_clip, moving_face
 
 
 class Phone(ThreadingHTTPServer):

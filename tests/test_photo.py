@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from portraits import astronaut, head
 
 from avatar.core.errors import InputError
 from avatar.sources import photo
@@ -24,6 +23,7 @@ from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX
 from avatar.sources.photo import PhotoReader
 from avatar.sources.photo_process import MAX_MEMORY_BYTES
 from avatar.sources.primaries import ADOBE_RGB, DISPLAY_P3
+from tests.portraits import astronaut, head
 
 Load = Callable[[Path], np.ndarray]
 

@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from clips import acted_face
-from portraits import (
+from skimage.data import camera
+
+from avatar.identity.photo_check import PhotoCheck, check_photo
+from avatar.tracking.caged_tracker import CagedTracker
+from avatar.tracking.model_asset import tracker_model
+from tests.clips import acted_face
+from tests.portraits import (
     FACE_PX,
     Picture,
     as_pencil_drawing,
@@ -25,11 +30,6 @@ from portraits import (
     resized,
     with_shut_eyes,
 )
-from skimage.data import camera
-
-from avatar.identity.photo_check import PhotoCheck, check_photo
-from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.model_asset import tracker_model
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip
 
 from avatar.identity.bundle import save_avatar
 from avatar.live.governor import LEVELS
@@ -20,6 +19,7 @@ from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines.backends import BACKENDS
+from tests.clips import astronaut_avatar, face_clip
 
 
 def command(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:

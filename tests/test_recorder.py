@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import face_clip, moving_face, read_times
 
 from avatar.core.errors import DeviceError, UsageError, VisavisError
 from avatar.core.frame import Frame
@@ -21,6 +20,7 @@ from avatar.publish.threaded import ThreadedPublisher
 from avatar.publish.video_writer import VideoWriter
 from avatar.publish.virtual_camera import VirtualCamera
 from avatar.sources.video_file import VideoFile
+from tests.clips import face_clip, moving_face, read_times
 
 
 def frame(index: int, at_s: float) -> Frame:
@@ -118,8 +118,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 RECORD = """
 import os, sys, time
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_recorder import frame, send
+sys.path.insert(0, {root!r})
+from tests.test_recorder import frame, send
 from avatar.core.errors import DeviceError
 from avatar.publish.recorder import Recorder
 
@@ -138,7 +138,7 @@ recorder.close()
 
 def record(path: Path, *before: str, killed: bool = False) -> str:
     """What a program says that records 400 frames, or is killed while it does so."""
-    code = RECORD.format(tests=str(Path(__file__).parent), path=str(path), killed=killed)
+    code = RECORD.format(root=str(Path(__file__).parents[1]), path=str(path), killed=killed)
     command = [*before, sys.executable, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 from avatar.identity.same_person import FROM_THE_OTHERS, OTHER_LIGHT, match_light, strangers
+from tests.clips import astronaut_avatar
 
 
 def around(centre: int, count: int, spread: float, seed: int) -> Array:

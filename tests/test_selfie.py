@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import acted_face, write_clip
-from portraits import Picture, blurred, childs_drawing, darkened, planet
 from typer.testing import CliRunner, Result
 
 from avatar.cli.command_app import CommandApp
@@ -23,6 +21,8 @@ from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, WANTED, SelfieReade
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import acted_face, write_clip
+from tests.portraits import Picture, blurred, childs_drawing, darkened, planet
 
 FPS = 10  # each frame is looked at
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import face_clip, moving_face, read_times
 
 from avatar.live.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter
+from tests.clips import face_clip, moving_face, read_times
 
 
 def pictures(path: Path) -> None:

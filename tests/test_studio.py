@@ -19,13 +19,13 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from portraits import darkened, enlarged, resized
+
+from tests.portraits import darkened, enlarged, resized
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("aiortc")
 
 from aiohttp import ClientSession, WSMsgType
-from page_server import CAMERA, Links, running
 
 from avatar.core.errors import InputError
 from avatar.dashboard import enrolment as studio_enrolment
@@ -34,6 +34,7 @@ from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
+from tests.page_server import CAMERA, Links, running
 
 CONSENT = "It is me."
 

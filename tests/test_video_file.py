@@ -14,13 +14,13 @@ import av.stream
 import cv2
 import numpy as np
 import pytest
-from clips import GREEN, TONE_HZ, Picture, face_clip, moving_face, read_times, tone, write_clip
 
 from avatar.core.errors import InputError
 from avatar.core.frame import Frame
 from avatar.sources.camera import open_camera
 from avatar.sources.sdr import colours
 from avatar.sources.video_file import VideoFile
+from tests.clips import GREEN, TONE_HZ, Picture, face_clip, moving_face, read_times, tone, write_clip
 
 
 def test_every_frame_comes_with_its_time(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import astronaut_avatar, face_clip
 
 from avatar.core.errors import DeviceError, UsageError
 from avatar.identity.bundle import save_avatar
 from avatar.publish.advice import virtual_camera_advice
 from avatar.publish.virtual_camera import VirtualCamera
+from tests.clips import astronaut_avatar, face_clip
 
 
 def test_without_a_device_it_says_what_to_install() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moving_avatar import CELL_PX, CELLS, MovingAvatar, lively
 from PIL import Image
 
 from avatar.call.hosted_call import HostedCall
@@ -19,6 +18,7 @@ from avatar.core.frame import Frame
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.remote_camera import RemoteCamera
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
+from tests.e2e.moving_avatar import CELL_PX, CELLS, MovingAvatar, lively
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [

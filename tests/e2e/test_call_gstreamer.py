@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from moving_avatar import MovingAvatar
 
 from avatar.call.hosting import CallOptions, host_call
+from tests.e2e.moving_avatar import MovingAvatar
 
 PYTHON = "/usr/bin/python3"
 PLAYER = Path(__file__).with_name("gst_whep_viewer.py")

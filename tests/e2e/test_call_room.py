@@ -20,10 +20,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip
-from test_call_browser import chromium_arguments
 
 from avatar.identity.bundle import save_avatar
+from tests.clips import astronaut_avatar, face_clip
+from tests.e2e.test_call_browser import chromium_arguments
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [

@@ -16,11 +16,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import astronaut_avatar, moving_face
 from PIL import Image
-from test_call_browser import chromium_arguments, open_page, wait_for
 
 from avatar.identity.bundle import save_avatar
+from tests.clips import astronaut_avatar, moving_face
+from tests.e2e.test_call_browser import chromium_arguments, open_page, wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from clips import astronaut_avatar, face_clip, read_times
-from networks import needs_openvino
 
 from avatar.identity.bundle import save_avatar
 from engines.resilient import FAIL_VARIABLE
+from tests.clips import astronaut_avatar, face_clip, read_times
+from tests.networks import needs_openvino
 
 pytestmark = pytest.mark.e2e
 FRAMES, FPS = 120, 15

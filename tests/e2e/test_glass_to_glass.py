@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar
 
 from avatar.identity.bundle import save_avatar
 from benchmarks.calls import Trip, begin, measured, placed_call
+from tests.clips import astronaut_avatar
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = [

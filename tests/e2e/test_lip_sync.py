@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import astronaut_avatar
+
+from tests.clips import astronaut_avatar
 
 pytest.importorskip("playwright.sync_api")
 lip_sync = pytest.importorskip("benchmarks.lip_sync", exc_type=ImportError)  # without aiortc there is no call

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from portraits import enlarged, save
+
+from tests.portraits import enlarged, save
 
 sync_api = pytest.importorskip("playwright.sync_api")
 axe_core = pytest.importorskip("axe_core_python")
-page_server = pytest.importorskip("page_server", exc_type=ImportError)  # without aiortc there is no call
+page_server = pytest.importorskip("tests.page_server", exc_type=ImportError)  # without aiortc there is no call
 Links = page_server.Links
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -17,11 +17,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from clips import astronaut_avatar, moving_face, write_clip
 
 from avatar.identity.bundle import save_avatar
 from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import astronaut_avatar, moving_face, write_clip
 from tests.portraits import astronaut, save
 
 STRACE = shutil.which("strace")

@@ -22,14 +22,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip
-from display import a_display, grab
 from numpy.typing import NDArray
 from PIL import Image
-from pipewire_session import NEEDED, PORTAL, PipeWireSession, pipewire_session, wait_for
-from publish_pictures import BAR, GROUND
 
 from avatar.identity.bundle import save_avatar
+from tests.clips import astronaut_avatar, face_clip
+from tests.e2e.display import a_display, grab
+from tests.e2e.pipewire_session import NEEDED, PORTAL, PipeWireSession, pipewire_session, wait_for
+from tests.e2e.publish_pictures import BAR, GROUND
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 640, 360

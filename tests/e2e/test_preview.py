@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from display import a_display, grab
 from PIL import Image
-from pipewire_session import wait_for
-from publish_pictures import BAR
+
+from tests.e2e.display import a_display, grab
+from tests.e2e.pipewire_session import wait_for
+from tests.e2e.publish_pictures import BAR
 
 pytestmark = [
     pytest.mark.e2e,

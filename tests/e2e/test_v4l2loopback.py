@@ -17,12 +17,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip, green_share, painted
 from numpy.typing import NDArray
-from publish_pictures import GROUND
 
 from avatar.identity.bundle import save_avatar
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import astronaut_avatar, face_clip, green_share, painted
+from tests.e2e.publish_pictures import GROUND
 
 REPOSITORY = Path(__file__).parents[2]
 SIZE_PX = 256

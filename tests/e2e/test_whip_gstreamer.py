@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import astronaut_avatar, face_clip, green_share, painted
-from test_call_gstreamer import PLAYER, PYTHON, gstreamer_is_there
 
 from avatar.identity.bundle import save_avatar
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from tests.clips import astronaut_avatar, face_clip, green_share, painted
+from tests.e2e.test_call_gstreamer import PLAYER, PYTHON, gstreamer_is_there
 
 SOURCE = Path(__file__).with_name("gst_whip_source.py")
 TOKEN = "kept-from-run-to-run"

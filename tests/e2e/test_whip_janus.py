@@ -18,11 +18,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from moving_avatar import MovingAvatar
 
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.whip import WhipPublisher, WhipTarget
+from tests.e2e.moving_avatar import MovingAvatar
 
 pytestmark = [
     pytest.mark.e2e,

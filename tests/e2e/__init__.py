@@ -1,0 +1,1 @@
+"""Whole programs on real kernels, devices, browsers and peers."""
