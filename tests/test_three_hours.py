@@ -32,15 +32,15 @@ from avatar.face.gaze import MOST_ASIDE, MOST_UP, gaze, set_gaze
 from avatar.face.head_pose import HeadPose, head_pose, turn_between, turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
-from avatar.live import avatar_stage, latency, loop, pace, publisher_set
+from avatar.live import avatar_stage, latency, loop, publisher_set, steady_pace
 from avatar.live import session as session_module
 from avatar.live.control import Control
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, INTERVAL, LiveReport
 from avatar.live.options import LiveOptions
-from avatar.live.pace import SteadyPace
 from avatar.live.session import Session, open_session
+from avatar.live.steady_pace import SteadyPace
 from avatar.profiling.profile import Memory
 from avatar.render import painter
 from avatar.render.engine_options import EngineOptions
@@ -280,7 +280,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
     """The call, after it is over."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         clock = SimulatedTime(UP_NS)
-        clock.take_over(monkeypatch, avatar_stage, latency, loop, mailbox, pace, publisher_set)
+        clock.take_over(monkeypatch, avatar_stage, latency, loop, mailbox, publisher_set, steady_pace)
         call = Call(clock)
 
         class Seldom(Renderer):

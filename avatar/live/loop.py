@@ -21,8 +21,8 @@ from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.avatar_stage import AvatarFrame, AvatarStage
 from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency
-from avatar.live.pace import SteadyPace
 from avatar.live.publisher_set import PublisherSet
+from avatar.live.steady_pace import SteadyPace
 from avatar.publish.publisher import Publisher
 from avatar.sources.camera import Driver
 

@@ -13,7 +13,7 @@ from avatar.core.frame import Frame, NoPicture
 from avatar.sources.capture import cameras_there, find_webcam
 from avatar.sources.motion import MOTION_SUFFIX, MotionPlayer, read_motion
 from avatar.sources.network_camera import NetworkCamera, is_address
-from avatar.sources.pace import Pacer
+from avatar.sources.playback import Playback
 from avatar.sources.video_file import VideoFile
 from avatar.sources.webcam import Webcam
 from engines import Say, on_stderr
@@ -96,18 +96,18 @@ class PlayedFile:
         self.name = str(path)
         self.fps = self.video.fps
         self._loop, self._real_time = loop, real_time
-        self._pacer: Pacer[Frame] | None = None  # from the first frame on: until then the video may be turned
+        self._playback: Playback[Frame] | None = None  # from the first frame on: until then the video may be turned
         self._frames = self._every_frame(loop)
 
     @property
     def dropped(self) -> int:
-        return self._pacer.dropped if self._pacer else 0
+        return self._playback.dropped if self._playback else 0
 
     def read(self) -> Frame | None:
         if not self._real_time:
             return next(self._frames, None)
-        self._pacer = self._pacer or Pacer(self._timed, gap_s=1 / self.fps, endless=self._loop)
-        played = self._pacer.read()
+        self._playback = self._playback or Playback(self._timed, gap_s=1 / self.fps, endless=self._loop)
+        played = self._playback.read()
         return None if played is None else replace(played.item, capture_ns=played.due_ns, index=played.index)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from avatar.core.private_file import UnfitError, read_bounded, write_private
 from avatar.core.strict_json import parse_json
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
-from avatar.sources.pace import Pacer
+from avatar.sources.playback import Playback
 
 MOTION_SUFFIX = ".motion"
 FORMAT = "visavis-motion"
@@ -298,19 +298,19 @@ class MotionPlayer:
 
     def __init__(self, motion: Motion, loop: bool = False, real_time: bool = True, name: str = "motion") -> None:
         self.motion, self.name, self.fps = motion, name, motion.fps
-        self._pacer = Pacer(self._timed, gap_s=1 / motion.fps, endless=loop) if real_time else None
+        self._playback = Playback(self._timed, gap_s=1 / motion.fps, endless=loop) if real_time else None
         self._states = self._every_state(loop)
 
     @property
     def dropped(self) -> int:
         """How many states were due but never handed out."""
-        return self._pacer.dropped if self._pacer else 0
+        return self._playback.dropped if self._playback else 0
 
     def read(self) -> FaceState | None:
         """The next state, stamped with the time at which it was due; None after the last one."""
-        if self._pacer is None:
+        if self._playback is None:
             return next(self._states, None)
-        played = self._pacer.read()
+        played = self._playback.read()
         return None if played is None else replace(self.motion[played.item], capture_ns=played.due_ns)
 
     def close(self) -> None:

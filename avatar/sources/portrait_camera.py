@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.frame import Frame
-from avatar.sources.pace import Pacer
+from avatar.sources.playback import Playback
 
 WIDTH, HEIGHT = 640, 480
 SWAY_PX, SWAY_PERIOD_S = 24.0, 3.1
@@ -28,14 +28,14 @@ class PortraitCamera:
         self.name = "the avatar's own portrait, moving"
         self.fps = fps
         self._portrait = portrait
-        self._pacer = Pacer(self._frames, gap_s=1 / fps)
+        self._playback = Playback(self._frames, gap_s=1 / fps)
 
     @property
     def dropped(self) -> int:
-        return self._pacer.dropped
+        return self._playback.dropped
 
     def read(self) -> Frame | None:
-        played = self._pacer.read()
+        played = self._playback.read()
         return None if played is None else replace(played.item, capture_ns=played.due_ns, index=played.index)
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ class Played(Generic[T]):
     index: int  # of those handed out
 
 
-class Pacer(Generic[T]):
+class Playback(Generic[T]):
     """Plays items by their times: `read` waits until the next one is due.
 
     Whoever asks late gets the newest item that is due; those before it are dropped and counted, so that a slow

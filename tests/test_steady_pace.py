@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatar.live.pace import SteadyPace
+from avatar.live.steady_pace import SteadyPace
 
 INTERVAL_NS = 33_333_333
 MOST_NS = INTERVAL_NS // 3
