@@ -13,7 +13,7 @@ import typer
 from avatar.cli.options import ThreadedEngineChoice
 
 if TYPE_CHECKING:
-    from avatar.profiling.glass import GlassToGlass
+    from avatar.profiling.glass_to_glass import GlassToGlass
     from avatar.profiling.profile import ProfileReport
     from avatar.publish.publisher import Publisher
     from avatar.sources.camera import Camera
@@ -141,7 +141,7 @@ def _through(spec: str, camera: Camera, size: tuple[int, int]) -> tuple[Camera, 
     """The camera with a time code in its pictures, the publisher that shows it as a number, and who reads it there."""
     from avatar.core.errors import UsageError
     from avatar.live.outputs import open_publisher
-    from avatar.profiling.glass import GlassToGlass, device_reader
+    from avatar.profiling.glass_to_glass import GlassToGlass, device_reader
     from avatar.profiling.time_code import CodedCamera, CodedPublisher, CodeReadingCamera
 
     if spec.partition(":")[0] not in ("virtual-camera", "pipewire"):

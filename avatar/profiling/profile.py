@@ -15,7 +15,7 @@ from avatar.core.frame import Frame
 from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
-from avatar.profiling.glass import GlassToGlass
+from avatar.profiling.glass_to_glass import GlassToGlass
 from avatar.profiling.soak import Slope, slope, warm_up_s
 from avatar.publish.publisher import Publisher
 
