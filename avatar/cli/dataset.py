@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,31 +14,55 @@ from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import UsageError, VisavisError
 
+if TYPE_CHECKING:
+    from avatar.learning.dataset.build import BuildOptions
+
 dataset = CommandApp(
     help="Make training data of videos and photos, or look at it.\n\nExample: visavis dataset build SRC --out shards",
     no_args_is_help=True,
 )
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What is taken of the sources, and how it is laid out."""
+
+    shard_mb: Annotated[float, typer.Option(min=0.1, max=10_000.0, help="A shard of this size is full.")] = 256.0
+    fps: Annotated[float, typer.Option(min=1.0, max=60.0, help="Frames taken per second of video.")] = 12.5
+    min_face: Annotated[int, typer.Option(min=16, help="Smallest face that is used, in pixels of its source.")] = 48
+    min_frames: Annotated[int, typer.Option(min=2, help="Shortest track of a video that is used.")] = 6
+    max_turn: Annotated[
+        float, typer.Option(min=5.0, max=90.0, help="Farthest turn of a head, to the side, up or down, in degrees.")
+    ] = 45.0
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="Person kept for validation (repeatable; a final * is a prefix).")
+    ] = None
+
+    def options(self) -> BuildOptions:
+        from avatar.learning.dataset.build import BuildOptions
+        from avatar.learning.dataset.face_tracks import TrackRules
+
+        rules = TrackRules(self.fps, self.min_face, self.min_frames, self.max_turn)
+        return BuildOptions(rules, self.shard_mb, tuple(sorted(set(self.hold_out or []))))
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where the work is done."""
+
+    workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes on this machine (0: one per core).")] = 0
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Work on a Ray cluster: its address, auto (a running one) or local."),
+    ] = None
+
+
 @dataset.command()
 def build(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of videos and photos.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the shards: a new or empty one, or one to go on with.")],
-    shard_mb: Annotated[float, typer.Option(min=0.1, max=10_000.0, help="A shard of this size is full.")] = 256.0,
-    fps: Annotated[float, typer.Option(min=1.0, max=60.0, help="Frames taken per second of video.")] = 12.5,
-    min_face: Annotated[int, typer.Option(min=16, help="Smallest face that is used, in pixels of its source.")] = 48,
-    min_frames: Annotated[int, typer.Option(min=2, help="Shortest track of a video that is used.")] = 6,
-    max_turn: Annotated[
-        float, typer.Option(min=5.0, max=90.0, help="Farthest turn of a head, to the side, up or down, in degrees.")
-    ] = 45.0,
-    hold_out: Annotated[
-        list[str] | None, typer.Option(help="Person kept for validation (repeatable; a final * is a prefix).")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes on this machine (0: one per core).")] = 0,
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Work on a Ray cluster: its address, auto (a running one) or local."),
-    ] = None,
+    taken: Taken,
+    machines: Machines,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Crop, track, filter and label faces, and write them as WebDataset shards.
@@ -48,26 +73,28 @@ def build(
 
     Example: visavis dataset build faces --out shards --hold-out 'val_*'
     """
+    _build(source, out, taken, machines, as_json)
+
+
+def _build(source: Path, out: Path, taken: Taken, machines: Machines, as_json: bool = False) -> None:
     from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
-    from avatar.learning.dataset.build import BuildOptions, build_dataset
     from avatar.learning.dataset.build import Progress as State
-    from avatar.learning.dataset.face_tracks import TrackRules
+    from avatar.learning.dataset.build import build_dataset
     from avatar.learning.dataset.workers import on_ray, on_this_machine
     from avatar.tracking.model_asset import tracker_model
 
     terminal = Terminal(stderr=True)
-    if ray is not None and workers:
+    if machines.ray is not None and machines.workers:
         raise UsageError("--workers is for this machine, --ray for a cluster, which knows its own size. Give one.")
-    rules = TrackRules(fps=fps, min_face_px=min_face, min_frames=min_frames, max_turn_deg=max_turn)
-    options = BuildOptions(rules, shard_mb, tuple(sorted(set(hold_out or []))))
-    if ray is not None:
-        model, run = tracker_model(), on_ray(ray)
+    options = taken.options()
+    if machines.ray is not None:
+        model, run = tracker_model(), on_ray(machines.ray)
         terminal.say("This process keeps its network, which Ray needs; the trackers' own have none.", style="dim")
     else:
-        model, run = tracker_model_then_offline(terminal), on_this_machine(workers or os.cpu_count() or 1)
+        model, run = tracker_model_then_offline(terminal), on_this_machine(machines.workers or os.cpu_count() or 1)
     sigterm_as_ctrl_c()
     rates = TextColumn("{task.fields[rate]}", markup=False)
     columns = (MofNCompleteColumn(), rates, TimeElapsedColumn(), TimeRemainingColumn())
@@ -231,7 +258,7 @@ def pack(
         if as_json:
             raise UsageError(f"--json is for a built data set. First: visavis dataset build {source} --out shards")
         shards = for_gpu.with_name(for_gpu.name + "-shards")
-        build(source, shards)
+        _build(source, shards, Taken(), Machines())
     with Terminal(stderr=True).status("packing") as status:
 
         def show(what: str, done: int, total: int) -> None:

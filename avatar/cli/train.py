@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,25 +16,32 @@ if TYPE_CHECKING:
     from avatar.learning.parallel import Parallel
 
 
-def train(
+@dataclass(frozen=True)
+class Training:
+    """What is learnt from, what, and where it is written."""
+
     data: Annotated[
         Path | None,
         typer.Option(help="Shards of `visavis dataset build`, or a folder with manifest.csv (columns file,identity)."),
-    ] = None,
+    ] = None
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run: checkpoints, log.jsonl, TensorBoard files, sample sheets.")
-    ] = None,
-    size: Annotated[str, typer.Option(help="fast: for live use on any machine. full: the paper's, for GPUs.")] = "fast",
-    resolution: Annotated[int, typer.Option(help="Side of the pictures of `full`, in pixels.")] = 256,
+    ] = None
+    size: Annotated[str, typer.Option(help="fast: for live use on any machine. full: the paper's, for GPUs.")] = "fast"
+    resolution: Annotated[int, typer.Option(help="Side of the pictures of `full`, in pixels.")] = 256
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identity kept for validation (repeatable; a final * is a prefix).")
-    ] = None,
+    ] = None
     set_option: Annotated[
         list[str] | None,
         typer.Option("--set", help="An option of the run, such as steps=8000 (repeatable; --dry-run lists all)."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=0, max=1024, help="CPU threads of torch (0: its own choice).")] = 0,
-    dry_run: Annotated[bool, typer.Option(help="Print the whole configuration and stop.")] = False,
+    ] = None
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="CPU threads of torch (0: its own choice).")] = 0
+    dry_run: Annotated[bool, typer.Option(help="Print the whole configuration and stop.")] = False
+
+
+def train(
+    wish: Training,
     summary: Annotated[bool, typer.Option(help="Print parameters and FLOPs of every size and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --summary: as JSON.")] = False,
 ) -> None:
@@ -59,26 +66,17 @@ def train(
         else:
             Terminal().print(summary_table(rows))
         return
-    if size not in ("fast", "full"):
-        raise UsageError(f"There is no size '{size}'. Choose fast or full.")
-    if not dry_run and (data is None or out is None):
+    if wish.size not in ("fast", "full"):
+        raise UsageError(f"There is no size '{wish.size}'. Choose fast or full.")
+    if not wish.dry_run and (wish.data is None or wish.out is None):
         raise UsageError("Say what to learn from and where to write: --data FOLDER --out FOLDER.")
-    if threads:
-        torch.set_num_threads(threads)
+    if wish.threads:
+        torch.set_num_threads(wish.threads)
     with parallel() as group:
-        _train(data, out, size, resolution, hold_out or [], set_option or [], dry_run, group)
+        _train(wish, group)
 
 
-def _train(
-    data: Path | None,
-    out: Path | None,
-    size: str,
-    resolution: int,
-    hold_out: list[str],
-    settings: list[str],
-    dry_run: bool,
-    group: Parallel,
-) -> None:
+def _train(wish: Training, group: Parallel) -> None:
     import torch
 
     from avatar.learning.fast_objective import FastObjective, FastOptions
@@ -89,7 +87,7 @@ def _train(
     from avatar.model.config import ModelConfig
     from avatar.model.full.config import FullConfig
 
-    fast = size == "fast"
+    fast, settings = wish.size == "fast", wish.set_option or []
     defaults = RunOptions() if fast else RunOptions(batch=4, rate_final=1.0)  # the paper keeps its rates
     run: RunOptions
     config: ModelConfig | FullConfig
@@ -97,13 +95,13 @@ def _train(
         run, options = apply_settings(settings, [defaults, FastOptions()])
         config = ModelConfig()
     else:
-        run, options, config = apply_settings(settings, [defaults, FullOptions(), FullConfig.at(resolution)])
-    if dry_run:
+        run, options, config = apply_settings(settings, [defaults, FullOptions(), FullConfig.at(wish.resolution)])
+    if wish.dry_run:
         shown = {"run": asdict(run), "options": asdict(options), "model": config.to_dict()}
         print_json(shown)
         return
-    assert data is not None and out is not None
-    training, validation = _packs(data, out, hold_out, group)
+    assert wish.data is not None and wish.out is not None
+    training, validation = _packs(wish.data, wish.out, wish.hold_out or [], group)
     torch.manual_seed(run.seed)  # all processes start with the same networks
     people = len(training.identities)
     objective: Objective
@@ -111,10 +109,10 @@ def _train(
         objective = FastObjective(config, options, people, group, run.bf16)
     else:
         objective = FullObjective(config, options, people, group, run.bf16)
-    Trainer(objective, TrainingData(training, validation), out, run).run()
+    Trainer(objective, TrainingData(training, validation), wish.out, run).run()
     if group.first:
-        weights = out / f"{size}.safetensors"
-        Terminal().say(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {out}" if fast else ""))
+        weights = wish.out / f"{wish.size}.safetensors"
+        Terminal().say(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {wish.out}" if fast else ""))
 
 
 def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Pack, Pack | None]:
