@@ -42,8 +42,8 @@ from avatar.core.model_files import model_file
 from benchmarks.reporting import machine
 from engines import Engine, EngineFailure, open_engine
 from engines.backends import Candidate, Devices, candidates, installed_versions
-from engines.measure import find_devices
 from engines.network import thread_count
+from engines.selection.measure import find_devices
 from engines.torch import TorchEngine
 from export.networks import Networks, Traced, load_networks, trace_generator, untrained_full
 from export.to_onnx import write_onnx

@@ -121,11 +121,11 @@ BACKENDS = {
         "TensorRT",
         # either package will do
         "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx",
-        "engines.tensorrt:TensorRtEngine",
+        "engines.tensorrt.engine:TensorRtEngine",
         "pip install 'visavis[tensorrt]'",
         "gpu",
-        "engines.tensorrt_cuda:no_gpu",
-        "engines.tensorrt:refitted",
+        "engines.tensorrt.cuda:no_gpu",
+        "engines.tensorrt.engine:refitted",
     ),
 }
 LABELS = {name: backend.label for name, backend in BACKENDS.items()} | {"torch": "torch"}

@@ -71,7 +71,7 @@ def check(
     """Run `network` and its variants of `precisions` with every engine of this computer, and torch.
 
     precisions: of `engines.backends.PRECISIONS`; bf16 is the float32 file, computed with fewer digits.
-    devices: of `engines.measure.find_devices`. fed: inputs of real frames.
+    devices: of `engines.selection.measure.find_devices`. fed: inputs of real frames.
     scene: draws the pictures of the outputs; None for a network that draws none.
     threads: of one inference on the CPU. Raises VisavisError when the float32 file differs from torch by more than
     MAX_DIFFERENCE in ONNX Runtime on the CPU: then the file is wrong, and not an engine.

@@ -16,7 +16,7 @@ from avatar.core.arrays import Array
 from avatar.render.real_frame import RealFrame
 from engines.backends import OWN_FILES, variant
 from engines.engine import Tensors
-from engines.measure import find_devices
+from engines.selection.measure import find_devices
 from export.check import Checked, check
 from export.frames import Scene, photo_of, psnr_db
 from export.half import MIN_PSNR_DB, Group, halve

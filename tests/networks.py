@@ -45,7 +45,7 @@ def sabotage(folder: Path, body: str, when: str = '"backend": "openvino"') -> Pa
         f"""
 import os, signal, sys, time
 words = " ".join(sys.orig_argv)
-if "engines.trial" in words and {when!r} in words:
+if "engines.selection.trial" in words and {when!r} in words:
     from engines.openvino import OpenVinoEngine
     real, calls = OpenVinoEngine.infer, []
     def infer(self, inputs):

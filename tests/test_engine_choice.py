@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import engines
-from engines import EngineFailure, choice, explain, measure, open_engine
+from engines import EngineFailure, explain, open_engine
 from engines.backends import Candidate
-from engines.choice import FILE_NAME, choose, remembered
-from engines.measure import Result, rank
+from engines.selection import choice, measure
+from engines.selection.choice import FILE_NAME, choose, remembered
+from engines.selection.measure import Result, rank
 from tests.networks import HAS_OPENVINO, convolution, needs_openvino, sabotage
 
 

@@ -193,7 +193,7 @@ def test_signed_int8_has_no_zero_points(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="needs the extra tensorrt")
 def test_tensorrt_builds_fp16_and_signed_int8_without_a_gpu(tmp_path: Path) -> None:
-    from engines.tensorrt_build import build, library
+    from engines.tensorrt.build import build, library
 
     path = two_convolutions(tmp_path / "small.onnx")
     signed, _, _ = quantise(path, [noise()], lambda graph: (50.0, 50.0), signed=True)

@@ -27,8 +27,8 @@ from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MotionRecorder, read_motion, write_motion
-from engines.choice import FILE_NAME, FORMAT, Choice, remembered
 from engines.engine import Engine
+from engines.selection.choice import FILE_NAME, FORMAT, Choice, remembered
 from tests.clips import astronaut_avatar
 
 Arrays = dict[str, NDArray[Any]]

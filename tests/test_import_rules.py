@@ -71,7 +71,7 @@ WITHOUT_TORCH = [
     "avatar.live.record_motion",
     "avatar.tracking.child.face_landmarker",
     "engines",
-    "engines.trial",
+    "engines.selection.trial",
 ]
 
 

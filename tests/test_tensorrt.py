@@ -24,9 +24,9 @@ from onnx import TensorProto, helper, numpy_helper
 import engines
 from avatar.core.model_files import model_file
 from engines import EngineFailure, available_backends, open_engine
-from engines.tensorrt import TensorRtEngine, present_capability
-from engines.tensorrt_build import Library, build, library
-from engines.tensorrt_cache import LENGTH, MAGIC, EngineKey, StoredEngine, stored_engine
+from engines.tensorrt.build import Library, build, library
+from engines.tensorrt.cache import LENGTH, MAGIC, EngineKey, StoredEngine, stored_engine
+from engines.tensorrt.engine import TensorRtEngine, present_capability
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -290,8 +290,8 @@ def test_engines_of_an_older_version_are_replaced(rtx: Library, network: Path, f
 CHILD = """
     import sys
     from pathlib import Path
-    from engines.tensorrt_build import library
-    from engines.tensorrt_cache import stored_engine
+    from engines.tensorrt.build import library
+    from engines.tensorrt.cache import stored_engine
     print("ready", flush=True)
     sys.stdin.readline()
     stored = stored_engine(library(89), Path(sys.argv[1]), 89, Path(sys.argv[2]), say=print)
@@ -335,7 +335,7 @@ def test_whoever_dies_while_building_leaves_no_lock(rtx: Library, network: Path,
         """
         import os, sys
         from pathlib import Path
-        from engines import tensorrt_cache
+        from engines.tensorrt import cache as tensorrt_cache
         tensorrt_cache.build = lambda *given, **named: (print("building", flush=True), sys.stdin.readline())
         tensorrt_cache.stored_engine(tensorrt_cache.Library("rtx", __import__("tensorrt_rtx")), Path(sys.argv[1]), 89,
                                      Path(sys.argv[2]))

@@ -12,7 +12,7 @@ from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import VisavisError
 
 if TYPE_CHECKING:
-    from engines.choice import Choice
+    from engines.selection.choice import Choice
 
 engines = CommandApp(
     help="Which inference engines this computer has, which is the fastest, and what they keep.\n\n"
@@ -30,8 +30,8 @@ def show(
     if context.invoked_subcommand is not None:
         return
     from avatar.render.generator import engine_folder
-    from engines.choice import remembered
     from engines.kept import kept_files
+    from engines.selection.choice import remembered
 
     backends = _backends()
     folder = engine_folder()
@@ -84,7 +84,7 @@ def measure(
     from avatar.core.model_files import model_file
     from avatar.render.example import example_frame
     from avatar.render.generator import GENERATOR, engine_folder
-    from engines.choice import choose
+    from engines.selection.choice import choose
 
     folder = engine_folder()
     terminal = Terminal(stderr=True)
@@ -120,7 +120,7 @@ def _backends() -> list[dict[str, Any]]:
     from importlib.metadata import PackageNotFoundError, version
 
     from engines.backends import BACKENDS, Devices
-    from engines.measure import find_devices
+    from engines.selection.measure import find_devices
 
     rows: list[dict[str, Any]] = []
     for name, found in find_devices().items():
@@ -142,7 +142,7 @@ def _current(choice: Choice) -> bool:
     """Whether nothing that the choice depends on has changed."""
     from avatar.core.model_files import model_file
     from avatar.render.generator import GENERATOR
-    from engines.choice import choice_key
+    from engines.selection.choice import choice_key
 
     return choice.key == choice_key(model_file(GENERATOR), int(choice.key.get("threads", 0)))
 

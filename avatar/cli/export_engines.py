@@ -12,7 +12,7 @@ from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
-    from engines.tensorrt_cache import StoredEngine
+    from engines.tensorrt.cache import StoredEngine
 
 NETWORKS = ("generator.onnx", "embedder.onnx")
 
@@ -29,9 +29,9 @@ def export_engines(
     from avatar.core.paths import cache
     from engines import EngineFailure
     from engines.backends import OWN_FILES, variant
-    from engines.tensorrt import present_capability
-    from engines.tensorrt_build import PRECISIONS, library
-    from engines.tensorrt_cache import stored_engine
+    from engines.tensorrt.build import PRECISIONS, library
+    from engines.tensorrt.cache import stored_engine
+    from engines.tensorrt.engine import present_capability
 
     if precision not in (*PRECISIONS, *OWN_FILES):
         raise UsageError(f"There is no precision '{precision}'. Choose {', '.join((*PRECISIONS, *OWN_FILES))}.")

@@ -162,7 +162,7 @@ def live(
 def has_accelerator() -> bool:
     """Whether an engine finds a GPU or NPU on this computer."""
     from engines.backends import Devices
-    from engines.measure import find_devices
+    from engines.selection.measure import find_devices
 
     found = [devices.usable for devices in find_devices().values() if isinstance(devices, Devices)]
     return any(device != "cpu" for usable in found for device in usable)

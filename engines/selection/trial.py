@@ -1,4 +1,6 @@
-"""What is tried in a process of its own, `python -m engines.trial`, so that a library that crashes takes nothing along.
+"""What is tried in a process of its own, so that a library that crashes takes nothing along.
+
+`python -m engines.selection.trial` takes one of two pairs of words.
 
 `devices BACKEND` prints the backend's Devices as one line of JSON, or {"reason": …}.
 

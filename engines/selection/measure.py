@@ -207,13 +207,13 @@ def _without_secrets() -> dict[str, str]:
 
 
 class _Process:
-    """`python -m engines.trial`, and what it answers. Never in the way of the caller for long."""
+    """`python -m engines.selection.trial`, and what it answers. Never in the way of the caller for long."""
 
     def __init__(self, *words: str) -> None:
         # The same packages as here, and none from the folder that somebody happens to be in.
         paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engines.trial", *words],
+            [sys.executable, "-P", "-m", "engines.selection.trial", *words],
             env=_without_secrets() | {"PYTHONPATH": paths},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -20,11 +20,11 @@ from engines.backends import (
     check_precision,
     short_reason,
 )
-from engines.choice import Choice, choose
 from engines.engine import Engine, EngineDescription, EngineFailure, Example, Unavailable
-from engines.measure import find_devices
 from engines.network import REMAKE, network_file, thread_count
 from engines.resilient import ResilientEngine, Rung
+from engines.selection.choice import Choice, choose
+from engines.selection.measure import find_devices
 
 
 def on_stderr(line: str) -> None:

@@ -1,6 +1,6 @@
 """TensorRT on an NVIDIA GPU: an extra (`pip install 'visavis[tensorrt]'`).
 
-The engine is built from the ONNX file, or taken from a folder of engines (`tensorrt_cache`). A frame is copied once
+The engine is built from the ONNX file, or taken from a folder of engines (`cache`). A frame is copied once
 into page-locked memory and once out of it; the network's kernels are launched as one CUDA graph.
 """
 
@@ -17,9 +17,9 @@ from engines.backends import Devices, Say
 from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.files import sound_or_none, write_checked
 from engines.network import TensorSpec, checked, network_file, one_line
-from engines.tensorrt_build import DRIVER_TOO_OLD, PREAMBLE, Library, dtype_of, library
-from engines.tensorrt_cache import stored_engine
-from engines.tensorrt_cuda import Cuda, driver_cuda
+from engines.tensorrt.build import DRIVER_TOO_OLD, PREAMBLE, Library, dtype_of, library
+from engines.tensorrt.cache import stored_engine
+from engines.tensorrt.cuda import Cuda, driver_cuda
 
 
 def devices() -> Devices:
@@ -44,7 +44,7 @@ class TensorRtEngine:
         """Load `path`. `threads` means nothing on a GPU.
 
         device: "gpu", the first one. precision: what the file holds, or "tf32".
-        folder, refit, say: as for `tensorrt_cache.stored_engine`. Raises EngineFailure.
+        folder, refit, say: as for `cache.stored_engine`. Raises EngineFailure.
         """
         if device != "gpu":
             raise Unavailable(f"TensorRT: there is no device '{device}': choose gpu")

@@ -20,7 +20,7 @@ from typing import IO, Any
 from engines.backends import Say
 from engines.files import Unfit, locked, opened, sound_or_none, write_beside, write_checked
 from engines.network import TensorSpec, network_file
-from engines.tensorrt_build import Built, Library, Timings, build
+from engines.tensorrt.build import Built, Library, Timings, build
 
 MAGIC = b"VISAVIS\x00TRT\x00\x01"  # the last byte counts up when `build` makes another engine of the same file
 LENGTH = struct.Struct("<I")

@@ -18,8 +18,8 @@ from typing import Any
 from engines.backends import BACKENDS, OWN_FILES, PRECISIONS, Candidate, Say, installed_versions, variant
 from engines.engine import EngineFailure, Example
 from engines.files import Unfit, locked, opened, write_beside
-from engines.measure import Result, measure
 from engines.network import network_file, thread_count
+from engines.selection.measure import Result, measure
 
 FILE_NAME = "choice.json"
 FORMAT = 2  # grows when what is remembered, or how it is measured, changes
