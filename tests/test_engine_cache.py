@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.kept import kept_files, remove_kept
+from engines.files import kept_files, remove_kept
 from tests.networks import HAS_OPENVINO
 
 HASH = "0123456789abcdef" * 4

@@ -30,7 +30,7 @@ def show(
     if context.invoked_subcommand is not None:
         return
     from avatar.render.generator import engine_folder
-    from engines.kept import kept_files
+    from engines.files import kept_files
     from engines.selection.choice import remembered
 
     backends = _backends()
@@ -107,7 +107,7 @@ def clean() -> None:
     Example: visavis engines clean
     """
     from avatar.render.generator import engine_folder
-    from engines.kept import remove_kept
+    from engines.files import remove_kept
 
     folder = engine_folder()
     files = remove_kept(folder)
