@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 
 from avatar.sandbox import confinement
-from avatar.sandbox.child_process import cage_environment, without_secrets
+from avatar.sandbox.child_process import cage_environment
 from avatar.sandbox.confinement import confine, why_files_stay_open
 from avatar.sandbox.landlock import landlock_version
 from avatar.sandbox.seccomp import Only, filter_program
 from avatar.sandbox.system_calls import MACHINES, NUMBERS, number
 from avatar.tracking.model_asset import tracker_model
+from engines.child_process import without_secrets
 from tests.portraits import head
 
 ALLOW = 0x7FFF0000

@@ -13,7 +13,7 @@ import numpy as np
 from avatar.core.errors import DeviceError
 from avatar.core.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
-from avatar.sandbox.child_process import without_secrets
+from engines.child_process import without_secrets
 
 END_S = 5.0
 INSTEAD = "Record instead: --to FILE.mp4"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import re
 import signal
 import statistics
 import subprocess
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backends import BACKENDS, FP16_ON_CPU, Candidate, Devices, candidates, short_reason, variant
+from engines.child_process import import_paths, without_secrets
 from engines.engine import EngineFailure, Tensors
 
 ROUNDS = 8  # of each candidate, in turn, so that a busy moment hits them all
@@ -32,9 +31,6 @@ ROUND_S = 20.0
 NEAR_DB = {"fp32": 60.0, "fp16": 40.0, "bf16": 40.0, "int8": 25.0}
 # A candidate with fewer digits must be this much faster than the fastest with all of them.
 WORTH_FEWER_DIGITS = 0.9
-
-# of the environment; as in avatar.sandbox.child_process, which this package does without
-SECRETS = re.compile(r".*(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY).*|SSH_AUTH_SOCK")
 
 WINDOWS_DEATHS = {0xC000001D: "SIGILL", 0xC0000005: "SIGSEGV"}
 DEATHS = {
@@ -201,20 +197,13 @@ class _Trial:
         self._process.close()
 
 
-def _without_secrets() -> dict[str, str]:
-    """Engines read many variables of their own, so the rest stays."""
-    return {name: value for name, value in os.environ.items() if not SECRETS.fullmatch(name.upper())}
-
-
 class _Process:
     """`python -m engines.selection.trial`, and what it answers. Never in the way of the caller for long."""
 
     def __init__(self, *words: str) -> None:
-        # The same packages as here, and none from the folder that somebody happens to be in.
-        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "engines.selection.trial", *words],
-            env=_without_secrets() | {"PYTHONPATH": paths},
+            env=without_secrets() | {"PYTHONPATH": import_paths()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
