@@ -83,28 +83,20 @@ def open_session(
     Closes them, and the driver, at the end. `say` is also called from the loop's own threads.
     """
     options = options or LiveOptions()
-    size, background = options.size, options.background
     start_up_ms: dict[str, float] = {}
     latency = LatencyRecorder(STAGES)
 
     def open_engine(shown: Avatar) -> Engine:
         return options.engine.open(shown, say)
 
-    def open_cast(shown: Avatar, engine: Engine | None) -> Cast:
-        plain = background is None or background.kind == "portrait"
-        # a square picture before its own background is the avatar's own, whole
-        mattes = None if plain and size[0] == size[1] else person_mattes(shown.portraits)
-        canvas = Canvas(shown.portraits[0], *size, background, None if mattes is None else mattes[0])
-        retargeter = Retargeter(shown)
-        retargeter.mode, retargeter.mirror = options.mode, options.mirror
-        cast = Cast(shown, canvas, retargeter, engine or open_engine(shown), latency, mattes)
+    def cast_of(shown: Avatar, engine: Engine | None) -> Cast:
+        opened = engine or open_engine(shown)
         try:
-            cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
+            return open_cast(shown, opened, options, latency)
         except BaseException:
             if engine is None:
-                cast.engine.close()
+                opened.close()
             raise
-        return cast
 
     def start_tracker() -> CagedTracker:
         with _timed("tracker", start_up_ms):
@@ -124,11 +116,24 @@ def open_session(
             finally:
                 tracker = parts.enter_context(starting.result())
         with _timed("framing and renderer", start_up_ms):
-            cast = open_cast(avatar, engine)
+            cast = cast_of(avatar, engine)
         stage = AvatarStage(cast, Governor(), open_engine, latency, say)
         parts.callback(stage.close)
         loop = LiveLoop(driver, tracker, stage, publishers, latency, say)
-        yield Session(driver, loop, stage, tracker, latency, start_up_ms, options, open_cast)
+        yield Session(driver, loop, stage, tracker, latency, start_up_ms, options, cast_of)
+
+
+def open_cast(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Cast:
+    """`avatar` with all that draws it, on `engine`, which stays open where this raises."""
+    plain = options.background is None or options.background.kind == "portrait"
+    # a square picture before its own background is the avatar's own, whole
+    mattes = None if plain and options.size[0] == options.size[1] else person_mattes(avatar.portraits)
+    canvas = Canvas(avatar.portraits[0], *options.size, options.background, None if mattes is None else mattes[0])
+    retargeter = Retargeter(avatar)
+    retargeter.mode, retargeter.mirror = options.mode, options.mirror
+    cast = Cast(avatar, canvas, retargeter, engine, latency, mattes)
+    cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
+    return cast
 
 
 @contextmanager
