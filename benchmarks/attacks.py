@@ -235,8 +235,8 @@ def bad_sdp(server: Server) -> Refusal:
 PROTECTED = (
     ("GET", "/api/state"), ("GET", "/room"), ("POST", "/whep"), ("POST", "/whip"), ("POST", "/api/view"),
     ("POST", "/api/drive"), ("POST", "/api/view/x"), ("DELETE", "/api/peers/x"), ("DELETE", "/whep/x"),
-    ("DELETE", "/whip/x"), ("GET", "/api/studio"),
-    ("POST", "/api/studio/photos"), ("POST", "/api/studio/live"), ("DELETE", "/api/studio/avatars/x"),
+    ("DELETE", "/whip/x"), ("GET", "/api/dashboard"),
+    ("POST", "/api/dashboard/photos"), ("POST", "/api/dashboard/live"), ("DELETE", "/api/dashboard/avatars/x"),
 )  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def wrong_token(server: Server) -> Refusal:
 
 def guests_token(server: Server) -> Refusal:
     for token in (server.guest, server.player):
-        for method, path in (("GET", "/api/state"), ("POST", "/api/view"), ("GET", "/api/studio")):
+        for method, path in (("GET", "/api/state"), ("POST", "/api/view"), ("GET", "/api/dashboard")):
             refusal = server.ask(method, path, token=token).refused(403)
     server.ask("POST", "/whep", "v=0", server.guest, Content_Type=SDP).refused(401, 429)
     return refusal
@@ -313,7 +313,7 @@ NUMBERS = ("9" * 400, "1e999", "-1e999", "NaN", "Infinity", "[" * 40 + "]" * 40,
 
 def numbers_beyond_use(server: Server) -> Refusal:
     for number in NUMBERS:
-        server.ask("PATCH", "/api/studio/live", f'{{"gains": {{"mouth": {number}}}}}', server.owner).refused(400)
+        server.ask("PATCH", "/api/dashboard/live", f'{{"gains": {{"mouth": {number}}}}}', server.owner).refused(400)
         server.ask("POST", "/api/state", f'{{"muted": {number}}}', server.owner).refused(400)
         refusal = server.ask("POST", "/api/view", f'{{"sdp": {number}}}', server.owner).refused(400)
     return refusal
@@ -336,13 +336,13 @@ def impossible_choices(server: Server) -> Refusal:
     avatars.mkdir(exist_ok=True)
     (avatars / "damaged.avatar").write_bytes(b"PK")
     for choice in CHOICES:
-        refusal = server.ask("PATCH", "/api/studio/live", json.dumps(choice), server.owner).refused(400, 404)
+        refusal = server.ask("PATCH", "/api/dashboard/live", json.dumps(choice), server.owner).refused(400, 404)
     for wish in WISHES:
-        server.ask("POST", "/api/studio/live", json.dumps(wish), server.owner).refused(400, 404)
+        server.ask("POST", "/api/dashboard/live", json.dumps(wish), server.owner).refused(400, 404)
     for picture in (b"", b"GIF89a", b"\xff\xd8\xff" + bytes(1000)):
-        server.ask("POST", "/api/studio/background", picture, server.owner).refused(400)
-        server.ask("POST", "/api/studio/check", picture, server.owner).refused(400)
-    live = json.loads(server.ask("GET", "/api/studio", token=server.owner).body)["live"]
+        server.ask("POST", "/api/dashboard/background", picture, server.owner).refused(400)
+        server.ask("POST", "/api/dashboard/check", picture, server.owner).refused(400)
+    live = json.loads(server.ask("GET", "/api/dashboard", token=server.owner).body)["live"]
     check(live["state"] == "running" and not live["controls"]["mirror"], "a part of it was done")
     return Refusal("400, 404", refusal.said)
 
@@ -386,7 +386,7 @@ def foreign_websocket(server: Server) -> Refusal:
         refusals = []
         for headers, token, path in (
             ({"Origin": "https://evil.example"}, server.guest, "/room"),
-            ({"Origin": "https://evil.example"}, server.owner, "/api/studio/events"),
+            ({"Origin": "https://evil.example"}, server.owner, "/api/dashboard/events"),
             ({"Host": "evil.example"}, server.guest, "/room"),
             ({}, "wrong", "/room"),
         ):
@@ -568,7 +568,7 @@ def datagrams(server: Server) -> Refusal:
 
 
 def announced_ten_gigabytes(server: Server) -> Refusal:
-    for path in ("/api/view", "/api/studio/photos"):
+    for path in ("/api/view", "/api/dashboard/photos"):
         with server.connect() as connection:
             connection.sendall(server.head("POST", path, f"Content-Length: {10 << 30}"))
             status = int(connection.recv(4096).split()[1])
@@ -579,7 +579,7 @@ def announced_ten_gigabytes(server: Server) -> Refusal:
 
 def endless_upload(server: Server) -> Refusal:
     most_mb = 0.0
-    for path in ("/api/view", "/api/studio/photos"):
+    for path in ("/api/view", "/api/dashboard/photos"):
         sent = 0
         with server.connect() as connection:
             connection.sendall(server.head("POST", path, "Transfer-Encoding: chunked"))
@@ -601,11 +601,11 @@ def compressed_bomb(server: Server) -> Refusal:
 
 def _as_photo(server: Server, *photos: bytes) -> Refusal:
     for photo in photos:
-        reply = server.ask("POST", "/api/studio/photos", photo, server.owner)
+        reply = server.ask("POST", "/api/dashboard/photos", photo, server.owner)
         reason = json.loads(reply.body).get("reason")
         check(reply.status == 200 and reason, f"taken: {reply.body[:80]!r}")
         check(server.uploads() == [], "it was kept")
-        server.ask("POST", "/api/studio/background", photo, server.owner).refused(400)
+        server.ask("POST", "/api/dashboard/background", photo, server.owner).refused(400)
     return Refusal("refused, deleted", reason)
 
 
@@ -615,7 +615,7 @@ def _as_photo(server: Server, *photos: bytes) -> Refusal:
 def path_traversal(server: Server) -> Refusal:
     paths = (
         "/../server.py", "/..%2fserver.py", "/%2e%2e/server.py", "/page/index.html", "//etc/passwd", "/.", "/x\x7f",
-        "/..\\server.py", "/index.html/../../server.py", "/%00", "/api/studio/avatars/..%2f..%2fcall.pem/thumbnail",
+        "/..\\server.py", "/index.html/../../server.py", "/%00", "/api/dashboard/avatars/..%2f..%2fcall.pem/thumbnail",
     )  # fmt: skip
     for path in paths:
         with server.connect() as connection:
@@ -628,8 +628,8 @@ def path_traversal(server: Server) -> Refusal:
 def names_as_paths(server: Server) -> Refusal:
     for name in BAD_NAMES:
         wish = json.dumps({"name": name, "consent": "It is me.", "avatar": name, "camera": "browser"})
-        server.ask("POST", "/api/studio/live", wish, server.owner).refused(400)
-        refusal = server.ask("POST", "/api/studio/enrolment", wish, server.owner).refused(400)
+        server.ask("POST", "/api/dashboard/live", wish, server.owner).refused(400)
+        refusal = server.ask("POST", "/api/dashboard/enrolment", wish, server.owner).refused(400)
         check("cannot be the name" in refusal.said, refusal.said)
     check(not list(server.home.parent.rglob("out*")), "something was written")
     return refusal

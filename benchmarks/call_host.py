@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from avatar.call.hosted_call import HostedCall
 from avatar.call.hosting import CallOptions, host_call
 from avatar.core.frame import Frame, NoPicture
-from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.dashboard import Dashboard
 from avatar.dashboard.live_choices import CameraChoice, Given, Wish
 from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.profiling.time_code import KEPT, CodedPublisher, CodeReadingCamera
@@ -134,7 +134,7 @@ def main() -> None:
         return [CodedPublisher(held[0], camera)]
 
     given = Given([CameraChoice(BROWSER, "the browser's camera", lambda say: camera)], publishers, say=on_stderr)
-    studio = Studio(tracker_model, given)
+    dashboard = Dashboard(tracker_model, given)
     calling = CallOptions("avatar", codec=None if options.codec == "auto" else options.codec)
     stop = threading.Event()
 
@@ -145,27 +145,27 @@ def main() -> None:
                 held[0].delay_s = float(value) / 1e3
         stop.set()
 
-    with host_call(calling, browser, studio) as hosted:
+    with host_call(calling, browser, dashboard) as hosted:
         _watch_encoder(hosted, way)
-        studio.live.start(Wish(load_avatar(bundle).name, BROWSER, options.engine, size=options.size), bundle)
-        while not studio.live.engine_line and not studio.live.ended_by_itself:
+        dashboard.live.start(Wish(load_avatar(bundle).name, BROWSER, options.engine, size=options.size), bundle)
+        while not dashboard.live.engine_line and not dashboard.live.ended_by_itself:
             time.sleep(0.02)
-        if studio.live.failure is not None:
-            raise studio.live.failure
-        links = {"page": hosted.page_link, "invitation": hosted.invitation, "engine": studio.live.engine_line}
+        if dashboard.live.failure is not None:
+            raise dashboard.live.failure
+        links = {"page": hosted.page_link, "invitation": hosted.invitation, "engine": dashboard.live.engine_line}
         print(json.dumps(links), flush=True)
         threading.Thread(target=obey, name="orders", daemon=True).start()
-        while not stop.wait(1) and not studio.live.ended_by_itself:
-            last, seconds = studio.live.figures.report, studio.live.report()["seconds"]
+        while not stop.wait(1) and not dashboard.live.ended_by_itself:
+            last, seconds = dashboard.live.figures.report, dashboard.live.report()["seconds"]
             told = {
                 "way": way.take(),
                 "report": asdict(last) if last else None,
                 "calibrated": seconds[-1]["calibrated"] if seconds else 0.0,
             }
             print(json.dumps(told), flush=True)
-        studio.live.close()
-    if studio.live.failure is not None:
-        raise studio.live.failure
+        dashboard.live.close()
+    if dashboard.live.failure is not None:
+        raise dashboard.live.failure
 
 
 def _watch_encoder(hosted: HostedCall, way: Way) -> None:

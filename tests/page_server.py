@@ -17,7 +17,7 @@ import numpy as np
 from avatar.call.call import Call
 from avatar.call.hosted_call import HostedCall
 from avatar.call.server import CallServer
-from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.dashboard import Dashboard
 from avatar.dashboard.live_choices import CameraChoice, Given
 from avatar.http.safety import Tokens
 from avatar.sources.camera import open_camera
@@ -83,8 +83,8 @@ async def _serve(video: Path) -> None:
     hosted = HostedCall(call, "ada", Ice(), Tokens())
     camera = CameraChoice(CAMERA, "A video", lambda say: open_camera(str(video), loop=True, say=say))
     rates = BitRates.between(300, 4000)
-    studio = Studio(tracker_model, Given([camera], lambda: [CallPublisher(pictures, rates)]))
-    server = CallServer(hosted, studio)
+    dashboard = Dashboard(tracker_model, Given([camera], lambda: [CallPublisher(pictures, rates)]))
+    server = CallServer(hosted, dashboard)
     address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
     hosted.invitation = hosted.link_for_others(f"{address}/")
     server.gate.allow({address})

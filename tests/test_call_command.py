@@ -45,7 +45,7 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
     """A camera that the page chooses may fail: the others stay in the call, and another one can be chosen."""
     from avatar.call.running_call import ended_by_itself
     from avatar.core.errors import DeviceError
-    from avatar.dashboard.dashboard import Studio
+    from avatar.dashboard.dashboard import Dashboard
     from avatar.dashboard.live_choices import CameraChoice, Given, Wish
     from avatar.identity.bundle import avatar_path, save_avatar
     from avatar.tracking.model_asset import tracker_model
@@ -57,7 +57,7 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
     avatar_path("ada").parent.mkdir()
     save_avatar(astronaut_avatar(), avatar_path("ada"))
-    live = Studio(tracker_model, Given([CameraChoice("camera", "A camera", broken)])).live
+    live = Dashboard(tracker_model, Given([CameraChoice("camera", "A camera", broken)])).live
     for over in (True, False):
         live.start(Wish("ada", "camera"))
         end_s = time.monotonic() + 20

@@ -28,7 +28,7 @@ pytest.importorskip("aiortc")
 from aiohttp import ClientSession, WSMsgType
 
 from avatar.core.errors import InputError
-from avatar.dashboard import enrolment as studio_enrolment
+from avatar.dashboard import enrolment as dashboard_enrolment
 from avatar.dashboard.enrolment import BusyError, Enrolment, for_page
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
@@ -41,7 +41,7 @@ CONSENT = "It is me."
 
 @pytest.fixture(scope="module")
 def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Links]:
-    with running(tmp_path_factory.mktemp("studio")) as found:
+    with running(tmp_path_factory.mktemp("dashboard")) as found:
         yield found
 
 
@@ -49,7 +49,7 @@ Ask = Callable[..., Awaitable[tuple[int, Any]]]
 
 
 def owner(links: Links, act: Callable[[Ask], Awaitable[None]]) -> None:
-    """Run `act(ask)`, where ask(method, path below /api/studio, json or bytes) gives the status and the answer."""
+    """Run `act(ask)`, where ask(method, path below /api/dashboard, json or bytes) gives the status and the answer."""
 
     async def run() -> None:
         headers = {"Authorization": f"Bearer {links.owner}"}
@@ -57,7 +57,7 @@ def owner(links: Links, act: Callable[[Ask], Awaitable[None]]) -> None:
 
             async def ask(method: str, path: str, body: Any = None) -> tuple[int, Any]:
                 how = {"data": body} if isinstance(body, bytes) or hasattr(body, "__aiter__") else {"json": body}
-                async with session.request(method, f"/api/studio{path}", **({} if body is None else how)) as answer:
+                async with session.request(method, f"/api/dashboard{path}", **({} if body is None else how)) as answer:
                     data = await answer.read()
                     kind = answer.content_type
                     return answer.status, json.loads(data) if kind == "application/json" else data
@@ -102,9 +102,9 @@ def test_everything_is_for_the_owner_alone(links: Links, method: str, path: str)
     async def run() -> None:
         async with ClientSession(links.address) as session:
             guest = {"Authorization": f"Bearer {links.guest}"}
-            async with session.request(method, f"/api/studio{path}", headers=guest) as answer:
+            async with session.request(method, f"/api/dashboard{path}", headers=guest) as answer:
                 assert answer.status == 403
-            async with session.request(method, f"/api/studio{path}") as answer:
+            async with session.request(method, f"/api/dashboard{path}") as answer:
                 assert answer.status in (401, 429)  # the server tires of tries without a token
 
     asyncio.run(run())
@@ -210,8 +210,8 @@ def test_photos_that_are_not_used_are_deleted(links: Links) -> None:
 def collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Enrolment, Path]:
     """An enrolment that has received one photo, and where that lies. All that looks at faces is left out."""
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    monkeypatch.setattr(studio_enrolment, "save_avatar", lambda avatar, *where: _write(b"new", *where))
-    monkeypatch.setattr(studio_enrolment, "load_photo", lambda path: None)
+    monkeypatch.setattr(dashboard_enrolment, "save_avatar", lambda avatar, *where: _write(b"new", *where))
+    monkeypatch.setattr(dashboard_enrolment, "load_photo", lambda path: None)
     checked = SimpleNamespace(check=SimpleNamespace(refusal=None, warnings=(), score=1.0))
     checker: Any = SimpleNamespace(photo=lambda picture: checked)
     enrolment = Enrolment(lambda: Path(), checker, lambda: None)
@@ -252,7 +252,7 @@ def test_what_happens_in_the_last_step_of_an_enrolment(
             raise MemoryError
         return SimpleNamespace(avatar=None)
 
-    monkeypatch.setattr(studio_enrolment, "enroll", enroll)
+    monkeypatch.setattr(dashboard_enrolment, "enroll", enroll)
     enrolment.start("ada", CONSENT, False, replace=False)
     assert enrolment._worker is not None
     enrolment._worker.join(20)
@@ -296,7 +296,7 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
         assert (await ask("PATCH", "/live", {"mirror": True}))[0] == 400  # not live yet
         async with (
             ClientSession(links.address) as session,
-            session.ws_connect("/api/studio/events", protocols=("visavis", f"token.{links.owner}")) as page,
+            session.ws_connect("/api/dashboard/events", protocols=("visavis", f"token.{links.owner}")) as page,
         ):
             assert (await page.receive_json())["type"] == "state"
             assert await ask("POST", "/live", {"avatar": "live", "camera": CAMERA, "size": "640x480"}) == (200, {})
@@ -350,8 +350,8 @@ def test_a_live_session_that_cannot_start_says_why(links: Links) -> None:
 
 def test_a_picture_for_the_background_and_a_recording(links: Links) -> None:
     async def act(ask: Ask) -> None:
-        await enrol(ask, "studio")
-        wish = {"avatar": "studio", "camera": CAMERA, "background": "picture", "recording": True}
+        await enrol(ask, "dashboard")
+        wish = {"avatar": "dashboard", "camera": CAMERA, "background": "picture", "recording": True}
         assert (await ask("POST", "/live", wish))[0] == 400  # none was sent
         for refused in (picture_bomb(), zip_bomb(), b""):
             status, told = await ask("POST", "/background", refused)
@@ -364,11 +364,11 @@ def test_a_picture_for_the_background_and_a_recording(links: Links) -> None:
         await until(ask, lambda state: len(state["live"]["seconds"]) >= 2 or state["live"]["problem"])
         await ask("DELETE", "/live")
         assert (await until(ask, lambda state: state["live"]["state"] == "off"))["live"]["problem"] is None
-        (video,) = (links.home / "recordings").glob("studio *.mp4")
+        (video,) = (links.home / "recordings").glob("dashboard *.mp4")
         with av.open(str(video)) as recorded:
             frame = next(recorded.decode(video=0)).to_ndarray(format="rgb24")
         assert frame[5, 5, 2] > 150 and frame[5, 5, 0] < 60  # the corner is the picture's blue
-        await ask("DELETE", "/avatars/studio")
+        await ask("DELETE", "/avatars/dashboard")
 
     owner(links, act)
 
@@ -387,8 +387,8 @@ def test_a_damaged_bundle_is_listed_with_its_problem(links: Links) -> None:
 def test_too_many_pages_are_refused(links: Links) -> None:
     async def run() -> None:
         async with ClientSession(links.address, headers={"Authorization": f"Bearer {links.owner}"}) as session:
-            pages = [await session.ws_connect("/api/studio/events") for _ in range(4)]
-            async with session.get("/api/studio/events") as answer:
+            pages = [await session.ws_connect("/api/dashboard/events") for _ in range(4)]
+            async with session.get("/api/dashboard/events") as answer:
                 assert answer.status == 429
             for page in pages:
                 await page.close()

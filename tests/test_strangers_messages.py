@@ -20,7 +20,7 @@ from avatar.call.call import Call
 from avatar.call.hosted_call import HostedCall
 from avatar.call.hosting import CallOptions, host_call
 from avatar.core.plain_text import plain_text
-from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.dashboard import Dashboard
 from avatar.dashboard.live_choices import Given
 from avatar.http import peer_text
 from avatar.http import safety as server_safety
@@ -95,8 +95,8 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedCall]:
             for name in names:
                 patch.setattr(limits, name, MANY)
         patch.setattr(server_safety, "REQUEST_S", 0.3)
-        studio = Studio(tracker_model, Given())
-        with host_call(CallOptions("Ada"), RemoteCamera("a browser's camera", print), studio) as call:
+        dashboard = Dashboard(tracker_model, Given())
+        with host_call(CallOptions("Ada"), RemoteCamera("a browser's camera", print), dashboard) as call:
             yield call
 
 
@@ -136,8 +136,8 @@ header_values = header_bytes | st.sampled_from(
 )  # fmt: skip
 PATHS = (
     "/", "/room", "/api/state", "/api/view", "/api/view/x", "/api/drive", "/api/peers/x", "/whep", "/whep/x", "/whip",
-    "/api/studio", "/api/studio/events", "/api/studio/avatars/%00/thumbnail", "/nothing", "//", "*", "/%ff",
-    "/api/studio/check?pose=%ff",
+    "/api/dashboard", "/api/dashboard/events", "/api/dashboard/avatars/%00/thumbnail", "/nothing", "//", "*", "/%ff",
+    "/api/dashboard/check?pose=%ff",
 )  # fmt: skip
 
 
@@ -169,9 +169,10 @@ def test_what_is_no_http_is_answered_with_the_same_headers(hosted: HostedCall, l
 @given(
     endpoint=st.sampled_from(
         [("POST", "/api/state"), ("POST", "/api/view"), ("POST", "/api/view/x"), ("POST", "/api/drive"),
-         ("POST", "/api/studio/live"), ("PATCH", "/api/studio/live"), ("POST", "/api/studio/enrolment"),
-         ("PATCH", "/api/studio/avatars/nobody"), ("POST", "/api/studio/check"), ("POST", "/api/studio/photos"),
-         ("POST", "/api/studio/background"), ("DELETE", "/api/studio/photos/999999")]
+         ("POST", "/api/dashboard/live"), ("PATCH", "/api/dashboard/live"), ("POST", "/api/dashboard/enrolment"),
+         ("PATCH", "/api/dashboard/avatars/nobody"), ("POST", "/api/dashboard/check"),
+         ("POST", "/api/dashboard/photos"),
+         ("POST", "/api/dashboard/background"), ("DELETE", "/api/dashboard/photos/999999")]
     ),
     body=messages.map(json.dumps) | values.map(json.dumps) | st.text(max_size=50),
 )  # fmt: skip

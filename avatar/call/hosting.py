@@ -15,7 +15,7 @@ from avatar.call.room_client import RoomClient, RoomLink
 from avatar.call.server import CallServer
 from avatar.core.errors import UsageError
 from avatar.core.paths import home
-from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.dashboard import Dashboard
 from avatar.http.listener import LOOPBACK, LOOPBACK_NAMES
 from avatar.http.safety import Tokens
 from avatar.http.tls import context, digest_of, own_certificate
@@ -52,18 +52,18 @@ class CallOptions:
 
 @contextmanager
 def host_call(
-    options: CallOptions, camera: RemoteCamera | None = None, studio: Studio | None = None, say: Say = on_stderr
+    options: CallOptions, camera: RemoteCamera | None = None, dashboard: Dashboard | None = None, say: Say = on_stderr
 ) -> Iterator[HostedCall]:
     """Start everything; at the end everybody is hung up on. Raises DeviceError, InputError or UsageError.
 
-    camera: where a page's camera drives; may be set later. studio: what the page does beside calling. say: is told
+    camera: where a page's camera drives; may be set later. dashboard: what the page does beside calling. say: is told
     when a room that was joined is lost.
     """
     with ExitStack() as parts:
         thread = MediaThread()
         parts.callback(thread.close)
         hosted = _call_from(options, camera, thread)
-        server = CallServer(hosted, studio)
+        server = CallServer(hosted, dashboard)
         parts.callback(lambda: thread.wait(server.stop(), 15))
         thread.wait(_serve(options, hosted, server))
         if options.join is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from avatar.call.cameras import CallCameras
 from avatar.call.hosted_call import HostedCall
 from avatar.call.hosting import CallOptions, host_call
-from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.dashboard import Dashboard
 from avatar.dashboard.live_choices import Given, Wish
 from avatar.dashboard.live_run import LiveRun
 from avatar.publish.publisher import Publisher
@@ -59,10 +59,10 @@ def run_call(options: CallOptions, cameras: CallCameras, engine: EngineOptions, 
     def publishers() -> list[Publisher]:
         return [CallPublisher(cameras.hosted.call.video, options.rates)]
 
-    studio = Studio(tracker_model, Given(cameras.choices, publishers, engine, say))
-    with host_call(options, studio=studio, say=say) as hosted:
+    dashboard = Dashboard(tracker_model, Given(cameras.choices, publishers, engine, say))
+    with host_call(options, dashboard=dashboard, say=say) as hosted:
         cameras.hosted = hosted
-        yield RunningCall(hosted, studio.live, cameras.first, engine.backend)
+        yield RunningCall(hosted, dashboard.live, cameras.first, engine.backend)
 
 
 def ended_by_itself(live: LiveRun) -> bool:

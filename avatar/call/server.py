@@ -62,7 +62,7 @@ from avatar.call.hosted_call import HostedCall
 from avatar.call.room import Message, Room
 from avatar.call.room_sockets import RoomSockets
 from avatar.core.errors import VisavisError
-from avatar.dashboard.dashboard import Studio
+from avatar.dashboard.dashboard import Dashboard
 from avatar.http.listener import Listener
 from avatar.http.peer_text import PeerTextError, json_body
 from avatar.http.safety import Gate, Role
@@ -76,10 +76,10 @@ from avatar.webrtc.whip_source import WhipSource
 class CallServer:
     """Serves one call. Everything runs on the asyncio loop that calls `start` and `stop`."""
 
-    def __init__(self, hosted: HostedCall, studio: Studio | None = None) -> None:
-        """studio: what the page does beside calling."""
+    def __init__(self, hosted: HostedCall, dashboard: Dashboard | None = None) -> None:
+        """dashboard: what the page does beside calling."""
         self.room, self.gate = Room(), Gate(hosted.tokens)
-        self._hosted, self._call, self._studio = hosted, hosted.call, studio
+        self._hosted, self._call, self._dashboard = hosted, hosted.call, dashboard
         self._sockets = RoomSockets(hosted.call, self.room, hosted.ice)
         self._listener: Listener | None = None
 
@@ -95,8 +95,8 @@ class CallServer:
         app.router.add_post("/api/drive", self._drive)
         app.router.add_delete("/api/peers/{id}", self._end_peer)
         self.gate.allow_more({"/room": (0, None)})
-        if self._studio is not None:
-            self._studio.add_routes(app, self.gate)
+        if self._dashboard is not None:
+            self._dashboard.add_routes(app, self.gate)
         whep(self._call.peers, self._call.video, self._call.sound, self._allows("player")).add_routes(app)
         heard = [self._call.sound] if self._hosted.whip_sound else []
         whip = WhipSource(self._call.peers, lambda: self._hosted.whip_camera, heard)

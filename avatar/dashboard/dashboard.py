@@ -1,23 +1,23 @@
 """The owner's page beside the call: avatars, enrolment and the live session, over HTTP and one WebSocket.
 
-Mounted behind the server's Gate by `Studio.add_routes`. Everything is for the *owner* alone.
+Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for the *owner* alone. Below /api/dashboard:
 
-    GET    /api/studio                        → {avatars, enrolment, live}, as the events below
-    GET    /api/studio/choices                → {cameras, virtual_camera, engines, sizes}: looks at the devices anew
-    GET    /api/studio/avatars/NAME/thumbnail → JPEG, 256 px
-    PATCH  /api/studio/avatars/NAME           {name: a new one} → {}
-    DELETE /api/studio/avatars/NAME           → {}
-    POST   /api/studio/check?pose=POSE        a JPEG of the webcam, up to 2 MB → {good, say, face, light, sharp, pose}
-    POST   /api/studio/photos                 a photo, up to 32 MB → {number, reason, warnings, score}
-    DELETE /api/studio/photos/NUMBER          → {}
-    POST   /api/studio/enrolment              {name, consent, same_person?} → {}: make the avatar of the photos
-    DELETE /api/studio/enrolment              give up, and delete the photos → {}
-    POST   /api/studio/background             a picture, up to 32 MB → {}: what the background "picture" is from now on
-    POST   /api/studio/live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
-                                              background?, mirror?} → {}: start
-    PATCH  /api/studio/live                   {avatar?, mirror?, paused?, frozen?, gains?, calibrate?} → {}
-    DELETE /api/studio/live                   stop → {}
-    GET    /api/studio/events                 WebSocket
+    GET    (nothing more)          → {avatars, enrolment, live}, as the events below
+    GET    /choices                → {cameras, virtual_camera, engines, sizes}: looks at the devices anew
+    GET    /avatars/NAME/thumbnail → JPEG, 256 px
+    PATCH  /avatars/NAME           {name: a new one} → {}
+    DELETE /avatars/NAME           → {}
+    POST   /check?pose=POSE        a JPEG of the webcam, up to 2 MB → {good, say, face, light, sharp, pose}
+    POST   /photos                 a photo, up to 32 MB → {number, reason, warnings, score}
+    DELETE /photos/NUMBER          → {}
+    POST   /enrolment              {name, consent, same_person?} → {}: make the avatar of the photos
+    DELETE /enrolment              give up, and delete the photos → {}
+    POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
+    POST   /live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
+                                    background?, mirror?} → {}: start
+    PATCH  /live                   {avatar?, mirror?, paused?, frozen?, gains?, calibrate?} → {}
+    DELETE /live                   stop → {}
+    GET    /events                 WebSocket
 
 Events, to the page: {type: "state", avatars, enrolment, live} at the start and after every change; {type: "second",
 figures} once a second while live; and a binary message, the newest published picture as JPEG, once for each "frame"
@@ -50,7 +50,7 @@ from avatar.http.peer_text import json_body
 from avatar.http.safety import PROTOCOL, Gate, close_sockets
 from avatar.sources.photo import load_photo
 
-PREFIX = "/api/studio"
+PREFIX = "/api/dashboard"
 MOST_SHOT_BYTES = 2 << 20
 # Larger or slower requests than the Gate lets through elsewhere: path → bytes and seconds
 ALLOWANCES = {
@@ -65,7 +65,7 @@ MOST_WAITING = 64
 TOGETHER_S = 0.05  # changes within it are told once
 
 Message = dict[str, Any]
-Handler = Callable[["Studio", web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[["Dashboard", web.Request], Awaitable[web.StreamResponse]]
 
 
 class TooManyError(VisavisError):
@@ -76,11 +76,11 @@ def _owner(handler: Handler) -> Handler:
     """For the owner alone; what is wrong becomes {error}."""
 
     @wraps(handler)
-    async def checked(studio: Studio, request: web.Request) -> web.StreamResponse:
-        assert studio.gate is not None, "add_routes comes first"
-        studio.gate.require(request, "owner")
+    async def checked(dashboard: Dashboard, request: web.Request) -> web.StreamResponse:
+        assert dashboard.gate is not None, "add_routes comes first"
+        dashboard.gate.require(request, "owner")
         try:
-            return await handler(studio, request)
+            return await handler(dashboard, request)
         except TooLargeError as error:
             refusal = _error(413, error)
             refusal.force_close()  # the rest of the body is not read
@@ -101,7 +101,7 @@ def _owner(handler: Handler) -> Handler:
     return checked
 
 
-class Studio:
+class Dashboard:
     """All of it, for one server. `live` may be started before the server is, and from any thread."""
 
     def __init__(
@@ -128,21 +128,21 @@ class Studio:
         self.gate = gate
         gate.allow_more(ALLOWANCES)
         routes: tuple[tuple[str, str, Handler], ...] = (
-            ("GET", "", Studio._get_state),
-            ("GET", "/choices", Studio._choices),
-            ("GET", "/avatars/{name}/thumbnail", Studio._thumbnail),
-            ("PATCH", "/avatars/{name}", Studio._rename),
-            ("DELETE", "/avatars/{name}", Studio._delete),
-            ("POST", "/check", Studio._check),
-            ("POST", "/photos", Studio._add_photo),
-            ("DELETE", "/photos/{number:[0-9]{1,6}}", Studio._remove_photo),
-            ("POST", "/enrolment", Studio._enrol),
-            ("DELETE", "/enrolment", Studio._give_up),
-            ("POST", "/background", Studio._set_background),
-            ("POST", "/live", Studio._start),
-            ("PATCH", "/live", Studio._change),
-            ("DELETE", "/live", Studio._stop),
-            ("GET", "/events", Studio._events),
+            ("GET", "", Dashboard._get_state),
+            ("GET", "/choices", Dashboard._choices),
+            ("GET", "/avatars/{name}/thumbnail", Dashboard._thumbnail),
+            ("PATCH", "/avatars/{name}", Dashboard._rename),
+            ("DELETE", "/avatars/{name}", Dashboard._delete),
+            ("POST", "/check", Dashboard._check),
+            ("POST", "/photos", Dashboard._add_photo),
+            ("DELETE", "/photos/{number:[0-9]{1,6}}", Dashboard._remove_photo),
+            ("POST", "/enrolment", Dashboard._enrol),
+            ("DELETE", "/enrolment", Dashboard._give_up),
+            ("POST", "/background", Dashboard._set_background),
+            ("POST", "/live", Dashboard._start),
+            ("PATCH", "/live", Dashboard._change),
+            ("DELETE", "/live", Dashboard._stop),
+            ("GET", "/events", Dashboard._events),
         )
         for method, path, handler in routes:
             app.router.add_route(method, PREFIX + path, self._bound(handler))

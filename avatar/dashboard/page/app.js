@@ -37,7 +37,7 @@ for (const button of document.querySelectorAll("#areas button")) {
 
 /** Keeps the socket for news open; a picture is asked for whenever the last one was painted and somebody looks. */
 function listen(retryMs = FIRST_RETRY_MS) {
-  const socket = openSocket("/api/studio/events");
+  const socket = openSocket("/api/dashboard/events");
   let opened = false;
   const askForPicture = () => socket.readyState === WebSocket.OPEN && socket.send("frame");
   socket.onopen = () => {
@@ -60,7 +60,7 @@ function listen(retryMs = FIRST_RETRY_MS) {
     const wait = opened ? FIRST_RETRY_MS : Math.min(2 * retryMs, LAST_RETRY_MS);
     await new Promise((resolve) => setTimeout(resolve, wait));
     try {
-      await request("GET", "/api/studio");
+      await request("GET", "/api/dashboard");
       if (!opened) connection("This page is open in too many windows: close some", true);
     } catch (error) {
       if (error.status === 401 || error.status === 403) return refused(error.message);
@@ -72,7 +72,7 @@ function listen(retryMs = FIRST_RETRY_MS) {
 
 async function startAsOwner() {
   try {
-    await request("GET", "/api/studio");
+    await request("GET", "/api/dashboard");
   } catch (error) {
     return refused(error.message);
   }

@@ -74,7 +74,7 @@ function action(id, label, path, act) {
 async function thumbnail({ name, made_at: madeAt }) {
   const kept = pictures.get(name);
   if (kept?.madeAt === madeAt) return kept.address;
-  const address = URL.createObjectURL(await request("GET", `/api/studio/avatars/${encodeURIComponent(name)}/thumbnail`));
+  const address = URL.createObjectURL(await request("GET", `/api/dashboard/avatars/${encodeURIComponent(name)}/thumbnail`));
   if (kept) URL.revokeObjectURL(kept.address);
   pictures.set(name, { madeAt, address });
   return address;
@@ -83,7 +83,7 @@ async function thumbnail({ name, made_at: madeAt }) {
 async function renameAvatar(name) {
   let renamed = name;
   const done = await ask({ title: `Rename ${name}`, yes: "Rename", input: name }, async (text) => {
-    if (text !== name) await request("PATCH", `/api/studio/avatars/${encodeURIComponent(name)}`, { name: text });
+    if (text !== name) await request("PATCH", `/api/dashboard/avatars/${encodeURIComponent(name)}`, { name: text });
     renamed = text;
   });
   if (done && chosen === name) choose(renamed);
@@ -93,7 +93,7 @@ async function renameAvatar(name) {
 async function deleteAvatar(name) {
   const text = "Its file is deleted from this computer. It cannot be brought back, only made again from photos.";
   const done = await ask({ title: `Delete ${name}?`, text, yes: "Delete", danger: true }, () =>
-    request("DELETE", `/api/studio/avatars/${encodeURIComponent(name)}`),
+    request("DELETE", `/api/dashboard/avatars/${encodeURIComponent(name)}`),
   );
   if (done) byId("avatars-title").focus();
   else focusCard(name);

@@ -71,7 +71,7 @@ async function watch(run, video) {
     if (video.videoWidth && !document.hidden) {
       let found;
       try {
-        found = await request("POST", `/api/studio/check?pose=${step}`, await picture(video, SENT_PX, 0.85));
+        found = await request("POST", `/api/dashboard/check?pose=${step}`, await picture(video, SENT_PX, 0.85));
         tell(byId("capture-problem"), "");
       } catch (error) {
         if (run !== running) return;

@@ -66,8 +66,8 @@ async function giveUp() {
   await forgetAll();
 }
 
-const forgetAll = () => request("DELETE", "/api/studio/enrolment").catch(() => {});
-const forget = (number) => request("DELETE", `/api/studio/photos/${number}`).catch(() => {});
+const forgetAll = () => request("DELETE", "/api/dashboard/enrolment").catch(() => {});
+const forget = (number) => request("DELETE", `/api/dashboard/photos/${number}`).catch(() => {});
 
 // Photos
 
@@ -114,7 +114,7 @@ function addPhoto(file, name) {
         sent.value = share;
         if (share === 1) setText(verdict, "Checking");
       };
-      const photo = await patiently(() => upload("/api/studio/photos", file, sending));
+      const photo = await patiently(() => upload("/api/dashboard/photos", file, sending));
       tile.number = photo.number;
       if (tile.gone) return await forget(tile.number);
       if (photo.reason) judge(sentence(photo.reason), "bad");
@@ -207,7 +207,7 @@ byId("enrol-form").onsubmit = async (event) => {
   stopCapture();
   byId("enrol-create").disabled = true;
   try {
-    await request("POST", "/api/studio/enrolment", {
+    await request("POST", "/api/dashboard/enrolment", {
       name: byId("enrol-name").value.trim(),
       consent: byId("consent").checked ? CONSENT : "",
       same_person: byId("same-person").checked,

@@ -31,7 +31,7 @@ let mirror = localStorage.getItem("mirror") === "yes";
 export async function loadChoices() {
   let choices;
   try {
-    choices = await request("GET", "/api/studio/choices");
+    choices = await request("GET", "/api/dashboard/choices");
   } catch (error) {
     return tell(byId("live-problem"), error.message);
   }
@@ -254,7 +254,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => pain
 
 async function attempt(method, body) {
   try {
-    await request(method, "/api/studio/live", body);
+    await request(method, "/api/dashboard/live", body);
     return true;
   } catch (error) {
     tell(byId("live-problem"), error.message);
@@ -305,7 +305,7 @@ byId("picture-file").onchange = async ({ target }) => {
   const note = byId("picture-note");
   setText(note, "Sending");
   try {
-    await upload("/api/studio/background", file, (share) => setText(note, share < 1 ? `Sending: ${Math.round(share * 100)} %` : "Looking at it"));
+    await upload("/api/dashboard/background", file, (share) => setText(note, share < 1 ? `Sending: ${Math.round(share * 100)} %` : "Looking at it"));
     hasPicture = true;
     pictures += 1;
     setText(note, file.name);
