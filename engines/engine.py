@@ -48,7 +48,7 @@ class Engine(Protocol):
         ...
 
 
-class EngineFailure(Exception):  # noqa: N818 (EngineError is the product's own, in avatar)
+class EngineFailure(Exception):  # noqa: N818 (no error yet while another backend works)
     """A backend could not load or run a network. The message says which and why, in one line."""
 
 

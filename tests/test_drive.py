@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from avatar.core.errors import EngineError, InputError, UsageError
+from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
 from avatar.live.drive import STAGES, Drive, DriveOptions, DriveReport, drive_file
@@ -183,9 +183,9 @@ def test_a_failure_on_the_way_leaves_no_output(tmp_path: Path) -> None:
 def test_what_was_drawn_before_a_failure_is_kept(tmp_path: Path) -> None:
     def fail(done: int, expected: int) -> None:
         if done == 60:
-            raise EngineError("The network broke.")
+            raise VisavisError("The network broke.")
 
-    with pytest.raises(EngineError, match=r"The network broke\. What was drawn before that is kept: \d\.\d s\."):
+    with pytest.raises(VisavisError, match=r"The network broke\. What was drawn before that is kept: \d\.\d s\."):
         drive(face_clip(tmp_path / "in.mp4", frames=80), tmp_path / "out.mp4", progress=fail)
     assert len(read_times(tmp_path / "out.mp4")) > 10
 

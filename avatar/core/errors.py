@@ -18,11 +18,7 @@ class InputError(VisavisError):
 
 
 class DeviceError(VisavisError):
-    """A camera or virtual camera is missing, busy or gone. The message names the device and the mend."""
-
-
-class EngineError(VisavisError):
-    """No engine could load or run the network."""
+    """A camera or virtual camera is missing, busy or gone. The message names the device and says what to do."""
 
 
 class TrackerDownError(VisavisError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_uint32, c_uint64
 from ctypes import c_void_p as pointer
 from functools import lru_cache
 from typing import Any
@@ -56,20 +56,6 @@ class PwBuffer(Structure):  # pipewire/stream.h; later versions append to it
     _fields_ = (("buffer", POINTER(SpaBuffer)), ("user_data", pointer), ("size", c_uint64))
 
 
-class PwTime(Structure):  # pipewire/stream.h, as of 0.3.50
-    _fields_ = (
-        ("now", c_int64),
-        ("rate_num", c_uint32),
-        ("rate_denom", c_uint32),
-        ("ticks", c_uint64),
-        ("delay", c_int64),
-        ("queued", c_uint64),
-        ("buffered", c_uint64),
-        ("queued_buffers", c_uint32),
-        ("avail_buffers", c_uint32),
-    )
-
-
 STATE_CHANGED = CFUNCTYPE(None, pointer, c_int, c_int, c_char_p)
 PARAM_CHANGED = CFUNCTYPE(None, pointer, c_uint32, pointer)
 
@@ -97,9 +83,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "pw_stream_connect": (c_int, (pointer, c_int, c_uint32, c_int, pointer, c_uint32)),
     "pw_stream_dequeue_buffer": (POINTER(PwBuffer), (pointer,)),
     "pw_stream_destroy": (None, (pointer,)),
-    "pw_stream_flush": (c_int, (pointer, ctypes.c_bool)),
     "pw_stream_get_node_id": (c_uint32, (pointer,)),
-    "pw_stream_get_time_n": (c_int, (pointer, POINTER(PwTime), c_size_t)),
     "pw_stream_new_simple": (pointer, (pointer, c_char_p, pointer, POINTER(PwStreamEvents), pointer)),
     "pw_stream_queue_buffer": (c_int, (pointer, POINTER(PwBuffer))),
     "pw_stream_trigger_process": (c_int, (pointer,)),
