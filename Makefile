@@ -16,11 +16,11 @@ demo: ## enrol a portrait, drive it with a talking clip, write demo/demo.mp4 (PH
 
 test: ## everything that can be tested here, with real kernels and devices
 	@VENV=$(VENV) scripts/setup.sh test
-	@$(PY) -m pytest
+	@$(PY) scripts/run_tests.py
 
 test-fast: ## the tests without the end-to-end ones
 	@VENV=$(VENV) scripts/setup.sh test
-	@$(PY) -m pytest -m "not e2e"
+	@$(PY) scripts/run_tests.py unit realtime
 
 fuzz: ## made-up input for whatever reads a file or a message, MINUTES=10 each (ONLY=bundle for those so named)
 	@VENV=$(VENV) scripts/setup.sh test

@@ -10,7 +10,7 @@ from avatar.core.own_process import settle
 from avatar.sandbox.no_network import ALLOW_VARIABLE
 from avatar.tracking.model_asset import tracker_model
 
-pytest_plugins = ["tests.fuzzing"]
+pytest_plugins = ["tests.fuzzing", "tests.kinds"]
 
 settle()  # as the command does
 

@@ -39,6 +39,8 @@ from avatar.tracking.model_asset import tracker_model
 from tests.clips import moving_face
 from tests.portraits import astronaut, head, resized
 
+pytestmark = pytest.mark.realtime
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="by Linux's means")
 
 

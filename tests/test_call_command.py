@@ -11,6 +11,8 @@ from avatar.cli.commands import command_app
 from avatar.core.errors import UsageError
 from avatar.sources.camera import Driver
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

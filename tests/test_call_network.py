@@ -28,6 +28,8 @@ from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 from benchmarks.call_network import Sender, VisavisViewer, run_fault, write_tone
 from tests.clips import moving_face
 
+pytestmark = pytest.mark.realtime
+
 
 def lively(index: int) -> Frame:
     """A picture that takes more bits than there are."""

@@ -32,6 +32,8 @@ from avatar.webrtc.peers import Peers, TooManyPeersError
 from avatar.webrtc.sound import Sound
 from benchmarks.hostile import bad_descriptions, good_offer
 
+pytestmark = pytest.mark.realtime
+
 
 @asynccontextmanager
 async def moving_avatar(fps: float = 30) -> AsyncIterator[AvatarVideo]:

@@ -32,6 +32,8 @@ from avatar.webrtc import peers as peers_module
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.remote_camera import RemoteCamera
 
+pytestmark = pytest.mark.realtime
+
 Reply = tuple[int, dict[str, str], bytes]
 
 

@@ -32,6 +32,8 @@ from avatar.http.tls import context
 from avatar.webrtc.descriptions import DescriptionError, check_description
 from benchmarks.hostile import bad_descriptions, good_offer
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedCall]:

@@ -6,8 +6,11 @@ import asyncio
 import time
 
 import numpy as np
+import pytest
 
 from avatar.webrtc.sound import AHEAD_NS, CHUNK, RATE, Sound
+
+pytestmark = pytest.mark.realtime
 
 MS = 1_000_000
 EARLIEST_MS, LATEST_MS = -45, 125  # ITU-R BT.1359

@@ -16,6 +16,8 @@ from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.publisher import CallPublisher
 
+pytestmark = pytest.mark.realtime
+
 
 def picture(index: int, capture_ns: int, grey: int = 0) -> Frame:
     return Frame(np.full((64, 64, 3), grey, np.uint8), capture_ns, index)

@@ -26,6 +26,8 @@ from avatar.sources.video_devices import VideoDevice
 from avatar.sources.webcam import GoneError, Picture, Webcam
 from tests.clips import face_clip
 
+pytestmark = pytest.mark.realtime
+
 GREY = np.full((480, 640, 3), 90, np.uint8)
 BLACK = np.random.default_rng(0).integers(0, 9, (480, 640, 3), np.uint8)  # a covered lens still has noise
 SECOND_NS = 1_000_000_000

@@ -36,6 +36,8 @@ from avatar.identity.bundle import _write, avatar_path, load_avatar
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 from tests.page_server import CAMERA, Links, running
 
+pytestmark = pytest.mark.realtime
+
 CONSENT = "It is me."
 
 

@@ -276,7 +276,8 @@ def evaluate(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_evaluate_end_to_end(tmp_path: Path) -> None:
     """Figures for each system and number of shots, and pictures that give them again; another clip drives."""
     pytest.importorskip("torch")
-    full = Path(pytest.importorskip("tests.small_full").small_full().name) / "onnx"
+    small = pytest.importorskip("tests.small_full")
+    full = Path(small.small_full().name) / "onnx"  # the paper's network, random weights
     face_clip(tmp_path / "sway.mp4", frames=40)
     face_clip(tmp_path / "mirror.mp4", frames=16, change=lambda p: np.ascontiguousarray(p[:, ::-1]))
     outputs = [

@@ -57,4 +57,7 @@ def test_without_a_terminal_there_are_none() -> None:
     assert done.stdout.split() == ["terminal", "False", "done"], done.stderr
 
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix"),
+]

@@ -34,6 +34,8 @@ from avatar.tracking.model_asset import tracker_model
 from engines.engine import EngineFailure
 from tests.clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
 
+pytestmark = pytest.mark.realtime
+
 
 class Album(Memory):
     """A publisher that keeps every frame, may take its time, and may fail once."""

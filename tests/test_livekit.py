@@ -27,6 +27,8 @@ from avatar.sources.motion import write_motion
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
+pytestmark = pytest.mark.realtime
+
 RATE = 24_000
 SMALL = LiveOptions(size=(256, 256))
 MS = 1_000_000

@@ -3,7 +3,11 @@
 import threading
 import time
 
+import pytest
+
 from avatar.core.mailbox import Mailbox
+
+pytestmark = pytest.mark.realtime
 
 
 def test_the_newest_item_wins_and_the_old_one_is_counted() -> None:

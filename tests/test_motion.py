@@ -40,6 +40,8 @@ from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip, moving_face
 
+pytestmark = pytest.mark.realtime
+
 SECOND_NS = 1_000_000_000
 MODES: tuple[Mode, ...] = ("relative", "absolute")
 

@@ -23,6 +23,8 @@ from avatar.sources.media import open_media
 from avatar.sources.network_camera import PASSWORD_VARIABLE, NetworkCamera, is_address, public_name
 from tests.clips import face_clip, moving_face
 
+pytestmark = pytest.mark.realtime
+
 
 class Phone(ThreadingHTTPServer):
     """As the programs that make a phone a webcam: /video is MJPEG, at 25 pictures a second."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import numpy as np
+import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import unpack_header_extensions
@@ -19,6 +20,8 @@ from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.sound import Sound
+
+pytestmark = pytest.mark.realtime
 
 
 def test_viewers_are_asked_to_show_pictures_at_once() -> None:

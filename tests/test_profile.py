@@ -21,6 +21,8 @@ from avatar.tracking.model_asset import tracker_model
 from engines.backends import BACKENDS
 from tests.clips import astronaut_avatar, face_clip
 
+pytestmark = pytest.mark.realtime
+
 
 def command(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")

@@ -13,6 +13,8 @@ from avatar.live import publisher_set
 from avatar.live.publisher_set import PublisherSet
 from avatar.publish.publisher import Publisher
 
+pytestmark = pytest.mark.realtime
+
 FRAME = Frame(np.zeros((64, 64, 3), np.uint8), 1, 0)
 
 

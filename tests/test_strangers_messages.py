@@ -34,6 +34,8 @@ from avatar.webrtc.remote_camera import RemoteCamera
 from avatar.webrtc.sound import Sound
 from benchmarks.hostile import good_offer
 
+pytestmark = pytest.mark.realtime
+
 ANSWERED = range(200, 500)  # and 503: full
 MANY = 1e9
 

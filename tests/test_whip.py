@@ -20,6 +20,8 @@ from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.whip import WhipError, WhipPublisher, WhipTarget
 
+pytestmark = pytest.mark.realtime
+
 TOKEN = "let-me-in"
 
 

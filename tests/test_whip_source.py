@@ -33,6 +33,8 @@ from avatar.webrtc.sound import CHUNK, RATE, Sound
 from avatar.webrtc.whip import WhipPublisher, WhipTarget
 from avatar.webrtc.whip_camera import WhipCamera, whip_port
 
+pytestmark = pytest.mark.realtime
+
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 CANDIDATE = "a=candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host\r\n"

@@ -1,0 +1,55 @@
+"""Runs the tests, kind after kind, and says at the end what ran: unit tests on all cores, the others one at a time.
+
+usage: python scripts/run_tests.py [KIND...]    (unit, realtime, e2e; all without any)
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[1]
+KINDS = {
+    "unit": ["-n", "auto", "--dist", "loadfile"],  # a file's fixtures are made once
+    "realtime": [],
+    "e2e": [],
+}
+
+
+def run(kind: str, report: Path) -> int:
+    command = [sys.executable, "-m", "pytest", "-m", kind, *KINDS[kind], "--junit-xml", str(report)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def summary(kind: str, report: Path) -> str:
+    """One line with counts and time, and one for each reason to skip."""
+    if not report.exists():
+        return f"{kind:9}did not run to its end"
+    suite = ElementTree.parse(report).getroot()[0]
+    count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    bad = count["failures"] + count["errors"]
+    passed = count["tests"] - bad - count["skipped"]
+    reasons = Counter(case.get("message", "") for case in suite.iter("skipped"))
+    lines = [f"{kind:9}{passed} passed, {bad} failed, {count['skipped']} skipped, {float(suite.get('time', 0)):.0f} s"]
+    lines += [f"{'':9}  skipped {number}: {reason}" for reason, number in reasons.most_common()]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    kinds = sys.argv[1:] or list(KINDS)
+    if unknown := set(kinds) - set(KINDS):
+        print(f"There is no kind of tests named {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}.")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="visavis-tests-") as folder:
+        reports = {kind: Path(folder) / f"{kind}.xml" for kind in kinds}
+        codes = {kind: run(kind, report) for kind, report in reports.items()}
+        print("\n" + "\n".join(summary(kind, report) for kind, report in reports.items()))
+    return int(any(codes.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
