@@ -52,8 +52,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from avatar.core.errors import VisavisError
 from avatar.identity.bundle import find_avatar, load_avatar
-from avatar.profiling.profile import Budget, tree_usage
+from avatar.profiling.profile import Budget
 from avatar.profiling.soak import Slope, slope, warm_up_s
+from avatar.profiling.usage import tree_usage
 from benchmarks.call_driver import MouthFollows, clip_pictures, mouth_follows, portrait_pictures, write_webcam
 from benchmarks.call_pages import Pages, Shown, Taken, open_pages
 from benchmarks.reporting import machine

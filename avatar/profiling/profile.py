@@ -16,10 +16,10 @@ from avatar.live.latency import StageLatency
 from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
 from avatar.profiling.glass_to_glass import GlassToGlass
-from avatar.profiling.soak import Slope, slope, warm_up_s
+from avatar.profiling.soak import Slope
+from avatar.profiling.usage import Usage
 from avatar.publish.publisher import Publisher
 
-SPARE_S = 60  # a loop that is stalled ends late
 SETTLE_S = 1.0  # the first inferences, and the tracker's search for the face, are start-up and not the loop
 SCHEMA = 2  # of the JSON form; grows when a reader would have to change
 
@@ -123,36 +123,20 @@ def profile_session(
     session: Session, wanted: Measurement, progress: Callable[[float], None] = lambda done_s: None
 ) -> ProfileReport:
     """Run the loop and report. `progress` gets the seconds that are done."""
-    seconds, glass = wanted.seconds, wanted.glass
-    process = psutil.Process()
-    # one row a second: time s, CPU s, resident MB, median latency ms; written to now, so that it is no growth later
-    rows = np.full((math.ceil(seconds) + SPARE_S, 4), np.nan)
-    count = 0
+    usage, glass = Usage(wanted.seconds), wanted.glass
 
     def each_second(report: LiveReport) -> None:
-        nonlocal count
         if glass is not None:
             glass.start()
         newest = session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(report.fps)))
-        rows[min(count, len(rows) - 1)] = (
-            time.monotonic(),
-            *tree_usage(process),
-            np.median(newest) if newest.size else np.nan,
-        )
-        count += 1
+        usage.add(float(np.median(newest)) if newest.size else math.nan)
         progress(report.seconds)
 
     run_ns = time.monotonic_ns()
     try:
-        loop = session.loop.run(seconds, SETTLE_S, each_second)
+        loop = session.loop.run(wanted.seconds, SETTLE_S, each_second)
     finally:
         seen = glass.stop() if glass is not None else None
-    if count == 0:
-        rows[0], count = (time.monotonic(), *tree_usage(process), np.nan), 1
-    settled = rows[1:count] if count > 2 else rows[:count]  # the first second is settling
-    cpu_percent = 0.0
-    if len(settled) > 1:
-        cpu_percent = float(100 * (settled[-1, 1] - settled[0, 1]) / (settled[-1, 0] - settled[0, 0]))
     first_frame_ms = loop.first_frame_ms or math.inf
     start_up_ms = {
         **session.start_up_ms,
@@ -160,20 +144,7 @@ def profile_session(
         "total": (run_ns - wanted.started_ns) / 1e6 + first_frame_ms,
     }
     camera = session.camera
-    memory_mb = float(np.nanmax(rows[:count, 2]))
-    slopes: tuple[Slope, ...] = ()
-    minutes: tuple[tuple[float, float], ...] = ()
-    timed = settled[np.isfinite(settled).all(1)]
-    if wanted.soak and len(timed) > 2:
-        elapsed_s = timed[:, 0] - timed[0, 0]
-        minutes = tuple(
-            (float(np.median(part[:, 3])), float(np.median(part[:, 2])))
-            for minute in range(int(elapsed_s[-1] // 60) + 1)
-            if len(part := timed[elapsed_s // 60 == minute])
-        )
-        warm = timed[elapsed_s >= warm_up_s(elapsed_s[-1])]
-        latency = slope("capture → published, median of a second", "ms", warm[:, 0], warm[:, 3])
-        slopes = (latency, slope("memory of the process tree", "MB", warm[:, 0], warm[:, 2]))
+    slopes = usage.slopes if wanted.soak else ()
     return ProfileReport(
         avatar=session.avatar.name,
         camera=camera.name,
@@ -183,12 +154,12 @@ def profile_session(
         engine_line=session.engine_line,
         start_up_ms=start_up_ms,
         loop=loop,
-        cpu_percent=cpu_percent,
+        cpu_percent=usage.cpu_percent,
         cpu_cores=psutil.cpu_count() or 1,
-        memory_mb=memory_mb,
-        budgets=budgets(loop, camera.fps, start_up_ms["total"], memory_mb),
+        memory_mb=usage.memory_mb,
+        budgets=budgets(loop, camera.fps, start_up_ms["total"], usage.memory_mb),
         slopes=slopes,
-        minutes=minutes,
+        minutes=usage.minutes if slopes else (),
         glass_to_glass=seen,
     )
 
@@ -207,19 +178,6 @@ def budgets(loop: LiveReport, camera_fps: float, start_up_ms: float, memory_mb: 
         Budget("start to first frame", 3.0, start_up_ms / 1e3, "s"),
         Budget("memory of the process tree", 700.0, memory_mb, "MB"),
     )
-
-
-def tree_usage(process: psutil.Process) -> tuple[float, float]:
-    """(CPU seconds, resident megabytes) of a process and its children."""
-    cpu_s = resident = 0.0
-    for member in [process, *process.children(recursive=True)]:
-        try:
-            times = member.cpu_times()
-            cpu_s += times.user + times.system
-            resident += member.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return cpu_s, resident / 1e6
 
 
 def rounded(values: dict[str, Any]) -> dict[str, Any]:
