@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.frame import Frame
@@ -21,7 +21,7 @@ from avatar.identity.clip_turn import turn_upright
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.sound_track import add_sound
 from avatar.publish.video_writer import VideoWriter, check_output
-from avatar.render.painter import open_painter
+from avatar.render.painter import Painter, open_painter
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
@@ -30,7 +30,7 @@ from engines.engine import Engine
 
 # (driver's frame, the avatar's square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size throughout.
 # Of recorded motion there is no picture: its frame is black.
-Compose = Callable[[Frame, NDArray[np.uint8]], NDArray[np.uint8]]
+Compose = Callable[[Frame, Picture], Picture]
 STAGES = ("decode", "track", "retarget", "render", "compose", "encode", "whole frame")
 MOTION_TIMES = Fraction(1, 90_000)  # s; of a file that is written from recorded motion
 
@@ -51,7 +51,7 @@ class DriveReport:
 Moments = Generator[tuple[Frame, FaceState]]
 
 
-def only_avatar(_driver: Frame, square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def only_avatar(_driver: Frame, square: Picture) -> Picture:
     """The default composition. No pixel of the driver is in it."""
     return square
 
@@ -106,65 +106,106 @@ def drive_file(
     The output appears when it is whole; after a failure on the way, what was drawn by then does.
     Raises InputError for the source, UsageError for the output.
     """
-    driver, output, options = drive.driver, drive.output, drive.options
+    driver, options = drive.driver, drive.options
     latency = LatencyRecorder(STAGES)
     video = driver if isinstance(driver, VideoFile) else None
-    turned = None
+    turned = turn_upright(video, tracker_model) if video else None
     if isinstance(driver, VideoFile):
-        turned = turn_upright(driver, tracker_model)
-        time_base, expected = driver.time_base, driver.expected_count
-        moments = _tracked(driver, tracker_model, latency)
+        expected, moments = driver.expected_count, _tracked(driver, tracker_model, latency)
     else:
-        time_base, expected = MOTION_TIMES, len(driver)
-        moments = _recorded(driver)
+        expected, moments = len(driver), _recorded(driver)
     retargeter = Retargeter(avatar, options.mode)
-    renderer = open_painter(avatar, engine, options.size_px)
-    writer: VideoWriter | None = None
+    pictures = _drawn(moments, retargeter, open_painter(avatar, engine, options.size_px), options.compose, latency)
     frames = faceless = 0
     first_s = last_s = 0.0
+    with _output(drive, latency) as output, closing(pictures):
+        while True:
+            with latency.time("whole frame"):
+                drawn = next(pictures, None)
+                if drawn is None:
+                    break
+                output.write(drawn.picture, drawn.frame.media_s)
+            last_s = drawn.frame.media_s
+            first_s = last_s if frames == 0 else first_s
+            faceless += not drawn.state.found
+            frames += 1
+            progress(frames, max(expected, frames))
+    source, written = drive.source, output.path
+    idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
+    taken = (
+        f"{drive.output} was written by somebody else meanwhile: this is {written}." if written != drive.output else ""
+    )
+    sound = add_sound(written, source if video and video.has_audio else None)
+    notes = tuple(note for note in (turned, video and video.damage, idle, sound, taken) if note)
+    return DriveReport(written, frames, frames, faceless, last_s - first_s, latency.table(), notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """One frame of the driver's, and the picture to write for it."""
+
+    frame: Frame
+    state: FaceState
+    picture: Picture
+
+
+def _drawn(
+    moments: Moments, retargeter: Retargeter, painter: Painter, compose: Compose, latency: LatencyRecorder
+) -> Generator[_Drawn]:
+    with closing(moments):
+        for frame, state in moments:
+            if retargeter.frame_crop is None and state.found:
+                retargeter.frame_crop = face_crop(state.landmarks, frame.width, frame.height)
+            with latency.time("retarget"):
+                driving = retargeter.drive(state)
+            with latency.time("render"):
+                square = painter.render(driving)
+            with latency.time("compose"):
+                picture = compose(frame, square)
+            yield _Drawn(frame, state, picture)
+
+
+class _Output:
+    """The video to write. Its file is begun with the first picture, whose size it takes."""
+
+    def __init__(self, drive: Drive, latency: LatencyRecorder) -> None:
+        self._drive, self._latency = drive, latency
+        self.writer: VideoWriter | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it came to stand."""
+        return self._drive.output if self.writer is None else self.writer.path
+
+    def write(self, picture: Picture, media_s: float) -> None:
+        if self.writer is None:
+            self.writer = self._begun(picture)
+        with self._latency.time("encode"):
+            self.writer.write(picture, media_s)
+
+    def _begun(self, picture: Picture) -> VideoWriter:
+        driver, (height, width) = self._drive.driver, picture.shape[:2]
+        time_base = driver.time_base if isinstance(driver, VideoFile) else MOTION_TIMES
+        replaced: Literal["any"] | None = "any" if self._drive.options.force else None
+        return VideoWriter(self._drive.output, width, height, driver.fps, time_base, expected=replaced)
+
+
+@contextmanager
+def _output(drive: Drive, latency: LatencyRecorder) -> Iterator[_Output]:
+    """Whole at the end; after a failure on the way, as far as it was drawn; after anything else, not there."""
+    output = _Output(drive, latency)
     try:
-        with closing(moments):
-            while True:
-                with latency.time("whole frame"):
-                    moment = next(moments, None)
-                    if moment is None:
-                        break
-                    frame, state = moment
-                    if retargeter.frame_crop is None and state.found:
-                        retargeter.frame_crop = face_crop(state.landmarks, frame.width, frame.height)
-                    with latency.time("retarget"):
-                        driving = retargeter.drive(state)
-                    with latency.time("render"):
-                        square = renderer.render(driving)
-                    with latency.time("compose"):
-                        picture = options.compose(frame, square)
-                    if writer is None:
-                        height, width = picture.shape[:2]
-                        replaced: Literal["any"] | None = "any" if options.force else None
-                        writer = VideoWriter(output, width, height, driver.fps, time_base, expected=replaced)
-                        first_s = frame.media_s
-                    with latency.time("encode"):
-                        writer.write(picture, frame.media_s)
-                faceless += not state.found
-                frames += 1
-                last_s = frame.media_s
-                progress(frames, max(expected, frames))
-        assert writer is not None  # VideoFile gives at least one frame or raises
-        writer.finish()
+        yield output
+        assert output.writer is not None  # VideoFile gives at least one frame or raises
+        output.writer.finish()
     except VisavisError as error:
-        if writer is None or not (kept_s := writer.salvage()):
+        if output.writer is None or not (kept_s := output.writer.salvage()):
             raise
         raise type(error)(f"{error} What was drawn before that is kept: {kept_s:.1f} s.") from error
     except BaseException:
-        if writer is not None:
-            writer.discard()
+        if output.writer is not None:
+            output.writer.discard()
         raise
-    source = drive.source
-    idle = f"{source} shows no face in any of its {frames} frames: the avatar only idles." if faceless == frames else ""
-    taken = f"{output} was written by somebody else meanwhile: this is {writer.path}." if writer.path != output else ""
-    sound = add_sound(writer.path, source if video and video.has_audio else None)
-    notes = tuple(note for note in (turned, video and video.damage, idle, sound, taken) if note)
-    return DriveReport(writer.path, frames, frames, faceless, last_s - first_s, latency.table(), notes)
 
 
 def _tracked(video: VideoFile, tracker_model: Path, latency: LatencyRecorder) -> Moments:
