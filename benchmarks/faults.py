@@ -40,7 +40,7 @@ from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.face.state import FaceState
 from avatar.identity.bundle import find_avatar, load_avatar
-from avatar.live.avatar_stage import AvatarFrame
+from avatar.live.animator import AvatarFrame
 from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
 from avatar.render.warp import LandmarkWarp
@@ -133,7 +133,7 @@ class BrokenEngine:
     """An engine whose device has gone."""
 
     def __init__(self, whole: Session) -> None:
-        engine = whole.stage.cast.engine
+        engine = whole.animator.rig.engine
         self.inputs, self.outputs = engine.inputs, engine.outputs
         self._about = engine.describe()
         self._whole = engine
@@ -178,7 +178,7 @@ class Sitter:
 
 
 @dataclass
-class Stage:
+class Trial:
     """All that a fault may touch, and what is seen of it."""
 
     session: Session
@@ -201,18 +201,18 @@ class Outcome:
     said: tuple[str, ...]
 
 
-Fault = Callable[[Stage], "Iterator[None]"]
+Fault = Callable[[Trial], "Iterator[None]"]
 
 
 def _camera(**settings: object) -> Fault:
     @contextmanager
-    def fault(stage: Stage) -> Iterator[None]:
-        before = {name: getattr(stage.camera, name) for name in settings}
+    def fault(trial: Trial) -> Iterator[None]:
+        before = {name: getattr(trial.camera, name) for name in settings}
         for name, value in settings.items():
-            setattr(stage.camera, name, value)
+            setattr(trial.camera, name, value)
         yield
         for name, value in before.items():
-            setattr(stage.camera, name, value)
+            setattr(trial.camera, name, value)
 
     return fault
 
@@ -284,32 +284,32 @@ def other_size(picture: Picture) -> Picture:
 
 
 @contextmanager
-def tracker_killed(stage: Stage) -> Iterator[None]:
-    os.kill(stage.session.tracker.pid, signal.SIGKILL)
+def tracker_killed(trial: Trial) -> Iterator[None]:
+    os.kill(trial.session.tracker.pid, signal.SIGKILL)
     yield
 
 
 @contextmanager
-def tracker_hangs(stage: Stage) -> Iterator[None]:
-    os.kill(stage.session.tracker.pid, signal.SIGSTOP)
+def tracker_hangs(trial: Trial) -> Iterator[None]:
+    os.kill(trial.session.tracker.pid, signal.SIGSTOP)
     yield
 
 
 @contextmanager
-def engine_gone(stage: Stage) -> Iterator[None]:
-    stage.session.stage.cast.take_engine(BrokenEngine(stage.session))
+def engine_gone(trial: Trial) -> Iterator[None]:
+    trial.session.animator.rig.take_engine(BrokenEngine(trial.session))
     yield
 
 
 @contextmanager
-def device_removed(stage: Stage) -> Iterator[None]:
-    stage.viewer.gone = True
+def device_removed(trial: Trial) -> Iterator[None]:
+    trial.viewer.gone = True
     yield
-    stage.viewer.gone = False
+    trial.viewer.gone = False
 
 
 @contextmanager
-def cpu_taken(stage: Stage) -> Iterator[None]:
+def cpu_taken(trial: Trial) -> Iterator[None]:
     count = 2 * (os.cpu_count() or 1)
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
@@ -347,27 +347,27 @@ FAULTS: dict[str, Fault] = {
 
 
 @contextmanager
-def staged(avatar: Avatar) -> Iterator[Stage]:
+def trial_of(avatar: Avatar) -> Iterator[Trial]:
     """A live session under way."""
     camera, viewer = FaultyCamera(avatar.portraits[0]), Viewer()
     said: list[str] = []
     failures: list[BaseException] = []
     with open_session(avatar, tracker_model(), camera, [viewer], say=said.append) as session:
-        stage = Stage(session, camera, viewer, said, Sitter(avatar.landmarks[0]))
-        paint = session.stage.paint
+        trial = Trial(session, camera, viewer, said, Sitter(avatar.landmarks[0]))
+        paint = session.animator.paint
 
         def watched(state: FaceState) -> AvatarFrame:
             painted_frame = paint(state)
-            if state.found and not session.stage.broken:
-                stage.driven_ns.append(time.monotonic_ns())
+            if state.found and not session.animator.broken:
+                trial.driven_ns.append(time.monotonic_ns())
             return painted_frame
 
-        session.stage.paint = watched  # type: ignore[method-assign]
+        session.animator.paint = watched  # type: ignore[method-assign]
         drive = session.retargeter.drive
 
         def seen(state: FaceState) -> Driving:
             driving = drive(state)
-            stage.sitter.see(driving)
+            trial.sitter.see(driving)
             return driving
 
         session.retargeter.drive = seen  # type: ignore[method-assign]
@@ -381,7 +381,7 @@ def staged(avatar: Avatar) -> Iterator[Stage]:
         thread = threading.Thread(target=run, name="session")
         thread.start()
         try:
-            yield stage
+            yield trial
         finally:
             session.loop.stop()
             thread.join(20)
@@ -391,36 +391,36 @@ def staged(avatar: Avatar) -> Iterator[Stage]:
         raise failures[0]
 
 
-def run_fault(name: str, stage: Stage) -> Outcome:
+def run_fault(name: str, trial: Trial) -> Outcome:
     """Let one thing fail for a while, and wait until all is well. Raises TimeoutError when it never is."""
     time.sleep(CALM_S)
-    said_before = len(stage.said)
-    stage.viewer.green = 0.0
-    stage.sitter.forget()
+    said_before = len(trial.said)
+    trial.viewer.green = 0.0
+    trial.sitter.forget()
     begin_ns = time.monotonic_ns()
-    with FAULTS[name](stage):
+    with FAULTS[name](trial):
         time.sleep(FAULT_S)
     end_ns = time.monotonic_ns()
     while time.monotonic_ns() - end_ns < MOST_S * 1e9:
-        driven = next((at for at in reversed(stage.driven_ns[-40:]) if at > end_ns), None)
+        driven = next((at for at in reversed(trial.driven_ns[-40:]) if at > end_ns), None)
         if driven is not None:
-            driven = min(at for at in stage.driven_ns[-600:] if at > end_ns)
-            well = next((at for at in stage.viewer.times_ns[-600:] if at > driven), None)
+            driven = min(at for at in trial.driven_ns[-600:] if at > end_ns)
+            well = next((at for at in trial.viewer.times_ns[-600:] if at > driven), None)
             if well is not None:
                 break
         time.sleep(0.01)
     else:
-        raise TimeoutError(f"{name}: not well again after {MOST_S:.0f} s; said: {stage.said[said_before:]}")
-    times_ns = [at for at in stage.viewer.times_ns if begin_ns - 10**9 < at <= well]
+        raise TimeoutError(f"{name}: not well again after {MOST_S:.0f} s; said: {trial.said[said_before:]}")
+    times_ns = [at for at in trial.viewer.times_ns if begin_ns - 10**9 < at <= well]
     return Outcome(
         name,
         round(float(np.diff(times_ns).max()) / 1e9, 2),
         round((well - end_ns) / 1e9, 2),
-        stage.viewer.green,
-        round(stage.sitter.neck_change, 3),
-        round(stage.sitter.width_change, 3),
-        round(stage.sitter.jump, 3),
-        tuple(stage.said[said_before:]),
+        trial.viewer.green,
+        round(trial.sitter.neck_change, 3),
+        round(trial.sitter.width_change, 3),
+        round(trial.sitter.jump, 3),
+        tuple(trial.said[said_before:]),
     )
 
 
@@ -432,9 +432,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     outcomes: list[Outcome] = []
-    with staged(load_avatar(find_avatar(options.avatar))) as stage:
+    with trial_of(load_avatar(find_avatar(options.avatar))) as trial:
         for name in options.only:
-            outcomes.append(run_fault(name, stage))
+            outcomes.append(run_fault(name, trial))
             if not options.json and not options.markdown:
                 print(_row(outcomes[-1]), *(f"      {line}" for line in outcomes[-1].said), sep="\n", flush=True)
     if options.json:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.faults import FAULTS, Stage, run_fault, staged
+from benchmarks.faults import FAULTS, Trial, run_fault, trial_of
 from tests.clips import astronaut_avatar
 
 SPOKEN = {  # what the user must be told
@@ -18,15 +18,15 @@ SPOKEN = {  # what the user must be told
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with staged(astronaut_avatar()) as stage:
-        yield stage
+def trial() -> Iterator[Trial]:
+    with trial_of(astronaut_avatar()) as trial:
+        yield trial
 
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_picture_goes_on(stage: Stage, fault: str, capfd: pytest.CaptureFixture[str]) -> None:
-    outcome = run_fault(fault, stage)
+def test_the_picture_goes_on(trial: Trial, fault: str, capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = run_fault(fault, trial)
     assert "Traceback" not in capfd.readouterr().err
     assert outcome.camera_pixels == 0
     assert outcome.neck_change < 0.05 and outcome.width_change < 0.25  # no picture lies about its sitter

@@ -130,12 +130,12 @@ def test_the_next_avatar_live_is_drawn_by_it_too(folder: Path, tmp_path: Path) -
     network = FullNetwork(folder)
     options = LiveOptions(size=(64, 64), engine=EngineOptions("onnxruntime", full=network))
     with open_session(one, tracker_model(), clip, [memory], options) as session:
-        engine = session.stage.cast.engine
+        engine = session.animator.rig.engine
         session.show(other)
         session.loop.run()
-        cast = session.stage.cast
-        assert (cast.avatar.name, cast.avatar.model_id, cast.engine) == ("other", FULL, engine)
-        assert session.stage.held == 0 and not session.stage.broken
+        rig = session.animator.rig
+        assert (rig.avatar.name, rig.avatar.model_id, rig.engine) == ("other", FULL, engine)
+        assert session.animator.held == 0 and not session.animator.broken
 
 
 def test_what_is_no_full_network_is_refused(checkpoint: Path, folder: Path, tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ def test_a_slow_publisher_costs_frames_and_not_delay(tmp_path: Path) -> None:
 def test_an_avatar_that_is_slower_than_the_camera_still_follows(tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "in.mp4", frames=60, fps=20)
     with open_session(astronaut_avatar(), tracker_model(), PlayedFile(clip), [Album()]) as session:
-        stage, drawn = session.loop.stage, Counter[str]()
-        stage.governor.at = len(LEVELS) - 1  # every second frame is tracked
+        animator, drawn = session.loop.animator, Counter[str]()
+        animator.governor.at = len(LEVELS) - 1  # every second frame is tracked
 
         def slow(name: str, draw: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def slowly(moment: Any) -> Any:
@@ -127,7 +127,7 @@ def test_an_avatar_that_is_slower_than_the_camera_still_follows(tmp_path: Path) 
             return slowly
 
         for name in ("paint", "between"):
-            setattr(stage, name, slow(name, getattr(stage, name)))
+            setattr(animator, name, slow(name, getattr(animator, name)))
         session.loop.run()
     assert drawn["paint"] > 5 * drawn["between"]
 
@@ -200,8 +200,8 @@ def test_an_engine_that_never_works_ends_the_loop(tmp_path: Path) -> None:
     album = Album()
     camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=30, fps=20))
     with open_session(astronaut_avatar(), tracker_model(), camera, [album]) as session:
-        cast = session.stage.cast
-        cast.renderer(cast.canvas.square_px)._psi = np.zeros((1, 3), np.float32)
+        rig = session.animator.rig
+        rig.renderer(rig.canvas.square_px)._psi = np.zeros((1, 3), np.float32)
         with pytest.raises(EngineFailure):
             session.loop.run()
     assert album.closed == 1

@@ -32,7 +32,7 @@ from avatar.face.gaze import MOST_ASIDE, MOST_UP, gaze, set_gaze
 from avatar.face.head_pose import HeadPose, head_pose, turn_between, turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
-from avatar.live import avatar_stage, latency, loop, publisher_set, steady_pace
+from avatar.live import animator, latency, loop, publisher_set, steady_pace
 from avatar.live import session as session_module
 from avatar.live.control import Control
 from avatar.live.governor import Governor
@@ -191,7 +191,7 @@ class Call:
         self._enter(Phase("end", 0))
 
     def _enter(self, phase: Phase) -> None:
-        stage = self.session.stage
+        animator = self.session.animator
         control = Control(self.session, [], print)
         for entered in (self.phase, phase):
             if entered.what in KEYS:
@@ -200,11 +200,11 @@ class Call:
         gc.collect()
         if self.marked == len(CALL) - len(ENDING):
             tracemalloc.start()  # which makes all slower: at the end alone
-        if (reference := stage.cast.retargeter._calibration.reference) is not None:
+        if (reference := animator.rig.retargeter._calibration.reference) is not None:
             self.references[self.marked] = np.concatenate([part.ravel() for part in reference.face.parts()])
         self.marks[self.marked] = (
             self.drawn,
-            stage.governor.at,
+            animator.governor.at,
             sys.getallocatedblocks(),
             tracemalloc.get_traced_memory()[0],
             np.median(self.session.latency.newest(CAPTURE_TO_PUBLISHED, 60)) if self.drawn else np.nan,
@@ -280,7 +280,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
     """The call, after it is over."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         clock = SimulatedTime(UP_NS)
-        clock.take_over(monkeypatch, avatar_stage, latency, loop, mailbox, publisher_set, steady_pace)
+        clock.take_over(monkeypatch, animator, latency, loop, mailbox, publisher_set, steady_pace)
         call = Call(clock)
 
         class Seldom(Renderer):
@@ -288,7 +288,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
 
             def render(self, driving: Driving) -> NDArray[np.uint8]:
                 call.look(driving)
-                share = call.session.stage.governor.level.render_share
+                share = call.session.animator.governor.level.render_share
                 clock.sleep(RENDER_S * call.pace * share**2)
                 if not hasattr(self, "newest"):
                     self.newest = super().render(driving)

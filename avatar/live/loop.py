@@ -1,7 +1,7 @@
 """The way of a frame, live: camera → tracker → avatar → publishers, each hop a mailbox of size one.
 
     capture thread       tracker thread         avatar thread                       caller's thread
-    Driver.read ─Frame─▶ tracker ─FaceState─▶ AvatarStage ─AvatarFrame─▶ PublisherSet.send
+    Driver.read ─Frame─▶ tracker ─FaceState─▶ Animator ─AvatarFrame─▶ PublisherSet.send
 
 No camera pixel can reach a publisher: the avatar thread is handed FaceState (numbers) and nothing else, and only it
 makes AvatarFrames, which is all that publishers get.
@@ -18,7 +18,7 @@ from avatar.core.frame import Frame, NoPicture
 from avatar.core.heap import HeapTrim, started_up
 from avatar.core.mailbox import Mailbox
 from avatar.face.state import FaceState, Tracker, no_face
-from avatar.live.avatar_stage import AvatarFrame, AvatarStage
+from avatar.live.animator import Animator, AvatarFrame
 from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.publisher_set import PublisherSet
@@ -72,7 +72,7 @@ class LiveLoop:
         self,
         driver: Driver,
         tracker: Tracker,
-        stage: AvatarStage,
+        animator: Animator,
         publishers: Sequence[Publisher],
         latency: LatencyRecorder,
         say: Callable[[str], None],
@@ -81,7 +81,7 @@ class LiveLoop:
 
         `latency` may be shared with a TimedEngine, which then fills the line "generator" (a part of "render").
         """
-        self._driver, self._tracker, self.stage = driver, tracker, stage
+        self._driver, self._tracker, self.animator = driver, tracker, animator
         self._publishers = PublisherSet(publishers, say)
         self._frames: Mailbox[Frame | FaceState] = Mailbox("camera → tracker")
         self._states: Mailbox[FaceState | Skipped] = Mailbox("tracker → avatar")
@@ -105,7 +105,7 @@ class LiveLoop:
 
         `each_second` gets a report without latencies, which take long to sum up; `LatencyRecorder.newest` is quick.
 
-        Raises what a stage raised, after every thread has ended and every publisher was closed.
+        Raises what one of the threads raised, after every thread has ended and every publisher was closed.
         """
         with started_up():
             return self._run(seconds, settle_s, each_second)
@@ -117,7 +117,7 @@ class LiveLoop:
         interrupted = False
         self._clock = _Clock(time.monotonic_ns(), settle_s)
         try:
-            canvas = self.stage.cast.canvas
+            canvas = self.animator.rig.canvas
             self._publishers.open(canvas.width, canvas.height, self._driver.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
             threads = [
@@ -166,7 +166,7 @@ class LiveLoop:
             found: FaceState | Skipped
             if isinstance(frame, FaceState):  # recorded motion: tracked long ago
                 found = frame
-            elif number % self.stage.governor.level.track_every:  # 0 where every frame is tracked
+            elif number % self.animator.governor.level.track_every:  # 0 where every frame is tracked
                 found = Skipped(frame.capture_ns)
             else:
                 with self._latency.time("track"):
@@ -201,13 +201,13 @@ class LiveLoop:
                 self._states.dropped += 1  # late: the avatar idles already
                 continue
             last_ns = state.capture_ns
-            picture = self.stage.extrapolate(last_ns) if isinstance(state, Skipped) else self.stage.paint(state)
+            picture = self.animator.extrapolate(last_ns) if isinstance(state, Skipped) else self.animator.paint(state)
             if picture is None:
                 continue
             if not self._pictures.put(picture):
                 break
             lost = self._frames.dropped + self._states.dropped
-            self.stage.governor.frame(now_ns, time.monotonic_ns() - start_ns, lost - lost_before)
+            self.animator.governor.frame(now_ns, time.monotonic_ns() - start_ns, lost - lost_before)
             lost_before = lost
         self._pictures.close()
 
@@ -263,7 +263,7 @@ class LiveLoop:
         """Counted since the start; other threads go on counting, so nothing is ever set back."""
         drops = {"camera": self._driver.dropped}
         drops |= {mailbox.name: mailbox.dropped for mailbox in (self._frames, self._states, self._pictures)}
-        drops |= {"engine": self.stage.held, "publishers": self._publishers.dropped}
+        drops |= {"engine": self.animator.held, "publishers": self._publishers.dropped}
         counts = {"captured": self._captured, "tracked": self._tracked, "faceless": self._faceless}
         return {**counts, "published": self._published, "idled": self._idled, **drops}
 
@@ -283,8 +283,8 @@ class LiveLoop:
             drops=drops,
             latency=latency,
             first_frame_ms=self._clock.first_frame_ms(),
-            level=self.stage.governor.level.name,
-            lowest_level=LEVELS[self.stage.governor.lowest].name,
+            level=self.animator.governor.level.name,
+            lowest_level=LEVELS[self.animator.governor.lowest].name,
             interrupted=interrupted,
         )
 

@@ -15,12 +15,12 @@ from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
 from avatar.face.state import FaceState
-from avatar.live.avatar_stage import AvatarStage
+from avatar.live.animator import Animator
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES
 from avatar.live.options import LiveOptions
-from avatar.live.session import open_cast
+from avatar.live.session import open_rig
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, EngineDescription, EngineFailure, Say, Tensors, on_stderr
@@ -68,10 +68,10 @@ class Puppet:
                     shown = options.engine.open(person, say)
                 opened.callback(shown.close)
                 latency = LatencyRecorder(STAGES)
-                cast = open_cast(person, shown, options, latency)
+                rig = open_rig(person, shown, options, latency)
             except EngineFailure as failure:
                 raise VisavisError(str(failure)) from failure
-            self._stage = AvatarStage(cast, Governor(), lambda shown: options.engine.open(shown, say), latency, say)
+            self._animator = Animator(rig, Governor(), lambda shown: options.engine.open(shown, say), latency, say)
             opened.pop_all()
 
     def drive(self, frame_rgb: Picture, capture_ns: int | None = None) -> Picture:
@@ -93,7 +93,7 @@ class Puppet:
             raise UsageError("The puppet's time goes back: give capture_ns of one clock, in order.")
         self._last_ns = state.capture_ns
         try:
-            return self._stage.paint(state).rgb.copy()
+            return self._animator.paint(state).rgb.copy()
         except EngineFailure as failure:
             raise VisavisError(str(failure)) from failure
 
@@ -110,13 +110,13 @@ class Puppet:
 
     def recalibrate(self) -> None:
         """Forget the driver's neutral face and rest pose, and learn them from what comes next: for another driver."""
-        self._stage.cast.retargeter.recalibrate()
+        self._animator.rig.retargeter.recalibrate()
 
     def close(self) -> None:
         """End its processes and its engine. Safe to call twice."""
         if self._tracker is not None:
             self._tracker.close()
-        self._stage.close()
+        self._animator.close()
 
     def __enter__(self) -> Self:
         return self

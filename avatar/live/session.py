@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avatar.core.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright
-from avatar.live.avatar_stage import AvatarStage, Cast
+from avatar.live.animator import Animator, Rig
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
@@ -31,43 +31,43 @@ class Session:
 
     camera: Driver
     loop: LiveLoop
-    stage: AvatarStage
+    animator: Animator
     tracker: CagedTracker
     latency: LatencyRecorder
     start_up_ms: dict[str, float]
     options: LiveOptions
-    open_cast: Callable[[Avatar, Engine | None], Cast]
+    open_rig: Callable[[Avatar, Engine | None], Rig]
 
     @property
     def avatar(self) -> Avatar:
         """Shown now."""
-        return self.stage.cast.avatar
+        return self.animator.rig.avatar
 
     @property
     def retargeter(self) -> Retargeter:
         """Of the avatar that is shown now."""
-        return self.stage.cast.retargeter
+        return self.animator.rig.retargeter
 
     @property
     def engine(self) -> EngineDescription:
         """Of the engine that runs now: the next one takes over when one fails."""
-        return self.stage.cast.engine.describe()
+        return self.animator.rig.engine.describe()
 
     @property
     def engine_line(self) -> str:
         """Which engine runs now, and why the others do not."""
-        return explain(self.stage.cast.engine)
+        return explain(self.animator.rig.engine)
 
     def show(self, avatar: Avatar) -> None:
         """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
         thread that paints. Raises EngineFailure when that network does not load. One that loads and cannot be drawn
         gives way to the avatar before."""
-        now, avatar = self.stage.cast, self.options.engine.person(avatar)
-        cast = self.open_cast(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
-        before, retargeter = now.retargeter, cast.retargeter
+        now, avatar = self.animator.rig, self.options.engine.person(avatar)
+        rig = self.open_rig(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
+        before, retargeter = now.retargeter, rig.retargeter
         retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
         retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen
-        self.stage.change_cast(cast)
+        self.animator.show(rig)
 
 
 @contextmanager
@@ -89,10 +89,10 @@ def open_session(
     def open_engine(shown: Avatar) -> Engine:
         return options.engine.open(shown, say)
 
-    def cast_of(shown: Avatar, engine: Engine | None) -> Cast:
+    def rig_of(shown: Avatar, engine: Engine | None) -> Rig:
         opened = engine or open_engine(shown)
         try:
-            return open_cast(shown, opened, options, latency)
+            return open_rig(shown, opened, options, latency)
         except BaseException:
             if engine is None:
                 opened.close()
@@ -116,14 +116,14 @@ def open_session(
             finally:
                 tracker = parts.enter_context(starting.result())
         with _timed("framing and renderer", start_up_ms):
-            cast = cast_of(avatar, engine)
-        stage = AvatarStage(cast, Governor(), open_engine, latency, say)
-        parts.callback(stage.close)
-        loop = LiveLoop(driver, tracker, stage, publishers, latency, say)
-        yield Session(driver, loop, stage, tracker, latency, start_up_ms, options, cast_of)
+            rig = rig_of(avatar, engine)
+        animator = Animator(rig, Governor(), open_engine, latency, say)
+        parts.callback(animator.close)
+        loop = LiveLoop(driver, tracker, animator, publishers, latency, say)
+        yield Session(driver, loop, animator, tracker, latency, start_up_ms, options, rig_of)
 
 
-def open_cast(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Cast:
+def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Rig:
     """`avatar` with all that draws it, on `engine`, which stays open where this raises."""
     plain = options.background is None or options.background.kind == "portrait"
     # a square picture before its own background is the avatar's own, whole
@@ -131,9 +131,9 @@ def open_cast(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Lat
     canvas = Canvas(avatar.portraits[0], *options.size, options.background, None if mattes is None else mattes[0])
     retargeter = Retargeter(avatar)
     retargeter.mode, retargeter.mirror = options.mode, options.mirror
-    cast = Cast(avatar, canvas, retargeter, engine, latency, mattes)
-    cast.renderer(canvas.square_px)  # made now, not when the first frame waits for it
-    return cast
+    rig = Rig(avatar, canvas, retargeter, engine, latency, mattes)
+    rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
+    return rig
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The stage that turns numbers into pictures: retargeting, generator and framing of the avatar that is shown now."""
+"""Turns numbers into pictures: retargeting, generator and framing of the avatar that is shown now."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
 from engines.engine import Engine, EngineFailure
 
-AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame that was painted from Driving; AvatarStage alone makes them
+AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame painted from Driving; only Animator makes them
 
 OpenEngine = Callable[[Avatar], Engine]
 RETRY_S, MOST_RETRY_S = 1.0, 10.0  # until an engine that failed is opened again
@@ -35,8 +35,8 @@ SAY_AGAIN_S = 10.0  # that pictures still fail
 
 
 @dataclass
-class Cast:
-    """One avatar on the stage, with all that belongs to it."""
+class Rig:
+    """One avatar with all that moves and draws it."""
 
     avatar: Avatar
     canvas: Canvas
@@ -65,8 +65,8 @@ class Cast:
             self.renderers.clear()
 
 
-class AvatarStage:
-    """Paints one frame after another. One thread paints; `change_cast` may come from another.
+class Animator:
+    """Paints one frame after another. One thread paints; `show` may come from another.
 
     Once there was a picture there always is one: an avatar whose first picture fails gives way to the one before, and
     when drawing fails later, the last picture is held. An engine that failed for good is opened again meanwhile.
@@ -74,18 +74,18 @@ class AvatarStage:
 
     def __init__(
         self,
-        cast: Cast,
+        rig: Rig,
         governor: Governor,
         open_engine: OpenEngine,
         latency: LatencyRecorder,
         say: Callable[[str], None],
     ) -> None:
-        self.cast = cast
+        self.rig = rig
         self.governor = governor
         self.held = 0  # pictures that were shown again because none could be drawn
         self._open_engine, self._latency, self._say = open_engine, latency, say
-        self._next: Cast | None = None
-        self._before: Cast | None = None  # goes on where the present one turns out not to be drawn
+        self._next: Rig | None = None
+        self._before: Rig | None = None  # goes on where the present one turns out not to be drawn
         self._closed = False
         self._lock = threading.Lock()
         self._extrapolator: MotionExtrapolator | None = None  # of this avatar's motion
@@ -100,13 +100,13 @@ class AvatarStage:
         """Whether the picture is held, because no engine works."""
         return self._broken_ns is not None
 
-    def change_cast(self, cast: Cast) -> None:
+    def show(self, rig: Rig) -> None:
         """Show another avatar from the next frame on. The engine before is closed once that was drawn, unless both
         share it."""
         with self._lock:
-            unused, self._next = (cast, None) if self._closed else (self._next, cast)
+            unused, self._next = (rig, None) if self._closed else (self._next, rig)
         if unused is not None:  # it never came on
-            _close_unused(unused.engine, self.cast, self._before, cast if unused is not cast else None)
+            _close_unused(unused.engine, self.rig, self._before, rig if unused is not rig else None)
 
     def extrapolate(self, capture_ns: int) -> AvatarFrame | None:
         """The picture for a camera frame that was not tracked. None before the first that was."""
@@ -122,13 +122,13 @@ class AvatarStage:
         with self._lock:
             self._closed = True
         self._enter_next()
-        for cast in (self._before, self.cast):
-            if cast is not None:
-                _close(cast.engine)
+        for rig in (self._before, self.rig):
+            if rig is not None:
+                _close(rig.engine)
 
     def _drive(self, state: FaceState) -> Driving:
         with self._latency.time("retarget"):
-            driving = self.cast.retargeter.drive(state)
+            driving = self.rig.retargeter.drive(state)
         self._extrapolator = self._extrapolator or MotionExtrapolator()
         self._extrapolator.feed(driving)
         return driving
@@ -145,20 +145,20 @@ class AvatarStage:
                 if isinstance(failure, EngineFailure | VisavisError):
                     raise
                 raise VisavisError(
-                    f"{self.cast.avatar.name} cannot be drawn ({reason(failure)}). Enrol the photos again: "
-                    f"`visavis enroll PHOTO… --name {self.cast.avatar.name} --force`."
+                    f"{self.rig.avatar.name} cannot be drawn ({reason(failure)}). Enrol the photos again: "
+                    f"`visavis enroll PHOTO… --name {self.rig.avatar.name} --force`."
                 ) from failure
             self._failed(failure)
         return self._hold(capture_ns)
 
     def _paint(self, driving: Driving) -> AvatarFrame:
         """The only place where a publishable frame comes into being: from numbers, and a portrait."""
-        cast = self.cast
-        if self._broken_ns is not None and not self._mended(cast):
+        rig = self.rig
+        if self._broken_ns is not None and not self._mended(rig):
             return self._hold(driving.capture_ns)
         try:
             with self._latency.time("render"):
-                renderer = cast.renderer(self._side_px(cast.canvas))
+                renderer = rig.renderer(self._side_px(rig.canvas))
                 square, matte = renderer.render(driving), renderer.matte()
         except EngineFailure as failure:
             if self._last is None or self._before is not None:
@@ -166,8 +166,8 @@ class AvatarStage:
             self._broke(failure)
             return self._hold(driving.capture_ns)
         with self._latency.time("compose"):
-            side_px = cast.canvas.square_px
-            self._last = cast.canvas.place(
+            side_px = rig.canvas.square_px
+            self._last = rig.canvas.place(
                 _enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px)
             )
         self._drew()
@@ -190,7 +190,7 @@ class AvatarStage:
         """A picture could not be drawn, through no fault of the engine: the next one may be."""
         now_ns = time.monotonic_ns()
         if self._said_ns is None or now_ns - self._said_ns > SAY_AGAIN_S * 1e9:
-            self._say(f"{self.cast.avatar.name} could not be drawn ({reason(failure)}). The picture is held.")
+            self._say(f"{self.rig.avatar.name} could not be drawn ({reason(failure)}). The picture is held.")
             self._said_ns = now_ns
 
     def _broke(self, failure: Exception) -> None:
@@ -202,13 +202,13 @@ class AvatarStage:
             self._retry_s = min(2 * self._retry_s, MOST_RETRY_S)
         self._retry_ns = now_ns + round(self._retry_s * 1e9)
 
-    def _mended(self, cast: Cast) -> bool:
+    def _mended(self, rig: Rig) -> bool:
         """Whether there is an engine to draw with: a new one, once it is time to try."""
         if time.monotonic_ns() < self._retry_ns:
             return False
-        _close(cast.engine)
+        _close(rig.engine)
         try:
-            cast.take_engine(self._open_engine(cast.avatar))
+            rig.take_engine(self._open_engine(rig.avatar))
         except Exception as failure:  # memory, a library, a file: it is tried again
             self._broke(failure)
             return False
@@ -221,33 +221,33 @@ class AvatarStage:
             self._broken_ns = None
         before, self._before = self._before, None
         if before is not None:
-            _close_unused(before.engine, self.cast)
+            _close_unused(before.engine, self.rig)
 
     def _enter_next(self) -> None:
         with self._lock:
-            cast, self._next = self._next, None
-        if cast is None:
+            rig, self._next = self._next, None
+        if rig is None:
             return
-        now = self.cast
-        if cast.shares_engine and now.shares_engine:
-            cast.take_engine(now.engine)  # it may have been opened again meanwhile
-        elif cast.engine is not now.engine:
+        now = self.rig
+        if rig.shares_engine and now.shares_engine:
+            rig.take_engine(now.engine)  # it may have been opened again meanwhile
+        elif rig.engine is not now.engine:
             self._broken_ns = None
         if self._before is None:
             self._before = now
         else:  # `now` was never drawn
-            _close_unused(now.engine, cast, self._before)
-        self.cast, self._extrapolator = cast, None
+            _close_unused(now.engine, rig, self._before)
+        self.rig, self._extrapolator = rig, None
 
     def _give_way(self, failure: Exception) -> None:
         assert self._before is not None
-        failed, self.cast, self._before = self.cast, self._before, None
-        if failed.shares_engine and self.cast.shares_engine:
-            self.cast.take_engine(failed.engine)
+        failed, self.rig, self._before = self.rig, self._before, None
+        if failed.shares_engine and self.rig.shares_engine:
+            self.rig.take_engine(failed.engine)
         else:
-            _close_unused(failed.engine, self.cast)
+            _close_unused(failed.engine, self.rig)
         self._extrapolator = None
-        self._say(f"{failed.avatar.name} cannot be drawn ({reason(failure)}). {self.cast.avatar.name} goes on.")
+        self._say(f"{failed.avatar.name} cannot be drawn ({reason(failure)}). {self.rig.avatar.name} goes on.")
 
 
 def reason(failure: Exception) -> str:
@@ -256,7 +256,7 @@ def reason(failure: Exception) -> str:
     return text if isinstance(failure, EngineFailure | VisavisError) else f"{type(failure).__name__}: {text}"
 
 
-def _close_unused(engine: Engine, *users: Cast | None) -> None:
+def _close_unused(engine: Engine, *users: Rig | None) -> None:
     if all(user is None or user.engine is not engine for user in users):
         _close(engine)
 
