@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 import engines
 from avatar.core.model_files import model_file
 from engines import EngineFailure, available_backends, open_engine
-from engines.tensorrt.build import Library, build, library
+from engines.tensorrt.build import Library, Target, build, library
 from engines.tensorrt.cache import LENGTH, MAGIC, EngineKey, StoredEngine, stored_engine
 from engines.tensorrt.engine import TensorRtEngine, present_capability
 
@@ -95,13 +95,13 @@ def kept(folder: Path) -> list[Path]:
 
 
 def test_the_shipped_generator_builds_without_a_gpu(rtx: Library, folder: Path) -> None:
-    stored = stored_engine(rtx, model_file("fast/generator.onnx"), CAPABILITY, folder)
+    stored = stored_engine(rtx, model_file("fast/generator.onnx"), Target(CAPABILITY), folder)
     reference = open_engine(model_file("fast/generator.onnx"), "onnxruntime")
     assert {name: spec.shape for name, spec in stored.inputs.items()} == reference.inputs
     assert {name: spec.shape for name, spec in stored.outputs.items()} == reference.outputs
     weights = model_file("fast/generator.onnx").stat().st_size
     assert len(stored.plan) > weights / 2
-    again = stored_engine(rtx, model_file("fast/generator.onnx"), CAPABILITY, folder)
+    again = stored_engine(rtx, model_file("fast/generator.onnx"), Target(CAPABILITY), folder)
     assert again.cached and not stored.cached
     assert (again.plan, again.inputs, again.outputs) == (stored.plan, stored.inputs, stored.outputs)
 
@@ -109,13 +109,13 @@ def test_the_shipped_generator_builds_without_a_gpu(rtx: Library, folder: Path) 
 @pytest.mark.parametrize("capability", [75, 80, 86, 89, 120])
 @pytest.mark.parametrize("name", ["generator.onnx", "generator.fp16.onnx", "embedder.onnx"])
 def test_the_shipped_networks_build_for_five_generations_of_gpus(name: str, capability: int, rtx: Library) -> None:
-    built = build(rtx, model_file(f"fast/{name}").read_bytes(), name, capability)
+    built = build(rtx, model_file(f"fast/{name}").read_bytes(), name, Target(capability))
     assert built.plan and built.inputs and built.outputs
 
 
 def test_a_capability_that_is_not_known_is_refused_with_those_that_are(rtx: Library, network: Path) -> None:
     with pytest.raises(EngineFailure, match=r"does not build for compute capability 61: it knows 75, 80, 86, 89, 120"):
-        build(rtx, network.read_bytes(), "tiny.onnx", 61)
+        build(rtx, network.read_bytes(), "tiny.onnx", Target(61))
 
 
 @pytest.mark.parametrize("content", [b"hello, this is no network\n" * 20, bytes(4096)])
@@ -125,7 +125,7 @@ def test_what_is_no_network_is_refused_in_one_line(
     path = tmp_path / "foreign.onnx"
     path.write_bytes(content)
     with pytest.raises(EngineFailure, match=r"foreign\.onnx could not be loaded by TensorRT for RTX: ") as caught:
-        stored_engine(rtx, path, CAPABILITY, tmp_path / "engines")
+        stored_engine(rtx, path, Target(CAPABILITY), tmp_path / "engines")
     assert "\n" not in str(caught.value)
     assert "visavis export fast" in str(caught.value)
     assert not kept(tmp_path / "engines")
@@ -136,7 +136,7 @@ def test_what_is_no_network_is_refused_in_one_line(
 def test_an_operator_of_others_is_refused_by_name(rtx: Library, tmp_path: Path) -> None:
     path = tiny(tmp_path / "custom.onnx", [helper.make_node("Foo", ["x"], ["picture"])])
     with pytest.raises(EngineFailure, match="Foo"):
-        build(rtx, path.read_bytes(), path.name, CAPABILITY)
+        build(rtx, path.read_bytes(), path.name, Target(CAPABILITY))
 
 
 @pytest.mark.parametrize("location", ["secret.bin", "./secret.bin", "../here/secret.bin", "/etc/passwd"])
@@ -154,7 +154,7 @@ def test_weights_outside_the_file_are_not_read(
     for key, value in (("location", location), ("length", "216"), ("offset", "0")):
         weight.external_data.add(key=key, value=value)
     with pytest.raises(EngineFailure, match=r"hostile\.onnx could not be loaded by TensorRT for RTX"):
-        build(rtx, model.SerializeToString(), "hostile.onnx", CAPABILITY)
+        build(rtx, model.SerializeToString(), "hostile.onnx", Target(CAPABILITY))
 
 
 def test_the_weights_to_replace_are_those_of_the_layout(rtx: Library) -> None:
@@ -166,9 +166,9 @@ def test_the_weights_to_replace_are_those_of_the_layout(rtx: Library) -> None:
     names = [name for name, _, _ in json.loads(path.with_suffix(".layout.json").read_text())]
     assert len(names) > 20
     with pytest.raises(EngineFailure, match="has no weights 'invented' that"):
-        build(rtx, path.read_bytes(), path.name, CAPABILITY, refit=[*names, "invented"])
+        build(rtx, path.read_bytes(), path.name, Target(CAPABILITY, refit=[*names, "invented"]))
     with pytest.raises(EngineFailure, match="is built only on a GPU"):
-        build(rtx, path.read_bytes(), path.name, CAPABILITY, refit=names)
+        build(rtx, path.read_bytes(), path.name, Target(CAPABILITY, refit=names))
 
 
 # ---- the cache
@@ -190,17 +190,17 @@ def test_everything_that_an_engine_depends_on_is_in_its_name() -> None:
 
 
 def test_precision_and_network_make_their_own_files(rtx: Library, network: Path, folder: Path, tmp_path: Path) -> None:
-    stored_engine(rtx, network, CAPABILITY, folder)
-    stored_engine(rtx, network, CAPABILITY, folder, precision="tf32")
-    assert not stored_engine(rtx, tiny(tmp_path / "other.onnx", row=6), CAPABILITY, folder).cached
+    stored_engine(rtx, network, Target(CAPABILITY), folder)
+    stored_engine(rtx, network, Target(CAPABILITY, precision="tf32"), folder)
+    assert not stored_engine(rtx, tiny(tmp_path / "other.onnx", row=6), Target(CAPABILITY), folder).cached
     assert len(kept(folder)) == 3
     assert not list(folder.glob("*.part"))
     with pytest.raises(EngineFailure, match="no precision 'fp7' in TensorRT: choose fp32 or tf32"):
-        stored_engine(rtx, network, CAPABILITY, folder, precision="fp7")
+        stored_engine(rtx, network, Target(CAPABILITY, precision="fp7"), folder)
 
 
 def test_without_a_folder_nothing_is_written(rtx: Library, network: Path, tmp_path: Path) -> None:
-    stored = stored_engine(rtx, network, CAPABILITY, None)
+    stored = stored_engine(rtx, network, Target(CAPABILITY), None)
     assert stored.path is None and stored.plan
     assert list(tmp_path.iterdir()) == [network]
 
@@ -240,16 +240,16 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 def test_a_file_that_is_not_what_was_written_is_built_again_with_one_line(
     damage: str, rtx: Library, network: Path, folder: Path
 ) -> None:
-    first = stored_engine(rtx, network, CAPABILITY, folder)
+    first = stored_engine(rtx, network, Target(CAPABILITY), folder)
     assert first.path is not None
     whole = first.path.read_bytes()
     change, reason = DAMAGES[damage]
     first.path.write_bytes(change(whole))
     lines: list[str] = []
-    again = stored_engine(rtx, network, CAPABILITY, folder, say=lines.append)
+    again = stored_engine(rtx, network, Target(CAPABILITY), folder, say=lines.append)
     assert not again.cached
     assert len(lines) == 1 and re.search(reason, lines[0]) and lines[0].endswith("built again"), lines
-    assert stored_engine(rtx, network, CAPABILITY, folder, say=lines.append).cached
+    assert stored_engine(rtx, network, Target(CAPABILITY), folder, say=lines.append).cached
     assert len(lines) == 1
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_is_not_what_was_written_is_built_again_with_one_line(
 def test_a_file_that_somebody_else_may_have_put_there_is_not_loaded(
     kind: str, rtx: Library, network: Path, folder: Path, tmp_path: Path
 ) -> None:
-    path = stored_engine(rtx, network, CAPABILITY, folder).path
+    path = stored_engine(rtx, network, Target(CAPABILITY), folder).path
     assert path is not None
     if kind == "writable by all":
         path.chmod(0o666)
@@ -269,20 +269,20 @@ def test_a_file_that_somebody_else_may_have_put_there_is_not_loaded(
         else:
             os.mkfifo(path)
     lines: list[str] = []
-    assert not stored_engine(rtx, network, CAPABILITY, folder, say=lines.append).cached
+    assert not stored_engine(rtx, network, Target(CAPABILITY), folder, say=lines.append).cached
     assert len(lines) == 1
     assert path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o777 == 0o600
 
 
 def test_engines_of_an_older_version_are_replaced(rtx: Library, network: Path, folder: Path) -> None:
-    new = stored_engine(rtx, network, CAPABILITY, folder)
+    new = stored_engine(rtx, network, Target(CAPABILITY), folder)
     assert new.path is not None
     old = folder / replace(new.key, version="1.0").file_name
     old.write_bytes(foreign_header(new.path.read_bytes(), version="1.0"))
     old.chmod(0o600)
     new.path.unlink()
     lines: list[str] = []
-    assert not stored_engine(rtx, network, CAPABILITY, folder, say=lines.append).cached
+    assert not stored_engine(rtx, network, Target(CAPABILITY), folder, say=lines.append).cached
     assert len(lines) == 1 and f"was built by TensorRT for RTX 1.0, here is {rtx.version}" in lines[0]
     assert kept(folder) == [new.path]
 
@@ -290,11 +290,11 @@ def test_engines_of_an_older_version_are_replaced(rtx: Library, network: Path, f
 CHILD = """
     import sys
     from pathlib import Path
-    from engines.tensorrt.build import library
+    from engines.tensorrt.build import Target, library
     from engines.tensorrt.cache import stored_engine
     print("ready", flush=True)
     sys.stdin.readline()
-    stored = stored_engine(library(89), Path(sys.argv[1]), 89, Path(sys.argv[2]), say=print)
+    stored = stored_engine(library(89), Path(sys.argv[1]), Target(89), Path(sys.argv[2]), say=print)
     print("cached" if stored.cached else "built", len(stored.plan), stored.path is not None)
 """
 
@@ -337,15 +337,15 @@ def test_whoever_dies_while_building_leaves_no_lock(rtx: Library, network: Path,
         from pathlib import Path
         from engines.tensorrt import cache as tensorrt_cache
         tensorrt_cache.build = lambda *given, **named: (print("building", flush=True), sys.stdin.readline())
-        tensorrt_cache.stored_engine(tensorrt_cache.Library("rtx", __import__("tensorrt_rtx")), Path(sys.argv[1]), 89,
-                                     Path(sys.argv[2]))
+        tensorrt_cache.stored_engine(tensorrt_cache.Library("rtx", __import__("tensorrt_rtx")), Path(sys.argv[1]),
+                                     tensorrt_cache.Target(89), Path(sys.argv[2]))
         """,
     )
     assert holder.stdout is not None and holder.stdout.readline() == "building\n"
     holder.kill()
     holder.communicate()
     started = time.monotonic()
-    assert not stored_engine(rtx, network, CAPABILITY, folder).cached
+    assert not stored_engine(rtx, network, Target(CAPABILITY), folder).cached
     assert time.monotonic() - started < 30
 
 
@@ -359,7 +359,7 @@ def test_where_the_file_cannot_be_written_the_engine_is_used_from_memory(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # the kernel refuses what goes beyond, as a full disk does
     try:
-        stored = stored_engine(rtx, network, CAPABILITY, folder, say=lines.append)
+        stored = stored_engine(rtx, network, Target(CAPABILITY), folder, say=lines.append)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert stored.plan and stored.path is None
@@ -370,13 +370,13 @@ def test_where_the_file_cannot_be_written_the_engine_is_used_from_memory(
 def test_a_folder_that_cannot_be_made_is_said_once(rtx: Library, network: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     lines: list[str] = []
-    stored = stored_engine(rtx, network, CAPABILITY, tmp_path / "file" / "engines", say=lines.append)
+    stored = stored_engine(rtx, network, Target(CAPABILITY), tmp_path / "file" / "engines", say=lines.append)
     assert stored.plan and stored.path is None
     assert len(lines) == 1 and "the engine is used from memory" in lines[0]
 
 
 def test_what_is_read_is_what_was_built(rtx: Library, network: Path, folder: Path) -> None:
-    first: StoredEngine = stored_engine(rtx, network, CAPABILITY, folder)
+    first: StoredEngine = stored_engine(rtx, network, Target(CAPABILITY), folder)
     assert first.path is not None
     whole = first.path.read_bytes()
     assert whole.startswith(MAGIC) and whole.endswith(first.plan)

@@ -29,7 +29,7 @@ def export_engines(
     from avatar.core.paths import cache
     from engines import EngineFailure
     from engines.backends import OWN_FILES, variant
-    from engines.tensorrt.build import PRECISIONS, library
+    from engines.tensorrt.build import PRECISIONS, Target, library
     from engines.tensorrt.cache import stored_engine
     from engines.tensorrt.engine import present_capability
 
@@ -64,9 +64,7 @@ def export_engines(
             found = library(number)
             with terminal.status(f"{path.name} for compute capability {number}"):
                 try:
-                    stored = stored_engine(
-                        found, path, number, folder, precision=digits, present=present, say=terminal.note
-                    )
+                    stored = stored_engine(found, path, Target(number, present, digits), folder, terminal.note)
                 except EngineFailure as error:
                     failed += 1
                     terminal.note(f"Compute capability {number}: {error}")

@@ -69,8 +69,9 @@ class Library:
         flags = self.module.NetworkDefinitionCreationFlag  # 11 knows no other than strongly typed networks
         return 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
 
-    def target(self, settings: Any, capability: int, present: int | None) -> None:
-        """Aim an IBuilderConfig at `capability`. Raises EngineFailure when this package cannot build for it."""
+    def aim(self, settings: Any, target: Target) -> None:
+        """Point an IBuilderConfig at the target's GPU. Raises EngineFailure when this package cannot build for it."""
+        capability = target.capability
         if self.flavour == "rtx":
             if capability not in self.capabilities():
                 known = ", ".join(map(str, self.capabilities()))
@@ -79,9 +80,9 @@ class Library:
                 )
             settings.num_compute_capabilities = 1
             settings.set_compute_capability(getattr(self.module.ComputeCapability, f"SM{capability}"), 0)
-        elif capability != present:
+        elif capability != target.present:
             raise EngineFailure(
-                f"{self.label} builds only for the GPU in this computer ({present or 'none was found'}), "
+                f"{self.label} builds only for the GPU in this computer ({target.present or 'none was found'}), "
                 f"not for compute capability {capability}: {INSTALL}"
             )
 
@@ -115,6 +116,16 @@ class Library:
                     self.problems.append(message)
 
         return Problems()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an engine is built for."""
+
+    capability: int  # the compute capability of the GPU that runs it: 89 for 8.9
+    present: int | None = None  # that of the GPU in this computer
+    precision: str = "fp32"  # what the file holds, or "tf32": tensor cores with ten bits of mantissa for float32
+    refit: Sequence[str] = ()  # names in the ONNX file of weights that `TensorRtEngine.refit` can replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,27 +169,14 @@ def library(capability: int | None = None) -> Library:
     raise EngineFailure("; ".join(reasons) or f"TensorRT is not installed ({INSTALL})")
 
 
-def build(
-    library: Library,
-    onnx: bytes,
-    name: str,
-    capability: int,
-    *,
-    precision: str = "fp32",
-    refit: Sequence[str] = (),
-    present: int | None = None,
-    timings: Timings | None = None,
-) -> Built:
-    """Build an engine of the ONNX file `onnx`, called `name` in messages, for the compute capability (89 for 8.9).
+def build(library: Library, onnx: bytes, name: str, target: Target, timings: Timings | None = None) -> Built:
+    """Build an engine of the ONNX file `onnx`, called `name` in messages.
 
-    precision: what the file holds, or "tf32" to let float32 arithmetic use the tensor cores' ten bits of mantissa.
-    refit: names of the weights that can be replaced later (`TensorRtEngine.refit`), as the ONNX file has them.
-    present: the compute capability of the GPU in this computer.
     timings: what the classic package timed in earlier builds on this GPU. It takes from there, and adds to it.
     Raises EngineFailure.
     """
-    if precision not in (*PRECISIONS, *OF_THE_FILE):
-        raise EngineFailure(f"there is no precision '{precision}' in TensorRT: choose {' or '.join(PRECISIONS)}")
+    if target.precision not in (*PRECISIONS, *OF_THE_FILE):
+        raise EngineFailure(f"there is no precision '{target.precision}' in TensorRT: choose {' or '.join(PRECISIONS)}")
     started = time.perf_counter()
     trt, logger = library.module, library.logger()
     try:
@@ -189,16 +187,16 @@ def build(
             errors = "; ".join(_parser_error(parser.get_error(at)) for at in range(parser.num_errors))
             raise EngineFailure(_failed(name, library, errors or "; ".join(logger.problems)))
         settings = builder.create_builder_config()
-        library.target(settings, capability, present)
-        if capability < FIRST_WITH_FP32_PRODUCTS and library.flavour == "rtx":
+        library.aim(settings, target)
+        if target.capability < FIRST_WITH_FP32_PRODUCTS and library.flavour == "rtx":
             _spell_out_products(trt, network)
-        if precision != "tf32":
+        if target.precision != "tf32":
             settings.clear_flag(trt.BuilderFlag.TF32)
         if timings is not None and library.times_when_built:
             settings.set_timing_cache(settings.create_timing_cache(timings.data), False)
-        if refit:
-            _mark(network, refit, name, library)
-            if present is None:
+        if target.refit:
+            _mark(network, target.refit, name, library)
+            if target.present is None:
                 # TensorRT for RTX 1.7 compiles the refittable parts on the GPU, and fails without one.
                 raise EngineFailure(f"{name}: an engine whose weights can be replaced is built only on a GPU")
             settings.set_flag(trt.BuilderFlag.REFIT_INDIVIDUAL)

@@ -11,16 +11,17 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from engines.backends import Say
 from engines.files import Unfit, locked, opened, sound_or_none, write_beside, write_checked
 from engines.network import TensorSpec, network_file
-from engines.tensorrt.build import Built, Library, Timings, build
+from engines.tensorrt.build import Built, Library, Target, Timings, build
 
 MAGIC = b"VISAVIS\x00TRT\x00\x01"  # the last byte counts up when `build` makes another engine of the same file
 LENGTH = struct.Struct("<I")
@@ -37,6 +38,12 @@ class EngineKey:
     capability: int
     precision: str
     refit: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, onnx_sha256: str, library: Library, target: Target) -> EngineKey:
+        return cls(
+            onnx_sha256, library.flavour, library.version, target.capability, target.precision, tuple(target.refit)
+        )
 
     @property
     def file_name(self) -> str:
@@ -66,29 +73,18 @@ class StoredEngine:
 def stored_engine(
     library: Library,
     onnx: Path,
-    capability: int,
+    target: Target,
     folder: Path | None,
-    *,
-    precision: str = "fp32",
-    refit: Sequence[str] = (),
-    present: int | None = None,
     say: Say = lambda line: None,
 ) -> StoredEngine:
     """The engine of the ONNX file `onnx` from `folder`, built and kept there when it is not, or not soundly, there.
 
     folder: None keeps nothing, as is right for a person's own weights. Two processes that want the same engine build
-    it once. `say` is given one line for each thing that is out of the ordinary. The rest is as for `build`, and what
-    it raises.
+    it once. `say` is given one line for each thing that is out of the ordinary. Raises as `build` does.
     """
     data = network_file(onnx).read_bytes()
-    key = EngineKey(
-        hashlib.sha256(data).hexdigest(), library.flavour, library.version, capability, precision, tuple(refit)
-    )
-
-    def newly_built(timings: Timings | None = None) -> Built:
-        return build(
-            library, data, onnx.name, capability, precision=precision, refit=refit, present=present, timings=timings
-        )
+    key = EngineKey.of(hashlib.sha256(data).hexdigest(), library, target)
+    newly_built = partial(build, library, data, onnx.name, target)
 
     if folder is None:
         built = newly_built()
@@ -97,7 +93,7 @@ def stored_engine(
     # A sound file is read without the lock: it was renamed into place whole.
     with suppress(Unfit, FileNotFoundError, NotADirectoryError):
         return _read(path, key)
-    doing = f"building the engine of {onnx.name} for compute capability {capability}"
+    doing = f"building the engine of {onnx.name} for compute capability {target.capability}"
     with locked(path.with_suffix(".lock"), doing, "the engine is used from memory", say) as writable:
         try:
             return _read(path, key)  # another process may have built it while this one waited

@@ -17,7 +17,7 @@ from engines.backends import Devices, Say
 from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
 from engines.files import sound_or_none, write_checked
 from engines.network import TensorSpec, checked, network_file, one_line
-from engines.tensorrt.build import DRIVER_TOO_OLD, PREAMBLE, Library, dtype_of, library
+from engines.tensorrt.build import DRIVER_TOO_OLD, PREAMBLE, Library, Target, dtype_of, library
 from engines.tensorrt.cache import stored_engine
 from engines.tensorrt.cuda import Cuda, driver_cuda
 
@@ -44,7 +44,7 @@ class TensorRtEngine:
         """Load `path`. `threads` means nothing on a GPU.
 
         device: "gpu", the first one. precision: what the file holds, or "tf32".
-        folder, refit, say: as for `cache.stored_engine`. Raises EngineFailure.
+        refit: as for `build.Target`. folder, say: as for `cache.stored_engine`. Raises EngineFailure.
         """
         if device != "gpu":
             raise Unavailable(f"TensorRT: there is no device '{device}': choose gpu")
@@ -66,16 +66,8 @@ class TensorRtEngine:
 
     def _load(self, path: Path, folder: Path | None, precision: str, refit: Sequence[str], say: Say) -> None:
         cuda, library = _alive(self._cuda, self._name), self._library
-        stored = stored_engine(
-            library,
-            path,
-            cuda.capability,
-            folder,
-            precision=precision,
-            refit=refit,
-            present=cuda.capability,
-            say=say,
-        )
+        target = Target(cuda.capability, cuda.capability, precision, refit)
+        stored = stored_engine(library, path, target, folder, say)
         self._runtime = library.module.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(stored.plan)
         if self._engine is None:
