@@ -34,6 +34,28 @@ Say = Callable[[str, float], None]  # what is being done, and which share of it 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class PackageOptions:
+    """What is written of the networks."""
+
+    precisions: Sequence[str] = ("fp32",)  # of PRECISIONS; float32 is always written
+    size_px: int | None = None  # this and the next as of `trace_generator`
+    batch: int = 1
+    embedder: bool = True  # beside the generator
+    signed: bool = False  # as of `quantise`
+    private: bool = False  # as of `staged`
+    checked: bool = False  # fill `Package.checks`, which takes frames
+    threads: int | None = None  # of the engines that are checked
+
+    @property
+    def name(self) -> str:
+        size, batch = f"_{self.size_px}" if self.size_px else "", f"_batch{self.batch}" if self.batch > 1 else ""
+        return f"generator{size}{batch}.onnx"
+
+
+EVERYTHING_FP32 = PackageOptions()
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """A precision that was asked for and is not written."""
@@ -57,38 +79,28 @@ class Package:
 def package(
     networks: Networks,
     out: Path,
+    options: PackageOptions = EVERYTHING_FP32,
     *,
-    precisions: Sequence[str] = ("fp32",),
-    size_px: int | None = None,
-    batch: int = 1,
     frames: Sequence[RealFrame] = (),
     psi: Mapping[str, Array] | None = None,
-    checked: bool = False,
-    signed: bool = False,
-    threads: int | None = None,
-    embedder: bool = True,
-    private: bool = False,
     say: Say = lambda what, share: None,
 ) -> Package:
     """Write `generator.onnx` (with another size or batch in its name) and `embedder.onnx` into the folder `out`.
 
-    precisions: of PRECISIONS. float32 is always written. The others lie beside it, as `engines.backends.variant` names
-        them, for the generator alone, which runs for every frame. One that loses too much is left out.
-    size_px, batch: as of `trace_generator`.
-    frames: real people, for other precisions and for `checked`. psi: person -> (1, P), instead of the embedder's.
-    checked: fill `Package.checks`. signed: as of `quantise`. private: as of `staged`.
+    Other precisions than float32 lie beside it, as `engines.backends.variant` names them, for the generator alone,
+    which runs for every frame. One that loses too much is left out.
+    frames: real people, for other precisions and for checking. psi: person -> (1, P), instead of the embedder's.
     All files appear together, or none; older ones of another network, which engines would take for this one's, go.
     Raises VisavisError as `write_onnx`, `check` and `staged` do.
     """
-    with staged(out, private) as folder:
+    with staged(out, options.private) as folder:
         result = Package()
-        name = "generator" + (f"_{size_px}" if size_px else "") + (f"_batch{batch}" if batch > 1 else "")
-        path = folder / f"{name}.onnx"
+        path = folder / options.name
         say(path.name, 0.0)
-        traced = trace_generator(networks, size_px, batch)
+        traced = trace_generator(networks, options.size_px, options.batch)
         result.files.append(write_onnx(traced, path))
         photos: Traced | None = None
-        if embedder:
+        if options.embedder:
             say("embedder.onnx", 0.0)
             photos = trace_embedder(networks)
             result.files.append(write_onnx(photos, folder / "embedder.onnx"))
@@ -99,11 +111,11 @@ def package(
             shapes = {key: tuple(value.shape) for key, value in traced.inputs.items()}
             scene = Scene(judging, everyone)
             fed = scene.fed(shapes)
-            _other_precisions(result, path, precisions, scene, fed, calibrating, signed, say)
-            if checked:
+            _other_precisions(result, path, options, scene, fed, calibrating, say)
+            if options.checked:
                 say("checking", 0.0)
-                devices = find_devices()
-                result.checks = check(path, [*precisions, "bf16"], devices, traced, fed, scene, threads)
+                devices, threads = find_devices(), options.threads
+                result.checks = check(path, [*options.precisions, "bf16"], devices, traced, fed, scene, threads)
                 if photos:
                     people = {frame.person: frame for frame in scene.frames}.values()
                     rows = [photo_of(frame, {n: tuple(v.shape) for n, v in photos.inputs.items()}) for frame in people]
@@ -136,11 +148,10 @@ def split(frames: Sequence[RealFrame]) -> tuple[list[RealFrame], list[RealFrame]
 def _other_precisions(
     result: Package,
     path: Path,
-    precisions: Sequence[str],
+    options: PackageOptions,
     scene: Scene,
     fed: list[Tensors],
     calibrating: list[RealFrame],
-    signed: bool,
     say: Say,
 ) -> None:
     wanted = scene.pictures(_run(onnx.load(path), fed))
@@ -148,7 +159,7 @@ def _other_precisions(
     def quality(model: onnx.ModelProto) -> tuple[float, float]:
         return psnr_db(scene.pictures(_run(model, fed)), wanted)
 
-    if "fp16" in precisions:
+    if "fp16" in options.precisions:
         say("fp16: which operators suffer", 0.0)
         model, reached, result.fp16 = halve(path, lambda graph: quality(graph)[0])
         result.fp16_db = reached
@@ -157,14 +168,14 @@ def _other_precisions(
         else:
             why = f"its pictures reach {reached:.1f} dB of the {MIN_PSNR_DB:.0f} that are promised"
             result.left_out.append(LeftOut("fp16", why))
-    if "int8" in precisions:
+    if "int8" in options.precisions:
         shapes = {name: value.shape for name, value in fed[0].items()}
         ranges = Scene(calibrating, scene.psi).fed(shapes)
         quantised, reached, result.int8 = quantise(
             path,
             ranges,
             quality,
-            signed=signed,
+            signed=options.signed,
             progress=lambda share: say("int8: which layers suffer", share),
         )
         if quantised is not None:

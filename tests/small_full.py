@@ -11,7 +11,7 @@ import torch
 from avatar.model.full.checkpoint import FullNetworks, save_full
 from avatar.model.full.config import FullConfig
 from export.networks import load_networks
-from export.package import package
+from export.package import PackageOptions, package
 
 SIDE_PX = 32
 
@@ -28,7 +28,7 @@ def save_small(path: Path, channels_max: int = 24) -> Path:
 
 def exported(checkpoint: Path, out: Path, embedder: bool = True) -> Path:
     """The generator's file, in the folder `out`."""
-    return package(load_networks(checkpoint), out, embedder=embedder).files[0].path
+    return package(load_networks(checkpoint), out, PackageOptions(embedder=embedder)).files[0].path
 
 
 @cache

@@ -18,7 +18,7 @@ from engines import open_engine
 from export.example import example_inputs, layer_inputs
 from export.graphs import input_ranks
 from export.networks import load_networks
-from export.package import package
+from export.package import PackageOptions, package
 from export.to_onnx import MAX_DIFFERENCE, OPSET
 
 
@@ -72,7 +72,7 @@ def test_the_shipped_graphs_are_the_shipped_weights() -> None:
 
 def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(tmp_path: Path) -> None:
     networks = load_networks(model_file("fast/fast.safetensors"))
-    report = package(networks, tmp_path, size_px=512, batch=2, embedder=False)
+    report = package(networks, tmp_path, PackageOptions(size_px=512, batch=2, embedder=False))
     assert report.files[0].max_difference <= MAX_DIFFERENCE
     graph = onnx.load(tmp_path / "generator_512_batch2.onnx")
     assert input_ranks(graph, "GridSample")

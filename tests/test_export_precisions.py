@@ -32,7 +32,7 @@ from export.graphs import load_typed
 from export.half import halve, rounded, to_half
 from export.int8 import Layer, quantise
 from export.networks import Networks, load_networks
-from export.package import Package, package, split
+from export.package import Package, PackageOptions, package, split
 from export.to_onnx import MAX_DIFFERENCE, OPSET
 from tests.clips import astronaut_avatar
 
@@ -193,13 +193,13 @@ def test_signed_int8_has_no_zero_points(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="needs the extra tensorrt")
 def test_tensorrt_builds_fp16_and_signed_int8_without_a_gpu(tmp_path: Path) -> None:
-    from engines.tensorrt.build import build, library
+    from engines.tensorrt.build import Target, build, library
 
     path = two_convolutions(tmp_path / "small.onnx")
     signed, _, _ = quantise(path, [noise()], lambda graph: (50.0, 50.0), signed=True)
     assert signed is not None
     for name, model in (("fp16", to_half(load_typed(path), {"deviation"})), ("int8", signed)):
-        built = build(library(89), model.SerializeToString(), f"{name}.onnx", 89)
+        built = build(library(89), model.SerializeToString(), f"{name}.onnx", Target(89))
         assert built.plan and built.inputs["x"].dtype == np.float32
 
 
@@ -214,10 +214,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Package]:
     report = package(
         small_networks(),
         folder,
-        precisions=("fp32", "fp16", "int8"),
+        PackageOptions(("fp32", "fp16", "int8"), checked=True, threads=1),
         frames=frames,
-        checked=True,
-        threads=1,
         say=lambda what, share: said.append(what),
     )
     assert "int8: which layers suffer" in said
@@ -267,7 +265,7 @@ def test_the_shipped_files_draw_what_the_shipped_network_draws(precision: str, n
 
 
 def test_a_batch_draws_each_of_its_rows(written: tuple[Path, Package], tmp_path: Path) -> None:
-    report = package(small_networks(), tmp_path, batch=2, embedder=False)
+    report = package(small_networks(), tmp_path, PackageOptions(batch=2, embedder=False))
     assert report.files[0].path.name == "generator_batch2.onnx"
     graphs = {2: onnx.load(report.files[0].path), 1: onnx.load(written[0] / "generator.onnx")}
     size = graphs[1].graph.input[0].type.tensor_type.shape.dim[1].dim_value
@@ -289,14 +287,14 @@ def test_the_papers_network_is_exported_with_the_person_as_an_input(tmp_path: Pa
     save_full(tmp_path / "small.safetensors", FullNetworks.build(config), {})
     networks = load_networks(tmp_path / "small.safetensors")
     assert networks.size == "full"
-    report = package(networks, tmp_path / "out", precisions=("fp32", "fp16"), frames=astronaut_frames()[:2])
+    report = package(networks, tmp_path / "out", PackageOptions(("fp32", "fp16")), frames=astronaut_frames()[:2])
     assert [file.path.name for file in report.files] == ["generator.onnx", "embedder.onnx", "generator.fp16.onnx"]
     generator, embedder = (onnx.load(tmp_path / "out" / f"{name}.onnx").graph for name in ("generator", "embedder"))
     assert [value.name for value in generator.input] == ["drawing", "psi"]
     assert [value.name for value in generator.output] == ["picture"]
     assert [value.name for value in embedder.output] == ["embedding", "psi"]
     with pytest.raises(UsageError, match="draws 32², and its weights fit no other size, such as 512"):
-        package(networks, tmp_path / "other", size_px=512)
+        package(networks, tmp_path / "other", PackageOptions(size_px=512))
     assert not (tmp_path / "other").exists()
 
 
@@ -315,11 +313,11 @@ def test_files_of_an_older_network_do_not_stay(written: tuple[Path, Package], tm
     out = tmp_path / "out"
     shutil.copytree(written[0], out)
     networks = small_networks()
-    same = package(networks, out, embedder=False)
+    same = package(networks, out, PackageOptions(embedder=False))
     assert not same.left_out and (out / "generator.fp16.onnx").exists()
     with torch.no_grad():
         next(networks.generator.parameters()).mul_(2)
-    other = package(networks, out, embedder=False)
+    other = package(networks, out, PackageOptions(embedder=False))
     assert [one.precision for one in other.left_out] == ["fp16", "int8"]
     assert sorted(path.name for path in out.glob("*.onnx")) == ["embedder.onnx", "generator.onnx"]
 
@@ -328,7 +326,7 @@ def test_a_file_that_differs_from_torch_is_not_written(tmp_path: Path, monkeypat
     monkeypatch.setattr(check_module, "MAX_DIFFERENCE", 0.0)
     networks = small_networks()
     with pytest.raises(VisavisError, match=r"generator\.onnx differs from torch by .* not written"):
-        package(networks, tmp_path / "out", frames=astronaut_frames()[:2], checked=True)
+        package(networks, tmp_path / "out", PackageOptions(checked=True), frames=astronaut_frames()[:2])
     assert not (tmp_path / "out").exists()
 
 

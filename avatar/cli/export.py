@@ -16,8 +16,10 @@ from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
+    from avatar.core.arrays import Array
     from avatar.core.avatar import Avatar
     from avatar.render.real_frame import RealFrame
+    from export.networks import Networks
 
 PRECISIONS = ("fp32", "fp16", "int8")
 FULL_PX = 256
@@ -32,6 +34,56 @@ class _Model:
     avatar: Avatar | None = None
 
 
+@dataclass(frozen=True)
+class OnnxFiles:
+    """What is written as ONNX, and what it is judged by."""
+
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="fp32, fp16, int8: one or several with commas; fp32 is always written. With --engine: one of "
+            "fp32, tf32, fp16, int8."
+        ),
+    ] = None
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare torch and every engine of this computer on real faces.")
+    ] = False
+    faces: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Photos, clips or folders of them, to choose precisions and to check with. "
+            "Default: the portrait in scikit-image."
+        ),
+    ] = None
+    size: Annotated[
+        int | None,
+        typer.Option(help="Whole pictures of this side, 256 or 512. Default: layers for an output of any size.", min=1),
+    ] = None
+    batch: Annotated[int, typer.Option(help="Frames that the generator draws at once.", min=1, max=64)] = 1
+    signed: Annotated[
+        bool, typer.Option("--signed", help="With int8: without zero points, as TensorRT wants it. Slower on CPUs.")
+    ] = False
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="`full` with random weights: draws nothing, but shows its speed.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Engines:
+    """What is built of ONNX files that are there already."""
+
+    engine: Annotated[
+        str | None, typer.Option(help="`tensorrt`: build engines for NVIDIA GPUs of the networks' ONNX files.")
+    ] = None
+    capability: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine: compute capabilities, such as 75,80,86,89,120; no GPU is needed for these. "
+            "Default: that of this computer's GPU."
+        ),
+    ] = None
+
+
 def export(
     model: Annotated[
         str,
@@ -44,44 +96,9 @@ def export(
             "or with --engine for the engines (default: visavis' cache)."
         ),
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="fp32, fp16, int8: one or several with commas; fp32 is always written. With --engine: one of "
-            "fp32, tf32, fp16, int8."
-        ),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare torch and every engine of this computer on real faces.")
-    ] = False,
-    faces: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Photos, clips or folders of them, to choose precisions and to check with. "
-            "Default: the portrait in scikit-image."
-        ),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Whole pictures of this side, 256 or 512. Default: layers for an output of any size.", min=1),
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Frames that the generator draws at once.", min=1, max=64)] = 1,
-    signed: Annotated[
-        bool, typer.Option("--signed", help="With int8: without zero points, as TensorRT wants it. Slower on CPUs.")
-    ] = False,
-    untrained: Annotated[
-        bool, typer.Option("--untrained", help="`full` with random weights: draws nothing, but shows its speed.")
-    ] = False,
-    engine: Annotated[
-        str | None, typer.Option(help="`tensorrt`: build engines for NVIDIA GPUs of the networks' ONNX files.")
-    ] = None,
-    capability: Annotated[
-        str | None,
-        typer.Option(
-            help="With --engine: compute capabilities, such as 75,80,86,89,120; no GPU is needed for these. "
-            "Default: that of this computer's GPU."
-        ),
-    ] = None,
+    *,
+    files: OnnxFiles,
+    engines: Engines,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Write generator and embedder as ONNX (opset 20, standard operators), checked against torch by a forward pass.
@@ -92,51 +109,43 @@ def export(
 
     Example: visavis export fast --engine tensorrt --capability 75,80,86,89,120
     """
-    found = _model(model, out, untrained)
-    if engine is not None:
+    found = _model(model, out, files.untrained)
+    if engines.engine is not None:
         from avatar.cli.export_engines import export_engines
 
         if found.weights is None or found.avatar is not None:
             raise UsageError("--engine is for `fast` and for checkpoints.")
-        export_engines(found.weights.parent, engine, capability, precision or "fp32", out, as_json)
+        folder, precision = found.weights.parent, files.precision or "fp32"
+        export_engines(folder, engines.engine, engines.capability, precision, out, as_json)
         return
-    if capability is not None:
+    if engines.capability is not None:
         raise UsageError("--capability is for engines: add --engine tensorrt.")
-    precisions = _precisions(precision)
-    if faces and found.avatar is not None:
+    precisions = _precisions(files.precision)
+    if files.faces and found.avatar is not None:
         raise UsageError("An avatar is checked with its own portraits: leave --faces out.")
-    if faces and not check and precisions == ["fp32"]:
+    judged = files.check or precisions != ["fp32"]
+    if files.faces and not judged:
         raise UsageError("--faces is for --check and for other precisions than fp32.")
     try:
-        from export.networks import load_networks, put_weights, untrained_full
-        from export.package import package
+        from export.networks import load_networks, untrained_full
+        from export.package import PackageOptions, package
     except ModuleNotFoundError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
     messages = Terminal(stderr=True)
-    networks = untrained_full(size or FULL_PX) if found.weights is None else load_networks(found.weights)
-    psi = None
-    if found.avatar is not None:
-        psi = {found.avatar.name: found.avatar.psi[None]}
-        if found.avatar.fine_tuned:
-            put_weights(networks.generator, _weight_names(), found.avatar.weights)
-        else:
-            messages.say(f"{found.avatar.name} has no weights of its own: this is the network that all share.")
-    frames = _frames(found.avatar, faces, messages) if check or precisions != ["fp32"] else []
+    networks = untrained_full(files.size or FULL_PX) if found.weights is None else load_networks(found.weights)
+    psi = None if found.avatar is None else _become(networks, found.avatar, messages)
+    frames = _frames(found.avatar, files.faces, messages) if judged else []
+    options = PackageOptions(
+        precisions,
+        files.size,
+        files.batch,
+        embedder=found.avatar is None,
+        signed=files.signed,
+        private=found.avatar is not None,
+        checked=files.check,
+    )
     with _progress(messages) as say:
-        result = package(
-            networks,
-            found.out,
-            precisions=precisions,
-            size_px=size,
-            batch=batch,
-            frames=frames,
-            psi=psi,
-            checked=check,
-            signed=signed,
-            embedder=found.avatar is None,
-            private=found.avatar is not None,
-            say=say,
-        )
+        result = package(networks, found.out, options, frames=frames, psi=psi, say=say)
     if as_json:
         print_json(asdict(result))
         return
@@ -175,11 +184,17 @@ def _precisions(text: str | None) -> list[str]:
     return [name for name in PRECISIONS if name == "fp32" or name in named]
 
 
-def _weight_names() -> list[str]:
+def _become(networks: Networks, avatar: Avatar, messages: Terminal) -> dict[str, Array]:
+    """The shared networks with what was fine-tuned for the avatar; its parameters by its name."""
     from avatar.core.model_files import model_file
     from avatar.render.generator import GENERATOR, weight_names
+    from export.networks import put_weights
 
-    return weight_names(model_file(GENERATOR))
+    if avatar.fine_tuned:
+        put_weights(networks.generator, weight_names(model_file(GENERATOR)), avatar.weights)
+    else:
+        messages.say(f"{avatar.name} has no weights of its own: this is the network that all share.")
+    return {avatar.name: avatar.psi[None]}
 
 
 def _frames(avatar: Avatar | None, faces: list[Path] | None, messages: Terminal) -> list[RealFrame]:
