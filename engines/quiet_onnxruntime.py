@@ -1,12 +1,8 @@
 """`onnxruntime`, imported so that it reports nothing. The only place that imports it first."""
 
-import os
-
-# From 1.29 on, ONNX Runtime starts its vendor's telemetry client when it is imported, on Linux too: a device id and a
-# queue of events in ~/.cache/Microsoft, uploaded whenever the process has a network. Only this refuses it, and only
-# before the import; `disable_telemetry_events()` comes too late. Children inherit it. (OpenVINO: see engines.openvino.)
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
+# isort: off
+import engines.no_telemetry  # noqa: F401
 import onnxruntime
+# isort: on
 
 __all__ = ["onnxruntime"]

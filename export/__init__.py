@@ -1,3 +1,3 @@
 """From checkpoint to ONNX, with proof that both say the same."""
 
-import engines.quiet_onnxruntime  # noqa: F401  # before any other import of it
+import engines.no_telemetry  # noqa: F401  # what quantises imports ONNX Runtime itself

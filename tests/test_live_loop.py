@@ -126,10 +126,10 @@ def test_an_avatar_that_is_slower_than_the_camera_still_follows(tmp_path: Path) 
 
             return slowly
 
-        for name in ("paint", "between"):
+        for name in ("paint", "extrapolate"):
             setattr(animator, name, slow(name, getattr(animator, name)))
         session.loop.run()
-    assert drawn["paint"] > 5 * drawn["between"]
+    assert drawn["paint"] > 5 * drawn["extrapolate"]
 
 
 def test_a_limit_in_seconds_ends_a_source_that_never_does(tmp_path: Path) -> None:
