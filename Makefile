@@ -26,11 +26,13 @@ fuzz: ## made-up input for whatever reads a file or a message, MINUTES=10 each (
 	@VENV=$(VENV) scripts/setup.sh test
 	@VISAVIS_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(PY) -m pytest -m hypothesis --timeout 0 $(if $(ONLY),-k "$(ONLY)")
 
-lint: ## ruff (rules and format) and mypy --strict
+lint: ## ruff (rules and format), mypy --strict, who imports whom
 	@VENV=$(VENV) scripts/setup.sh test
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(PY) scripts/folder_graph.py
 
 format: ## let ruff mend and lay out the code
 	@VENV=$(VENV) scripts/setup.sh test
