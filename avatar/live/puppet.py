@@ -30,18 +30,18 @@ class Puppet:
     """Draws one avatar as a driver moves. Tracking, retargeting and drawing are those of `visavis live`.
 
     avatar: of `enroll` or `load`. options: size of the picture, background, mode, mirror, engine; 512 x 512 without.
-    engine: of `open_engine`, shared by several puppets, which then draw in turns, in one thread, and do not close it; a
-    fine-tuned avatar opens its own all the same. None: one of its own. patient: for files, where no frame may be lost:
-    when the face tracker dies, `drive` waits for the next one, while a live puppet idles. say: gets a line when a part
-    fails or is back, from any thread.
+    engine: of `open_shared_engine`, shared by several puppets, which then draw in turns, in one thread, and do not
+    close it; a fine-tuned avatar opens its own all the same. None: one of its own. patient: for files, where no frame
+    may be lost: when the face tracker dies, `drive` waits for the next one, while a live puppet idles. say: gets a line
+    when a part fails or is back, from any thread.
 
     The tracker, a process of its own, starts with the first `drive` or `track`; without them there is none. The
     driver's neutral face is learnt from the first calm second. Without a face the avatar keeps its last pose for 0.3 s,
     then eases into idle motion. One thread drives a puppet. Close it, or use it in a `with` statement.
 
-    OpenBLAS, in numpy, takes as many threads as there are processors. For matrices as small as these that is no faster
-    and keeps the others busy (measured with two: the same 5 ms a picture, four times the processor time). visavis does
-    not change your process: set OPENBLAS_NUM_THREADS=1 before numpy is imported, where nothing else needs more.
+    OpenBLAS, in numpy, takes as many threads as there are processors, too many for matrices as small as these: on two
+    cores, two threads were 5 to 25 % slower than one, at four times the processor time. visavis does not change your
+    process: set OPENBLAS_NUM_THREADS=1 before numpy is imported, where nothing else needs more.
 
     Raises VisavisError where no engine can draw, InputError where an avatar does not fit the installed network.
     """
