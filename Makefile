@@ -33,6 +33,7 @@ lint: ## ruff (rules and format), mypy --strict, who imports whom
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) scripts/folder_graph.py
+	@$(PY) scripts/api_docs.py --check
 
 format: ## let ruff mend and lay out the code
 	@VENV=$(VENV) scripts/setup.sh test

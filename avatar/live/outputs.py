@@ -38,7 +38,8 @@ def open_publishers(specs: Sequence[str], camera: str, say: Say = on_stderr) -> 
 def open_publisher(spec: str, say: Say = on_stderr) -> Publisher:
     """The publisher for virtual-camera, virtual-camera:/dev/video10, pipewire, preview, FILE.mp4 or whip:URL.
 
-    Raises UsageError for anything else, and for a file that cannot be written; DeviceError as `open_publishers`.
+    Raises UsageError for anything else, and for a file that cannot be written; DeviceError where there is no way to
+    have a virtual camera.
 
     >>> open_publisher("virtual-camera:/dev/video10").device
     '/dev/video10'

@@ -29,7 +29,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 
 
 def load_photo(path: Path) -> NDArray[np.uint8]:
-    """Read one photo: see `PhotoReader.load`, which several share."""
+    """An upright (H, W, 3), uint8 RGB picture of one photo. For several: `PhotoReader.load`, which tells more.
+
+    Raises InputError, with the file and the mend, for anything that is not a whole picture.
+    """
     with PhotoReader() as reader:
         return reader.load(path)
 

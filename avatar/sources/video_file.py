@@ -40,7 +40,8 @@ class VideoFile:
 
     Iterate as often as wanted: each iteration decodes afresh. `Frame.media_s` is the file's own presentation time, also
     where the frame rate varies; `capture_ns` is the moment of decoding. A cut-off file gives what is there; afterwards
-    `damage` says so in one sentence. Raises InputError, naming the file, where nothing can be shown.
+    `damage` says so in one sentence. `width`, `height`, `fps`, `duration_s`, `has_audio`: what there is to expect.
+    Raises InputError, naming the file, where nothing can be shown.
     """
 
     def __init__(self, path: Path) -> None:
