@@ -38,7 +38,7 @@ class DeviceWarp:
         right = control.new_zeros(batch, n + 3, 2 * count)
         # displacement, so that smoothing pulls towards standing still
         right[:, :n] = (targets - control[:, None]).permute(0, 2, 1, 3).flatten(2)
-        self._weights = torch.linalg.solve(system, right).float().unflatten(2, (count, 2))  # (B, n + 3, T, 2)
+        self._weights = _solve(system, right).float().unflatten(2, (count, 2))  # (B, n + 3, T, 2)
         self._control = control.float()
 
     def at(self, places: Tensor, source: int = 0) -> Tensor:
@@ -52,6 +52,13 @@ class DeviceWarp:
             squared = torch.baddbmm(squared, here, control.transpose(1, 2), alpha=-2.0)
             found.append(here + own[:, -3:-2] + here @ own[:, -2:] + _kernel(squared) @ own[:, :-3])
         return torch.cat(found)
+
+
+def _solve(system: Tensor, right: Tensor) -> Tensor:
+    if system.is_cuda:
+        return torch.linalg.solve(system, right)
+    # on a processor by numpy: torch's own fails ("Pivots given to lu_solve") once some other library was loaded first
+    return torch.from_numpy(np.linalg.solve(system.numpy(), right.numpy()))
 
 
 def _kernel(squared: Tensor) -> Tensor:
