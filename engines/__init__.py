@@ -5,7 +5,7 @@ Given a folder to remember it in, it measures once which is the fastest. When on
 `explain(engine)` says in one line which runs and why the others do not. Nothing here knows about faces.
 """
 
-from engines.backends import OwnWeights, Say
+from engines.backends import EngineFolder, OwnWeights, Say
 from engines.engine import Engine, EngineDescription, EngineFailure, InputMismatch, Tensors, Unavailable
 from engines.selection.auto import available_backends, explain, on_stderr, open_engine
 
@@ -13,6 +13,7 @@ __all__ = [
     "Engine",
     "EngineDescription",
     "EngineFailure",
+    "EngineFolder",
     "InputMismatch",
     "OwnWeights",
     "Say",

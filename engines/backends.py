@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import Engine, EngineFailure, Unavailable
+from engines.engine import Engine, EngineFailure, Example, Unavailable
 from engines.network import REMAKE, TensorSpec
 
 Say = Callable[[str], None]
@@ -40,6 +40,14 @@ class OwnWeights:
 
     tensors: Callable[[], Mapping[str, NDArray[np.float32]]]  # name in the ONNX file -> its values, in the file's order
     file: Callable[[], AbstractContextManager[Path]]  # makes the ONNX file with them; it lies there while it is loaded
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFolder:
+    """For what is compiled, and for the memory of which engine is the fastest: all of it can be made again."""
+
+    path: Path
+    example: Example | None = None  # makes inputs for measuring, as of `engines.selection.choice.choose`
 
 
 class LoadedEngine(Engine, Protocol):

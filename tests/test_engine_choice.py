@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import engines
-from engines import EngineFailure, explain, open_engine
+from engines import EngineFailure, EngineFolder, explain, open_engine
 from engines.backends import Candidate
 from engines.selection import choice, measure
 from engines.selection.choice import FILE_NAME, choose, remembered
@@ -54,11 +54,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_engines_are_measured_once_and_the_fastest_runs(network: Path, folder: Path) -> None:
     lines: list[str] = []
-    first = open_engine(network, threads=1, folder=folder, say=lines.append)
+    first = open_engine(network, threads=1, folder=EngineFolder(folder), say=lines.append)
     assert len(lines) == 1 and "Measuring the engines of this computer for small.onnx, once" in lines[0]
     line = explain(first)
     assert re.search(r"\(cpu, \w+, 1 thread\): [\d.]+ ms.* when measured on \d{4}-\d\d-\d\d\. ", line), line
-    again = open_engine(network, threads=1, folder=folder, say=lines.append)
+    again = open_engine(network, threads=1, folder=EngineFolder(folder), say=lines.append)
     assert len(lines) == 1 and explain(again) == line
     (known,) = remembered(folder)
     assert known.usable[0].candidate.backend == first.describe().backend
@@ -140,7 +140,7 @@ def test_what_goes_wrong_is_left_out_with_the_reason(
     monkeypatch.setattr(measure, "ROUND_S", 3.0)
     monkeypatch.setattr(measure, "ROUNDS", 2)
     monkeypatch.syspath_prepend(sabotage(tmp_path, body))
-    engine = open_engine(network, threads=1, folder=folder, say=lambda line: None)
+    engine = open_engine(network, threads=1, folder=EngineFolder(folder), say=lambda line: None)
     assert engine.describe().backend == "onnxruntime"
     (known,) = remembered(folder)
     failed = [result for result in known.results if result.candidate.backend == "openvino"]
@@ -178,7 +178,7 @@ def test_where_no_process_can_be_started_the_first_that_loads_runs(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     lines: list[str] = []
-    engine = open_engine(network, folder=folder, say=lines.append)
+    engine = open_engine(network, folder=EngineFolder(folder), say=lines.append)
     assert engine.describe().backend == "onnxruntime"
     assert lines[-1] == "the engines could not be measured: No such file or directory: the first that loads is taken"
     with pytest.raises(EngineFailure, match="could not be measured"):
@@ -307,10 +307,10 @@ def test_of_two_processes_at_once_one_measures_and_one_waits(network: Path, fold
     code = """
         import sys
         from pathlib import Path
-        from engines import explain, open_engine
+        from engines import EngineFolder, explain, open_engine
         print("ready", flush=True)
         sys.stdin.readline()
-        print(explain(open_engine(Path(sys.argv[1]), threads=1, folder=Path(sys.argv[2]), say=print)))
+        print(explain(open_engine(Path(sys.argv[1]), threads=1, folder=EngineFolder(Path(sys.argv[2])), say=print)))
     """
     pair = [
         subprocess.Popen(

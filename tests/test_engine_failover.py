@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from engines import EngineFailure, InputMismatch, OwnWeights, explain, open_engine
+from engines import EngineFailure, EngineFolder, InputMismatch, OwnWeights, explain, open_engine
 from engines.backends import BACKENDS, Backend, LoadedEngine
 from engines.engine import Tensors
 from engines.onnxruntime import OnnxRuntimeEngine
@@ -70,7 +70,7 @@ def test_an_engine_can_be_killed_for_rehearsal(
 ) -> None:
     monkeypatch.setenv(FAIL_VARIABLE, "2")
     lines: list[str] = []
-    engine = open_engine(network, threads=1, folder=tmp_path / "engines", say=lines.append)
+    engine = open_engine(network, threads=1, folder=EngineFolder(tmp_path / "engines"), say=lines.append)
     first = explain(engine)
     for _ in range(5):
         assert engine.infer(given)["y"].shape == (1, 8, 32, 32)
@@ -170,7 +170,7 @@ def test_own_weights_run_in_every_engine_and_are_kept_nowhere(
     person, folder, lines = Person(network, tmp_path), tmp_path / "engines", list[str]()
     shared = open_engine(network).infer(given)["y"]
     monkeypatch.setenv(FAIL_VARIABLE, "1")
-    engine = open_engine(network, threads=1, folder=folder, own=person.own, say=lines.append)
+    engine = open_engine(network, threads=1, folder=EngineFolder(folder), own=person.own, say=lines.append)
     first, second = engine.infer(given)["y"], engine.infer(given)["y"]
     assert len(lines) == 2 and len(person.files) == 2  # measured, and replaced by the next
     np.testing.assert_allclose(second, first, atol=2e-2)
@@ -203,9 +203,9 @@ def test_own_weights_go_into_the_engine_that_is_kept_where_it_can_take_them(
     backend = BACKENDS["onnxruntime"]
     monkeypatch.setitem(BACKENDS, "onnxruntime", Backend(**(fields(backend) | {"refitted": "somewhere:refitted"})))
     person, folder, lines = Person(network, tmp_path), tmp_path / "engines", list[str]()
-    open_engine(network, "onnxruntime", folder=folder, own=person.own, say=lines.append).infer(given)
+    open_engine(network, "onnxruntime", folder=EngineFolder(folder), own=person.own, say=lines.append).infer(given)
     assert refits == [("small.onnx", ["conv.weight"], folder)] and not person.files and not lines
-    open_engine(network, "onnxruntime", folder=folder, own=person.own, say=lines.append).infer(given)
+    open_engine(network, "onnxruntime", folder=EngineFolder(folder), own=person.own, say=lines.append).infer(given)
     assert lines == ["small.onnx: TensorRT did not take the weights: no memory: built anew with own weights"]
     assert len(person.files) == 1
 

@@ -466,13 +466,13 @@ def test_a_driver_that_is_too_old_is_named_with_what_to_do(network: Path, folder
     code = """
         import sys
         from pathlib import Path
-        from engines import EngineFailure, explain, open_engine
+        from engines import EngineFailure, EngineFolder, explain, open_engine
         path, folder = map(Path, sys.argv[1:])
         try:
-            open_engine(path, "tensorrt", folder=folder)
+            open_engine(path, "tensorrt", folder=EngineFolder(folder))
         except EngineFailure as error:
             print(error)
-        print(explain(open_engine(path, folder=folder)))
+        print(explain(open_engine(path, folder=EngineFolder(folder))))
         """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), network, folder],

@@ -16,7 +16,7 @@ from avatar.render.embedding import embed
 from avatar.render.example import example_landmarks
 from avatar.render.generator import engine_folder
 from avatar.render.landmark_image import landmark_image
-from engines import Engine, EngineFailure, Say, on_stderr, open_engine
+from engines import Engine, EngineFailure, EngineFolder, Say, on_stderr, open_engine
 from engines.network import REMAKE
 
 FULL = "full"  # the `model_id` of avatars whose parameters are this network's
@@ -60,9 +60,8 @@ class FullNetwork:
         InputError where the folder holds no generator for these parameters."""
         path = self._file("generator.onnx")
         with _exported_again():
-            engine = open_engine(
-                path, backend, threads, precision=precision, folder=engine_folder(), say=say, example=_example
-            )
+            folder = EngineFolder(engine_folder(), _example)
+            engine = open_engine(path, backend, threads, precision=precision, folder=folder, say=say)
         drawing, picture = engine.inputs.get("drawing"), engine.outputs.get("picture")
         if drawing is None or drawing != picture:
             engine.close()

@@ -17,7 +17,7 @@ from avatar.core.errors import InputError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.core.paths import cache
 from avatar.render.example import example_frame
-from engines import Engine, OwnWeights, Say, on_stderr, open_engine
+from engines import Engine, EngineFolder, OwnWeights, Say, on_stderr, open_engine
 
 GENERATOR = "fast/generator.onnx"
 # the names of the learned tensors, and a person's values for them (n,), in that order
@@ -69,10 +69,9 @@ def open_generator(
         backend,
         threads,
         precision=precision,
-        folder=engine_folder(),
+        folder=EngineFolder(engine_folder(), example_frame),
         say=say,
         own=OwnWeights(tensors, file) if avatar.fine_tuned else None,
-        example=example_frame,
     )
 
 

@@ -14,13 +14,14 @@ from engines.backends import (
     OWN_FILES,
     Candidate,
     Devices,
+    EngineFolder,
     OwnWeights,
     Say,
     asked_for,
     check_precision,
     short_reason,
 )
-from engines.engine import Engine, EngineDescription, EngineFailure, Example, Unavailable
+from engines.engine import Engine, EngineDescription, EngineFailure, Unavailable
 from engines.network import REMAKE, network_file, thread_count
 from engines.resilient import ResilientEngine, Rung
 from engines.selection.choice import Choice, choose
@@ -45,10 +46,9 @@ def open_engine(
     threads: int | None = None,
     *,
     precision: str = "auto",
-    folder: Path | None = None,
+    folder: EngineFolder | None = None,
     say: Say = on_stderr,
     own: OwnWeights | None = None,
-    example: Example | None = None,
 ) -> Engine:
     """Load the ONNX file at `path`.
 
@@ -56,11 +56,10 @@ def open_engine(
         where it is not the usual one ("onnxruntime:cuda"), which then runs or fails.
     threads: CPU threads of one inference; None leaves one core to the tracker.
     precision: "auto", or one of PRECISIONS. Without a measurement, "auto" is "fp32".
-    folder: for what is built and compiled, and with "auto" for the memory of which is the fastest of all that could run
-        the network, which is measured once. None keeps nothing, measures nothing and takes the first of BACKENDS that
-        loads, as is right for a network that runs a few times.
+    folder: with "auto", which is the fastest of all that could run the network is measured once and remembered there;
+        and there lies what is built and compiled. None keeps nothing, measures nothing and takes the first of BACKENDS
+        that loads, as is right for a network that runs a few times.
     say: gets one line when something is measured, and when an engine fails while running and another takes its place.
-    example: makes inputs for measuring, as of `choose`.
     own: a person's own weights. What was measured for `path` holds for them; there are no variants of fewer digits.
 
     `explain(engine)` says in one line what runs, and why. Raises EngineFailure.
@@ -70,7 +69,8 @@ def open_engine(
     check_precision(precision)
     if own is not None and precision in OWN_FILES:
         raise EngineFailure(f"{path.name} with own weights runs in fp32 or bf16 only, not in {precision}")
-    opened = partial(_opened, path=path, threads=threads, folder=folder, own=own, say=say)
+    compiled = folder.path if folder else None
+    opened = partial(_opened, path=path, threads=threads, folder=compiled, own=own, say=say)
     if backend != "auto":
         way = asked_for(backend, precision)
         label = BACKENDS[way.backend].label
@@ -81,7 +81,7 @@ def open_engine(
         rungs, unusable = _in_order(precision, opened)
     else:
         try:
-            choice = choose(path, threads, folder, say, example=example)
+            choice = choose(path, threads, folder.path, say, example=folder.example)
         except EngineFailure as error:  # no process could be started
             say(f"{error}: the first that loads is taken")
             rungs, unusable = _in_order(precision, opened)
