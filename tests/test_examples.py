@@ -1,13 +1,15 @@
-"""Every program in examples/, as a person starts it."""
+"""Every program in examples/, and the README's, as a person starts it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from avatar.identity.bundle import save_avatar
 from avatar.live.record_motion import record_motion
@@ -22,24 +24,25 @@ from tests.clips import astronaut_avatar, face_clip, green_share, painted
 from tests.portraits import enlarged, save
 from tests.test_whip import TOKEN, WhipServer
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+FRAMES = 15
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An avatar, and its driver's clip of one second."""
+    """An avatar, and its driver's clip."""
     folder = tmp_path_factory.mktemp("examples")
     save_avatar(astronaut_avatar(), folder / "ada.avatar", None)
-    face_clip(folder / "talk.mp4", 25, painted)
+    face_clip(folder / "talk.mp4", FRAMES, painted)
     return folder
 
 
-def run(example: str, *arguments: object) -> str:
+def run(example: Path | str, *arguments: object, cwd: Path | None = None) -> str:
     """What it prints."""
-    command = [sys.executable, EXAMPLES / example, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, ROOT / "examples" / example, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -57,10 +60,20 @@ def test_photo_to_picture(folder: Path) -> None:
     assert green_share(picture) < 0.001
 
 
+def test_the_readmes(folder: Path) -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## From Python")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("    ")]
+    program = folder / "readme.py"
+    program.write_text(dedent("\n".join(lines)), "utf-8")
+    Image.fromarray(enlarged(2.0)).save(folder / "anna.jpg", quality=95)
+    run(program, cwd=folder)
+    assert len(pictures(folder / "anna-talks.mp4")) == FRAMES
+
+
 def test_video_to_video(folder: Path) -> None:
     run("video_to_video.py", folder / "ada.avatar", folder / "talk.mp4", folder / "driven.mp4")
     driven = pictures(folder / "driven.mp4")
-    assert len(driven) == 25
+    assert len(driven) == FRAMES
     assert max(map(green_share, driven)) < 0.001
     assert np.abs(driven[0].astype(int) - driven[-1]).max() > 20  # it moved
 
@@ -77,14 +90,14 @@ def test_webcam_to_virtual_camera(folder: Path) -> None:
 def test_face_states_to_webrtc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     with CagedTracker(tracker_model(), "video", patient=True) as tracker:
-        camera = open_camera(str(folder / "talk.mp4"), real_time=False)
+        camera = open_camera(str(face_clip(folder / "long.mp4", 50)), real_time=False)
         write_motion(record_motion(camera, tracker, by_media_time=True).motion, folder / "talk.motion")
     server = WhipServer()
     try:
         said = run("face_states_to_webrtc.py", folder / "ada.avatar", folder / "talk.motion", server.url)
     finally:
         server.close()
-    assert said.startswith("25 pictures")
+    assert said.startswith("50 pictures")
     assert server.sizes == {(512, 512)}
     assert server.frames["video"] > 0
     assert len(server.posts) == len(server.deleted) == 1
@@ -94,6 +107,6 @@ def test_many_avatars(folder: Path) -> None:
     ada = folder / "ada.avatar"
     run("many_avatars.py", folder / "talk.mp4", folder / "choir.mp4", ada, ada, ada)
     choir = pictures(folder / "choir.mp4")
-    assert len(choir) == 25
+    assert len(choir) == FRAMES
     assert choir[0].shape == (256, 768, 3)
     assert np.abs(choir[-1][:, :256].astype(int) - choir[-1][:, 256:512]).mean() < 3  # both follow, but for H.264
