@@ -56,7 +56,8 @@ class DeviceWarp:
 
 def _solve(system: Tensor, right: Tensor) -> Tensor:
     if system.is_cuda:
-        return torch.linalg.solve(system, right)
+        solved: Tensor = torch.linalg.solve(system, right)
+        return solved
     # on a processor by numpy: torch's own fails ("Pivots given to lu_solve") once some other library was loaded first
     return torch.from_numpy(np.linalg.solve(system.numpy(), right.numpy()))
 
