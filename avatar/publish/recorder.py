@@ -8,7 +8,7 @@ from avatar.core.errors import DeviceError, VisavisError
 from avatar.core.file_name import version
 from avatar.core.frame import Frame
 from avatar.publish.threaded import ThreadedPublisher
-from avatar.publish.video_writer import VideoWriter, check_output
+from avatar.publish.video_writer import Encoding, VideoWriter, check_output
 
 
 class Recorder(ThreadedPublisher):
@@ -38,9 +38,7 @@ class Recorder(ThreadedPublisher):
                 width,
                 height,
                 fps,
-                preset="ultrafast",
-                crf=20,
-                threads=1,
+                encoding=Encoding("ultrafast", crf=20, threads=1),
                 expected=None if self._parts else self._before,
             )
         except VisavisError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,15 @@ FRAGMENT_US = 1_000_000  # what a recording that is cut off may lose
 Preset = Literal["ultrafast", "veryfast", "medium"]
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How much work H.264 takes, and how good it looks. threads: 0 takes all processors."""
+
+    preset: Preset = "veryfast"
+    crf: int = 18
+    threads: int = 0
+
+
 class VideoWriter:
     """Writes pictures with their own times beside `path`, and renames on `finish`: no half-written output.
 
@@ -39,9 +49,7 @@ class VideoWriter:
         height: int,
         fps: float,
         time_base: Fraction = Fraction(1, 90_000),
-        preset: Preset = "veryfast",
-        crf: int = 18,
-        threads: int = 0,
+        encoding: Encoding | None = None,
         expected: Expected = "any",
     ) -> None:
         check_output(path)
@@ -52,7 +60,7 @@ class VideoWriter:
         self._time_base, self._last_pts, self._frames = time_base, -(1 << 62), 0
         try:
             self._beside.open("wb").close()  # FFmpeg would try that with the first packet only, some pictures later
-            self._start(width, height, fps, preset, crf, threads)
+            self._start(width, height, fps, encoding or Encoding())
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.discard()
             raise self._failure(error) from error
@@ -60,16 +68,17 @@ class VideoWriter:
             self.discard()
             raise
 
-    def _start(self, width: int, height: int, fps: float, preset: str, crf: int, threads: int) -> None:
+    def _start(self, width: int, height: int, fps: float, encoding: Encoding) -> None:
         container = CONTAINERS[self.path.suffix.lower()]
         self._container: OutputContainer = av.open(
             str(self._beside), "w", format=container, container_options=_options(container)
         )
         rate = Fraction(fps).limit_denominator(1001)
-        stream = self._container.add_stream("libx264", rate=rate, options={"preset": preset, "crf": str(crf)})
+        options: dict[str, str] = {"preset": encoding.preset, "crf": str(encoding.crf)}
+        stream = self._container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
-        context.thread_count = threads
+        context.thread_count = encoding.threads
         context.time_base = stream.time_base = self._time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG

@@ -71,7 +71,7 @@ def bench(device: torch.device, seconds: float, out: Path, tiny: bool, say: Call
                 if time.monotonic() > ends:
                     say(f"the time is over at batch {batch}")
                     return _written(rows, roof, out)
-                row = _measure(name, network, inputs, precision, batch, roof, device, say)
+                row = _measure(name, network, inputs, (precision, batch), roof, say)
                 if row:
                     rows.append(row)
                     say(_line(row))
@@ -116,12 +116,13 @@ def _measure(
     name: str,
     network: nn.Module,
     inputs: dict[str, Tensor],
-    precision: str,
-    batch: int,
+    case: tuple[str, int],
     roof: Roof,
-    device: torch.device,
     say: Callable[[str], None],
 ) -> BenchRow | None:
+    """`case`: precision and batch."""
+    precision, batch = case
+    device = next(iter(inputs.values())).device
     dtype = PRECISIONS[precision]
     layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
     network = network.to(dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
