@@ -31,7 +31,7 @@ def outcome(folder: Path, reason: str, ci: str) -> str:
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  unit: .\n  realtime: .\n  e2e: .\n")
     (folder / "test_some.py").write_text(TESTS.replace("REASON", reason))
     (folder / "e2e" / "test_module.py").write_text(MODULE)
-    environment = os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.kinds", "-p", "no:cacheprovider"]
     command += ["--continue-on-collection-errors"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=120)
