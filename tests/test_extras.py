@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from avatar.core import extras
 from avatar.core.extras import EXTRAS, install
@@ -25,6 +27,22 @@ def test_the_extras_are_those_of_the_project() -> None:
         brought = {re.match(r"[A-Za-z0-9-]+", wanted).group() for wanted in offered[extra]}  # type: ignore[union-attr]
         assert {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in modules} == brought
     assert set(EXTRAS) == set(offered) - {"dev"}
+
+
+def test_every_dependency_is_bounded_and_pinned() -> None:
+    """Above, so that a new major version breaks nobody's installation; in constraints.txt, what the tests ran with."""
+    about = tomllib.loads(PROJECT.read_text("utf-8"))
+    parts = [about["project"]["dependencies"], *about["project"]["optional-dependencies"].values()]
+    needed = [Requirement(line) for part in parts for line in part]
+    build = [Requirement(line) for line in about["build-system"]["requires"]]
+    endless = [str(one) for one in needed + build if not any(bound.operator == "<" for bound in one.specifier)]
+    assert not endless
+
+    lines = PROJECT.with_name("constraints.txt").read_text("utf-8").splitlines()
+    constraints = [Requirement(line) for line in lines if not line.startswith("#")]
+    pins = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in constraints}
+    unpinned = [str(one) for one in needed if not one.specifier.contains(pins.get(canonicalize_name(one.name), "0"))]
+    assert not unpinned
 
 
 @pytest.mark.parametrize(
