@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,23 +11,18 @@ from rich.text import Text
 from avatar.evaluation import paper_table
 from avatar.evaluation.bootstrap import Interval
 from avatar.evaluation.evaluation import Report
-from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, SLOW_METRIC_FRAMES, Better, Metric
-from avatar.evaluation.motion import SIGNALS, Correlation
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
-from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores, best
+from avatar.evaluation.metrics import CROSS_METRICS, METRICS, SLOW_METRIC_FRAMES, Better, Metric
+from avatar.evaluation.motion import SIGNALS
+from avatar.evaluation.person import FF, WARP
+from avatar.evaluation.score_table import SIGNAL_TITLES, TITLES, ScoreRow, score_rows, verdict
+from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores
 
-TITLES = {UNMOVED: "unmoved", WARP: "landmark warp", FF: "FF", FT: "FT", FULL: "full", REAL: "real"}
-ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑"}
 BEST = "bold green"
-SIGNAL_TITLES = {
-    "jaw_open": "jawOpen", "blink": "blink", "smile": "smile", "yaw": "yaw", "pitch": "pitch",
-    "mouth_opening": "lips apart", "eye_opening": "lids apart",
-}  # fmt: skip
 LEGEND = (
     "↓ lower is better, ↑ higher is better; the best, the real pictures aside, is green. FF − warp: mean difference "
     "and its 95 % interval over the frames, + better, − worse, · may be chance. r: correlation of the driver's motion "
     "with the output's, tracked again (– without motion); lips and lids apart are measured on the mesh, beside the "
-    "blendshapes. real: the true picture tracked again, the most that can be had. VGG16 on whole pictures: "
+    "blendshapes. real: the true picture tracked again, the best that is possible. VGG16 on whole pictures: "
     f"{SLOW_METRIC_FRAMES} frames a clip at most."
 )
 
@@ -67,49 +62,28 @@ def print_paper_table(console: Console, report: Report) -> None:
         console.print(note, style="dim", highlight=False)
 
 
-def number(value: float | None) -> str:
-    """With the digits that mean something."""
-    return "–" if value is None else f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
-
-
-def verdict(found: Interval | None, better: Better) -> str:
-    """ "+" surely better, "−" surely worse, "·" may be chance; empty where not measured."""
-    if found is None:
-        return ""
-    return "·" if not found.sure else "+" if (found.mean > 0) == (better == "higher") else "−"
-
-
 def _table(title: str, metrics: Sequence[Metric], total: TotalScores, aside: Sequence[str] = (REAL,)) -> Table:
-    columns = tuple(total.values)
-    comparison = f"{FF} - {WARP}"
-    table = Table("", *(TITLES[system] for system in columns), "FF − warp", title=title, title_justify="left")
+    systems = tuple(total.values)
+    table = Table("", *(TITLES[system] for system in systems), "FF − warp", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    for metric in metrics:
-        row = {system: total.values[system].get(metric.key) for system in columns}
-        label = _label(metric.label, metric.unit, ARROWS[metric.better])
-        interval = total.differences[comparison].get(metric.key)
-        table.add_row(label, *_marked(row, metric.better, aside), _interval(interval, metric.better))
-    distances = {system: total.frechet.get(system) for system in columns}
-    table.add_row(_label(FRECHET.label, f"n={total.samples[0]}", "↓"), *_marked(distances, "lower", aside), "")
-    lost = (str(total.lost[system]) if system in total.lost else "–" for system in columns)
-    table.add_row(_label("Face lost", "frames", "↓"), *lost, "", end_section=True)
-    notes = []
-    for signal in SIGNALS:
-        found: dict[str, Correlation | None] = {
-            s: total.pooled[s][signal] if s in total.pooled else None for s in columns
-        }
-        cells = _marked({system: None if c is None else c.r for system, c in found.items()}, "higher", aside)
-        table.add_row(f"r {SIGNAL_TITLES[signal]} ↑", *cells, "")
-        if (one := found[WARP]) is not None and one.reason is not None:
-            notes.append(f"{SIGNAL_TITLES[signal]}: {one.reason}")
-    if notes:
+    better = {metric.key: metric.better for metric in metrics}
+    differences = total.differences[f"{FF} - {WARP}"]
+    rows = score_rows(metrics, total, aside)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        cells = (Text(row.cells[system], BEST if system == row.best else "") for system in systems)
+        difference = _interval(differences.get(row.key), better[row.key]) if row.key else ""
+        # correlations, which have no unit, stand apart
+        last = bool(row.unit) and (following is None or not following.unit)
+        table.add_row(_label(row), *cells, difference, end_section=last)
+    reasons = {signal: total.pooled[WARP][signal].reason for signal in SIGNALS}
+    if notes := [f"{SIGNAL_TITLES[signal]}: {reason}" for signal, reason in reasons.items() if reason is not None]:
         table.caption = "No r for " + "; ".join(notes) + "."
     return table
 
 
-def _label(name: str, unit: str, arrow: str) -> Text:
-    return Text.assemble(name, " ", (unit, "dim"), " ", arrow)
+def _label(row: ScoreRow) -> Text:
+    return Text.assemble(row.label, (f" {row.unit}" if row.unit else "", "dim"), " ", row.arrow)
 
 
 def _interval(found: Interval | None, better: Better) -> Text:
@@ -118,8 +92,3 @@ def _interval(found: Interval | None, better: Better) -> Text:
     return Text.assemble(
         f"{found.mean:+.4f} ", (f"{found.low:+.4f} … {found.high:+.4f}", "dim"), f" {verdict(found, better)}"
     )
-
-
-def _marked(values: Mapping[str, float | None], better: Better, aside: Sequence[str]) -> list[Text]:
-    winner = best(values, better, aside)
-    return [Text(number(value), BEST if system == winner else "") for system, value in values.items()]
