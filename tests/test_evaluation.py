@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.cli.evaluate import evaluate, find_clips, parse_shots, parse_systems
+from avatar.cli.evaluate import Comparison, Written, evaluate, find_clips, parse_shots, parse_systems
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.evaluation import pixels
 from avatar.evaluation.bootstrap import paired_interval
@@ -383,13 +383,14 @@ def test_fine_tuning_that_cannot_start_says_what_to_type(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "avatar.learning.finetune", None)  # as without the extra
     (tmp_path / "a.mp4").write_bytes(b"x")
     with pytest.raises(VisavisError, match=r"visavis\[train\]"):
-        evaluate(clips=[tmp_path / "a.mp4"], systems="ff,ft")
+        evaluate(clips=[tmp_path / "a.mp4"], comparison=Comparison(systems="ff,ft"), written=Written())
 
 
 def test_importing_needs_no_torch() -> None:
     """Importing the command must not pull in what only `visavis[train]` brings."""
     code = (
-        "import sys, avatar.cli.evaluate; heavy = {'torch', 'dlib', 'skimage', 'tensorflow'} & set(sys.modules); "
+        "import sys, avatar.cli.evaluate; "
+        "heavy = {'torch', 'dlib', 'skimage', 'jinja2', 'tensorflow'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

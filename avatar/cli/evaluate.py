@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from avatar.cli.options import WEIGHTS_HELP, named_network
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
-from avatar.evaluation.evaluation import Evaluation, result_names
+from avatar.evaluation.evaluation import Evaluation, Report, result_names
 from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json as as_json_report
 from avatar.evaluation.paper_table import as_markdown
@@ -27,26 +28,57 @@ from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 MAX_SHOTS = 32
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What is drawn of the clips."""
+
+    shots: Annotated[str, typer.Option(help="Source frames per clip, e.g. 1 or 1,8,32 (at most 32).")] = "1"
+    systems: Annotated[
+        str, typer.Option(help="ff (feed-forward); ff,ft (and fine-tuned); with full beside, the paper's network.")
+    ] = FF
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None
+    ft_minutes: Annotated[
+        float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Fine-tune at most so long per clip and T.")
+    ] = 2.0
+    drivers: Annotated[
+        list[Path] | None, typer.Option("--drivers", help="Videos or folders that drive the clips' people; repeat it.")
+    ] = None
+    frames: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many frames to predict per clip.")] = 60
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the results go."""
+
+    save: Annotated[Path | None, typer.Option(help="Write each clip's pictures and frame numbers here.")] = None
+    html: Annotated[Path | None, typer.Option(help="Write a report with pictures and curves to this file.")] = None
+    markdown: Annotated[Path | None, typer.Option(help="Write the paper's table to this file.")] = None
+
+    def check(self, clips: Sequence[Path], drivers: Sequence[Path]) -> None:
+        """Before the work. Raises UsageError for what cannot be written."""
+        if self.save is not None:
+            check_folder(self.save, result_names(clips, drivers))
+        for path, option in ((self.html, "--html"), (self.markdown, "--markdown")):
+            if path is not None:
+                check_file(path, option)
+
+    def write(self, report: Report) -> list[Path]:
+        """The report's files. All that was written, the pictures with it."""
+        if self.html is not None:
+            write_text(self.html, as_html(report))
+        if self.markdown is not None:
+            write_text(self.markdown, as_markdown(report))
+        return [path for path in (self.html, self.markdown, self.save) if path is not None]
+
+
 def evaluate(
     clips: Annotated[
         list[Path], typer.Option("--clips", help="A folder of videos, or a video; repeat it, or add more at the end.")
     ],
     more: Annotated[list[Path] | None, typer.Argument(help="More videos.", show_default=False)] = None,
-    shots: Annotated[str, typer.Option(help="Source frames per clip, e.g. 1 or 1,8,32 (at most 32).")] = "1",
-    systems: Annotated[
-        str, typer.Option(help="ff (feed-forward); ff,ft (and fine-tuned); with full beside, the paper's network.")
-    ] = FF,
-    weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None,
-    ft_minutes: Annotated[
-        float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Fine-tune at most so long per clip and T.")
-    ] = 2.0,
-    drivers: Annotated[
-        list[Path] | None, typer.Option("--drivers", help="Videos or folders that drive the clips' people; repeat it.")
-    ] = None,
-    frames: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many frames to predict per clip.")] = 60,
-    save: Annotated[Path | None, typer.Option(help="Write each clip's pictures and frame numbers here.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with pictures and curves to this file.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the paper's table to this file.")] = None,
+    *,
+    comparison: Comparison,
+    written: Written,
     paper: Annotated[bool, typer.Option("--paper", help="Print the paper's table instead of all metrics.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -58,27 +90,23 @@ def evaluate(
     """
     terminal = Terminal(stderr=as_json)
     paths = find_clips([*clips, *(more or [])])
-    driver_paths = find_clips(drivers, "--drivers") if drivers else []
-    counts = parse_shots(shots)
-    asked = parse_systems(systems)
-    full = named_network(FULL if FULL in asked else "fast", weights)
-    tune = _fine_tune(ft_minutes) if FT in asked else None
-    if save is not None:
-        check_folder(save, result_names(paths, driver_paths))
-    for path, option in ((html, "--html"), (markdown, "--markdown")):
-        if path is not None:
-            check_file(path, option)
+    driver_paths = find_clips(comparison.drivers, "--drivers") if comparison.drivers else []
+    counts = parse_shots(comparison.shots)
+    asked = parse_systems(comparison.systems)
+    full = named_network(FULL if FULL in asked else "fast", comparison.weights)
+    tune = _fine_tune(comparison.ft_minutes) if FT in asked else None
+    written.check(paths, driver_paths)
     tracker = tracker_model_then_offline(terminal)
     with terminal.progress(TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=1.0)
         report = Evaluation(
             tracker_model=tracker,
             shots=counts,
-            max_targets=frames,
+            max_targets=comparison.frames,
             tune=tune,
             full=full,
-            ft_minutes=None if tune is None else ft_minutes,
-            save=save,
+            ft_minutes=None if tune is None else comparison.ft_minutes,
+            save=written.save,
             progress=lambda line, share: bar.update(task, completed=share, description=line),
             note=lambda line: terminal.say(line, style="dim"),
         ).run(paths, driver_paths)
@@ -88,13 +116,8 @@ def evaluate(
         print_paper_table(terminal, report)
     else:
         print_report(terminal, report)
-    if html is not None:
-        write_text(html, as_html(report))
-    if markdown is not None:
-        write_text(markdown, as_markdown(report))
-    for written in (html, markdown, save):
-        if written is not None:
-            terminal.say(f"Wrote {written}", style="dim")
+    for path in written.write(report):
+        terminal.say(f"Wrote {path}", style="dim")
     if report.failed:
         raise VisavisError(f"{len(report.failed)} evaluations failed, named above; the totals leave them out.")
 
