@@ -96,6 +96,11 @@ class Animator:
         self._said_ns: int | None = None  # when a picture that failed was last told
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures, in pixels."""
+        return self.rig.canvas.width, self.rig.canvas.height
+
+    @property
     def broken(self) -> bool:
         """Whether the picture is held, because no engine works."""
         return self._broken_ns is not None

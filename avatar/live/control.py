@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.animator import reason
+from avatar.live.governor import LEVELS
 from avatar.live.session import Session
 from avatar.retarget.retargeter import Retargeter
 
@@ -93,8 +94,9 @@ class Control:
             (f"calibrating {retargeter.calibrated:.0%}", retargeter.calibrated < 1),
         ) if on]  # fmt: skip
         words += [f"{region} {self.gain(region):.1f}" for region in REGIONS if self.gain(region) != 1.0]
-        level = self._session.animator.governor.level.name
-        return ", ".join([*words, *([level] if self._session.animator.governor.at else [])])
+        if (level := self._session.level) != LEVELS[0]:
+            words.append(level.name)
+        return ", ".join(words)
 
     @property
     def _retargeter(self) -> Retargeter:

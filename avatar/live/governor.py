@@ -45,6 +45,11 @@ class Governor:
     def level(self) -> Level:
         return LEVELS[self.at]
 
+    @property
+    def lowest_level(self) -> Level:
+        """The least work that a frame has been since the start."""
+        return LEVELS[self.lowest]
+
     def frame(self, now_ns: int, busy_ns: int, lost: int) -> Level:
         """One frame took `busy_ns` of the avatar's thread, and `lost` others were dropped before it came."""
         if self._start_ns is None or now_ns < self._start_ns:

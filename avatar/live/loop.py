@@ -19,7 +19,6 @@ from avatar.core.heap import HeapTrim, started_up
 from avatar.core.mailbox import Mailbox
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
-from avatar.live.governor import LEVELS
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.publisher_set import PublisherSet
 from avatar.live.steady_pace import SteadyPace
@@ -82,6 +81,7 @@ class LiveLoop:
         `latency` may be shared with a TimedEngine, which then fills the line "generator" (a part of "render").
         """
         self._driver, self._tracker, self.animator = driver, tracker, animator
+        self._governor = animator.governor
         self._publishers = PublisherSet(publishers, say)
         self._frames: Mailbox[Frame | FaceState] = Mailbox("camera → tracker")
         self._states: Mailbox[FaceState | Skipped] = Mailbox("tracker → avatar")
@@ -117,8 +117,7 @@ class LiveLoop:
         interrupted = False
         self._clock = _Clock(time.monotonic_ns(), settle_s)
         try:
-            canvas = self.animator.rig.canvas
-            self._publishers.open(canvas.width, canvas.height, self._driver.fps)
+            self._publishers.open(*self.animator.size, self._driver.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
             threads = [
                 self._thread("capture", lambda: self._capture(end_ns)),
@@ -166,7 +165,7 @@ class LiveLoop:
             found: FaceState | Skipped
             if isinstance(frame, FaceState):  # recorded motion: tracked long ago
                 found = frame
-            elif number % self.animator.governor.level.track_every:  # 0 where every frame is tracked
+            elif number % self._governor.level.track_every:  # 0 where every frame is tracked
                 found = Skipped(frame.capture_ns)
             else:
                 with self._latency.time("track"):
@@ -207,7 +206,7 @@ class LiveLoop:
             if not self._pictures.put(picture):
                 break
             lost = self._frames.dropped + self._states.dropped
-            self.animator.governor.frame(now_ns, time.monotonic_ns() - start_ns, lost - lost_before)
+            self._governor.frame(now_ns, time.monotonic_ns() - start_ns, lost - lost_before)
             lost_before = lost
         self._pictures.close()
 
@@ -283,8 +282,8 @@ class LiveLoop:
             drops=drops,
             latency=latency,
             first_frame_ms=self._clock.first_frame_ms(),
-            level=self.animator.governor.level.name,
-            lowest_level=LEVELS[self.animator.governor.lowest].name,
+            level=self._governor.level.name,
+            lowest_level=self._governor.lowest_level.name,
             interrupted=interrupted,
         )
 

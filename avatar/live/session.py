@@ -13,7 +13,7 @@ from avatar.core.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright
 from avatar.live.animator import Animator, Rig
 from avatar.live.canvas import Canvas
-from avatar.live.governor import Governor
+from avatar.live.governor import Governor, Level
 from avatar.live.latency import LatencyRecorder
 from avatar.live.loop import STAGES, LiveLoop
 from avatar.live.options import LiveOptions
@@ -57,6 +57,11 @@ class Session:
     def engine_line(self) -> str:
         """Which engine runs now, and why the others do not."""
         return explain(self.animator.rig.engine)
+
+    @property
+    def level(self) -> Level:
+        """How much work a frame may be now."""
+        return self.animator.governor.level
 
     def show(self, avatar: Avatar) -> None:
         """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
