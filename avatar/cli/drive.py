@@ -17,7 +17,7 @@ from avatar.core.errors import UsageError
 if TYPE_CHECKING:
     from avatar.live.drive import DriveOptions
 
-PACED = 3  # frames by which it is told how long a slow network takes
+PACED = 3  # frames that are timed, before the user is told how slow the network is
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def drive(
     generator = engine.open(avatar, terminal.note)
     terminal.say(explain(generator))
     slow = engine.full is not None and generator.describe().device == "cpu"
-    tell_pace = _telling(terminal.note) if slow else None
+    tell_pace = _pace_teller(terminal.note) if slow else None
     sigterm_as_ctrl_c()
     try:
         with terminal.progress(MofNCompleteColumn(), TimeRemainingColumn(), transient=False) as bar:
@@ -102,8 +102,8 @@ def drive(
     out.say(f"{report.output}: {report.frames_out} frames, {report.faceless} of them without a face")
 
 
-def _telling(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Told (done, expected), it says once how slow `full` is on a processor."""
+def _pace_teller(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A progress callback that says once, after PACED frames, how slow `full` is on a processor."""
     first_s = 0.0
 
     def tell(done: int, expected: int) -> None:

@@ -13,7 +13,8 @@ POLL_S = 0.2
 
 @contextmanager
 def listening(actions: Mapping[str, Callable[[], None]]) -> Iterator[bool]:
-    """Call `actions[key]` for each key that is pressed, in a thread of its own. False where no terminal listens.
+    """Call `actions[key]` for each key that is pressed, in a thread of its own. Yields False where stdin is no
+    terminal, or belongs to another program now.
 
     The terminal is as before afterwards. Ctrl-C keeps its meaning.
     """
@@ -42,7 +43,7 @@ def _listen(read: Callable[[], str], actions: Mapping[str, Callable[[], None]], 
 
 
 def _in_background() -> bool:
-    """A shell stops its background programs when they touch the terminal's settings."""
+    """Whether this runs behind a shell, which stops background programs that touch the terminal's settings."""
     if sys.platform == "win32":
         return False
     try:
@@ -53,7 +54,7 @@ def _in_background() -> bool:
 
 @contextmanager
 def _unbuffered() -> Iterator[Callable[[], str]]:
-    """A function that waits up to POLL_S for a key, "" without one."""
+    """Yields a function that waits up to POLL_S for a key, and returns "" when none came."""
     if sys.platform == "win32":
         import msvcrt
         import time

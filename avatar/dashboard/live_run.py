@@ -166,7 +166,7 @@ class LiveRun:
         """What does it, once all is known to be right. Raises UsageError, InputError."""
         retargeter = session.retargeter
         if name == "avatar":
-            # what is wrong with it is an answer, where `show` could only say it later
+            # loaded here too, so that what is wrong with it is the answer: `show` only says so later
             load_avatar(existing(str(value)))
             return lambda: self._show(control, str(value))
         if name in ("mirror", "paused", "frozen") and isinstance(value, bool):

@@ -68,8 +68,8 @@ class Rig:
 class Animator:
     """Paints one frame after another. One thread paints; `show` may come from another.
 
-    Once there was a picture there always is one: an avatar whose first picture fails gives way to the one before, and
-    when drawing fails later, the last picture is held. An engine that failed for good is opened again meanwhile.
+    After the first picture there always is one. An avatar whose first picture fails gives way to the one before; when
+    drawing fails later, the last picture is held, and an engine that has failed for good is opened again meanwhile.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class Animator:
         return True
 
     def _drew(self) -> None:
-        """A picture was drawn: only that proves that an engine works again, and that an avatar can be shown."""
+        """A picture was drawn. Nothing else proves that an engine works again, or that an avatar can be shown."""
         if self._broken_ns is not None:
             self._say(f"The engine is back after {(time.monotonic_ns() - self._broken_ns) / 1e9:.1f} s.")
             self._broken_ns = None
@@ -256,7 +256,7 @@ class Animator:
 
 
 def reason(failure: Exception) -> str:
-    """In one line. What was foreseen tells itself, of anything else the kind is needed as well."""
+    """In one line. Our own errors explain themselves; of any other, the type is named as well."""
     text = " ".join(str(failure).split()).rstrip(".")
     return text if isinstance(failure, EngineFailure | VisavisError) else f"{type(failure).__name__}: {text}"
 

@@ -98,7 +98,7 @@ class PublisherSet:
 
 
 def _told(member: _Member, failure: Exception) -> str:
-    """In one line; what was not foreseen does not name the publisher by itself."""
+    """In one line. Our own errors name the publisher; before any other, its name is put."""
     if isinstance(failure, VisavisError):
         return str(failure).splitlines()[0].rstrip(".")
     return f"{member.publisher.name} failed ({type(failure).__name__}: {failure})"

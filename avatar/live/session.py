@@ -64,9 +64,11 @@ class Session:
         return self.animator.governor.level
 
     def show(self, avatar: Avatar) -> None:
-        """Let another avatar take over, with the same settings. Slow where it has a network of its own: not for the
-        thread that paints. Raises EngineFailure when that network does not load. One that loads and cannot be drawn
-        gives way to the avatar before."""
+        """Let another avatar take over, with the same settings.
+
+        Slow where it has a network of its own, so not for the thread that paints. Raises EngineFailure when that
+        network does not load. An avatar that then cannot be drawn gives way to the one before.
+        """
         now, avatar = self.animator.rig, self.options.engine.person(avatar)
         rig = self.open_rig(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
         before, retargeter = now.retargeter, rig.retargeter

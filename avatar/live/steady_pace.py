@@ -1,4 +1,4 @@
-"""Publishing at a steady pace: a viewer notices uneven steps before a few milliseconds of delay."""
+"""Publishing at a steady pace: viewers notice uneven intervals sooner than a few milliseconds of delay."""
 
 from __future__ import annotations
 
