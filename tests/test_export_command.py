@@ -18,7 +18,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 import engines
-from avatar.cli.export import export
+from avatar.cli.command_app import flat
+from avatar.cli.export import export as export_command
 from avatar.cli.faces import frames_from
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
@@ -31,6 +32,7 @@ from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip
 
 GENERATOR = model_file("fast/generator.onnx")
+export = flat(export_command)
 
 
 def fine_tuned() -> Avatar:
@@ -52,7 +54,7 @@ def test_what_an_avatar_has_learned_is_baked_in_and_stays_private(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VISAVIS_CACHE", str(tmp_path / "cache"))
     save_avatar(fine_tuned(), tmp_path / "ada.avatar")
-    export("ada.avatar", as_json=True)
+    export(model="ada.avatar", as_json=True)
     out = tmp_path / "ada-onnx"
     report = json.loads(capsys.readouterr().out)
     assert [Path(file["path"]).name for file in report["files"]] == ["generator.onnx"]
@@ -70,7 +72,7 @@ def test_an_avatar_without_weights_of_its_own_has_the_network_that_all_share(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "ada.avatar")
-    export(str(tmp_path / "ada.avatar"), out=tmp_path / "out")
+    export(model=str(tmp_path / "ada.avatar"), out=tmp_path / "out")
     assert "astronaut has no weights of its own" in capsys.readouterr().err
     shared = {t.name: t.raw_data for t in onnx.load(GENERATOR).graph.initializer}
     assert {t.name: t.raw_data for t in onnx.load(tmp_path / "out/generator.onnx").graph.initializer} == shared
@@ -166,20 +168,20 @@ def test_a_damaged_checkpoint_or_avatar_is_named(damage: Callable[[Path], bytes]
         if (tmp_path / name).read_bytes() == (tmp_path / "whole.avatar").read_bytes():
             continue  # a damage that only a checkpoint can have
         with pytest.raises(InputError, match=name.replace(".", r"\.")):
-            export(str(tmp_path / name), out=tmp_path / "out")
+            export(model=str(tmp_path / name), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_engine_of_a_precision_that_is_not_there_asks_for_it(tmp_path: Path) -> None:
     (tmp_path / "my.safetensors").write_bytes(model_file("fast/fast.safetensors").read_bytes())
     with pytest.raises(UsageError, match=r"generator\.fp16\.onnx does not exist. Write it first: .* --precision fp16"):
-        export(str(tmp_path / "my.safetensors"), engine="tensorrt", capability="89", precision="fp16")
+        export(model=str(tmp_path / "my.safetensors"), engine="tensorrt", capability="89", precision="fp16")
 
 
 def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(VisavisError, match=r"file cannot be written: .* --out"):
-        export("fast", out=tmp_path / "file")
+        export(model="fast", out=tmp_path / "file")
     assert contents(tmp_path) == {"file": b"in the way"}
 
 

@@ -62,7 +62,8 @@ def flat(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def called(**values: Any) -> Any:
         for name, kind in groups.items():
-            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            given = {field.name: values.pop(field.name) for field in fields(kind) if field.name in values}
+            values[name] = kind(**given)
         return function(**values)
 
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
