@@ -157,6 +157,42 @@ def test_weights_outside_the_file_are_not_read(
         build(rtx, model.SerializeToString(), "hostile.onnx", Target(CAPABILITY))
 
 
+def test_a_failure_that_is_kept_does_not_stop_the_next_build(network: Path) -> None:
+    """TensorRT's objects in it would be freed wherever the garbage collector runs: inside TensorRT, that never ends."""
+    collects = """
+        import gc, sys
+        from pathlib import Path
+        from engines import EngineFailure
+        from engines.tensorrt.build import Library, Target, build, library
+
+        class Collecting(Library):
+            def logger(self):
+                base = type(super().logger())
+                class Problems(base):
+                    def log(self, severity, message):
+                        gc.collect()
+                        base.log(self, severity, message)
+                return Problems()
+
+        gc.disable()
+        rtx, onnx = Collecting("rtx", library(89).module), Path(sys.argv[1]).read_bytes()
+        try:
+            build(rtx, onnx, "tiny.onnx", Target(61))
+        except EngineFailure as failure:
+            failure.itself = failure
+        print(len(build(rtx, onnx, "tiny.onnx", Target(89)).plan) > 0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(collects), str(network)],
+        cwd=Path(engines.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_the_weights_to_replace_are_those_of_the_layout(rtx: Library) -> None:
     """Every name that a bundle's weights have is known to TensorRT; an invented one is not.
 

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,6 +178,17 @@ def build(library: Library, onnx: bytes, name: str, target: Target, timings: Tim
     """
     if target.precision not in (*PRECISIONS, *OF_THE_FILE):
         raise EngineFailure(f"there is no precision '{target.precision}' in TensorRT: choose {' or '.join(PRECISIONS)}")
+    try:
+        return _built(library, onnx, name, target, timings)
+    except EngineFailure as failure:
+        # Else TensorRT's objects live on in the failure's frames until the garbage collector comes, perhaps inside
+        # `log`, and to free them there waits for ever for a lock that the next builder holds.
+        for error in (failure, failure.__cause__):
+            traceback.clear_frames(error.__traceback__ if error else None)
+        raise
+
+
+def _built(library: Library, onnx: bytes, name: str, target: Target, timings: Timings | None) -> Built:
     started = time.perf_counter()
     trt, logger = library.module, library.logger()
     try:
