@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from avatar.cli.evaluate import Comparison, Written, evaluate, find_clips, parse_shots, parse_systems
 from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.evaluation import pixels
 from avatar.evaluation.bootstrap import paired_interval
 from avatar.evaluation.clip import choose_sources, halves, spread
+from avatar.evaluation.differences import l1, landmark_distance, psnr, ssim
 from avatar.evaluation.face_crops import eye_crops, mouth_crop
 from avatar.evaluation.feature_distance import Compared
 from avatar.evaluation.frechet import frechet_distance, projection, shrunk_covariance
-from avatar.evaluation.landmark_distance import landmark_distance
 from avatar.evaluation.motion import FLOORS, SIGNALS, correlate, correlate_pooled, signals
 from avatar.evaluation.optional import need, package_file
 from avatar.evaluation.person import warm_up
@@ -61,17 +60,17 @@ def network(name: str) -> object:
 
 
 def test_equal_pictures_are_perfect() -> None:
-    assert pixels.l1(PICTURE, PICTURE) == 0
-    assert pixels.psnr(PICTURE, PICTURE) == float("inf")
-    assert pixels.ssim(PICTURE, PICTURE) == pytest.approx(1)
+    assert l1(PICTURE, PICTURE) == 0
+    assert psnr(PICTURE, PICTURE) == float("inf")
+    assert ssim(PICTURE, PICTURE) == pytest.approx(1)
 
 
 def test_known_differences() -> None:
     grey = np.full((32, 32, 3), 100, np.uint8)
     lighter = grey + np.uint8(51)
-    assert pixels.l1(grey, lighter) == pytest.approx(0.2)
-    assert pixels.l1(lighter, grey) == pytest.approx(0.2)  # no wrap-around of uint8
-    assert pixels.psnr(grey, lighter) == pytest.approx(20 * np.log10(255 / 51))
+    assert l1(grey, lighter) == pytest.approx(0.2)
+    assert l1(lighter, grey) == pytest.approx(0.2)  # no wrap-around of uint8
+    assert psnr(grey, lighter) == pytest.approx(20 * np.log10(255 / 51))
 
 
 def test_ssim_is_scikit_image_channel_by_channel() -> None:
@@ -79,7 +78,7 @@ def test_ssim_is_scikit_image_channel_by_channel() -> None:
     per_channel = [
         skimage_metrics.structural_similarity(PICTURE[..., c], blurred[..., c], data_range=255) for c in range(3)
     ]
-    assert pixels.ssim(PICTURE, blurred) == pytest.approx(np.mean(per_channel))
+    assert ssim(PICTURE, blurred) == pytest.approx(np.mean(per_channel))
 
 
 # Networks
@@ -238,7 +237,7 @@ def test_tracked_akd_of_a_shifted_picture() -> None:
 def test_landmark_warp_of_unmoved_landmarks_is_the_picture() -> None:
     portrait = np.ascontiguousarray(skimage_data.astronaut()[0:256, 96:352])
     points = RNG.uniform(0.3, 0.7, (478, 3)).astype(np.float32)
-    assert pixels.l1(portrait, landmark_warp(portrait, points, points)) < 0.003
+    assert l1(portrait, landmark_warp(portrait, points, points)) < 0.003
 
 
 def test_landmark_warp_carries_the_face_along() -> None:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avatar.core.errors import UsageError
-from avatar.evaluation import pixels
-from avatar.evaluation.clip import Clip, Driver
+from avatar.evaluation.clip import Clip, DriverClip
 from avatar.evaluation.contact_sheet import cross_sheet, self_sheet, worst_frames
 from avatar.evaluation.cross_reenactment import CrossRun
+from avatar.evaluation.differences import ssim
 from avatar.evaluation.evaluation import ClipResult, CrossResult, Report, result_names
 from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json
@@ -111,7 +111,7 @@ def report() -> Report:
             )
         ]
     person = Person(clip, 1, {}, None, some_pictures(1), np.zeros((1, 478, 3), np.float32))
-    driver = Driver("driver", Path("driver.mp4"), None, clip.states, FRAMES, clip.crop, some_pictures())
+    driver = DriverClip("driver", Path("driver.mp4"), None, clip.states, FRAMES, clip.crop, some_pictures())
     sheet = cross_sheet(CrossRun(person, driver, np.zeros((1, 478, 3), np.float32), drawn)).shown()
     crossed = some_scores("x", CROSS_METRICS, real)
     found.cross[1] = [CrossResult(clip.name, "driver", FRAMES, crossed, sheet)]
@@ -293,7 +293,7 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     done = evaluate(
         "--clips", str(tmp_path / "sway.mp4"), "--frames", "6", "--json", "--shots", "1,4,32", *drivers, *outputs
     )
-    assert done.returncode == 1, done.stderr  # 32 shots cannot be had from half of 40 frames
+    assert done.returncode == 1, done.stderr  # half of 40 frames are too few for 32 shots
     assert "20 frames of its first half show a face, but 32 shots" in " ".join(done.stderr.split())
     report = json.loads(done.stdout)
     assert [run["shots"] for run in report["runs"]] == [1, 4]
@@ -323,7 +323,7 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     real = [frame.rgb for frame in VideoFile(tmp_path / "sway.mp4")]
     pictures = tmp_path / "out" / "sway" / "shots_4" / "ff"
     again = [
-        pixels.ssim(crop.cut(real[i], 256), np.asarray(Image.open(pictures / f"frame_{i:05d}.png")))
+        ssim(crop.cut(real[i], 256), np.asarray(Image.open(pictures / f"frame_{i:05d}.png")))
         for i in about["target_frames"]
     ]
     assert np.mean(again) == pytest.approx(four["values"][FF]["ssim"], abs=1e-6)

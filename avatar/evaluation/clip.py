@@ -41,7 +41,7 @@ class Clip:
     damage: str | None  # when the file is cut off, broken or turned: what was made of it
     states: tuple[FaceState, ...]  # of every frame, landmarks in its pixels
     sources: dict[int, tuple[int, ...]]  # by number of shots; the first, the reference, is the same for all
-    unfit: dict[int, str]  # numbers of shots that cannot be had from this clip, with the reason
+    unfit: dict[int, str]  # numbers of shots for which this clip has too few frames, with the reason
     target_frames: tuple[int, ...]
     crop: Crop  # the reference frame's, of all pictures
     portraits: dict[int, Picture]  # by frame, (512, 512, 3)
@@ -58,7 +58,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Driver:
+class DriverClip:
     """A clip whose person drives somebody else."""
 
     name: str
@@ -99,7 +99,7 @@ def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model:
     )
 
 
-def read_driver(path: Path, max_targets: int, tracker_model: Path, tick: Tick = _silent) -> Driver:
+def read_driver_clip(path: Path, max_targets: int, tracker_model: Path, tick: Tick = _silent) -> DriverClip:
     """Raises InputError, naming the file, for an unreadable clip or one without a face."""
     video = VideoFile(path)
     turned = turn_upright(video, tracker_model)
@@ -109,7 +109,7 @@ def read_driver(path: Path, max_targets: int, tracker_model: Path, tick: Tick = 
     frames = _pictures(video, targets)
     crop = face_crop(states[faces[0]].landmarks, video.width, video.height)
     pictures = np.stack([crop.cut(frames[i], SIZE_PX) for i in targets])
-    return Driver(path.stem, path, _noted(turned, video.damage), tuple(states), tuple(targets), crop, pictures)
+    return DriverClip(path.stem, path, _noted(turned, video.damage), tuple(states), tuple(targets), crop, pictures)
 
 
 def track(video: VideoFile, tracker_model: Path, tick: Tick = _silent) -> list[FaceState]:
@@ -142,7 +142,7 @@ def halves(path: Path, states: Sequence[FaceState]) -> tuple[list[int], list[int
 def choose_sources(
     path: Path, early: list[int], reference: int, shots: Sequence[int]
 ) -> tuple[dict[int, tuple[int, ...]], dict[int, str]]:
-    """(source frames by number of shots, reasons for the numbers that cannot be had).
+    """(source frames by number of shots, reasons why there are no sources for the others).
 
     The reference first, then the middles of equal parts of the first half: not its first frame, which encoders spoil.
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.core.arrays import Array
-from avatar.evaluation.clip import Driver, Pictures, Tick
+from avatar.evaluation.clip import DriverClip, Pictures, Tick
 from avatar.evaluation.person import FF, Person, draw_all
 from avatar.retarget.retargeter import Retargeter
 
@@ -21,7 +21,7 @@ class CrossRun:
     """The pictures go by the driver's target frames."""
 
     person: Person
-    driver: Driver
+    driver: DriverClip
     goals: Array  # (N, 478, 3) where the avatar's landmarks shall be, in [0, 1]
     pictures: dict[str, Pictures]  # by system
 
@@ -30,7 +30,7 @@ class CrossRun:
         return f"{self.person.clip.name}_driven_by_{self.driver.name}"
 
 
-def cross_reenact(person: Person, driver: Driver, tick: Tick = lambda share: None) -> CrossRun:
+def cross_reenact(person: Person, driver: DriverClip, tick: Tick = lambda share: None) -> CrossRun:
     """Every system's pictures of `person`, moved by `driver`. The baselines go where its landmarks shall be."""
     retargeter = Retargeter(person.avatars[FF], mode="relative", frame_crop=driver.crop)
     drivings = [retargeter.drive(state) for state in driver.states]

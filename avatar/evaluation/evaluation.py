@@ -12,13 +12,14 @@ from typing import Any
 
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import MODEL_ID, model_file
-from avatar.evaluation.clip import Clip, Driver, Pictures, read_clip, read_driver
+from avatar.evaluation.clip import Clip, DriverClip, Pictures, read_clip, read_driver_clip
 from avatar.evaluation.contact_sheet import Sheet, Shown, WorstFrame, cross_sheet, self_sheet, worst_frames
 from avatar.evaluation.cross_reenactment import CrossRun, cross_reenact
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
 from avatar.evaluation.person import BASELINES, FF, FT, FULL, FineTune, Person, Tuning, enrol
 from avatar.evaluation.saved_run import save_cross, save_run
-from avatar.evaluation.scores import Judge, Scores, TotalScores, total
+from avatar.evaluation.scorer import Scorer
+from avatar.evaluation.scores import Scores, TotalScores, total
 from avatar.evaluation.self_reenactment import reenact
 from avatar.face.crop import Crop
 from avatar.render.embedding import open_embedder
@@ -67,7 +68,7 @@ class Report:
     engine: dict[str, Any]
     engine_line: str
     ft_minutes: float | None
-    skipped: dict[str, str] = field(default_factory=dict)  # metric -> why it cannot be had here
+    skipped: dict[str, str] = field(default_factory=dict)  # metric -> why it is not measured here
     clips: dict[int, list[ClipResult]] = field(default_factory=dict)  # by number of shots
     cross: dict[int, list[CrossResult]] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
@@ -110,19 +111,19 @@ class Evaluation:
         pairs = sum(driver.stem != path.stem for path in paths for driver in drivers)
         whole = len(paths) + CROSS_EFFORT * pairs * len(self.shots)
         people: list[Person] = []
-        with open_embedder() as embedder, Judge(self.tracker_model) as judge:
-            report.skipped = judge.skipped
-            for metric, reason in judge.skipped.items():
+        with open_embedder() as embedder, Scorer(self.tracker_model) as scorer:
+            report.skipped = scorer.skipped
+            for metric, reason in scorer.skipped.items():
                 self.note(f"Without {metric}: {reason}")
             for number, path in enumerate(paths):
-                found = self._clip(path, embedder, judge, report, _part(self.progress, number / whole, 1 / whole))
+                found = self._clip(path, embedder, scorer, report, _part(self.progress, number / whole, 1 / whole))
                 people += found if drivers else []
             done = len(paths)
             if drivers:
-                self._cross(people, drivers, judge, report, _part(self.progress, done / whole, 1 - done / whole))
+                self._cross(people, drivers, scorer, report, _part(self.progress, done / whole, 1 - done / whole))
         return report
 
-    def _clip(self, path: Path, embedder: Engine, judge: Judge, report: Report, progress: Progress) -> list[Person]:
+    def _clip(self, path: Path, embedder: Engine, scorer: Scorer, report: Report, progress: Progress) -> list[Person]:
         name = path.name
         try:
             clip = read_clip(
@@ -150,7 +151,7 @@ class Evaluation:
             drawn[shots] = reenact(person, _line(stage, f"{name}, {shots}-shot: drawing", 0.7, 0.3))
         if not drawn:
             return []
-        scores = judge.score(clip, drawn, _line(progress, f"{name}: measuring", 0.5, 0.5))
+        scores = scorer.score(clip, drawn, _line(progress, f"{name}: measuring", 0.5, 0.5))
         sheets = {shots: self_sheet(clip, pictures) for shots, pictures in drawn.items()}
         if self.save is not None:
             save_run(self.save, clip, drawn, sheets)
@@ -162,7 +163,7 @@ class Evaluation:
         return people
 
     def _cross(
-        self, people: Sequence[Person], paths: Sequence[Path], judge: Judge, report: Report, progress: Progress
+        self, people: Sequence[Person], paths: Sequence[Path], scorer: Scorer, report: Report, progress: Progress
     ) -> None:
         by_clip: dict[str, list[Person]] = {}
         for person in people:
@@ -173,17 +174,17 @@ class Evaluation:
             if not others:
                 continue
             try:
-                driver = read_driver(
+                driver = read_driver_clip(
                     path, self.max_targets, self.tracker_model, _line(stage, f"driver {path.name}: tracking", 0, 0.2)
                 )
             except VisavisError as error:
                 self._failed(report, str(error), {"driver": str(path), "shots": None})
                 continue
             for k, found in enumerate(others.values()):
-                self._drive(found, driver, judge, report, _part(stage, 0.2 + 0.8 * k / len(others), 0.8 / len(others)))
+                self._drive(found, driver, scorer, report, _part(stage, 0.2 + 0.8 * k / len(others), 0.8 / len(others)))
 
     def _drive(
-        self, people: Sequence[Person], driver: Driver, judge: Judge, report: Report, progress: Progress
+        self, people: Sequence[Person], driver: DriverClip, scorer: Scorer, report: Report, progress: Progress
     ) -> None:
         runs: dict[int, CrossRun] = {}
         sheets: dict[int, Sheet] = {}
@@ -192,7 +193,7 @@ class Evaluation:
             line = _line(progress, f"{driver.name} drives {name}, {shots}-shot", k / len(people), 1 / len(people))
             run = cross_reenact(person, driver)
             line(0.5)
-            scores = judge.score_cross(run)
+            scores = scorer.score_cross(run)
             line(1.0)
             runs[shots], sheets[shots] = run, cross_sheet(run)
             report.cross.setdefault(shots, []).append(
