@@ -78,7 +78,7 @@ def _decibels(error: float) -> float:
 
 
 def _picture(frame: RealFrame, row: Mapping[str, NDArray[np.generic]]) -> Picture:
-    # what is no number would be drawn as anything: draw it black
+    # NaN and infinity would be drawn in any colour: black instead
     finite = {name: np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) for name, value in row.items()}
     if "face_offset" in finite:
         portraits = dict.fromkeys(REGIONS, frame.portrait)

@@ -17,8 +17,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from export.graphs import ROLES, float_tensors, load_typed, roles
 
 MIN_PSNR_DB = 45.0
-# Kept whatever the frames at hand say: another person's variances may overflow, and 11 bits place nothing well in a
-# large picture.
+# Kept in float32, even where the frames at hand do not ask for it: another person's variances may overflow, and 11 bits
+# are too few for places in a large picture.
 ALWAYS_KEPT = ("sampling", "statistics")
 FLOAT_ONLY = {"Resize": (1, 2)}  # inputs that the operator takes as float32 alone
 

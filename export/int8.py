@@ -94,7 +94,7 @@ def quantise(
 
 
 def _last(model: ModelProto, layers: Collection[str]) -> list[str]:
-    """Those of the layers that no other one follows."""
+    """The layers that no other one follows."""
     followed: set[str] = set()  # tensors on the way to a layer
     last = []
     for node in reversed(model.graph.node):

@@ -1,4 +1,4 @@
-"""The table of Zakharov et al., ICCV 2019 (table 1), with what can be measured here."""
+"""The table of Zakharov et al., ICCV 2019 (table 1), as far as it can be measured here."""
 
 from __future__ import annotations
 

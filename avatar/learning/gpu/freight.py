@@ -55,7 +55,7 @@ class Row:
 
 @dataclass
 class Freight:
-    """What came: people to learn from, people to be judged on, and (N, 128, 128) mattes of the former."""
+    """What came: people to train on, people to validate on, and (N, 128, 128) mattes of the former."""
 
     train: Pack
     val: Pack | None

@@ -1,4 +1,4 @@
-"""Which frames of a data set are worth their place where few fit: all stills, and the most different ones of clips."""
+"""Which frames of a data set to take where few fit: all stills, and of clips the frames that differ most."""
 
 from __future__ import annotations
 

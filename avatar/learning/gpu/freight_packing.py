@@ -175,8 +175,8 @@ def _filled(
 
 
 def _cut(rows: list[Row], sizes: list[int], most: float) -> list[list[Row]]:
-    """As few shards as will do, of about one size, each of which can teach alone: a clip, or a person's stills, is in
-    one shard, and the most useful ones are spread over all. Who is held out is in the first."""
+    """As few shards as will do, of about one size, each of which can be trained on alone: a clip, or a person's stills,
+    is in one shard, and the most useful ones are spread over all. Who is held out is in the first."""
     count = max(1, int(np.ceil(sum(sizes) / (most * 0.97))))
     parts: list[list[Row]] = [[] for _ in range(count)]
     filled = [0] * count

@@ -1,4 +1,4 @@
-"""A machine that is lent for minutes: what it is, what it can compile, and what must leave it in small files."""
+"""A machine that is lent for minutes: what it is, what it can compile, and how results leave it in small files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def seconds_of(run: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """Mean seconds of a run, waited for."""
+    """Mean seconds of a run, until the device has finished it."""
     synchronise(device)
     started = time.perf_counter()
     for _ in range(times):
@@ -102,7 +102,7 @@ def try_compile(network: nn.Module, run: Callable[[], object], device: torch.dev
 
 
 def copy_out(files: Iterable[Path], out: Path) -> None:
-    """Copies of small files, whole at any moment. Files that are missing or too large for the way back are not."""
+    """Copy small files, each whole at any moment. Those that are missing or too large to be sent back are left out."""
     for path in files:
         if path.is_file() and path.stat().st_size <= PART_BYTES:
             beside = out / (path.name + ".part")

@@ -1,4 +1,4 @@
-"""Half a minute that tells how the rest of a quarter of an hour is best spent: what works, how fast, how many."""
+"""What works on a lent GPU, how fast, and with which batch: half a minute, so that the rest is well spent."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ SKIPS = 50  # steps without a finite loss, before training stops
 SHARED_MEMORY_GB = 2.0  # through which processes hand over their batches
 VARIANTS = 4  # degraded copies of each still
 ADVERSARIAL_AFTER = 200  # steps of `fast`, in which the people's vectors find their places
-# What a short run with large batches is given instead of the options' defaults; --set goes before
+# Instead of the options' defaults, for a short run with large batches; --set overrides them
 FAST_OPTIONS = FastOptions(rate_makers=4e-4, adversarial_from_step=ADVERSARIAL_AFTER)
 FULL_OPTIONS = FullOptions(k=4, rate_makers=2e-4, rate_judges=4e-4)
 # for rehearsals on processors
