@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from avatar.cli.stop import CTRL_C, ctrl_c_as_exception, leave_on_ctrl_c, leave_on_quit
@@ -55,6 +56,11 @@ def main() -> None:
             raise
         message, exit_code = explained
         _print_error(message)
+        if isinstance(error, OSError):  # of stdout perhaps, which still holds what it could not write
+            from avatar.cli.terminal import flush_stdout
+
+            with suppress(OutputError):
+                flush_stdout()
     leave_on_ctrl_c()  # the interpreter takes a while to end
     sys.exit(exit_code)
 
