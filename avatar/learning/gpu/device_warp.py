@@ -55,7 +55,7 @@ class DeviceWarp:
 
 
 def _solve(system: Tensor, right: Tensor) -> Tensor:
-    if system.is_cuda:
+    if system.device.type != "cpu":
         solved: Tensor = torch.linalg.solve(system, right)
         return solved
     # on a processor by numpy: torch's own fails ("Pivots given to lu_solve") once some other library was loaded first
