@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
+from avatar.core.closing import Closing
 from avatar.core.errors import VisavisError
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
 from avatar.evaluation.cross_reenactment import CrossRun
@@ -25,7 +24,7 @@ from avatar.identity.face_identity import cosine, distance, open_face_identity
 from avatar.tracking.caged_tracker import CagedTracker
 
 
-class Scorer:
+class Scorer(Closing):
     """Scores clips. Loads its networks once; close it, for the tracker's sake. VisavisError without the extra."""
 
     def __init__(self, tracker_model: Path) -> None:
@@ -47,14 +46,6 @@ class Scorer:
     def close(self) -> None:
         self._tracker.close()
         self._identity.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def score(
         self, clip: Clip, drawn: Mapping[int, Mapping[str, Pictures]], tick: Tick = lambda share: None

@@ -6,14 +6,12 @@ bias and measured distances: `avatar/weights/identity/MODEL_CARD.md`.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
+from avatar.core.closing import Closing
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.model_files import model_file
 from engines import Engine, EngineFailure, open_engine
@@ -39,7 +37,7 @@ _MEAN_FACE = np.array(
 TEMPLATE_PX = (_MEAN_FACE + PADDING) / (1 + 2 * PADDING) * CHIP_PX  # (5, 2): where ALIGNMENT comes to lie in the chip
 
 
-class FaceIdentity:
+class FaceIdentity(Closing):
     """The network (about 8 ms a face on two cores). Close it, or use it in a `with` statement."""
 
     def __init__(self, engine: Engine) -> None:
@@ -58,14 +56,6 @@ class FaceIdentity:
 
     def close(self) -> None:
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_face_identity(backend: str = "auto", threads: int | None = None) -> FaceIdentity:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
+from avatar.core.closing import Closing
 from avatar.core.errors import UsageError, VisavisError
 from avatar.face.state import FaceState
 from avatar.live.animator import Animator
@@ -26,7 +25,7 @@ from avatar.tracking.model_asset import tracker_model
 from engines import Engine, EngineDescription, EngineFailure, Say, Tensors, on_stderr
 
 
-class Puppet:
+class Puppet(Closing):
     """Draws one avatar as a driver moves. Tracking, retargeting and drawing are those of `visavis live`.
 
     avatar: of `enroll` or `load`. options: size of the picture, background, mode, mirror, engine; 512 x 512 without.
@@ -117,14 +116,6 @@ class Puppet:
         if self._tracker is not None:
             self._tracker.close()
         self._animator.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Borrowed:

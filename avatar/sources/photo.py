@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.core.closing import Closing
 from avatar.core.errors import InputError, VisavisError
 from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
 from avatar.sources.every_picture import MAX_SIDE_PX
@@ -37,7 +37,7 @@ def load_photo(path: Path) -> NDArray[np.uint8]:
         return reader.load(path)
 
 
-class PhotoReader:
+class PhotoReader(Closing):
     """Reads one photo after another. Use it in a `with` statement, from one thread at a time."""
 
     def __init__(self) -> None:
@@ -80,14 +80,6 @@ class PhotoReader:
             self._process.kill()
             _end(self._process)
             self._process = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _start() -> subprocess.Popen[bytes]:

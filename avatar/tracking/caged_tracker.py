@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
 from avatar.core.arrays import Picture
+from avatar.core.closing import Closing
 from avatar.core.errors import TrackerDownError, VisavisError
 from avatar.face.state import FaceState, no_face
 from avatar.sandbox.seccomp import why_not_refusable
@@ -44,7 +44,7 @@ def _say_on_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-class CagedTracker:
+class CagedTracker(Closing):
     """Tracks faces in a process of its own, to which Linux refuses sockets and files. MediaPipe is not loaded here.
 
     When that process dies or hangs, `track` says no_face at once, and a new one is started meanwhile; `say` gets one
@@ -138,14 +138,6 @@ class CagedTracker:
                 self._newest.kill()
             self._changed.notify_all()
         self._keeper.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wait_until_ready(self) -> CageProcess:
         with self._changed:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
+from avatar.core.closing import Closing
 from avatar.core.errors import VisavisError
 from avatar.face.state import LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.cage_wire import NO_BOXES
@@ -20,7 +20,7 @@ from avatar.tracking.child.mediapipe_tasks import open_landmarker, picture_of
 LOYALTY = 1.6  # by how much a second face must be larger in area to take over
 
 
-class FaceTracker:
+class FaceTracker(Closing):
     """Tracks the largest face of each picture.
 
     `video` mode is told what came before; `image` mode looks at each picture afresh. With `max_faces` 1 MediaPipe takes
@@ -82,14 +82,6 @@ class FaceTracker:
         if self._landmarker is not None:
             self._landmarker.close()
             self._landmarker = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _boxes(faces: Iterable[Array]) -> Array:
