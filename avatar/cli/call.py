@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.live import Length
-from avatar.cli.options import ThreadedEngineChoice
+from avatar.cli.options import Length, ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from avatar.call.hosted_call import HostedCall

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import NetworkChoice, ThreadedEngineChoice
+from avatar.cli.options import Length, NetworkChoice, ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from engines import Say
 
 KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long the run lasts."""
-
-    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None
-    loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False
 
 
 @dataclass(frozen=True)

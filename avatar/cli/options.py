@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from engines import Engine
 
 
-ENGINE_HELP = (
-    "auto (the fastest, measured once), onnxruntime, openvino, tensorrt or torch, "
-    "with a device where there are several: onnxruntime:cuda."
-)
-PRECISION_HELP = "auto, fp32, fp16, bf16 or int8: the numbers that the generator computes with."
 WEIGHTS_HELP = "With full: the folder that `visavis export` made of its checkpoint."
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the run lasts."""
+
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None
+    loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,14 @@ class EngineChoice:
 
     engine: Annotated[
         str,
-        typer.Option(help=ENGINE_HELP),
+        typer.Option(
+            help="auto (the fastest, measured once), onnxruntime, openvino, tensorrt or torch, "
+            "with a device where there are several: onnxruntime:cuda."
+        ),
     ] = "auto"
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto"
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, fp16, bf16 or int8: the numbers that the generator computes with.")
+    ] = "auto"
 
     def options(self, full: FullNetwork | None = None, threads: int | None = None) -> EngineOptions:
         """As the product has them. `full` draws instead of the network that comes with visavis."""
