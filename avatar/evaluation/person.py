@@ -12,8 +12,8 @@ from avatar.core.avatar import Avatar
 from avatar.evaluation.clip import SIZE_PX, Clip, Pictures, Tick
 from avatar.face.driving import Driving
 from avatar.render.embedding import embed
+from avatar.render.engine_options import EngineOptions
 from avatar.render.full_network import FullNetwork
-from avatar.render.generator import open_generator
 from avatar.render.painter import open_painter
 from avatar.render.warp import landmark_warp
 from engines.engine import Engine
@@ -102,7 +102,7 @@ def draw_all(
 
 
 def _draw(avatar: Avatar, drivings: Sequence[Driving], wanted: Sequence[int], full: FullNetwork | None) -> Pictures:
-    engine = (open_generator if full is None else full.open)(avatar)
+    engine = EngineOptions(full=full).open(avatar)
     try:
         renderer = open_painter(avatar, engine, size_px=SIZE_PX)
         fades = full is None and len(avatar.portraits) > 1
