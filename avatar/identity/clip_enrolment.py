@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
@@ -93,13 +91,10 @@ def enroll_clip(
         coverage = replace(
             seen.reader.coverage(), missing=tuple(advice for what, advice in WANTED.items() if what not in shown)
         )
-        portraits = Portraits(
-            np.stack([frame.portrait for frame in chosen]),
-            np.stack([frame.landmarks for frame in chosen]),
-            np.stack([frame.blendshapes for frame in chosen]),
-        )
         provenance = _provenance(clip.name, chosen, coverage, start_ns)
-        return ClipReport(make_avatar(name, portraits, embedder, provenance, record), coverage, tuple(chosen), start_ns)
+        return ClipReport(
+            make_avatar(name, Portraits.of(chosen), embedder, provenance, record), coverage, tuple(chosen), start_ns
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def enroll(
         shots.sort(key=lambda shot: shot.score, reverse=True)
         which = shots[0].report.file_name if len(shots) == 1 else f"All {len(shots)} photos"
         refuse_covered([shot.report.check for shot in shots if shot.report.check], which, name)
-        portraits = _stacked(shots)
+        portraits = Portraits.of(shots)
         if len(shots) > 1 and not options.same_person:
             progress("comparing the faces")
             _refuse_strangers(shots, portraits)
@@ -150,14 +150,6 @@ def _refuse_strangers(shots: Sequence[_Shot], portraits: Portraits) -> None:
             f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}: photos of one "
             f"person are at most {limit} apart. Leave out what is not the same person, or add --same-person if it is."
         )
-
-
-def _stacked(shots: Sequence[_Shot]) -> Portraits:
-    return Portraits(
-        np.stack([shot.portrait for shot in shots]),
-        np.stack([shot.landmarks for shot in shots]),
-        np.stack([shot.blendshapes for shot in shots]),
-    )
 
 
 def _take(photo: Photo, path: Path, reader: PhotoReader, tracker: Tracker, seen: dict[str, str]) -> _Shot | PhotoReport:

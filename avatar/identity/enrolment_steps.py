@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
@@ -29,6 +31,19 @@ class EnrolmentOptions:
     say: Say = on_stderr
 
 
+class Shown(Protocol):
+    """One picture of the person, as it was chosen."""
+
+    @property
+    def portrait(self) -> Picture: ...
+
+    @property
+    def landmarks(self) -> Array: ...
+
+    @property
+    def blendshapes(self) -> Array: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Portraits:
     """What the networks see of a person, the reference first."""
@@ -36,6 +51,14 @@ class Portraits:
     pictures: Picture  # (K, 512, 512, 3)
     landmarks: Array  # (K, 478, 3) in [0, 1] of the picture
     blendshapes: Array  # (K, 52)
+
+    @classmethod
+    def of(cls, shown: Sequence[Shown]) -> Portraits:
+        return cls(
+            np.stack([one.portrait for one in shown]),
+            np.stack([one.landmarks for one in shown]),
+            np.stack([one.blendshapes for one in shown]),
+        )
 
 
 def make_avatar(
