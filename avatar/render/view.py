@@ -38,6 +38,10 @@ class View:
         """Pixels for one side of the crop."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
 
+    @property
+    def mirrored(self) -> bool:
+        return bool(np.linalg.det(self.matrix[:, :2]) < 0)
+
     def pixels(self, places: Array) -> Array:
         """(..., 2+) places in the crop to (..., 2) pixels."""
         return np.asarray(places[..., :2] @ self.matrix[:, :2].T + self.matrix[:, 2], np.float32)

@@ -1,0 +1,199 @@
+"""The head as a relief: a mesh over one portrait, with depth, that turns in three dimensions and hides what is behind.
+
+The face's vertices are its landmarks; hair, neck and shoulders are a grid around them, with a depth that grows outwards
+from the face's outline. The head turns as a rigid body; what lies below the chin passes into the body, which only moves
+and scales with the neck's joint, so that a neck keeps its length. Expression moves the landmarks, and what is near.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay, cKDTree
+
+from avatar.core.arrays import Array, Picture
+from avatar.face.body import BodyMove
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import FACE_OVAL
+from avatar.face.state import BLENDSHAPE_INDEX
+from avatar.render.view import View
+
+FACE_POINTS = 468  # landmarks but the irises
+GRID = 0.024  # distance of the grid's vertices around the face, of the crop's side
+OFF_OVAL = 0.5  # of GRID: no grid vertex is nearer to the oval
+CHIN = 152
+
+# In distances of the outer eye corners
+DEPTH, DEPTH_SLOPE = 0.6, 0.9  # how deep the head grows beyond the face's outline, and how steeply it begins to
+NECK_FROM, NECK_TO = -0.15, 0.75  # below the chin: from where to where the head passes into the body
+NECK_RELIEF = 0.3  # how much deeper than the chin the body lies
+REACH = 0.35  # outside of the outline, over which an expression fades
+NEAREST = 6  # landmarks whose expression moves a vertex of the grid
+
+_FAR = 60.0  # viewing distance of the rasteriser, in eye distances: all but parallel
+_LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle joins the lips
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Where a view shows which place of the sheet."""
+
+    uv: Array  # (h, w, 2) places in the portrait, (x, y) in [0, 1]
+    covered: NDArray[np.bool_]  # (h, w)
+
+    def sample(self, sheet: Picture) -> Picture:
+        """(S, S[, C]) layer of the portrait as the view shows it, (h, w[, C]); of no meaning where nothing covers."""
+        places = self.uv * np.float32(len(sheet)) - np.float32(0.5)
+        return np.asarray(
+            cv2.remap(sheet, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),  # type: ignore[call-overload]
+            np.uint8,
+        )
+
+
+class Relief:
+    """One portrait's mesh."""
+
+    def __init__(self, landmarks: Array, margin: float = 0.0) -> None:
+        """`landmarks`: (478, 3) in [0, 1] of the crop. `margin`: how far the sheet reaches below the crop's lower edge,
+        of its side."""
+        model = face_model()
+        self.pose = head_pose(landmarks, model.mean_shape)
+        self._landmarks = landmarks
+        face = landmarks[:FACE_POINTS]
+        around = _grid_around(landmarks[list(FACE_OVAL), :2], margin)
+        self.vertices = np.concatenate([face, self._with_depth(around)]).astype(np.float32)  # (V, 3)
+        self.triangles = _triangles(landmarks, around)  # (T, 3)
+        self._head = self.pose.remove(self.vertices)  # pose-free
+        self._body_share = self._shares(around)
+        self._near, self._weights = self._expression_weights(around)
+
+    def place(self, driving: Array) -> Array:
+        """(V, 3) vertices for (478, 3) driving landmarks, in [0, 1] of the crop."""
+        pose = head_pose(driving, face_model().mean_shape)
+        change = pose.remove(driving[:FACE_POINTS]) - self._head[:FACE_POINTS]
+        around = self._head[FACE_POINTS:] + np.einsum("vk,vkc->vc", self._weights, change[self._near])
+        placed = np.empty_like(self.vertices)
+        placed[:FACE_POINTS] = driving[:FACE_POINTS]
+        placed[FACE_POINTS:] = pose.apply(around)
+        share = self._body_share
+        body = self.vertices[FACE_POINTS:].copy()
+        move = BodyMove.between(self.pose, pose)
+        body[:, :2] = move.apply(body[:, :2])
+        body[:, 2] = pose.translation[2] + move.scale * (body[:, 2] - self.pose.translation[2])
+        placed[FACE_POINTS:] += share * (body - placed[FACE_POINTS:])
+        return placed
+
+    def draw(self, placed: Array, view: View, triangles: NDArray[np.int32] | None = None) -> Drawn:
+        """What the view shows of the mesh once its vertices are `placed`. `triangles`: only those."""
+        return rasterised(placed, self.vertices[:, :2], self.triangles if triangles is None else triangles, view)
+
+    def _with_depth(self, places: Array) -> Array:
+        outline = self._landmarks[list(FACE_OVAL)]
+        distance, nearest = cKDTree(outline[:, :2]).query(places)
+        away = distance / self.pose.scale
+        depth = DEPTH * (1 - np.exp(-DEPTH_SLOPE / DEPTH * away)) + NECK_RELIEF * _passed(self._below_chin(places))
+        z = outline[nearest, 2] + self.pose.scale * depth
+        return np.concatenate([places, z[:, None]], axis=1).astype(np.float32)
+
+    def _below_chin(self, places: Array) -> Array:
+        """How far places lie below the chin, along the head, in eye distances."""
+        down = self.pose.rotation[:2, 1] / max(float(np.linalg.norm(self.pose.rotation[:2, 1])), 1e-6)
+        return np.asarray((places - self._landmarks[CHIN, :2]) @ down / self.pose.scale, np.float32)
+
+    def _shares(self, around: Array) -> Array:
+        """(v, 1) how much a vertex of the grid belongs to the body."""
+        return _passed(self._below_chin(around))[:, None]
+
+    def _expression_weights(self, around: Array) -> tuple[NDArray[np.int_], Array]:
+        """(v, k) landmarks that move a vertex of the grid, and by which share."""
+        face = self._landmarks[:FACE_POINTS, :2]
+        distance, near = cKDTree(face).query(around, k=NEAREST)
+        weight = 1 / (distance + 1e-3) ** 2
+        fade = np.exp(-distance[:, :1] / self.pose.scale / REACH)
+        return near, (fade * weight / weight.sum(1, keepdims=True)).astype(np.float32)
+
+
+def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: View) -> Drawn:
+    """Triangles of vertices `placed` (V, 3), which show the places `uv` (V, 2): the nearest front side wins."""
+    pixels = view.pixels(placed)
+    side = max(view.width, view.height)
+    # OpenCV's camera: a square picture that [-1, 1] fills at any depth once it is multiplied by it
+    unit = pixels * np.float32(2 / side) - 1
+    depth = _FAR + (placed[:, 2] - placed[:, 2].mean()) * np.float32(4.0)
+    vertices = np.stack([unit[:, 0] * depth, -unit[:, 1] * depth, -depth], axis=1).astype(np.float32)
+    colours = np.concatenate([uv, np.ones((len(uv), 1), np.float32)], axis=1).astype(np.float32)
+    drawn = np.zeros((side, side, 3), np.float32)
+    cv2.triangleRasterize(
+        vertices, triangles, colours, drawn, np.full((side, side), 2 * _FAR, np.float32), np.eye(4, dtype=np.float32),
+        float(np.pi / 2), 1.0, 2 * _FAR, _settings(view.mirrored),
+    )  # fmt: skip
+    drawn = drawn[: view.height, : view.width]
+    return Drawn(np.ascontiguousarray(drawn[..., :2]), drawn[..., 2] > 0.5)
+
+
+@lru_cache(maxsize=2)
+def _settings(mirrored: bool) -> cv2.TriangleRasterizeSettings:
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_CW if mirrored else cv2.RASTERIZE_CULLING_CCW)
+    settings.setGlCompatibleMode(cv2.RASTERIZE_COMPAT_DISABLED)
+    return settings
+
+
+def _passed(below: Array) -> Array:
+    """0 in the head to 1 in the body."""
+    share = np.clip((below - NECK_FROM) / (NECK_TO - NECK_FROM), 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _grid_around(outline: Array, margin: float) -> Array:
+    """(v, 2) vertices over the sheet, outside of the face's outline."""
+    across = np.linspace(0, 1, round(1 / GRID) + 1, dtype=np.float32)
+    down = np.linspace(0, 1 + margin, round((1 + margin) / GRID) + 1, dtype=np.float32)
+    grid = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
+    hull = outline.astype(np.float32).reshape(-1, 1, 2)
+    inside = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in grid])
+    return np.asarray(grid[inside < -OFF_OVAL * GRID], np.float32)
+
+
+def _triangles(landmarks: Array, around: Array) -> NDArray[np.int32]:
+    """(T, 3) triangles of the face's own topology inside of its outline, and of the grid outside."""
+    oval = np.array(FACE_OVAL)
+    points = np.concatenate([landmarks[oval, :2], around])
+    found = Delaunay(points).simplices
+    number = np.concatenate([oval, FACE_POINTS + np.arange(len(around))])
+    outside = ~(found < len(oval)).all(1)
+    ring = found[~outside]  # between points of the outline alone: outside of it where the outline is hollow
+    outline = landmarks[oval, :2].astype(np.float32).reshape(-1, 1, 2)
+    middles = points[ring].mean(1)
+    hollow = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) < 0 for x, y in middles]
+    around_face = number[np.concatenate([found[outside], ring[np.array(hollow, bool)]])]
+    at = np.concatenate([landmarks[:FACE_POINTS, :2], around])[around_face]
+    around_face = np.where(_clockwise(at)[:, None], around_face, around_face[:, ::-1])
+    # a triangle of the face that the portrait shows from behind stays one
+    return np.ascontiguousarray(np.concatenate([face_triangles(), around_face]), np.int32)
+
+
+@lru_cache(maxsize=1)
+def face_triangles() -> NDArray[np.int32]:
+    """(t, 3) triangles between the face's landmarks, none of which joins upper and lower lip across the mouth."""
+    model = face_model()
+    scores = np.zeros(len(model.expression_basis), np.float32)
+    scores[BLENDSHAPE_INDEX["jawOpen"]] = _LIPS_APART
+    face = (model.mean_shape + model.expression(scores))[:FACE_POINTS, :2]
+    found = Delaunay(face).simplices
+    outline = face[list(FACE_OVAL)].astype(np.float32).reshape(-1, 1, 2)
+    inside = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) > 0 for x, y in face[found].mean(1)]
+    mesh = found[np.array(inside, bool)]
+    return np.ascontiguousarray(np.where(_clockwise(face[mesh])[:, None], mesh, mesh[:, ::-1]), np.int32)
+
+
+def _clockwise(corners: Array) -> NDArray[np.bool_]:
+    """Of (T, 3, 2) corners, y down."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0)

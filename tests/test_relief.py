@@ -1,0 +1,91 @@
+"""The relief: at rest the portrait itself, turned a head that hides its far side, and a neck that keeps its length."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from avatar.core.arrays import Array
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import HeadPose, head_pose, turned_by
+from avatar.face.regions import LIPS_INNER
+from avatar.render.relief import CHIN, FACE_POINTS, Relief, face_triangles
+from avatar.render.view import View
+from avatar.retarget.head_limits import moved
+
+SIZE_PX = 256
+
+
+@cache
+def portrait() -> Array:
+    pose = HeadPose(turned_by(np.zeros(3, np.float32)), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
+    return pose.apply(face_model().mean_shape)
+
+
+def turned(pitch: float = 0, yaw: float = 0, roll: float = 0, grown: float = 0, shift: float = 0) -> Array:
+    """The portrait's face after a turn in degrees, a change of size (logarithm) and a shift to the right."""
+    shape = face_model().mean_shape
+    change = np.array([*np.radians([pitch, yaw, roll]), grown, shift, 0, 0], np.float32)
+    return moved(head_pose(portrait(), shape), change).apply(shape)
+
+
+def test_at_rest_every_pixel_stays() -> None:
+    relief = Relief(portrait())
+    drawn = relief.draw(relief.place(portrait()), View.whole(SIZE_PX))
+    assert drawn.covered.mean() > 0.99
+    across, down = np.meshgrid(*[(np.arange(SIZE_PX) + 0.5) / SIZE_PX] * 2)
+    away_px = np.abs(drawn.uv - np.stack([across, down], -1)).max(2) * SIZE_PX
+    assert away_px[drawn.covered].max() < 0.6  # the body lies deeper, and the eye sees all but in parallel
+
+
+@pytest.mark.parametrize("yaw", [-35, -20, 20, 35])
+def test_nothing_is_seen_from_behind(yaw: float) -> None:
+    relief = Relief(portrait())
+    drawn = relief.draw(relief.place(turned(yaw=yaw)), View.whole(SIZE_PX))
+    both = drawn.covered[1:, 1:] & drawn.covered[:-1, 1:] & drawn.covered[1:, :-1]
+    across, down = drawn.uv[1:, 1:] - drawn.uv[1:, :-1], drawn.uv[1:, 1:] - drawn.uv[:-1, 1:]
+    folded = (across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0] < 0) & both
+    assert folded.mean() < 0.01  # only where an edge hides what is behind it
+
+
+def test_a_view_of_a_part_shows_what_the_whole_shows_there() -> None:
+    relief = Relief(portrait())
+    placed = relief.place(turned(yaw=20))
+    whole = relief.draw(placed, View.whole(SIZE_PX))
+    half = View(np.array([[SIZE_PX, 0, -64], [0, SIZE_PX, -96]], np.float32), 128, 64)
+    part = relief.draw(placed, half)
+    np.testing.assert_allclose(part.uv, whole.uv[96:160, 64:192], atol=0.3 / SIZE_PX)
+
+
+@pytest.mark.parametrize("how", [{"pitch": 20}, {"pitch": -20}, {"yaw": 35}, {"grown": 0.2}, {"shift": 0.1}])
+def test_the_neck_keeps_its_length(how: dict[str, float]) -> None:
+    """From the neck's joint to the shoulders, in the size of the head."""
+    relief = Relief(portrait())
+    low = np.abs(relief.vertices[:, :2] - np.array([0.5, 0.99])).sum(1).argmin()
+    driving = turned(**how)
+    placed, pose = relief.place(driving), head_pose(driving, face_model().mean_shape)
+    joint = pose.apply(np.array([[0.0, 0.6, 0.8]], np.float32))[0]
+    before = np.linalg.norm(
+        relief.vertices[low, :2] - relief.pose.apply(np.array([[0.0, 0.6, 0.8]], np.float32))[0, :2]
+    )
+    after = np.linalg.norm(placed[low, :2] - joint[:2])
+    assert after / pose.scale == pytest.approx(before / relief.pose.scale, rel=0.01)
+
+
+def test_the_landmarks_lie_where_they_are_driven() -> None:
+    driving = turned(yaw=15, pitch=5)
+    np.testing.assert_array_equal(Relief(portrait()).place(driving)[:FACE_POINTS], driving[:FACE_POINTS])
+
+
+def test_no_triangle_joins_the_lips_sideways() -> None:
+    """Between the lips there are triangles of inner lip points alone; all else keeps to its own lip."""
+    upper, lower = set(LIPS_INNER[1:10]), set(LIPS_INNER[11:])
+    for triangle in face_triangles():
+        corners = set(triangle.tolist())
+        if corners & upper and corners & lower:
+            assert corners <= set(LIPS_INNER)
+
+
+def test_the_mesh_covers_the_sheet_below_the_picture() -> None:
+    assert Relief(portrait(), margin=0.25).vertices[:, 1].max() == pytest.approx(1.25)
+    assert Relief(portrait()).vertices[CHIN].tolist() == portrait()[CHIN].tolist()
