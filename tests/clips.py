@@ -11,7 +11,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from skimage.data import astronaut
 
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
@@ -28,6 +27,7 @@ from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import open_engine
+from tests.portraits import astronaut
 
 GREEN = np.array([0, 255, 0], np.uint8)
 TONE_HZ = 48_000
@@ -36,7 +36,8 @@ TONE_HZ = 48_000
 def moving_face(index: int, width: int = 320, height: int = 240) -> Picture:
     """(height, width, 3): the astronaut's head, swaying, nodding and coming nearer, as frame `index` of a clip."""
     portrait = astronaut()[0:256, 96:352]
-    turn = cv2.getRotationMatrix2D((128, 128), 6 * math.sin(index / 9), height / 256 * (1 + 0.1 * math.sin(index / 13)))
+    scale = height / 256 * (1 + 0.1 * math.sin(index / 13))
+    turn = np.asarray(cv2.getRotationMatrix2D((128, 128), 6 * math.sin(index / 9), scale), np.float64)
     turn[:, 2] += (width / 2 - 128 + 14 * math.sin(index / 6), height / 2 - 128 + 6 * math.sin(index / 7))
     return np.asarray(cv2.warpAffine(portrait, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
@@ -88,8 +89,8 @@ def write_clip(
             count += 1
         container.mux(stream.encode(None))
         if speaker is not None:
-            for frame in tone(count / fps):
-                container.mux(speaker.encode(frame))
+            for sound_frame in tone(count / fps):
+                container.mux(speaker.encode(sound_frame))
             container.mux(speaker.encode(None))
     return path
 
@@ -122,7 +123,7 @@ def packets(path: Path, kind: str) -> list[bytes]:
 @lru_cache(maxsize=1)
 def astronaut_avatar() -> Avatar:
     """The astronaut, enrolled from one photo with the shipped networks."""
-    rgb = np.asarray(astronaut(), np.uint8)
+    rgb = astronaut()
     with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         state = tracker.track(rgb, 0)
     crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])

@@ -20,7 +20,7 @@ FACE_PX = 106  # longer side of the face in the (512, 512, 3) picture
 
 def astronaut() -> Picture:
     """(512, 512, 3): a frontal face of 106 px, smiling with the teeth in sight, near the top."""
-    return np.asarray(_astronaut(), np.uint8)  # type: ignore[no-untyped-call]
+    return np.asarray(_astronaut(), np.uint8)
 
 
 def enlarged(factor: float = 2.0) -> Picture:
@@ -126,7 +126,7 @@ def as_pencil_drawing(picture: Picture) -> Picture:
 def as_statue(picture: Picture) -> Picture:
     """Smooth, and of one colour."""
     grey = cv2.bilateralFilter(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), 9, 60, 9)
-    return (grey[..., None] * np.array([0.95, 0.93, 0.88])).astype(np.uint8)
+    return np.asarray(grey[..., None] * np.array([0.95, 0.93, 0.88]), np.uint8)
 
 
 def planet(seed: int) -> Picture:

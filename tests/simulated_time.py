@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 
@@ -131,7 +132,7 @@ class _Thread:
     def __init__(self, clock: SimulatedTime, target: Callable[..., object], args: tuple[Any, ...], name: str) -> None:
         self._clock, self._turn, self._ended = clock, _Turn(), _Condition(clock)
         self._alive = True
-        self._body = lambda: target(*args)
+        self._body = partial(target, *args)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:

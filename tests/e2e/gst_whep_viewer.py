@@ -25,7 +25,7 @@ OPUS = "application/x-rtp,media=audio,encoding-name=OPUS,payload=96,clock-rate=4
 class Player:
     def __init__(self, url: str, token: str, codec: str) -> None:
         self.url, self.token = url, token
-        self.seen = {"video": 0, "audio": 0, "width": 0, "height": 0, "codec": codec}
+        self.seen = {"video": 0, "audio": 0, "width": 0, "height": 0}
         self.pipeline, self.player = Gst.Pipeline(), Gst.ElementFactory.make("webrtcbin")
         self.player.set_property("bundle-policy", GstWebRTC.WebRTCBundlePolicy.MAX_BUNDLE)
         self.pipeline.add(self.player)
@@ -105,7 +105,7 @@ def main() -> None:
     loop.run()
     if hasattr(player, "session"):
         player.leave()
-    print(json.dumps(player.seen))
+    print(json.dumps({**player.seen, "codec": codec}))
 
 
 if __name__ == "__main__":

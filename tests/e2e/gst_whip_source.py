@@ -32,7 +32,8 @@ class Source:
     def __init__(
         self, url: str, token: str, file: str, codec: str, seconds: float, sound: bool, loop: GLib.MainLoop
     ) -> None:
-        self.url, self.token, self.seconds, self.loop, self.session = url, token, seconds, loop, None
+        self.url, self.token, self.seconds, self.loop = url, token, seconds, loop
+        self.session: str | None = None
         self.pipeline = Gst.parse_launch(
             f"webrtcbin name=source bundle-policy=max-bundle filesrc location={file} ! decodebin ! videoconvert ! "
             f"identity sync=true ! {ENCODERS[codec]} ! "

@@ -27,10 +27,9 @@ class PipeWireSession:
         self.environment["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
         self.start_pipewire()
 
-    def start(self, *command: str, **how: int) -> subprocess.Popen[str]:
+    def start(self, *command: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """A program of the session, which ends with it."""
-        how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **how}
-        program = subprocess.Popen(command, env=self.environment, text=True, **how)  # type: ignore[call-overload]
+        program = subprocess.Popen(command, env=self.environment, text=True, stdout=stdout, stderr=subprocess.DEVNULL)
         self._running.append(program)
         return program
 

@@ -14,16 +14,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.portraits import enlarged, save
 
+if TYPE_CHECKING:
+    from tests.page_server import Links
+
 sync_api = pytest.importorskip("playwright.sync_api")
 axe_core = pytest.importorskip("axe_core_python")
 page_server = pytest.importorskip("tests.page_server", exc_type=ImportError)  # without aiortc there is no call
-Links = page_server.Links
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
