@@ -277,7 +277,7 @@ def test_wrong_shapes_and_types(saved: Path, name: str, array: np.ndarray) -> No
 def turned(face: np.ndarray, *factors: float) -> np.ndarray:
     """(1, 478, 3) about its middle."""
     middle = face.mean(1, keepdims=True)
-    return ((face - middle) * np.array(factors, np.float32) + middle).astype(np.float32)
+    return np.asarray((face - middle) * np.array(factors, np.float32) + middle, np.float32)
 
 
 NO_FACES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

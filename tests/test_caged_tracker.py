@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from avatar.tracking.cage_wire import (
     FRAME_AT,
     NO_BOXES,
     REPLY,
+    REQUEST,
     BadReplyError,
     read_reply,
     read_text,
@@ -66,7 +68,7 @@ def fake_cage(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
         from avatar.tracking.frame_memory import attach
         memory = attach(None, sys.argv[4], int(sys.argv[5]))
         bell = lambda byte: os.write(1, byte)
-        REQUEST_BYTES = {cage_process.REQUEST.size}
+        REQUEST_BYTES = {REQUEST.size}
     """
     program = textwrap.dedent(prologue) + textwrap.dedent(code)
     monkeypatch.setattr(cage_process, "CAGE", [sys.executable, "-c", program])
@@ -138,7 +140,7 @@ def test_pictures_of_any_size_in_any_order() -> None:
             assert_same(caged.track(rgb, 3), free.track(rgb, 3))
         assert caged.restarts == 0
         with pytest.raises(ValueError, match="uint8 pictures"):
-            caged.track(face.astype(np.float32), 3)  # type: ignore[arg-type]
+            caged.track(face.astype(np.float32), 3)
 
 
 def test_nothing_of_mediapipe_is_loaded_here_and_nothing_chatters() -> None:
@@ -305,8 +307,9 @@ def test_closing_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) ->
     said: list[str] = []
     tracker = CagedTracker(tracker_model(), say=said.append)
     fake_cage(monkeypatch, "time.sleep(60)")
-    assert tracker.pid is not None
-    os.kill(tracker.pid, signal.SIGKILL)
+    pid = tracker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     tracker.track(astronaut(), 1)
     time.sleep(0.5)  # by now the next one hangs at its start
     start_s = time.monotonic()
@@ -414,7 +417,8 @@ def test_what_is_no_face_is_refused(
     memory: FrameMemory, field: str, degenerate: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> None:
     right = state()
-    write_reply(memory, 5, replace(right, **{field: degenerate(getattr(right, field)).astype(np.float32)}), OTHERS)
+    wrong: dict[str, Any] = {field: degenerate(getattr(right, field)).astype(np.float32)}
+    write_reply(memory, 5, replace(right, **wrong), OTHERS)
     with pytest.raises(BadReplyError, match="no face"):
         read_reply(memory, 5, 7, 2, 640)
 

@@ -15,12 +15,12 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from avatar.core.errors import UsageError
 from avatar.webrtc.aiortc_patches.encoders import (
-    BitRates,
     KeyFrameLimiter,
     RealtimeH264Encoder,
     RealtimeOpusEncoder,
     RealtimeVp8Encoder,
 )
+from avatar.webrtc.congestion import BitRates
 
 RATES = BitRates(floor_bps=200_000, start_bps=1_000_000, ceiling_bps=2_000_000)
 

@@ -28,7 +28,7 @@ from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame
 from avatar.http import listener as listener_module
 from avatar.http import safety as server_safety
-from avatar.webrtc import peers as peers_module
+from avatar.webrtc.descriptions import MOST_CANDIDATES
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.remote_camera import RemoteCamera
 
@@ -135,7 +135,7 @@ def test_guests_leave_sockets_for_the_owner(hosted: HostedCall, monkeypatch: pyt
             room, _ = await join(http_session, hosted, "guest")
             with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
                 await join(http_session, hosted, "another")
-            page, _ = await join(http_session, hosted, "", hosted.tokens.owner)
+            page, _ = await join(http_session, hosted, "", owner=True)
             await page.close()
             await room.close()
 
@@ -181,9 +181,10 @@ def test_mute_and_camera_off_are_set_and_told(hosted: HostedCall) -> None:
     status, _, body = ask(hosted, "POST", "/api/state", '{"muted": true}', token=hosted.tokens.owner)
     state = json.loads(body)
     assert status == 200 and state["muted"] is True and state["camera_on"] is True
-    assert hosted.call.sound.muted
+    call = hosted.call
+    assert (call.video.camera_on, call.sound.muted) == (True, True)
     ask(hosted, "POST", "/api/state", '{"camera_on": false, "muted": false}', token=hosted.tokens.owner)
-    assert not hosted.call.video.camera_on and not hosted.call.sound.muted
+    assert (call.video.camera_on, call.sound.muted) == (False, False)
     assert ask(hosted, "POST", "/api/state", '{"muted": "yes"}', token=hosted.tokens.owner)[0] == 400
 
 
@@ -201,7 +202,7 @@ def test_whep_gives_a_player_the_avatar_and_forgets_it(hosted: HostedCall) -> No
     assert ask(hosted, "PATCH", session, fragment, token=token, Content_Type=kind)[0] == 204
     assert ask(hosted, "PATCH", session, "a=candidate:nonsense", token=token, Content_Type=kind)[0] == 400
     for expected in (204, 400):  # more than there may be, if not at once
-        many = fragment * (peers_module.MOST_CANDIDATES - 2)
+        many = fragment * (MOST_CANDIDATES - 2)
         assert ask(hosted, "PATCH", session, many, token=token, Content_Type=kind)[0] == expected
     assert ask(hosted, "DELETE", session)[0] == 401
     assert ask(hosted, "DELETE", session, token=token)[0] == 200
@@ -321,7 +322,7 @@ def test_a_reader_that_does_not_read_is_cut_off(
     async def call() -> None:
         async with aiohttp.ClientSession() as http_session:
             slow, slow_welcome = await join(http_session, hosted, "slow")
-            slow._reader._protocol.pause_reading()  # type: ignore[attr-defined]
+            slow._reader._protocol.pause_reading()
             fast, _ = await join(http_session, hosted, "fast")
             text = "v=0" + "x" * 60_000
             end_s = time.monotonic() + 30
@@ -335,7 +336,7 @@ def test_a_reader_that_does_not_read_is_cut_off(
                 if reply["type"] == "left" and reply["id"] == slow_welcome["you"]:
                     break
             await fast.close()
-            slow._response.connection.transport.abort()  # type: ignore[union-attr]
+            slow._response.connection.transport.abort()
 
     run(call)
 
@@ -349,7 +350,7 @@ def test_fifty_guests_come_and_go_and_nothing_stays(hosted: HostedCall) -> None:
                 await room.close()
                 if index % 5 == 0:
                     (room, _) = await join(http_session, hosted, "vanishing")
-                    room._response.connection.transport.abort()  # type: ignore[union-attr]
+                    room._response.connection.transport.abort()
                     await asyncio.sleep(0.05)
 
     run(call)

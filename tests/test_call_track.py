@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from aiortc.mediastreams import MediaStreamError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from avatar.core.frame import Frame
 from avatar.webrtc import avatar_track
@@ -25,6 +25,12 @@ def picture(index: int, capture_ns: int, grey: int = 0) -> Frame:
 
 async def settle() -> None:
     await asyncio.sleep(0.01)
+
+
+async def next_pts(track: MediaStreamTrack) -> int:
+    pts = (await track.recv()).pts
+    assert pts is not None
+    return pts
 
 
 def test_a_slow_viewer_gets_the_newest_frame_and_never_a_queue() -> None:
@@ -51,7 +57,7 @@ def test_pts_are_those_of_the_capture_at_90_khz() -> None:
         pts = []
         for index, capture_ms in enumerate((1000, 1040, 1107)):
             video.put(picture(index, capture_ms * 1_000_000))
-            pts.append((await track.recv()).pts)
+            pts.append(await next_pts(track))
         assert pts == [0, 3600, 9630]
 
     asyncio.run(call())
@@ -80,10 +86,10 @@ def test_a_picture_that_stands_still_is_repeated_with_rising_pts(monkeypatch: py
         video = AvatarVideo(asyncio.get_running_loop())
         track = video.track()
         video.put(picture(0, 0))
-        pts = [(await track.recv()).pts for _ in range(4)]
+        pts = [await next_pts(track) for _ in range(4)]
         assert pts == sorted(set(pts)) and pts[-1] >= 3 * 0.05 * 90_000 * 0.9
         video.put(picture(1, 1))  # captured before the repeats: still no step back
-        assert (await track.recv()).pts > pts[-1]
+        assert await next_pts(track) > pts[-1]
 
     asyncio.run(call())
 

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
 from avatar.sources import camera_list, capture, webcam
 from avatar.sources.camera import PlayedFile, open_camera, open_driver
 from avatar.sources.camera_modes import CameraMode, best_mode, camera_modes
 from avatar.sources.video_devices import VideoDevice
-from avatar.sources.webcam import GoneError, Picture, Webcam
+from avatar.sources.webcam import GoneError, Webcam
 from tests.clips import face_clip
 
 pytestmark = pytest.mark.realtime

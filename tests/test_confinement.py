@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +60,13 @@ def cage_filter(machine: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The program that `confine` gives to the kernel of that machine."""
     given: list[bytes] = []
 
-    def refuse(*what: tuple[str, ...]) -> str:
-        given.append(filter_program(machine, *what))
+    def refuse(calls: Iterable[str], some: Iterable[Only], unknown: Iterable[str]) -> str:
+        given.append(filter_program(machine, calls, some, unknown))
         return "only looked at"
 
     monkeypatch.setattr(confinement, "refuse", refuse)
     monkeypatch.setattr(confinement, "_limit_itself", lambda: None)
-    monkeypatch.setattr(confinement.os, "getpid", lambda: OWN_PID)
+    monkeypatch.setattr(os, "getpid", lambda: OWN_PID)
     confine([])
     return given[0]
 
@@ -215,12 +216,17 @@ PROLOGUE = """
 
 
 def came_of(
-    code: str, *, walls: bool = True, modules: str = "", cwd: Path | None = None, **variables: str
+    code: str,
+    *,
+    walls: bool = True,
+    modules: str = "",
+    cwd: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Of attempts in a process that was started as the tracker's is."""
     program = PROLOGUE + textwrap.indent(textwrap.dedent(code), "    ")
     program = textwrap.dedent(program) if walls else textwrap.dedent(program).replace("\nwall_in()", "\n")
-    environment = cage_environment() | variables
+    environment = cage_environment() | dict(variables or {})
     if modules:
         environment["PYTHONPATH"] = modules + os.pathsep + environment["PYTHONPATH"]
     done = subprocess.run(
@@ -281,11 +287,11 @@ def test_files_are_out_of_reach(version: int, home_and_code: tuple[Path, Path]) 
     home, code = home_and_code
     paths = {"HOME": str(home), "VISAVIS_HOME": str(home / "visavis"), "CODE": str(code), "LANDLOCK": str(version)}
     before = sorted(path.name for path in home.parent.rglob("*"))
-    refused = came_of(FILES, modules=str(code), **paths)
+    refused = came_of(FILES, modules=str(code), variables=paths)
     assert set(refused.values()) == {"PermissionError"}, refused
     assert sorted(path.name for path in home.parent.rglob("*")) == before
     assert (code / "package" / "__init__.py").read_text() == "HERE = True"
-    done = came_of(FILES, walls=False, modules=str(code), **paths)  # else the test could not fail
+    done = came_of(FILES, walls=False, modules=str(code), variables=paths)  # else the test could not fail
     assert set(done.values()) - {"done"} <= {"FileNotFoundError"}, done  # after it was renamed
 
 
@@ -304,9 +310,7 @@ def test_avatars_among_code_stay_out_of_reach(home_and_code: tuple[Path, Path]) 
         )
         """,
         modules=str(code),
-        HOME=str(home),
-        VISAVIS_HOME=str(inside),
-        CODE=str(code),
+        variables={"HOME": str(home), "VISAVIS_HOME": str(inside), "CODE": str(code)},
     )
     assert came == {"read_an_avatar": "PermissionError", "list_avatars": "PermissionError", "read_code": "done"}
 
@@ -319,7 +323,7 @@ def test_the_folder_that_one_is_in_is_not_code(home_and_code: tuple[Path, Path])
         wall_in()
         tried(list_here=lambda: os.listdir("."), read_here=lambda: open("victim").close())
     """
-    came = came_of(code, modules=str(home), cwd=home, HOME=str(home), LD_LIBRARY_PATH=str(home))
+    came = came_of(code, modules=str(home), cwd=home, variables={"HOME": str(home), "LD_LIBRARY_PATH": str(home)})
     assert set(came.values()) == {"PermissionError"}
 
 

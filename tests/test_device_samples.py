@@ -71,7 +71,7 @@ def test_few_shot_samples_are_those_of_the_processor(pack: Pack, monkeypatch: py
 def test_degraded_stills_are_made_once_and_used(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "DEGRADE_CHANCE", 1.0)
     store = build_store(pack, 2, CPU, threads=1)
-    (still,) = np.flatnonzero(pack.clip < 0)
+    (still,) = np.flatnonzero(pack.clip < 0).tolist()
     assert store.slots.variants == 2 and len(store.pictures) >= len(pack) + 2
     assert not torch.equal(store.pictures[still], store.pictures[store.slots.of(still, 1)])
     plans = PairSamples().plans(pack, store.slots, seed=5)

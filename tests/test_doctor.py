@@ -13,7 +13,7 @@ import pytest
 
 from avatar.core import model_files
 from avatar.core.errors import VisavisError
-from avatar.core.system import SystemLibrary, install_command, missing_libraries, packages_of, system_family
+from avatar.core.system import Family, SystemLibrary, install_command, missing_libraries, packages_of, system_family
 from avatar.live import doctor
 from avatar.publish import advice
 from avatar.sources import camera_list
@@ -115,7 +115,7 @@ def test_the_tracker_model_is_only_looked_for(tmp_path: Path, monkeypatch: pytes
         ("macos", ["OBS", "Start Virtual Camera"]),
     ],
 )
-def test_advice_for_a_virtual_camera(family: advice.Family, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_for_a_virtual_camera(family: Family, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(advice, "loopback_module_installed", lambda: False)
     monkeypatch.setattr(advice, "loopback_module_loaded", lambda: False)
     monkeypatch.setattr(advice, "find_spec", lambda _: None)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 import engines
 from engines import EngineFailure, EngineFolder, explain, open_engine
 from engines.backends import Candidate
+from engines.engine import Tensors
 from engines.selection import choice, measure
 from engines.selection.choice import FILE_NAME, choose, remembered
 from engines.selection.measure import Result, rank
@@ -268,9 +270,12 @@ def test_a_memory_that_is_not_ones_own_file_is_not_read(
         path.chmod(0o666)
     else:
         elsewhere = path.rename(tmp_path / "elsewhere")
-        {"a link": lambda: path.symlink_to(elsewhere), "a pipe": lambda: os.mkfifo(path), "a folder": path.mkdir}[
-            kind
-        ]()
+        make: dict[str, Callable[[], None]] = {
+            "a link": lambda: path.symlink_to(elsewhere),
+            "a pipe": lambda: os.mkfifo(path),
+            "a folder": path.mkdir,
+        }
+        make[kind]()
     lines: list[str] = []
     assert choose(network, 1, folder, lines.append).usable
     assert measured == [1] and "the engines are measured again" in lines[0]
@@ -342,10 +347,15 @@ def test_the_example_is_what_candidates_are_compared_on(
     """Where a tensor is missing, or of another shape, made-up values stand in for it."""
     seen: list[float] = []
     compare = measure._wrong
-    monkeypatch.setattr(measure, "_wrong", lambda *given: seen.append(float(given[0]["y"].mean())) or compare(*given))
+
+    def watched(outputs: Tensors, reference: Tensors | None, precision: str) -> str | None:
+        seen.append(float(outputs["y"].astype(float).mean()))
+        return compare(outputs, reference, precision)
+
+    monkeypatch.setattr(measure, "_wrong", watched)
     for value in (0.0, 9.0):
         given = {"x": np.full((1, 8, 32, 32), value, np.float32), "unknown": np.zeros(3)}
-        choose(network, 1, None, lambda line: None, example=lambda given=given: given)
+        choose(network, 1, None, lambda line: None, example=partial(dict, given))
     choose(network, 1, None, lambda line: None, example=lambda: {"x": np.zeros((1, 8, 9, 9), np.float32)})
     assert seen[0] == pytest.approx(0.5, abs=1e-3)  # sigmoid(0)
     assert len({round(mean, 2) for mean in seen}) == 3
