@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.core.model_files import model_file
 from avatar.identity.face_identity import (
@@ -25,7 +26,7 @@ from avatar.identity.face_identity import (
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import available_backends, open_engine
-from tests.portraits import Picture, astronaut, enlarged, resized
+from tests.portraits import astronaut, enlarged, resized
 
 Landmarks = NDArray[np.float32]
 

@@ -112,8 +112,8 @@ def test_a_camera_that_changes_its_size_changes_nothing() -> None:
     """WebRTC senders scale their picture down while they run."""
     large = [replace(seen(driver(), WARM + i, rotation=turned(10)), frame_px=640) for i in range(20)]
     small = [
-        replace(state, landmarks=state.landmarks / 2, frame_px=320, capture_ns=state.capture_ns + 20 * FRAME_NS)
-        for state in large
+        replace(one, landmarks=one.landmarks / np.float32(2), frame_px=320, capture_ns=one.capture_ns + 20 * FRAME_NS)
+        for one in large
     ]
     shown = drive([*large, *small])
     assert all(driving.live for driving in shown)

@@ -343,7 +343,8 @@ def test_the_face_in_it_is_not_the_drivers_and_drives_all_the_same(tmp_path: Pat
         """(478, 3): what is left when pose and expression are taken away."""
         shapes = [head_pose(s.landmarks, average).remove(s.landmarks) for s in states]
         expressions = [face_model().expression(s.blendshapes) for s in states]
-        return np.mean([shape - expression for shape, expression in zip(shapes, expressions, strict=True)], axis=0)
+        left = [shape - expression for shape, expression in zip(shapes, expressions, strict=True)]
+        return np.asarray(np.mean(left, axis=0), np.float32)
 
     own, left = (np.abs(face_shape(states) - average).mean() for states in (tracked, recorded))
     assert left < own / 20

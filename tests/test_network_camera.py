@@ -132,7 +132,8 @@ def frames(camera: Camera, count: int) -> list[Frame]:
 
 
 def test_a_phones_pictures_come_as_those_of_a_webcam() -> None:
-    with phone() as server, opened(f"{server.address}/video?token=geheim", said := []) as camera:
+    said: list[str] = []
+    with phone() as server, opened(f"{server.address}/video?token=geheim", said) as camera:
         assert camera.name == f"{server.address}/video"
         some = frames(camera, 5)
         assert some[0].rgb.shape == (240, 320, 3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -95,8 +98,14 @@ def test_groups_do_not_disturb_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"min_cutoff_hz": 0.0}, {"beta": -1.0}, {"derivative_cutoff_hz": 0.0}, {"rest_speed": -1.0}]
+    "impossible",
+    [
+        partial(OneEuroFilter, min_cutoff_hz=0.0),
+        partial(OneEuroFilter, beta=-1.0),
+        partial(OneEuroFilter, derivative_cutoff_hz=0.0),
+        partial(OneEuroFilter, rest_speed=-1.0),
+    ],
 )
-def test_impossible_parameters_are_refused(bad: dict[str, float]) -> None:
+def test_impossible_parameters_are_refused(impossible: Callable[[], OneEuroFilter]) -> None:
     with pytest.raises(ValueError, match="must"):
-        OneEuroFilter(**bad)
+        impossible()

@@ -25,7 +25,7 @@ FRAME_NS = 40_000_000
 
 
 def turned(degrees: float, axis: str = "y") -> Array:
-    return Rotation.from_euler(axis, degrees, degrees=True).as_matrix().astype(np.float32)
+    return np.asarray(Rotation.from_euler(axis, degrees, degrees=True).as_matrix(), np.float32)
 
 
 def seen(

@@ -15,7 +15,7 @@ def around(centre: int, count: int, spread: float, seed: int) -> Array:
     """(count, 128) descriptors near a unit vector, `spread` from it."""
     noise = np.random.default_rng(seed).normal(size=(count, 128))
     noise *= spread / np.linalg.norm(noise, axis=1, keepdims=True)
-    return (np.eye(128)[centre] + noise).astype(np.float32)
+    return np.asarray(np.eye(128)[centre] + noise, np.float32)
 
 
 def test_one_person_has_no_strangers() -> None:

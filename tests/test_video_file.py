@@ -14,13 +14,15 @@ import av.stream
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.core.frame import Frame
 from avatar.sources.camera import open_camera
 from avatar.sources.sdr import colours
 from avatar.sources.video_file import VideoFile
-from tests.clips import GREEN, TONE_HZ, Picture, face_clip, moving_face, read_times, tone, write_clip
+from tests.clips import GREEN, TONE_HZ, face_clip, moving_face, read_times, tone, write_clip
 
 
 def test_every_frame_comes_with_its_time(tmp_path: Path) -> None:
@@ -159,6 +161,7 @@ def encode(path: Path, frames: Iterable[av.VideoFrame], codec: str, options: dic
     """With the first frame's format, and its colour tags where they are stated."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
+        assert isinstance(stream, av.VideoStream)
         for index, frame in enumerate(frames):
             if index == 0:
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
@@ -179,14 +182,14 @@ def patches(width: int = 240, height: int = 32) -> Picture:
     return np.repeat(PATCHES[None], height, 0).repeat(width // 6, 1).astype(np.uint8)
 
 
-def seen(path: Path) -> Picture:
+def seen(path: Path) -> NDArray[np.float64]:
     """(6, 3): the stripes' colours as the file shows them, the mean of all frames."""
     rgb = np.mean([frame.rgb for frame in VideoFile(path)], axis=0)
     side = rgb.shape[1] // 6
     return np.array([rgb[8:-8, i * side + side // 4 : (i + 1) * side - side // 4].mean((0, 1)) for i in range(6)])
 
 
-def as_yuv(rgb: Picture, matrix: int, full: bool, bits: int = 8) -> av.VideoFrame:
+def as_yuv(rgb: NDArray[np.float64], matrix: int, full: bool, bits: int = 8) -> av.VideoFrame:
     """4:4:4 by the equations of ITU-T H.273; `rgb` in [0, 1]."""
     red, blue = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}[matrix]
     luma = rgb @ [red, 1 - red - blue, blue]
@@ -220,25 +223,25 @@ TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.016
 TO_P3 = np.array([[0.8225, 0.1775, 0.0], [0.0332, 0.9668, 0.0], [0.0171, 0.0724, 0.9105]])
 
 
-def linear(rgb: Picture) -> Picture:
+def linear(rgb: Picture) -> NDArray[np.float64]:
     signal = rgb / 255
     return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
 
 
-def pq(light: Picture) -> Picture:
+def pq(light: NDArray[np.float64]) -> NDArray[np.float64]:
     """BT.2100, with white at 203 cd/m² (BT.2408)."""
     power = np.clip(light * 203 / 10_000, 0, 1) ** 0.1593017578125
     return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
 
 
-def hlg(light: Picture) -> Picture:
+def hlg(light: NDArray[np.float64]) -> NDArray[np.float64]:
     """BT.2100, with white at a signal of 75 %."""
     scene = np.clip(light * 0.2646, 0, 1)
     above = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
     return np.where(scene <= 1 / 12, np.sqrt(3 * scene), above)
 
 
-def srgb(light: Picture) -> Picture:
+def srgb(light: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
 
 
@@ -251,9 +254,9 @@ def srgb(light: Picture) -> Picture:
 def test_hdr_and_wide_gamut_look_as_the_same_in_sdr(
     tmp_path: Path,
     codec: str,
-    curve: Callable[[Picture], Picture],
+    curve: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     transfer: int,
-    to_wide: Picture,
+    to_wide: NDArray[np.float64],
     primaries: int,
     matrix: int,
 ) -> None:

@@ -53,7 +53,7 @@ def test_the_body_goes_along_with_the_head(x: float, y: float, scale: float) -> 
     """Wherever a head goes and however near it comes, the neck's base stays below it, in sizes of the head."""
     here, there = face(), face(x=x, y=y, scale=scale)
     neck = np.array([[-0.3, 1.9], [0.0, 1.8], [0.3, 1.9]], np.float32)  # from between the eyes
-    before, after = (np.float32([at[0], at[1]]) + at[2] * neck for at in ((0.5, 0.45, 0.25), (x, y, scale)))
+    before, after = (np.array(at[:2], np.float32) + at[2] * neck for at in ((0.5, 0.45, 0.25), (x, y, scale)))
     error = (LandmarkWarp(here, there).at(after * 2 - 1) + 1) / 2 - before
     assert np.abs(error).max() < 0.05 * 0.25 * 1.8  # a twentieth of the way from the eyes down
 

@@ -18,6 +18,7 @@ from avatar.call.hosting import CallOptions, host_call
 from avatar.cli.live import _open_source
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame, NoPicture
+from avatar.http.allowance import Allowance
 from avatar.sources.camera import open_camera
 from avatar.webrtc import whip_source
 from avatar.webrtc.aiortc_patches.codecs import set_video_rates
@@ -291,7 +292,7 @@ def test_the_methods_are_those_of_the_rfc(camera: WhipCamera) -> None:
 def test_offers_that_cannot_be_used_get_a_reason_and_leave_nothing(
     camera: WhipCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(whip_source.Allowance, "take", lambda self: True)
+    monkeypatch.setattr(Allowance, "take", lambda self: True)
     good, token = an_offer(), camera.tokens.source
     head, *sections = good.split("m=")
     video = next("m=" + section for section in sections if section.startswith("video"))
