@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from avatar.core.arrays import Array
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.whole_file import whole_file
 from engines import open_engine
 
 OPSET = 20
@@ -203,18 +204,16 @@ def write(out: Path) -> float:
     ramp = np.linspace(0, 200, CHIP_PX)[None, :, None, None] + np.zeros((1, CHIP_PX, CHIP_PX, 3))
     chip = (ramp + np.random.default_rng(1).uniform(0, 55, ramp.shape)).astype(np.uint8)
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(out.name + ".part")
     descriptors = []
-    for exact in (True, False):
-        onnx.save(build(*weights, exact), beside)
-        engine = open_engine(beside, backend="onnxruntime")
-        descriptors.append(np.asarray(engine.infer({"chip": chip})["descriptor"], np.float32))
-        engine.close()
-    error = float(np.linalg.norm(descriptors[0] - descriptors[1]))
-    if not error <= MAX_ERROR:
-        beside.unlink()
-        raise VisavisError(f"{out.name} differs from the published weights by {error:.2g}: not written.")
-    beside.replace(out)
+    with whole_file(out) as part:
+        for exact in (True, False):
+            onnx.save(build(*weights, exact), part)
+            engine = open_engine(part, backend="onnxruntime")
+            descriptors.append(np.asarray(engine.infer({"chip": chip})["descriptor"], np.float32))
+            engine.close()
+        error = float(np.linalg.norm(descriptors[0] - descriptors[1]))
+        if not error <= MAX_ERROR:
+            raise VisavisError(f"{out.name} differs from the published weights by {error:.2g}: not written.")
     return error
 
 

@@ -19,6 +19,7 @@ from avatar.cli.tables import latency_table
 from avatar.core.errors import VisavisError
 from avatar.core.frame import Frame
 from avatar.core.paths import cache
+from avatar.core.whole_file import whole_file
 from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
 from avatar.live.drive import Drive, DriveOptions, drive_file
@@ -113,9 +114,8 @@ def astronaut() -> Path:
     if not path.is_file():
         from skimage import data
 
-        beside = path.with_suffix(".part.png")
-        Image.fromarray(data.astronaut()).save(beside)
-        beside.replace(path)
+        with whole_file(path) as part:
+            Image.fromarray(data.astronaut()).save(part, "PNG")
     return path
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from avatar.core.errors import InputError
+from avatar.core.whole_file import part_of
 from avatar.learning.dataset.face_tracks import Track
 from avatar.learning.dataset.shards import (
     DATASET_FILE,
@@ -23,7 +24,6 @@ from avatar.learning.dataset.shards import (
     check_shards,
     has_split,
     open_shards,
-    part_of,
     read_tracks,
     shard_name,
     write_json,
@@ -103,7 +103,7 @@ def test_going_on_after_a_cut_gives_the_same_bytes(tmp_path: Path, finished: boo
 
 
 def test_check_names_what_is_cut_off_changed_or_missing(folder: Path) -> None:
-    read = []
+    read: list[int] = []
     assert check_shards(folder, read.append) == []
     assert sum(read) == sum(tar.stat().st_size for tar in folder.glob("*.tar"))
     first, second, third = sorted(folder.glob("*.tar"))

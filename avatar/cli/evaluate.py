@@ -16,12 +16,13 @@ from avatar.cli.options import WEIGHTS_HELP, named_network
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.whole_file import whole_file
 from avatar.evaluation.evaluation import Evaluation, Report, result_names
 from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json as as_json_report
 from avatar.evaluation.paper_table import as_markdown
 from avatar.evaluation.person import FF, FT, FULL, FineTune, Tell, Tuning
-from avatar.evaluation.saved_run import check_file, check_folder, write_text
+from avatar.evaluation.saved_run import check_file, check_folder
 from avatar.evaluation.tables import print_paper_table, print_report
 from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 
@@ -65,9 +66,11 @@ class Written:
     def write(self, report: Report) -> list[Path]:
         """The report's files. All that was written, the pictures with it."""
         if self.html is not None:
-            write_text(self.html, as_html(report))
+            with whole_file(self.html) as part:
+                part.write_text(as_html(report), encoding="utf-8")
         if self.markdown is not None:
-            write_text(self.markdown, as_markdown(report))
+            with whole_file(self.markdown) as part:
+                part.write_text(as_markdown(report), encoding="utf-8")
         return [path for path in (self.html, self.markdown, self.save) if path is not None]
 
 

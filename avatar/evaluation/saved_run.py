@@ -39,16 +39,6 @@ def check_file(path: Path, option: str) -> None:
     _check_writable(path.absolute().parent, option)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Written beside and renamed."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def save_run(
     folder: Path, clip: Clip, drawn: Mapping[int, Mapping[str, Pictures]], sheets: Mapping[int, Sheet]
 ) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ipaddress
-import os
 import ssl
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from avatar.core.errors import InputError
+from avatar.core.private_file import write_private
 
 VALID_DAYS = 365
 WEEK = datetime.timedelta(days=7)
@@ -96,11 +96,7 @@ def _make(path: Path, hosts: list[str]) -> bytes:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(private + certificate.public_bytes(serialization.Encoding.PEM))
-    beside.replace(path)
+    write_private(private + certificate.public_bytes(serialization.Encoding.PEM), path)
     return _digest(certificate)
 
 

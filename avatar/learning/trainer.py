@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from avatar.core.errors import InputError, VisavisError
+from avatar.core.whole_file import whole_file
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.objective import Batch, NotFiniteError, Objective, mean_of
 from avatar.learning.pair_dataset import Batches
@@ -261,15 +261,10 @@ def _step_of(line: str) -> float:
 
 def _write_whole(path: Path, state: dict[str, Any]) -> None:
     """A kill at any moment leaves the old checkpoint or the new one."""
-    beside = path.with_name(path.name + ".part")
     try:
-        with beside.open("wb") as file:
+        with whole_file(path, durable=True) as part, part.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
     except (OSError, RuntimeError) as error:
-        beside.unlink(missing_ok=True)
         raise VisavisError(
             f"The checkpoint cannot be written ({error}); the last good one stays in {path}. Make room on the disk and "
             "train again to go on."

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avatar.core.errors import InputError
 from avatar.core.strict_json import parse_json
+from avatar.core.whole_file import whole_file
 from avatar.model.config import ModelConfig
 from avatar.model.discriminator import Discriminator
 from avatar.model.embedder import Embedder
@@ -31,18 +32,16 @@ def save_weights(path: Path, generator: Generator, embedder: Embedder, about: di
     tensors = {f"generator.{k}": v.half().contiguous() for k, v in generator.state_dict().items()}
     tensors |= {f"embedder.{k}": v.half().contiguous() for k, v in embedder.state_dict().items()}
     header = {"config": json.dumps(generator.config.to_dict()), "about": json.dumps(about)}
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata=header)
-    beside.replace(path)
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata=header)
 
 
 def save_discriminators(path: Path, face: Discriminator, mouth: Discriminator) -> None:
     """Write both discriminators, which fine-tuning starts from."""
     tensors = {f"face.{k}": v.half().contiguous() for k, v in face.state_dict().items()}
     tensors |= {f"mouth.{k}": v.half().contiguous() for k, v in mouth.state_dict().items()}
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata={"config": json.dumps(face.config.to_dict())})
-    beside.replace(path)
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata={"config": json.dumps(face.config.to_dict())})
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.whole_file import part_of
 from avatar.learning.dataset.face_tracks import Outcome, TrackRules
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX
 from avatar.learning.dataset.plan import Item, Plan, make_plan, size_bytes
@@ -31,7 +32,6 @@ from avatar.learning.dataset.shards import (
     VAL,
     Shard,
     ShardWriter,
-    part_of,
     read_report,
     shard_name,
     write_json,

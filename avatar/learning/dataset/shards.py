@@ -32,6 +32,7 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.strict_json import parse_json
+from avatar.core.whole_file import part_of, whole_file
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.learning.dataset.face_tracks import Track
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, open_pack
@@ -127,10 +128,6 @@ class ShardWriter:
         self.bytes += len(content)
 
 
-def part_of(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
-
-
 def _npy(array: Array) -> bytes:
     store = io.BytesIO()
     np.save(store, np.ascontiguousarray(array, np.float32), allow_pickle=False)
@@ -139,16 +136,8 @@ def _npy(array: Array) -> bytes:
 
 def write_json(path: Path, content: object) -> None:
     """Write beside, then put in its place: nobody sees half of it."""
-    part = part_of(path)
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path, durable=True) as part:
+        part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_dataset(folder: Path) -> dict[str, Any]:

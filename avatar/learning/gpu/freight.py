@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError
+from avatar.core.whole_file import whole_file
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack
 
 FORMAT = 1
@@ -76,10 +77,9 @@ def write_shard(path: Path, rows: Sequence[Row]) -> dict[str, Any]:
         "mattes": _lzma(np.rint(np.stack([row.matte for row in rows]) / 255 * MATTE_LEVELS).astype(np.uint8)),
     }
     labels = [[row.split, row.person, row.clip, row.frame] for row in rows]
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata={"format": str(FORMAT), "labels": json.dumps(labels)})
-    content = beside.read_bytes()
-    beside.replace(path)
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata={"format": str(FORMAT), "labels": json.dumps(labels)})
+        content = part.read_bytes()
     return {
         "name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "rows": len(rows),
     }  # fmt: skip

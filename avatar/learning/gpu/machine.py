@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from avatar.core.errors import DeviceError, InputError
+from avatar.core.whole_file import whole_file
 
 REHEARSED = "H200"  # the figures in docs/TRAINING.md suppose it
 LEAST_GB = {"fast": 8.0, "full": 40.0}  # of the GPU's memory
@@ -105,9 +105,8 @@ def copy_out(files: Iterable[Path], out: Path) -> None:
     """Copy small files, each whole at any moment. Those that are missing or too large to be sent back are left out."""
     for path in files:
         if path.is_file() and path.stat().st_size <= PART_BYTES:
-            beside = out / (path.name + ".part")
-            shutil.copyfile(path, beside)
-            beside.replace(out / path.name)
+            with whole_file(out / path.name) as part:
+                shutil.copyfile(path, part)
 
 
 def split_out(files: Sequence[Path], out: Path, call: int) -> int:
@@ -146,12 +145,8 @@ def join_parts(folder: Path, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     made = []
     for name, pieces in files.items():
-        beside = out / (name + ".part")
-        with beside.open("wb") as file:
+        with whole_file(out / name, durable=True) as joined, joined.open("wb") as file:
             for piece in pieces:
                 file.write(piece.read_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(out / name)
         made.append(out / name)
     return made

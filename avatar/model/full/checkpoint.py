@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from avatar.core.errors import InputError, UsageError
+from avatar.core.whole_file import whole_file
 from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullDiscriminator
@@ -41,9 +42,8 @@ def save_full(path: Path, networks: FullNetworks, about: dict[str, Any]) -> None
     for name, network in networks.parts().items():
         tensors |= {f"{name}.{k}": v.detach().half().contiguous() for k, v in network.state_dict().items()}
     header = {"config": json.dumps(networks.generator.config.to_dict()), "about": json.dumps(about)}
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata=header)
-    beside.replace(path)
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata=header)
 
 
 def load_full(path: Path) -> tuple[FullNetworks, dict[str, Any]]:
