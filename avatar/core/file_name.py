@@ -1,4 +1,4 @@
-"""Who gets a file's name: what was made replaces only what its maker knows of."""
+"""Whether a name can be a file's, and who gets it: what was made replaces only what its maker knows of."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from avatar.core.errors import UsageError
+
 Version = tuple[int, int, int]  # of the file under a name: its inode, the time of its change, its bytes
 Expected = Version | Literal["any"] | None  # what may be under a name: one file, whatever there is, nothing
+
+
+def check_writable(path: Path) -> None:
+    """Raises UsageError, before any work is done, where no file of this name could be written."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Give a file's name.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist. Create it: mkdir -p {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: you may not write in {path.parent}. Choose another folder.")
 
 
 def version(path: Path) -> Version | None:

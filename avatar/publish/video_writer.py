@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from avatar.core.errors import UsageError, VisavisError
-from avatar.core.file_name import Expected, give_name, under_a_free_name
+from avatar.core.file_name import Expected, check_writable, give_name, under_a_free_name
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BT709 = 1  # ITU-T H.273: primaries, transfer and matrix of HD video
@@ -157,12 +157,7 @@ def check_output(path: Path) -> None:
     """Raises UsageError, before any work is done, for an output that could not be written."""
     if path.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{path}: name the output {', '.join(sorted(CONTAINERS))}.")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder. Give a file's name.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist. Create it: mkdir -p {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path}: you may not write in {path.parent}. Choose another folder.")
+    check_writable(path)
 
 
 def _playable_s(path: Path) -> float:

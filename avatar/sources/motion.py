@@ -7,7 +7,6 @@ middle: for a face 300 px wide a step is 0.005 px, a fifteenth of what float16 w
 from __future__ import annotations
 
 import math
-import os
 import struct
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.core.file_name import Expected, under_a_free_name
+from avatar.core.file_name import Expected, check_writable, under_a_free_name
 from avatar.core.private_file import UnfitError, read_bounded, write_private
 from avatar.core.strict_json import parse_json
 from avatar.face.face_fit import fit_faces
@@ -164,12 +163,7 @@ def check_motion_output(path: Path, force: bool) -> None:
     """Raises UsageError, before any work is done, for an output that could not be written."""
     if path.suffix.lower() != MOTION_SUFFIX:
         raise UsageError(f"{path}: name the output {path.stem or 'talk'}{MOTION_SUFFIX}.")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder. Give a file's name.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist. Create it: mkdir -p {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path}: you may not write in {path.parent}. Choose another folder.")
+    check_writable(path)
     if path.exists() and not force:
         raise UsageError(f"{path} exists. Add --force to replace it, or name another file.")
 
