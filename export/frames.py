@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
+from avatar.core.resizing import resized
 from avatar.render.assemble import REGIONS, Assembler, assemble, generator_inputs, to_bytes
 from avatar.render.conditioning import draw_face
 from avatar.render.landmark_image import landmark_image
@@ -55,7 +55,7 @@ class Scene:
     def _row(self, frame: RealFrame, shapes: Shapes) -> Tensors:
         psi = self.psi[frame.person]
         if "face_texture" in shapes:
-            small = _resized(frame.portrait, TEXTURE_PX)
+            small = resized(frame.portrait, TEXTURE_PX)
             return {"psi": psi, **generator_inputs(frame.conditioning, dict.fromkeys(REGIONS, small))}
         if "source" in shapes:
             texture = _texture(frame.portrait, shapes["source"][-1])[None]
@@ -93,12 +93,5 @@ def _rows(outputs: Mapping[str, NDArray[np.generic]]) -> int:
 
 
 def _texture(portrait: Picture, side: int) -> Array:
-    small = _resized(portrait, side)
+    small = resized(portrait, side)
     return np.ascontiguousarray(small.transpose(2, 0, 1), np.float32) / np.float32(255)
-
-
-def _resized(picture: Picture, side: int) -> Picture:
-    if len(picture) == side:
-        return picture
-    method = cv2.INTER_AREA if len(picture) > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.uint8)

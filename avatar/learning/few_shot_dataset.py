@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from avatar.core.resizing import resized
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.pair_dataset import (
     DEGRADE_CHANCE,
@@ -87,11 +86,3 @@ class FewShotDataset(Dataset[dict[str, Tensor]]):
         small = resized(picture, self.size_px)
         drawing = draw_landmarks(landmarks, self.size_px)
         return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1))), torch.from_numpy(drawing)
-
-
-def resized(picture: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    """(H, H, 3) to (size, size, 3), whole pixels averaged."""
-    if picture.shape[0] == size_px:
-        return picture
-    how = cv2.INTER_AREA if picture.shape[0] > size_px else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size_px, size_px), interpolation=how), np.uint8)

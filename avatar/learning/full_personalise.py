@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError, VisavisError
+from avatar.core.resizing import resized
 from avatar.learning.content_losses import FullContent
-from avatar.learning.few_shot_dataset import resized
 from avatar.learning.full_objective import FullOptions, discriminator_loss, generator_losses
 from avatar.learning.objective import Batch
 from avatar.model.full.checkpoint import FullNetworks

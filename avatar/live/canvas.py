@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
 from avatar.core.errors import UsageError
+from avatar.core.resizing import resized
 from avatar.live.background import Background
 
 SMALLEST_PX, LARGEST_PX = 64, 4096
@@ -82,13 +83,13 @@ class Canvas:
         cut = (0.5, 0.5) if matte is None else _cut_hair(matte)
         self.framing = framing(width, height, cut[1] - cut[0] < MOST_CUT)
         self.square_px = self.framing.side
-        self._matte = _fitted(np.zeros(portrait.shape[:2], np.uint8) if matte is None else matte, self.square_px)
+        self._matte = resized(np.zeros(portrait.shape[:2], np.uint8) if matte is None else matte, self.square_px)
         self._continuation = _Continuation(self.framing, cut, width, height)
         self._edges = _Edges(self.framing, width, height)
         self._scratch: dict[str, Any] = {}
         self._behind: Picture | None = None  # a background that stays; None: the square's own
         if background.kind == "blur":
-            self._behind = self._continuation.blurred(_fitted(portrait, self.square_px), self._matte)
+            self._behind = self._continuation.blurred(resized(portrait, self.square_px), self._matte)
         elif background.kind != "portrait":
             self._behind = background.cover(width, height)
 
@@ -334,8 +335,3 @@ def _over(behind: Picture, person: Picture, alpha: Matte, scratch: dict[str, Any
     rest = kept["rest"] = cv2.bitwise_not(share, dst=kept.get("rest"))
     back = kept["back"] = cv2.multiply(behind, rest, dst=kept.get("back"), scale=1 / 255)
     return np.asarray(cv2.add(front, back, dst=back), np.uint8)
-
-
-def _fitted(picture: Picture, side: int) -> Picture:
-    how = cv2.INTER_AREA if len(picture) > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)

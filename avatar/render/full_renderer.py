@@ -8,10 +8,11 @@ import numpy as np
 
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
+from avatar.core.resizing import resized
 from avatar.face.driving import Driving
 from avatar.render.assemble import to_bytes
 from avatar.render.landmark_image import landmark_image
-from avatar.render.renderer import check_numbers, resized
+from avatar.render.renderer import check_numbers
 from avatar.render.warp import landmark_warp
 from engines.engine import Engine
 

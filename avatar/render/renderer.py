@@ -10,6 +10,7 @@ import numpy as np
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
+from avatar.core.resizing import resized
 from avatar.face.driving import Driving
 from avatar.render.assemble import Assembler, generator_inputs
 from avatar.render.conditioning import conditioning
@@ -113,10 +114,3 @@ def check_numbers(layers: Tensors, name: str) -> None:
             f"The network gives no picture of {name}, only what are no numbers. Enrol the photos again, or "
             "let it compute more exactly: `--precision fp32`."
         )
-
-
-def resized(picture: Picture, size_px: int) -> Picture:
-    if picture.shape[0] == size_px:
-        return picture
-    method = cv2.INTER_AREA if picture.shape[0] > size_px else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size_px, size_px), interpolation=method), np.uint8)
