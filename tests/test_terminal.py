@@ -6,13 +6,16 @@ import ast
 import errno
 import io
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.table import Table
 from rich.text import Text
@@ -90,6 +93,11 @@ def test_json_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in said
 
 
+def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"r": math.nan, "rows": [(1.5, -math.inf), {"fps": np.float64("nan")}]}, indent=None)
+    assert capsys.readouterr().out == '{"r": null, "rows": [[1.5, null], {"fps": null}]}\n'
+
+
 def test_output_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def flush(self) -> None:
@@ -98,7 +106,8 @@ def test_output_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) 
         def fileno(self) -> int:
             return os.open(os.devnull, os.O_WRONLY)
 
-    for write in (lambda: print_json([]), lambda: Terminal().say("x")):
+    writers: list[Callable[[], None]] = [lambda: print_json([]), lambda: Terminal().say("x")]
+    for write in writers:
         monkeypatch.setattr(sys, "stdout", Full())
         with pytest.raises(OutputError, match="could not be written: No space left on device"):
             write()

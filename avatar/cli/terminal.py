@@ -19,6 +19,7 @@ from rich.text import Text
 
 from avatar.core.errors import OutputError
 from avatar.core.printable import continued, printable, printable_lines
+from avatar.core.strict_json import finite
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -82,8 +83,11 @@ def _plain(status: RenderableType) -> RenderableType:
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """The figures of `--json`, exactly, for another program; paths as text. Raises OutputError."""
-    text = json.dumps(value, indent=indent, default=os.fspath)
+    """The figures of `--json`, exactly, for another program; paths as text, null for what is no number.
+
+    Raises OutputError.
+    """
+    text = json.dumps(finite(value), indent=indent, default=os.fspath, allow_nan=False)
     try:
         if sys.stdout is None:
             raise OSError("it is closed")

@@ -1,4 +1,4 @@
-"""JSON from files that anybody may have written: numbers that mean something, and no bottomless nesting."""
+"""JSON as RFC 8259 has it: from files that anybody may have written, and for programs that read no other."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ def parse_json(data: bytes | str) -> Any:
             raise ValueError("nested too deeply")
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return value
+
+
+def finite(value: Any) -> Any:
+    """The same with None, JSON's null, for NaN and infinities, which JSON does not have.
+
+    >>> finite({"fps": [30.0, float("nan")]})
+    {'fps': [30.0, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
     return value
 
 
