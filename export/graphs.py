@@ -87,12 +87,3 @@ def roles(model: onnx.ModelProto) -> dict[str, str]:
         return "between" if node.name in before else "exit"
 
     return {node.name: role(node) for node in nodes}
-
-
-def input_ranks(model: onnx.ModelProto, kind: str) -> list[list[int]]:
-    """For every node of a kind, the ranks of its inputs, by shape inference."""
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    infos = [*graph.input, *graph.output, *graph.value_info]
-    rank = {info.name: len(info.type.tensor_type.shape.dim) for info in infos}
-    rank |= {tensor.name: len(tensor.dims) for tensor in graph.initializer}
-    return [[rank[name] for name in node.input if name] for node in graph.node if node.op_type == kind]

@@ -16,7 +16,6 @@ from avatar.model.generator import LayerGenerator
 from avatar.render.generator import weight_names, with_weights
 from engines import open_engine
 from export.example import example_inputs, layer_inputs
-from export.graphs import input_ranks
 from export.networks import load_networks
 from export.package import PackageOptions, package
 from export.to_onnx import MAX_DIFFERENCE, OPSET
@@ -68,6 +67,15 @@ def test_the_shipped_graphs_are_the_shipped_weights() -> None:
     got = engine.infer({name: value.numpy() for name, value in given.items()})
     for name, wanted in zip(LayerGenerator.OUTPUTS, layers, strict=True):
         assert abs(got[name] - wanted.numpy()).max() <= MAX_DIFFERENCE
+
+
+def input_ranks(model: onnx.ModelProto, kind: str) -> list[list[int]]:
+    """For every node of a kind, the ranks of its inputs, by shape inference."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    infos = [*graph.input, *graph.output, *graph.value_info]
+    rank = {info.name: len(info.type.tensor_type.shape.dim) for info in infos}
+    rank |= {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    return [[rank[name] for name in node.input if name] for node in graph.node if node.op_type == kind]
 
 
 def test_a_graph_that_warps_by_itself_samples_in_two_dimensions(tmp_path: Path) -> None:

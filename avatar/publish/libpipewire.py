@@ -83,7 +83,6 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "pw_stream_connect": (c_int, (pointer, c_int, c_uint32, c_int, pointer, c_uint32)),
     "pw_stream_dequeue_buffer": (POINTER(PwBuffer), (pointer,)),
     "pw_stream_destroy": (None, (pointer,)),
-    "pw_stream_get_node_id": (c_uint32, (pointer,)),
     "pw_stream_new_simple": (pointer, (pointer, c_char_p, pointer, POINTER(PwStreamEvents), pointer)),
     "pw_stream_queue_buffer": (c_int, (pointer, POINTER(PwBuffer))),
     "pw_stream_trigger_process": (c_int, (pointer,)),

@@ -37,7 +37,6 @@ class PipeWireCamera(Publisher):
     def __init__(self, description: str = DESCRIPTION) -> None:
         self.description = description
         self.name = f"The PipeWire camera {description}"
-        self.node_id = pw.ID_ANY  # of the open node, as `pw-dump` shows it
         self._loop: int | None = None
         self._stream: int | None = None
 
@@ -84,7 +83,6 @@ class PipeWireCamera(Publisher):
             raise DeviceError(f"PipeWire refused the camera ({os.strerror(-result)}). {RESTART}")
         if not self._settled.wait(CONNECT_S) or self._state < pw.STATE_PAUSED:
             raise DeviceError(f"PipeWire did not take the camera ({self._reason or 'it does not answer'}). {RESTART}")
-        self.node_id = int(library.pw_stream_get_node_id(self._stream))
 
     def send(self, frame: Frame) -> None:
         if self._state in (pw.STATE_ERROR, pw.STATE_UNCONNECTED):

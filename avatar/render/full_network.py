@@ -20,7 +20,6 @@ from engines import Engine, EngineFailure, EngineFolder, Say, on_stderr, open_en
 from engines.network import REMAKE
 
 FULL = "full"  # the `model_id` of avatars whose parameters are this network's
-FILES = ("generator.onnx", "embedder.onnx")
 HOW = (
     "The weights of `full` do not come with visavis: train them (docs/TRAINING.md), then "
     "`visavis export RUN/full.safetensors --out FOLDER`, and name it with --weights FOLDER."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 VIDIOC_QUERYCAP = 0x80685600  # linux/videodev2.h
 CAPABILITY_BYTES = 104  # struct v4l2_capability
-VIDEO_CAPTURE, VIDEO_OUTPUT, DEVICE_CAPS = 0x1, 0x2, 0x8000_0000
+VIDEO_CAPTURE, DEVICE_CAPS = 0x1, 0x8000_0000
 
 
 @dataclass(frozen=True, slots=True)
