@@ -7,7 +7,6 @@ is no good to learn from, is `build` with `face_tracks`.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from avatar.face.crop import Crop, face_crop
 from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.learning.dataset.face_tracks import leaves_crop
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX, is_held_out
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX, is_held_out, pack_written_to
 from avatar.learning.dataset.worker_tools import clip_tracker, photo_reader, photo_tracker
 from avatar.learning.dataset.workers import worker_pool
 from avatar.sources.media import SUFFIXES as CLIP_SUFFIXES
@@ -59,39 +58,16 @@ def build_pack(
         )
     out.mkdir(parents=True, exist_ok=True)
     identities = sorted({e.identity for e in entries})
-    number = {name: i for i, name in enumerate(identities)}
-    rows: dict[str, list[Array]] = {"landmarks": [], "blendshapes": []}
-    identity: list[int] = []
-    clip: list[int] = []
     left_out: list[str] = []
-    raw = out / "pictures.part"
-    with raw.open("wb") as store, worker_pool(workers) as pool:
+    with pack_written_to(out, identities) as pack, worker_pool(workers) as pool:
         jobs = [(e.path, tracker_model) for e in entries]
-        clip_number = 0
         for entry, result in zip(entries, pool.map(_prepare, jobs, chunksize=4), strict=True):
             if isinstance(result, str):
                 left_out.append(f"{entry.path.name}: {result}")
                 continue
-            pictures, landmarks, blendshapes = result
-            store.write(pictures.tobytes())
-            rows["landmarks"].append(landmarks)
-            rows["blendshapes"].append(blendshapes)
-            identity += [number[entry.identity]] * len(pictures)
-            is_clip = _is_clip(entry.path)
-            clip += [clip_number if is_clip else -1] * len(pictures)
-            clip_number += is_clip
-    if not identity:
-        raw.unlink()
-        raise InputError(f"{data}: no usable face in {len(entries)} files. The first: {'; '.join(left_out[:3])}.")
-    np.savez(
-        out / "faces.npz",
-        landmarks=np.concatenate(rows["landmarks"]),
-        blendshapes=np.concatenate(rows["blendshapes"]),
-        identity=np.array(identity, np.int32),
-        clip=np.array(clip, np.int32),
-    )
-    (out / "identities.json").write_text(json.dumps(identities))
-    raw.replace(out / "pictures.raw")
+            pack.add(entry.identity, _is_clip(entry.path), *result)
+        if not len(pack):
+            raise InputError(f"{data}: no usable face in {len(entries)} files. The first: {'; '.join(left_out[:3])}.")
     return left_out
 
 

@@ -29,13 +29,13 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from avatar.core.arrays import Array
+from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.strict_json import parse_json
 from avatar.core.whole_file import part_of, whole_file
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.learning.dataset.face_tracks import Track
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, open_pack
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, open_pack, pack_written_to
 
 FORMAT = 1
 DATASET_FILE = "dataset.json"
@@ -279,8 +279,7 @@ def _read_json(path: Path) -> Any:
 def _unpack(folder: Path, shards: list[Shard], identities: list[str], target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / _UNPACKED_FILE).unlink(missing_ok=True)
-    raw = part_of(target / "pictures.raw")
-    raw.unlink(missing_ok=True)
+    part_of(target / "pictures.raw").unlink(missing_ok=True)
     needed = sum(shard.frames for shard in shards) * (3 * PICTURE_SIZE_PX**2 + PACK_NUMBERS_BYTES)
     free = shutil.disk_usage(target).free
     if needed > free:
@@ -291,33 +290,15 @@ def _unpack(folder: Path, shards: list[Shard], identities: list[str], target: Pa
     for shard in shards:
         if fault := _fault(folder, shard, lambda _: None):
             raise InputError(f"{folder}: {fault}. See `visavis dataset check {folder}`.")
-    number = {name: i for i, name in enumerate(identities)}
-    landmarks, blendshapes = [], []
-    identity: list[int] = []
-    clip: list[int] = []
-    clips = 0
-    try:
-        with raw.open("wb") as store:
-            for shard in shards:
-                for said, track in read_tracks(folder / shard.name):
-                    for jpeg in track.jpegs:
-                        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-                        if picture is None or picture.shape != (PICTURE_SIZE_PX, PICTURE_SIZE_PX, 3):
-                            raise InputError(f"{folder / shard.name}: a picture in it is damaged. Build it again.")
-                        store.write(np.ascontiguousarray(picture[..., ::-1]).tobytes())
-                    landmarks.append(track.landmarks)
-                    blendshapes.append(track.blendshapes)
-                    identity += [number[said["identity"]]] * len(track)
-                    clip += [clips if track.is_clip else -1] * len(track)
-                    clips += track.is_clip
-        np.savez(
-            target / "faces.npz",
-            landmarks=np.concatenate(landmarks),
-            blendshapes=np.concatenate(blendshapes),
-            identity=np.array(identity, np.int32),
-            clip=np.array(clip, np.int32),
-        )
-        (target / "identities.json").write_text(json.dumps(identities), encoding="utf-8")
-        raw.replace(target / "pictures.raw")
-    finally:
-        raw.unlink(missing_ok=True)
+    with pack_written_to(target, identities) as pack:
+        for shard in shards:
+            for said, track in read_tracks(folder / shard.name):
+                pictures = (_decoded(jpeg, folder / shard.name) for jpeg in track.jpegs)
+                pack.add(said["identity"], track.is_clip, pictures, track.landmarks, track.blendshapes)
+
+
+def _decoded(jpeg: bytes, shard: Path) -> Picture:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None or picture.shape != (PICTURE_SIZE_PX, PICTURE_SIZE_PX, 3):
+        raise InputError(f"{shard}: a picture in it is damaged. Build it again.")
+    return np.asarray(picture[..., ::-1], np.uint8)
