@@ -202,10 +202,19 @@ def running(folder: Path) -> Iterator[Server]:
             links = json.loads(process.stdout.readline())
             page, owner = links["page"].split("/#owner=")
             others, guest = links["invitation"].split("/#room=")
-            ports = (int(link.rsplit(":", 1)[1]) for link in (page, others))
-            tokens = owner, guest.partition("&")[0], links["whep_token"], links["whip_token"]
+            port, tls_port = (int(link.rsplit(":", 1)[1]) for link in (page, others))
             with looking_on(f"{page}/whep", links["whep_token"]) as bystander:
-                yield Server(*ports, *tokens, home, psutil.Process(process.pid), bystander)
+                yield Server(
+                    port,
+                    tls_port,
+                    owner,
+                    guest=guest.partition("&")[0],
+                    player=links["whep_token"],
+                    source=links["whip_token"],
+                    home=home,
+                    process=psutil.Process(process.pid),
+                    bystander=bystander,
+                )
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -319,11 +328,11 @@ def numbers_beyond_use(server: Server) -> Refusal:
     return refusal
 
 
-CHOICES = (
+CHOICES: tuple[dict[str, object], ...] = (
     {"avatar": "nobody"}, {"avatar": "damaged"}, {"avatar": ["x"]}, {"avatar": "../anna"}, {"gains": {"nose": 1}},
     {"gains": []}, {"mirror": 7}, {"dance": True}, {"mirror": True, "gains": {"mouth": "x"}},
 )  # fmt: skip
-WISHES = (
+WISHES: tuple[dict[str, object], ...] = (
     {}, {"avatar": "damaged"}, {"avatar": "damaged", "camera": "/dev/null"}, {"avatar": "nobody", "camera": "browser"},
     {"avatar": "damaged", "camera": "browser", "size": "1x1"}, {"avatar": "damaged", "camera": [], "size": {}},
     {"avatar": "damaged", "camera": "browser", "background": "/etc/passwd"},

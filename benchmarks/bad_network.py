@@ -85,7 +85,10 @@ class _Way:
 
 class _Ear(asyncio.DatagramProtocol):
     def __init__(self, heard: Callable[[bytes, Any], None]) -> None:
-        self.datagram_received = heard  # type: ignore[method-assign]
+        self._heard = heard
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._heard(data, addr)
 
 
 def without_candidates(sdp: str) -> str:

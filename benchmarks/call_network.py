@@ -202,7 +202,7 @@ class VisavisViewer:
     async def _hear(self) -> None:
         track = self._sound.track()
         while True:
-            chunk = (await track.recv()).to_ndarray()  # type: ignore[union-attr]
+            chunk = (await track.recv()).to_ndarray()
             self._concealed += int((chunk == 0).sum())  # a tone is never silent for long
             self._samples += CHUNK
 

@@ -111,8 +111,8 @@ class Trip:
         for code, capture_ms, encoder_ms in way:
             self._way[int(code)].append((capture_ms, encoder_ms))
         waiting, self._waiting = self._waiting, list(shown)
-        for picture in waiting:
-            self._match(picture)
+        for late in waiting:
+            self._match(late)
 
     def _match(self, picture: Shown) -> None:
         captured_ms = max((at for at in self._captures[picture.code] if at < picture.displayed_ms), default=None)
@@ -327,7 +327,7 @@ def _faces(pages: Pages, stop: threading.Event) -> dict[int, NDArray[np.uint8]]:
         pages.wait(FOLLOW_EVERY_S)
         code, jpeg = pages.picture("image/jpeg")
         if code is not None:
-            bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            bgr = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
             shown[code] = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     return shown
 

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -201,7 +201,7 @@ class Outcome:
     said: tuple[str, ...]
 
 
-Fault = Callable[[Trial], "Iterator[None]"]
+Fault = Callable[[Trial], AbstractContextManager[None]]
 
 
 def _camera(**settings: object) -> Fault:
@@ -229,7 +229,7 @@ def two_faces(picture: Picture) -> Picture:
 
 def face_leaving(picture: Picture) -> Picture:
     """Half of it is out of the picture."""
-    shift = np.float32([[1, 0, picture.shape[1] * 0.42], [0, 1, 0]])
+    shift = np.array([[1, 0, picture.shape[1] * 0.42], [0, 1, 0]], np.float32)
     return np.asarray(cv2.warpAffine(picture, shift, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
@@ -283,15 +283,21 @@ def other_size(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, (1280, 720)), np.uint8)
 
 
+def _signal_tracker(trial: Trial, number: signal.Signals) -> None:
+    pid = trial.session.tracker.pid
+    assert pid is not None
+    os.kill(pid, number)
+
+
 @contextmanager
 def tracker_killed(trial: Trial) -> Iterator[None]:
-    os.kill(trial.session.tracker.pid, signal.SIGKILL)
+    _signal_tracker(trial, signal.SIGKILL)
     yield
 
 
 @contextmanager
 def tracker_hangs(trial: Trial) -> Iterator[None]:
-    os.kill(trial.session.tracker.pid, signal.SIGSTOP)
+    _signal_tracker(trial, signal.SIGSTOP)
     yield
 
 

@@ -21,7 +21,7 @@ video = avatar.VideoFile(Path(source))
 writer = avatar.VideoWriter(Path(output), side * len(people), side, video.fps)
 with ExitStack() as opened:
     shared = next((person for person in people if not person.fine_tuned), None)  # the others bring their own network
-    engine = shared and opened.enter_context(closing(avatar.open_shared_engine(shared)))
+    engine = opened.enter_context(closing(avatar.open_shared_engine(shared))) if shared else None
     options = avatar.LiveOptions(size=(side, side))
     puppets = [opened.enter_context(avatar.Puppet(person, options, engine, patient=True)) for person in people]
     for frame in video:

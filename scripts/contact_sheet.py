@@ -35,6 +35,7 @@ from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
 CELL_PX = 224
+Treatment = Callable[[Picture, np.random.Generator], Picture]
 SETTLED_S = 1.5  # moments before it belong to calibration
 
 
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--drivers", type=Path, nargs="+", required=True)
     parser.add_argument("--output", type=Path, default=Path("contact_sheet.png"))
     arguments = parser.parse_args()
-    kinds = [(path, None) for path in arguments.photos]
+    kinds: list[tuple[Path, Treatment | None]] = [(path, None) for path in arguments.photos]
     kinds += [(path, black_and_white) for path in arguments.grey] + [(path, painting) for path in arguments.painting]
     try:
         model = tracker_model()

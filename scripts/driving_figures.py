@@ -32,6 +32,7 @@ from avatar.face.head_pose import head_pose
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import FaceState
 from avatar.retarget.retargeter import Retargeter
+from avatar.sources.photo import load_photo
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
@@ -68,18 +69,19 @@ def statue(states: list[FaceState], frames: list[NDArray[np.uint8]], tracker: Ca
     for i in range(round(REST_S * REST_FPS)):
         noisy = scene + rng.normal(0, 1, scene.shape) * (2 + 0.25 * np.sqrt(scene))  # read noise and photons
         _, jpeg = cv2.imencode(".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
-        seen.append(tracker.track(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), round(i / REST_FPS * 1e9)))
+        filmed = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+        seen.append(tracker.track(filmed, round(i / REST_FPS * 1e9)))
     return seen
 
 
-def photo_avatar(photo: Path | None) -> dict[str, Array]:
+def photo_avatar(photo: Path | None) -> dict[str, NDArray[np.float32]]:
     """Landmarks and blendshapes of a portrait: all of an avatar that retargeting looks at."""
     if photo is None:
         from skimage.data import astronaut
 
         rgb = np.asarray(astronaut(), np.uint8)
     else:
-        rgb = np.asarray(cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = load_photo(photo)
     with CagedTracker(tracker_model(), "image", patient=True) as tracker:
         state = tracker.track(rgb, 0)
     crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
@@ -182,8 +184,8 @@ def figures(avatar: Avatar, clips: dict[str, list[FaceState]], statues: dict[str
     }
 
 
-def save(path: Path, avatar: dict[str, Array], tracks: dict[str, list[FaceState]]) -> None:
-    arrays = {f"avatar/{name}": values for name, values in avatar.items()}
+def save(path: Path, avatar: dict[str, NDArray[np.float32]], tracks: dict[str, list[FaceState]]) -> None:
+    arrays: dict[str, NDArray[np.generic]] = {f"avatar/{name}": values for name, values in avatar.items()}
     for name, states in tracks.items():
         kept = [state for state in states if state.found]
         for part in ("landmarks", "blendshapes", "pose", "confidence", "capture_ns"):
@@ -196,11 +198,12 @@ def load(path: Path) -> tuple[Avatar, dict[str, list[FaceState]], dict[str, list
     with np.load(path) as arrays:
         tracks: dict[str, list[FaceState]] = {}
         for name in sorted({key.rsplit("/", 1)[0] for key in arrays} - {"avatar"}):
-            parts = [arrays[f"{name}/{part}"] for part in ("landmarks", "blendshapes", "pose", "confidence")]
-            times = arrays[f"{name}/capture_ns"]
+            parts = (
+                arrays[f"{name}/{part}"] for part in ("landmarks", "blendshapes", "pose", "confidence", "capture_ns")
+            )
             tracks[name] = [
-                FaceState(*(part[i] for part in parts[:3]), float(parts[3][i]), int(times[i]))
-                for i in range(len(times))
+                FaceState(landmarks, scores, pose, float(confidence), int(capture_ns))
+                for landmarks, scores, pose, confidence, capture_ns in zip(*parts, strict=True)
             ]
         nothing = np.zeros((1, 4, 4, 3), np.uint8)
         avatar = Avatar(

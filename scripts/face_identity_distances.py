@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.identity.face_identity import Array, FaceIdentity, distance, open_face_identity
+from avatar.identity.face_identity import FaceIdentity, distance, open_face_identity
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
@@ -82,8 +83,8 @@ def main() -> None:
                 )
                 if not clip and number % SMALL_EVERY == 0:
                     factor = SMALL_PX / size_px
-                    small = np.asarray(cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))
-                    if again := describe(small, tracker, identity):
+                    small = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+                    if again := describe(np.asarray(small, np.uint8), tracker, identity):
                         distances[f"one still, full and with a face of {SMALL_PX} px"].append(
                             distance(descriptor, again[0])
                         )

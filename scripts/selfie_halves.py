@@ -98,7 +98,7 @@ def _refined(crop: Crop, pixels: NDArray[np.float32], normalised: NDArray[np.flo
     """The crop that maps the frame's landmarks onto the portrait's."""
     side = float(np.ptp(pixels[:, :2], axis=0).mean() / np.ptp(normalised[:, :2], axis=0).mean())
     x, y = (pixels[:, :2] - normalised[:, :2] * side).mean(0)
-    return replace(crop, x=float(x), y=float(y), side=side)
+    return replace(crop, x=float(x), y=float(y), side=side)  # type: ignore[arg-type]  # between pixels, for once
 
 
 def _draw(avatar: Avatar, landmarks: NDArray[np.float32]) -> Pictures:
