@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", sorted(ATTACKS.keys() - SLOW, key=[*ATTACKS].index))
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in SLOW])
 def test_it_is_refused(server: Server, name: str) -> None:
     outcome = carry_out(name, server)
     assert outcome.refused, outcome

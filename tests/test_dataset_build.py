@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from avatar.learning.dataset.padding import content_box
 from avatar.learning.dataset.plan import make_plan
 from avatar.learning.dataset.shards import TRAIN, VAL, check_shards, open_shards, read_tracks
 from avatar.learning.dataset.source_layouts import find_sources
-from avatar.learning.dataset.workers import Job, on_this_machine, run_job
+from avatar.learning.dataset.workers import Job, Run, on_this_machine, run_job
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import face_clip, moving_face, write_clip
 from tests.portraits import astronaut, blurred, head, resized, save
@@ -83,7 +83,7 @@ def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def again(source: Path) -> Callable[[Iterable[Job]], Generator[Outcome, None, None]]:
+def again(source: Path) -> Run:
     """The same outcomes without tracking once more."""
     known: dict[tuple[Path, TrackRules], Outcome] = {}
 
@@ -155,7 +155,10 @@ def test_padding_is_cropped_away(tmp_path: Path) -> None:
 
 def test_a_part_of_a_long_video_is_its_own(tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "long.mp4", 40)
-    outcomes = [run_job(Job(clip, True, *part, OPTIONS.rules, tracker_model())) for part in ((0.0, 0.8), (0.8, None))]
+    outcomes = [
+        run_job(Job(clip, True, 0.0, 0.8, OPTIONS.rules, tracker_model())),
+        run_job(Job(clip, True, 0.8, None, OPTIONS.rules, tracker_model())),
+    ]
     whole = run_job(Job(clip, True, 0.0, None, OPTIONS.rules, tracker_model()))
     first, second = (outcome.tracks[0].times_s for outcome in outcomes)
     assert first[-1] < 0.8 <= second[0] and sum(outcome.seen for outcome in outcomes) == whole.seen == 20
@@ -163,7 +166,7 @@ def test_a_part_of_a_long_video_is_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", range(1, 11, 2))
 def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
-    source: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, again: module.Run
+    source: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, again: Run
 ) -> None:
     monkeypatch.setattr(module, "SETTLE_S", -1.0)
     asked: list[Path] = []
@@ -175,7 +178,12 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
             yield outcome
 
     def counted(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
-        yield from again(asked.append(job.path) or job for job in jobs)
+        def listed() -> Iterator[Job]:
+            for job in jobs:
+                asked.append(job.path)
+                yield job
+
+        yield from again(listed())
 
     with pytest.raises(KeyboardInterrupt):
         build_dataset(source, tmp_path, OPTIONS, tracker_model(), stopped)
@@ -191,11 +199,10 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
 
 
 def test_what_is_complete_is_not_built_again_but_a_lost_shard_is(
-    source: Path, built: Path, tmp_path: Path, again: module.Run
+    source: Path, built: Path, tmp_path: Path, again: Run
 ) -> None:
     def never(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         raise AssertionError
-        yield
 
     build_dataset(source, tmp_path, OPTIONS, tracker_model(), again)
     report = build_dataset(source, tmp_path, OPTIONS, tracker_model(), never)
@@ -207,7 +214,7 @@ def test_what_is_complete_is_not_built_again_but_a_lost_shard_is(
     assert contents(tmp_path) == contents(built)
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, built: Path, tmp_path: Path, again: module.Run) -> None:
+def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, built: Path, tmp_path: Path, again: Run) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
     try:
@@ -219,7 +226,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, built: Path, tmp_
     assert contents(tmp_path) == contents(built)
 
 
-def test_a_folder_is_one_build_s_alone(source: Path, built: Path, tmp_path: Path, again: module.Run) -> None:
+def test_a_folder_is_one_build_s_alone(source: Path, built: Path, tmp_path: Path, again: Run) -> None:
     def at_the_same_time(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         with pytest.raises(UsageError, match="Another build is at work"):
             build_dataset(source, tmp_path, OPTIONS, tracker_model(), again)
@@ -245,7 +252,7 @@ def test_a_folder_is_one_build_s_alone(source: Path, built: Path, tmp_path: Path
         build_dataset(source, source / "bad", OPTIONS, tracker_model(), again)
 
 
-def test_nothing_usable_is_an_error_that_says_why(source: Path, tmp_path: Path, again: module.Run) -> None:
+def test_nothing_usable_is_an_error_that_says_why(source: Path, tmp_path: Path, again: Run) -> None:
     with pytest.raises(InputError, match=r"No usable face in 3 files: 3 unreadable file"):
         build_dataset(source / "bad", tmp_path, replace(OPTIONS, hold_out=()), tracker_model(), again)
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from avatar.cli.command_app import CommandApp
 from avatar.cli.enroll import enroll as enroll_command
+from avatar.core.arrays import Picture
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
 from avatar.identity.consent import CONSENT_NOTICE
@@ -22,7 +23,6 @@ from avatar.identity.enrolment import EnrolmentReport, enroll
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.tracking.model_asset import tracker_model
 from tests.portraits import (
-    Picture,
     astronaut,
     blurred,
     darkened,

@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(example: Path | str, *arguments: object, cwd: Path | None = None) -> str:
     """What it prints."""
-    command = [sys.executable, ROOT / "examples" / example, *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "examples" / example), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout

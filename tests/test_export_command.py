@@ -141,7 +141,7 @@ def test_bad_use_writes_nothing(
     given: dict[str, object], error: type[VisavisError], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=words):
-        export(**given, out=tmp_path / "out")  # type: ignore[arg-type]
+        export(**given, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

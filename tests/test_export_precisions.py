@@ -77,7 +77,7 @@ def element_types(model: ModelProto) -> dict[str, int]:
 def two_convolutions(path: Path) -> Path:
     """(1, 3, 8, 8), a convolution, a variance, an enlargement and a convolution: (1, 2, 16, 16)."""
     rng = np.random.default_rng(1)
-    weights = {
+    weights: dict[str, NDArray[np.generic]] = {
         "first.weight": rng.standard_normal((4, 3, 3, 3)).astype(np.float32),
         "last.weight": rng.standard_normal((2, 4, 3, 3)).astype(np.float32),
         "scales": np.array([1, 1, 2, 2], np.float32),

@@ -97,7 +97,7 @@ def test_the_picture_is_that_of_the_trained_networks(checkpoint: Path, folder: P
 def test_it_drives_a_video_and_says_how_slow_it_is(folder: Path, tmp_path: Path) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
     clip = face_clip(tmp_path / "in.mp4", frames=5)
-    where = ["--input", clip, "--output", tmp_path / "out.mp4", "--size", "128"]
+    where: list[str | Path] = ["--input", clip, "--output", tmp_path / "out.mp4", "--size", "128"]
     done = visavis("drive", tmp_path / "astronaut.avatar", *where, "--network", "full", "--weights", folder)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
@@ -111,8 +111,8 @@ def test_it_drives_a_video_and_says_how_slow_it_is(folder: Path, tmp_path: Path)
 def test_it_is_live_on_a_processor_by_explicit_wish_alone(folder: Path, tmp_path: Path) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
     clip = face_clip(tmp_path / "in.mp4", frames=25, fps=20)
-    command = ["live", tmp_path / "astronaut.avatar", "--camera", clip, "--to", tmp_path / "out.mp4", "--seconds", "1"]
-    command += ["--network", "full", "--weights", folder, "--size", "160x90", "--json"]
+    command: list[str | Path] = ["live", tmp_path / "astronaut.avatar", "--camera", clip, "--seconds", "1"]
+    command += ["--to", tmp_path / "out.mp4", "--network", "full", "--weights", folder, "--size", "160x90", "--json"]
     done = visavis(*command, "--engine", "onnxruntime")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from avatar.core.model_files import model_file
+from avatar.identity.face_identity import NETWORK
 from avatar.learning.efficientnet_lite import EfficientNetLite0, imagenet_weights
-from avatar.learning.face_identity_net import NETWORK, FaceIdentityNet, stored_weights
+from avatar.learning.face_identity_net import FaceIdentityNet, stored_weights
 from avatar.learning.losses import FEATURE_BLOCKS
 
 ROOT = Path(__file__).parents[1]

@@ -51,7 +51,7 @@ def test_every_option_takes_or_refuses_what_is_typed(name: str) -> None:
     """Three values each, in turn: over all commands every value meets many kinds of options."""
     app, line = commands.command_app(name), LINES[name]
     values = itertools.cycle(HOSTILE)
-    for parameter in typer.main.get_command(app).params:  # type: ignore[attr-defined]
+    for parameter in typer.main.get_command(app).params:
         if parameter.param_type_name == "option" and not getattr(parameter, "is_flag", False):
             for value in itertools.islice(values, 3):
                 refuses(app, [*line, max(parameter.opts, key=len), *[value] * parameter.nargs])

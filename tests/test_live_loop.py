@@ -28,6 +28,7 @@ from avatar.profiling.profile import Memory
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.publish.virtual_camera import VirtualCamera
+from avatar.render.renderer import Renderer
 from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
@@ -201,7 +202,9 @@ def test_an_engine_that_never_works_ends_the_loop(tmp_path: Path) -> None:
     camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=30, fps=20))
     with open_session(astronaut_avatar(), tracker_model(), camera, [album]) as session:
         rig = session.animator.rig
-        rig.renderer(rig.canvas.square_px)._psi = np.zeros((1, 3), np.float32)
+        renderer = rig.renderer(rig.canvas.square_px)
+        assert isinstance(renderer, Renderer)
+        renderer._psi = np.zeros((1, 3), np.float32)
         with pytest.raises(EngineFailure):
             session.loop.run()
     assert album.closed == 1

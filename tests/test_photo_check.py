@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from skimage.data import camera
 
+from avatar.core.arrays import Picture
 from avatar.identity.photo_check import PhotoCheck, check_photo
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import acted_face
 from tests.portraits import (
     FACE_PX,
-    Picture,
     as_pencil_drawing,
     as_statue,
     astronaut,

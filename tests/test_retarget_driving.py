@@ -69,7 +69,7 @@ def openness(driving: Driving) -> Array:
         np.array([gaps(shape_of(one), pairs).mean() for pairs in (RIGHT_LID_PAIRS, LEFT_LID_PAIRS)])
         for one in (driving, rested())
     )
-    return now / at_rest
+    return np.asarray(now / at_rest, np.float32)
 
 
 def blinking(shape: Array, index: int, right: float, left: float) -> FaceState:

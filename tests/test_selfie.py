@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from avatar.cli.command_app import CommandApp
 from avatar.cli.enroll import enroll as enroll_command
 from avatar.cli.enroll_report import GROUPS, SEEN
+from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.identity.bundle import avatar_path, load_avatar
 from avatar.identity.clip_enrolment import ClipReport, SelfieClip, enroll_clip
@@ -22,7 +23,7 @@ from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import acted_face, write_clip
-from tests.portraits import Picture, blurred, childs_drawing, darkened, planet
+from tests.portraits import blurred, childs_drawing, darkened, planet
 
 FPS = 10  # each frame is looked at
 

@@ -111,7 +111,7 @@ def person() -> tuple[FaceState, ...]:
         turn = acting * np.array([0.15, 0.35, 0.08]) * np.sin([second / 1.1, second / 2.3, second / 3.1])
         place = np.array([160 + acting * 15 * np.sin(second / 4), 120, 0], np.float32)
         scale = 60 * (1 + 0.08 * acting * np.sin(second / 6))
-        landmarks = HeadPose(turned_by(turn), scale, place).apply(shape)
+        landmarks = HeadPose(turned_by(turn.astype(np.float32)), scale, place).apply(shape)
         landmarks += random.normal(0, 0.06, landmarks.shape).astype(np.float32)
         if 55 <= second < 55.1:
             landmarks = landmarks * np.array([0.7, 1.2, 1.0], np.float32)
@@ -305,7 +305,11 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
                 astronaut_avatar(), tracker_model(), call, [Memory(), device], options, lambda line: None
             ) as call.session:
                 newest = call.session.latency.newest
-                report = call.session.loop.run(each_second=lambda now: np.median(newest(CAPTURE_TO_PUBLISHED, 30)))
+
+                def each_second(_: LiveReport) -> None:
+                    np.median(newest(CAPTURE_TO_PUBLISHED, 30))
+
+                report = call.session.loop.run(each_second=each_second)
         finally:
             tracemalloc.stop()
         yield call, report, device

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,16 +94,21 @@ def pack() -> Pack:
     return make_pack()
 
 
-def trainer(pack: Pack, folder: Path, run: RunOptions = RUN, size: str = "fast", **more: object) -> Trainer:
+def trainer(
+    pack: Pack,
+    folder: Path,
+    run: RunOptions = RUN,
+    size: str = "fast",
+    validation: Pack | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Trainer:
     torch.manual_seed(run.seed)
     objective: FastObjective | FullObjective
     if size == "fast":
         objective = FastObjective(SMALL, FAST, 2, Parallel(), run.bf16)
     else:
         objective = FullObjective(SMALL_FULL, FullOptions(k=2), 2, Parallel(), run.bf16)
-    return Trainer(
-        objective, TrainingData(pack, more.get("validation")), folder, run, say=more.get("say", lambda line: None)
-    )
+    return Trainer(objective, TrainingData(pack, validation), folder, run, say=say)
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -197,6 +202,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(pack: Pack, tmp
     trainer(pack, tmp_path, replace(RUN, steps=2), size).run()
     kept = (tmp_path / "state.pt").read_bytes()
     broken = trainer(pack, tmp_path, RUN, size)
+    assert isinstance(broken.objective, FastObjective | FullObjective)
     before = [p.detach().clone() for p in broken.objective.discriminators.parameters()]
     with torch.no_grad():
         next(broken.objective.embedder_and_generator.parameters()).fill_(float("nan"))
@@ -242,7 +248,7 @@ def test_people_held_out_are_measured(pack: Pack, tmp_path: Path) -> None:
     trainer(pack, tmp_path, replace(RUN, steps=2), validation=pack).run()
     (found,) = [line for line in losses(tmp_path) if "validation/l1" in line]
     assert found["step"] == 2 and 0 < found["validation/l1"] < 1 and found["validation/mouth_features"] > 0
-    still = Pack(*(getattr(pack, n)[:1] for n in ("pictures", "landmarks", "blendshapes", "identity", "clip")), ["a"])
+    still = Pack(pack.pictures[:1], pack.landmarks[:1], pack.blendshapes[:1], pack.identity[:1], pack.clip[:1], ["a"])
     said: list[str] = []
     trainer(pack, tmp_path / "still", replace(RUN, steps=1), validation=still, say=said.append)
     assert said[0].startswith("no validation: among the people held out, no clip shows a face that moves")
