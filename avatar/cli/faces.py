@@ -40,7 +40,7 @@ def shipped_frames(tracker_model: Path) -> list[RealFrame]:
         raise UsageError(
             "There is no face to calibrate and check with: give --faces FOLDER, or: pip install scikit-image"
         ) from error
-    rgb: NDArray[np.uint8] = astronaut()  # type: ignore[no-untyped-call]
+    rgb: NDArray[np.uint8] = astronaut()
     with CagedTracker(tracker_model, "image", patient=True) as tracker:
         return _photo_frames(Path("astronaut"), rgb, tracker)
 

@@ -25,12 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from livekit import rtc  # type: ignore[import-not-found, unused-ignore]
-from livekit.agents.voice.avatar import (  # type: ignore[import-not-found, unused-ignore]
-    AudioSegmentEnd,
-    AvatarOptions,
-    VideoGenerator,
-)
+from livekit import rtc
+from livekit.agents.voice.avatar import AudioSegmentEnd, AvatarOptions, VideoGenerator
 
 from avatar.core.avatar import Avatar
 from avatar.core.frame import Frame
