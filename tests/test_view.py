@@ -18,7 +18,7 @@ def test_a_region_is_seen_as_its_frame_says() -> None:
     height, width = MOUTH_SIZE
     view = View.region(frame.inverse(), width, height)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [0, 0]], np.float32)
-    places = (frame.to_picture(corners) + 1) / 2
-    pixels = [[0, 0], [width, 0], [width, height], [width / 2, height / 2]]
+    places = (frame.to_picture(corners) + 1) / np.float32(2)
+    pixels: list[list[float]] = [[0, 0], [width, 0], [width, height], [width / 2, height / 2]]
     np.testing.assert_allclose(view.pixels(places), pixels, atol=1e-3)
     np.testing.assert_allclose(view.places(view.pixels(places)), places, atol=1e-5)
