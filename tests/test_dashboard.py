@@ -29,7 +29,7 @@ from aiohttp import ClientSession, WSMsgType
 
 from avatar.core.errors import InputError
 from avatar.dashboard import enrolment as dashboard_enrolment
-from avatar.dashboard.enrolment import BusyError, Enrolment, for_page
+from avatar.dashboard.enrolment import BusyError, Enrolment
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar
@@ -396,16 +396,6 @@ def test_too_many_pages_are_refused(links: Links) -> None:
                 await page.close()
 
     asyncio.run(run())
-
-
-def test_errors_for_the_page_say_nothing_of_the_terminal() -> None:
-    assert for_page("It is blurred. Try again with other photos: `visavis enroll PHOTO.jpg --name a`.") == (
-        "It is blurred. Try again with other photos."
-    )
-    assert "--same-person" not in for_page("Leave out what is not the same person, or add --same-person if it is.")
-    assert for_page("None of the photos can be used, so 'a' was not made:\n  photo-1: no face").endswith(
-        "photo-1: no face"
-    )
 
 
 KILLED = """

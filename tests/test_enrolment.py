@@ -155,6 +155,8 @@ def test_none_usable_lists_every_reason_and_what_to_do(tmp_path: Path) -> None:
         make(photos)
     for said in ("landscape.png: no human face", "missing.jpg: does not exist", "visavis enroll PHOTO.jpg --name anna"):
         assert said in str(caught.value)
+    assert str(caught.value).endswith("\nTry again with other photos: `visavis enroll PHOTO.jpg --name anna`.")
+    assert caught.value.on_page.endswith("\nTry again with other photos.")
 
 
 def test_too_few_too_many_and_bad_words(good: Path) -> None:
@@ -171,8 +173,11 @@ def test_another_person_is_named_with_the_distance(good: Path, tmp_path: Path) -
     other = save(somebody_else(enlarged(2.0)), tmp_path / "other.png")
     with pytest.raises(InputError, match=r"\.png \(distance 0\.8\d\) seems to show somebody else") as caught:
         make([good, other])
-    for said in ("at most 0.7 apart", "good.png", "other.png", "--same-person"):
+    for said in ("at most 0.7 apart", "good.png", "other.png"):
         assert said in str(caught.value)
+    leave_out = "apart. Leave out what is not the same person, or"
+    assert str(caught.value).endswith(f"{leave_out} add --same-person if it is.")
+    assert caught.value.on_page.endswith(f"{leave_out} tick “It is one person”.")
     assert len(make([good, other], same_person=True).used) == 2
 
 

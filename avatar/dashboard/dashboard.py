@@ -37,9 +37,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 from avatar.dashboard.avatars import NotThereError, Shelf, delete, existing, rename
-from avatar.dashboard.enrolment import BusyError, Enrolment, for_page
+from avatar.dashboard.enrolment import BusyError, Enrolment
 from avatar.dashboard.live_choices import Given, Wish
 from avatar.dashboard.live_run import Listener, LiveRun
 from avatar.dashboard.photo_check import POSES, ShotChecker, decode_shot
@@ -315,8 +315,6 @@ class Dashboard:
         try:
             await store(_body(request), path)
             self.live.choices.picture = await self._one_at_a_time(lambda: load_photo(path))
-        except InputError as error:
-            raise type(error)(str(error).replace(str(path), "It")) from None
         finally:
             folder.remove()
         return web.json_response({})
@@ -440,5 +438,5 @@ async def _body(request: web.Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _error(status: int, error: Exception) -> web.Response:
-    return web.json_response({"error": for_page(str(error))}, status=status)
+def _error(status: int, error: VisavisError) -> web.Response:
+    return web.json_response({"error": error.on_page}, status=status)

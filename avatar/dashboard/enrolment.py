@@ -7,7 +7,6 @@ when the enrolment is given up, and when nothing happens for IDLE_S.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import PhotoError, UsageError, VisavisError
 from avatar.dashboard.photo_check import ShotChecker
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
@@ -117,8 +116,8 @@ class Enrolment:
             try:
                 check = self._checker.photo(load_photo(path)).check
                 photo = Photo(number, check.refusal, check.warnings, check.score)
-            except InputError as error:
-                photo = Photo(number, for_page(str(error).replace(str(path), "It")))
+            except PhotoError as error:
+                photo = Photo(number, error.on_page)
             with self._lock:
                 self._require_wanted(path)
                 if photo.reason is None:
@@ -215,8 +214,10 @@ class Enrolment:
             self._make(paths, name, consent, same_person, replace)
         except _GivenUpError:
             self._end("none")
-        except (VisavisError, EngineFailure) as error:
-            self._fail(for_page(str(error)))
+        except VisavisError as error:
+            self._fail(error.on_page)
+        except EngineFailure as error:
+            self._fail(str(error))
         except Exception:
             logger.exception("enrolment failed")
             self._fail("Something unexpected went wrong. The terminal says what.")
@@ -253,9 +254,3 @@ class Enrolment:
 def _require_free(name: str, replace: bool) -> None:
     if avatar_path(name).exists() and not replace:
         raise UsageError(f"There is an avatar {name} already. Choose another name.")
-
-
-def for_page(message: str) -> str:
-    """An error without what to type in a terminal: the page has its own buttons for that."""
-    kept = re.sub(r":? ?`(?:visavis|--)[^`]*`", "", message)
-    return kept.replace(", or add --same-person if it is", ", or tick “It is one person”").strip()

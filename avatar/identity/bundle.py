@@ -40,7 +40,8 @@ MAX_PORTRAITS = 32
 MAX_PSI = 4_000_000
 MAX_WEIGHTS = 6_000_000
 
-AGAIN = "Enrol the photos again: `visavis enroll PHOTO… --name NAME --force`"
+AGAIN_ON_PAGE = "Enrol the photos again"
+AGAIN = f"{AGAIN_ON_PAGE}: `visavis enroll PHOTO… --name NAME --force`"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # at least ten times what networks and people have: a value beyond draws noise, or overflows
@@ -62,10 +63,11 @@ _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
 def avatar_path(name: str) -> Path:
     """Where the avatar `name` lies or will lie. Raises UsageError for a name that is no file name everywhere."""
     if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name) or name.endswith((".", ".avatar")):
-        raise UsageError(
-            f"{name!r} cannot be the name of an avatar. Use up to {MAX_NAME_LENGTH} of the letters a-z and A-Z, "
-            "digits, '-', '_' and '.', starting with a letter or a digit, without the ending .avatar: `--name anna`."
+        rule = (
+            f"Use up to {MAX_NAME_LENGTH} of the letters a-z and A-Z, digits, '-', '_' and '.', starting with a letter "
+            "or a digit, without the ending .avatar"
         )
+        raise UsageError(f"{name!r} cannot be the name of an avatar.", f"{rule}: `--name anna`.", f"{rule}.")
     return home() / "avatars" / f"{name}.avatar"
 
 
@@ -144,10 +146,16 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
             raise UnfitError("its arrays are not those that the manifest lists")
         _check_thumbnail(members[THUMBNAIL])
     except UnfitError as error:
-        raise InputError(f"{path} cannot be used as an avatar: {error}. {error.mend or AGAIN}.") from None
+        raise InputError(
+            f"{path} cannot be used as an avatar: {error}.",
+            f"{error.mend or AGAIN}.",
+            f"{error.mend or AGAIN_ON_PAGE}.",
+        ) from None
     if model_id is not None and manifest["model_id"] != model_id:
         raise InputError(
-            f"{path} was made for the network {manifest['model_id']!r}, this visavis has {model_id!r}. {AGAIN}."
+            f"{path} was made for the network {manifest['model_id']!r}, this visavis has {model_id!r}.",
+            f"{AGAIN}.",
+            f"{AGAIN_ON_PAGE}.",
         )
     return Avatar(
         name=manifest["name"],
@@ -294,8 +302,9 @@ def _write(data: bytes, path: Path, expected: Expected) -> None:
     except FileExistsError:
         if expected is None:
             raise UsageError(
-                f"There is already an avatar {path.stem!r} ({path}), made meanwhile. Choose another name, or replace "
-                "it: `visavis enroll PHOTO… --name NAME --force`."
+                f"There is already an avatar {path.stem!r} ({path}), made meanwhile.",
+                "Choose another name, or replace it: `visavis enroll PHOTO… --name NAME --force`.",
+                "Choose another name, or replace it.",
             ) from None
         raise VisavisError(
             f"{path} was replaced or deleted meanwhile, so what was made of the one before was not kept. Start again."

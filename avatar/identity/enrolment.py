@@ -12,7 +12,7 @@ import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
-from avatar.core.errors import InputError, UsageError
+from avatar.core.errors import InputError, PhotoError, UsageError
 from avatar.face.state import Tracker
 from avatar.identity.bundle import avatar_path
 from avatar.identity.consent import consent_record
@@ -92,8 +92,9 @@ def enroll(
         if not shots:
             reasons = "\n".join(f"  {photo.file_name}: {photo.reason}" for photo in rejected)
             raise InputError(
-                f"None of the photos can be used, so {name!r} was not made:\n{reasons}\n"
-                f"Try again with other photos: `visavis enroll PHOTO.jpg --name {name}`."
+                f"None of the photos can be used, so {name!r} was not made:\n{reasons}\n",
+                f"Try again with other photos: `visavis enroll PHOTO.jpg --name {name}`.",
+                "Try again with other photos.",
             )
         shots.sort(key=lambda shot: shot.score, reverse=True)
         which = shots[0].report.file_name if len(shots) == 1 else f"All {len(shots)} photos"
@@ -127,14 +128,14 @@ def _take_all(
     return shots, rejected
 
 
-def _read(photo: Photo, reader: PhotoReader) -> tuple[Picture, str]:
-    """The picture, and the sha256 of the file or of the pixels. Raises InputError."""
+def _read(photo: Photo, path: Path, reader: PhotoReader) -> tuple[Picture, str]:
+    """The picture, and the sha256 of the file or of the pixels. Raises PhotoError."""
     if isinstance(photo, Path):
         rgb = reader.load(photo)
         with photo.open("rb") as file:
             return rgb, hashlib.file_digest(file, "sha256").hexdigest()
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-        raise InputError(f"is {photo.shape} of {photo.dtype}: give (H, W, 3) RGB of uint8")
+        raise PhotoError(path, f"is {photo.shape} of {photo.dtype}: give (H, W, 3) RGB of uint8")
     return photo, hashlib.sha256(photo.tobytes()).hexdigest()
 
 
@@ -148,16 +149,18 @@ def _refuse_strangers(shots: Sequence[_Shot], portraits: Portraits) -> None:
         others, limit = (shots[0].report.file_name, DIFFERENT_PEOPLE) if pair else ("the other photos", FROM_THE_OTHERS)
         raise InputError(
             f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}: photos of one "
-            f"person are at most {limit} apart. Leave out what is not the same person, or add --same-person if it is."
+            f"person are at most {limit} apart.",
+            "Leave out what is not the same person, or add --same-person if it is.",
+            "Leave out what is not the same person, or tick “It is one person”.",
         )
 
 
 def _take(photo: Photo, path: Path, reader: PhotoReader, tracker: Tracker, seen: dict[str, str]) -> _Shot | PhotoReport:
     """`path`: how the photo is called. `seen`: sha256 of the photos so far -> file name."""
     try:
-        rgb, sha256 = _read(photo, reader)
-    except InputError as error:
-        return PhotoReport(path, reason=str(error).removeprefix(f"{path} "))
+        rgb, sha256 = _read(photo, path, reader)
+    except PhotoError as error:
+        return PhotoReport(path, reason=error.fault)
     if sha256 in seen:
         return PhotoReport(path, sha256, reason=f"the same picture as {seen[sha256]}. Give each only once")
     checked = check_photo(rgb, tracker)

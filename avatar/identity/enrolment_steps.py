@@ -87,8 +87,9 @@ def refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:
     ):
         if all(hidden):
             raise InputError(
-                f"{which}: {by} seems to hide the {part}, and an avatar needs to know them. Take another that shows "
-                f"the {part}, and try again: `visavis enroll PHOTO.jpg --name {name}`."
+                f"{which}: {by} seems to hide the {part}, and an avatar needs to know them.",
+                f"Take another that shows the {part}, and try again: `visavis enroll PHOTO.jpg --name {name}`.",
+                f"Take another that shows the {part}, and try again.",
             )
 
 

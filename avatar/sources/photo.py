@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.closing import Closing
-from avatar.core.errors import InputError, VisavisError
+from avatar.core.errors import PhotoError, VisavisError
 from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
 from avatar.sources.every_picture import MAX_SIDE_PX
 from avatar.sources.photo_wire import LIMIT_S, MAX_TEXT_BYTES, REPLY, REQUEST, STARTED
@@ -31,7 +31,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 def load_photo(path: Path) -> NDArray[np.uint8]:
     """An upright (H, W, 3), uint8 RGB picture of one photo. For several: `PhotoReader.load`, which tells more.
 
-    Raises InputError, with the file and the mend, for anything that is not a whole picture.
+    Raises PhotoError, with the file and the mend, for anything that is not a whole picture.
     """
     with PhotoReader() as reader:
         return reader.load(path)
@@ -48,7 +48,7 @@ class PhotoReader(Closing):
 
         EXIF orientation is applied, colours are converted, transparency is laid over grey, 16-bit values are scaled to
         8. Of an animation or a multi-page file the first picture is taken.
-        Raises InputError, with the file and the mend, for anything that is not a whole picture.
+        Raises PhotoError, with the file and the mend, for anything that is not a whole picture.
         """
         _require_file(path)
         if self._process is None:
@@ -64,9 +64,10 @@ class PhotoReader(Closing):
             how = _end(process)
             if time.monotonic() - since_s >= LIMIT_S:
                 how = f"had not decoded it after {LIMIT_S:g} s"
-            raise InputError(
-                f"{path} cannot be decoded: the process that tried {how}. The file is damaged, or was made to do harm. "
-                "Export the photo again as JPEG, or use another one."
+            raise PhotoError(
+                path,
+                f"cannot be decoded: the process that tried {how}. The file is damaged, or was made to do harm. "
+                "Export the photo again as JPEG, or use another one.",
             ) from error
         finally:
             watch.cancel()
@@ -120,7 +121,7 @@ def _end(process: subprocess.Popen[bytes]) -> str:
 
 
 def _ask(process: subprocess.Popen[bytes], path: Path) -> NDArray[np.uint8]:
-    """Raises InputError with what the process says of the file, EOFError when it ends or answers nonsense."""
+    """Raises PhotoError with what the process says of the file, EOFError when it ends or answers nonsense."""
     assert process.stdin is not None and process.stdout is not None
     name = os.fsencode(path)
     try:
@@ -131,7 +132,7 @@ def _ask(process: subprocess.Popen[bytes], path: Path) -> NDArray[np.uint8]:
     height, width, text_bytes = REPLY.unpack(_exactly(process.stdout, REPLY.size))
     if text_bytes:
         text = _exactly(process.stdout, min(text_bytes, MAX_TEXT_BYTES)).decode(errors="replace")
-        raise InputError("".join(c for c in text if c.isprintable()))
+        raise PhotoError(path, "".join(c for c in text if c.isprintable()))
     if not (1 <= height <= MAX_SIDE_PX and 1 <= width <= MAX_SIDE_PX):
         process.kill()
         raise EOFError
@@ -150,16 +151,16 @@ def _exactly(pipe: IO[bytes], size: int) -> bytearray:
 def _require_file(path: Path) -> None:
     try:
         if path.is_dir():
-            raise InputError(f"{path} is a folder, not a photo. Name the photos in it.")
+            raise PhotoError(path, "is a folder, not a photo. Name the photos in it.")
         if not path.exists():
-            raise InputError(f"{path} does not exist. Check the path of the photo.")
+            raise PhotoError(path, "does not exist. Check the path of the photo.")
         if not path.is_file():
-            raise InputError(f"{path} is not an ordinary file. Name a photo.")
+            raise PhotoError(path, "is not an ordinary file. Name a photo.")
         if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty (0 bytes). Copy or download the photo again.")
+            raise PhotoError(path, "is empty (0 bytes). Copy or download the photo again.")
         with path.open("rb"):
             pass
     except PermissionError:
-        raise InputError(f"{path} may not be read by this user. Change its permissions or copy it.") from None
+        raise PhotoError(path, "may not be read by this user. Change its permissions or copy it.") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Check the path of the photo.") from error
+        raise PhotoError(path, f"cannot be read: {error}. Check the path of the photo.") from error

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
-from avatar.core.errors import InputError
+from avatar.core.errors import PhotoError
 from avatar.sources.colour_profile import HDR, code_points, implied_profile
 from avatar.sources.every_picture import BACKGROUND, MAX_SIDE_PX
 
@@ -48,7 +48,7 @@ def decode_photo(path: Path) -> NDArray[np.uint8]:
 
     EXIF orientation is applied, colours are converted, transparency is laid over grey, 16-bit values are scaled to 8.
     Of an animation or a multi-page file the first picture is taken.
-    Raises InputError, with the file and the mend, for anything that is not a whole picture. Forged files make libraries
+    Raises PhotoError, with the file and the mend, for anything that is not a whole picture. Forged files make libraries
     raise whatever they like, and end the process.
     """
     try:
@@ -59,7 +59,7 @@ def decode_photo(path: Path) -> NDArray[np.uint8]:
             orientation, profile = _orientation(image), _profile(image, path)
             picture = _to_srgb(_shrink(_to_eight_bit(image, path)), profile)
     except UnidentifiedImageError:
-        raise InputError(_why_not_a_picture(path)) from None
+        raise PhotoError(path, _why_not_a_picture(path)) from None
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
     return np.array(picture, np.uint8)
@@ -72,9 +72,10 @@ def _require_size(image: Image.Image, path: Path) -> None:
     if name == "JPEG" and "progressive" in image.info:
         most, kind = MAX_PROGRESSIVE_PIXELS, "progressive JPEG"
     if width * height > most:
-        raise InputError(
-            f"{path} has {width} x {height} = {width * height / 1e6:.0f} megapixels; at most {most // 1_000_000} are "
-            f"read of {kind}. Save a smaller copy, {MAX_SIDE_PX} pixels wide is plenty."
+        raise PhotoError(
+            path,
+            f"has {width} x {height} = {width * height / 1e6:.0f} megapixels; at most {most // 1_000_000} are "
+            f"read of {kind}. Save a smaller copy, {MAX_SIDE_PX} pixels wide is plenty.",
         )
 
 
@@ -94,12 +95,12 @@ def _no_pixel_limit() -> Iterator[None]:
 def _to_eight_bit(image: Image.Image, path: Path) -> Image.Image:
     """16-bit grey to 8 bits by scaling: Pillow's own conversion clips it to white. (It scales 16-bit colour itself.)"""
     if image.mode == "F":
-        raise InputError(f"{path} holds floating-point values, not a photo. Export it as JPEG or PNG.")
+        raise PhotoError(path, "holds floating-point values, not a photo. Export it as JPEG or PNG.")
     if image.mode not in _SIXTEEN_BIT_MODES:
         return image
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
-        raise InputError(f"{path} has more than 16 bits a pixel. Export it as JPEG or as an 8- or 16-bit PNG.")
+        raise PhotoError(path, "has more than 16 bits a pixel. Export it as JPEG or as an 8- or 16-bit PNG.")
     return Image.fromarray((values // 257).astype(np.uint8))
 
 
@@ -117,15 +118,16 @@ def _shrink(image: Image.Image) -> Image.Image:
 
 
 def _profile(image: Image.Image, path: Path) -> bytes | None:
-    """The ICC profile that the picture has or implies; None: it is sRGB. Raises InputError for HDR."""
+    """The ICC profile that the picture has or implies; None: it is sRGB. Raises PhotoError for HDR."""
     profile: bytes | None = image.info.get("icc_profile")
     with path.open("rb") as file:
         points = code_points(file.read(_HEAD_BYTES), profile)
     if points is not None:
         if points.transfer in HDR:
-            raise InputError(
-                f"{path} is an HDR picture ({HDR[points.transfer]}): its light is not that of a photo, and it would "
-                "come out grey and dark. Export it in standard range (SDR), for example as JPEG, and try again."
+            raise PhotoError(
+                path,
+                f"is an HDR picture ({HDR[points.transfer]}): its light is not that of a photo, and it would "
+                "come out grey and dark. Export it in standard range (SDR), for example as JPEG, and try again.",
             )
         if image.format == "PNG":  # where cICP stands above the profile; in an AVIF, below
             return points.profile()
@@ -178,13 +180,13 @@ def _why_not_a_picture(path: Path) -> str:
         head = file.read(512)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
         return (
-            f"{path} is a HEIC photo, which cannot be read here. Save it as JPEG (on an iPhone: Settings, Camera, "
+            "is a HEIC photo, which cannot be read here. Save it as JPEG (on an iPhone: Settings, Camera, "
             "Formats, Most Compatible; or share the photo by e-mail), then try again."
         )
     if head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3":
-        return f"{path} is a video, not a photo. Save one picture of it as JPEG or PNG."
+        return "is a video, not a photo. Save one picture of it as JPEG or PNG."
     if head[:4] == b"%PDF":
-        return f"{path} is a PDF document, not a photo. Export the page as JPEG or PNG."
+        return "is a PDF document, not a photo. Export the page as JPEG or PNG."
     if not any(byte < 9 for byte in head):
-        return f"{path} is a text file, not a photo, whatever its name says. Name a JPEG, PNG, WebP or TIFF picture."
-    return f"{path} is not a picture that can be read. Save it as JPEG, PNG, WebP or TIFF and try again."
+        return "is a text file, not a photo, whatever its name says. Name a JPEG, PNG, WebP or TIFF picture."
+    return "is not a picture that can be read. Save it as JPEG, PNG, WebP or TIFF and try again."

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from avatar.core.errors import InputError
+from avatar.core.errors import PhotoError
 from avatar.core.own_process import settle
 from avatar.core.plain_text import plain_text
 from avatar.sandbox.confinement import lower_limit, shut_off
@@ -37,15 +37,13 @@ def main() -> None:
         try:
             picture = decode_photo(path)
             replies.write(REPLY.pack(*picture.shape[:2], 0) + picture.tobytes())
-        except InputError as error:
-            _refuse(replies, str(error))
+        except PhotoError as error:
+            _refuse(replies, error.fault)
         except MemoryError:
-            _refuse(replies, f"{path} is damaged, or does not fit into memory. Save a smaller copy and try again.")
+            _refuse(replies, "is damaged, or does not fit into memory. Save a smaller copy and try again.")
         except Exception as error:  # each library has its own way of saying it
             why = plain_text(error, 200) or type(error).__name__
-            _refuse(
-                replies, f"{path} is damaged or cut off ({why}). Copy or export the photo again, or use another one."
-            )
+            _refuse(replies, f"is damaged or cut off ({why}). Copy or export the photo again, or use another one.")
         replies.flush()
     os._exit(0)
 

@@ -1,7 +1,7 @@
 """What `PhotoReader` and its process say to each other, by pipes.
 
 Requests: length and bytes of a file's name. Replies: height and width of a picture whose RGB follows, or the length of
-a text that says why there is none.
+a text that says, after the file's name, why there is none.
 """
 
 import struct
