@@ -218,7 +218,8 @@ from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peers
 from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import Sound
-from avatar.webrtc.whip import WhipPublisher, WhipTarget
+from avatar.webrtc.whip import WhipPublisher
+from avatar.webrtc.whip_target import WhipTarget
 
 async def construct():
     video, rates = AvatarVideo(asyncio.get_running_loop()), BitRates()

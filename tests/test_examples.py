@@ -19,7 +19,7 @@ from avatar.sources.photo import load_photo
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
-from avatar.webrtc.whip import TOKEN_VARIABLE
+from avatar.webrtc.whip_target import TOKEN_VARIABLE
 from tests.clips import astronaut_avatar, face_clip, green_share, painted
 from tests.portraits import enlarged, save
 from tests.test_whip import TOKEN, WhipServer

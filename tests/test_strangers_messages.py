@@ -25,7 +25,7 @@ from avatar.dashboard.live_choices import Given
 from avatar.http import peer_text
 from avatar.http import safety as server_safety
 from avatar.tracking.model_asset import tracker_model
-from avatar.webrtc import http_sessions, whip
+from avatar.webrtc import http_sessions, whip_session
 from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.descriptions import DescriptionError
 from avatar.webrtc.ice import Ice
@@ -334,14 +334,14 @@ servers = st.builds(
 
 @given(links=st.lists(servers | st.text(max_size=80), max_size=4))
 def test_servers_that_a_whip_server_names(links: list[str]) -> None:
-    whip._ice_of(links).configuration()
+    whip_session._ice_of(links).configuration()
 
 
 @given(location=st.text(max_size=60) | st.sampled_from(["https://[", "https://a:99999/", "//\x1b[2J"]))
 def test_places_that_a_whip_server_names(location: str) -> None:
     try:
-        whip._joined_url("https://a.example/whip", location)
-    except whip.WhipError as error:
+        whip_session._joined_url("https://a.example/whip", location)
+    except whip_session.WhipError as error:
         assert str(error).isprintable()
 
 

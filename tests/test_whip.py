@@ -14,11 +14,13 @@ from multidict import CIMultiDict
 
 from avatar.core.errors import UsageError
 from avatar.core.frame import Frame
-from avatar.webrtc import whip
+from avatar.webrtc import whip, whip_session, whip_target
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.peers import Peers
-from avatar.webrtc.whip import WhipError, WhipPublisher, WhipTarget
+from avatar.webrtc.whip import WhipPublisher
+from avatar.webrtc.whip_session import WhipError
+from avatar.webrtc.whip_target import WhipTarget
 
 pytestmark = pytest.mark.realtime
 
@@ -86,7 +88,7 @@ class WhipServer:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WhipServer]:
-    monkeypatch.delenv(whip.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(whip_target.TOKEN_VARIABLE, raising=False)
     monkeypatch.setattr(whip, "BACK_OFF_S", (0.1, 0.1))
     server = WhipServer()
     yield server
@@ -186,7 +188,7 @@ def test_whatever_goes_wrong_opening_ends(server: WhipServer, monkeypatch: pytes
 
 
 def test_the_token_is_not_sent_on_without_encryption() -> None:
-    session = whip.WhipSession(WhipTarget("https://127.0.0.1/whip", TOKEN), None, None)  # type: ignore[arg-type]
+    session = whip_session.WhipSession(WhipTarget("https://127.0.0.1/whip", TOKEN), None, None)  # type: ignore[arg-type]
 
     async def redirect(*_: object) -> tuple[int, dict[str, str], str]:
         return 307, {"Location": "http://127.0.0.1/whip"}, ""
@@ -207,7 +209,7 @@ def test_the_token_is_not_sent_on_without_encryption() -> None:
     ],
 )
 def test_a_redirect_does_not_show_the_token_to_others(start: str, location: str, sees: bool) -> None:
-    session = whip.WhipSession(WhipTarget(start, TOKEN), None, None)  # type: ignore[arg-type]
+    session = whip_session.WhipSession(WhipTarget(start, TOKEN), None, None)  # type: ignore[arg-type]
     asked: list[str] = []
 
     async def redirect(_method: str, url: str, *_: object) -> tuple[int, CIMultiDict[str], str]:
@@ -218,15 +220,15 @@ def test_a_redirect_does_not_show_the_token_to_others(start: str, location: str,
     session._request = redirect  # type: ignore[method-assign,assignment]
     if sees:
         asyncio.run(session._post("v=0"))
-        assert whip._scheme_and_host(location) in session._trusted
-        assert whip._scheme_and_host("http://elsewhere/") not in session._trusted
+        assert whip_session._scheme_and_host(location) in session._trusted
+        assert whip_session._scheme_and_host("http://elsewhere/") not in session._trusted
     else:
         with pytest.raises(WhipError, match="must not see the token"):
             asyncio.run(session._post("v=0"))
 
 
 def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(whip.TOKEN_VARIABLE, "from-environment")
+    monkeypatch.setenv(whip_target.TOKEN_VARIABLE, "from-environment")
     assert WhipTarget.parse("https://h/w").token == "from-environment"
     assert WhipTarget.parse("https://h/w#token=abc") == WhipTarget("https://h/w", "abc")
     assert "abc" not in repr(WhipTarget.parse("https://h/w#token=abc"))
@@ -241,7 +243,7 @@ def test_ice_servers_are_taken_from_link_headers() -> None:
         f'<stun:stun.example.net>; rel="ice-server", {turn}; credential-type="password"',
         '<https://example.net/other>; rel="next"',
     ]
-    ice = whip._ice_of(links)
+    ice = whip_session._ice_of(links)
     assert ice.stun == ("stun:stun.example.net",)
     assert ice.turn == ("turn:turn.example.net?transport=udp",)
     assert (ice.username, ice.credential) == ("user", "my,pass")

@@ -31,8 +31,9 @@ from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.peers import Peer, Peers
 from avatar.webrtc.remote_camera import RemoteCamera
 from avatar.webrtc.sound import CHUNK, RATE, Sound
-from avatar.webrtc.whip import WhipPublisher, WhipTarget
+from avatar.webrtc.whip import WhipPublisher
 from avatar.webrtc.whip_camera import WhipCamera, whip_port
+from avatar.webrtc.whip_target import WhipTarget
 
 pytestmark = pytest.mark.realtime
 

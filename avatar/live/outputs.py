@@ -63,7 +63,8 @@ def open_publisher(spec: str, say: Say = on_stderr) -> Publisher:
 
 def _whip(url: str, say: Say) -> Publisher:
     try:
-        from avatar.webrtc.whip import WhipPublisher, WhipTarget
+        from avatar.webrtc.whip import WhipPublisher
+        from avatar.webrtc.whip_target import WhipTarget
     except ImportError as error:
         raise UsageError(f"--to whip: needs {error.name}, which is missing: pip install 'visavis[call]'") from error
     return WhipPublisher(WhipTarget.parse(url), say=say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aioice.ice import get_host_addresses
@@ -52,6 +52,16 @@ class Ice:
             return {"iceServers": servers, "iceTransportPolicy": "all"}
         servers += [{"urls": uri, "username": self.username, "credential": self.credential} for uri in self.turn]
         return {"iceServers": servers, "iceTransportPolicy": "relay" if self.relay_only else "all"}
+
+    def completed(self, more: Ice) -> Ice:
+        """These servers, and of `more` what there is none of here."""
+        return replace(
+            self,
+            stun=self.stun or more.stun,
+            turn=self.turn or more.turn,
+            username=self.username or more.username,
+            credential=self.credential or more.credential,
+        )
 
 
 def own_addresses(six: bool) -> list[str]:

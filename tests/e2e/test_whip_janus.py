@@ -21,7 +21,8 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.media_thread import MediaThread
-from avatar.webrtc.whip import WhipPublisher, WhipTarget
+from avatar.webrtc.whip import WhipPublisher
+from avatar.webrtc.whip_target import WhipTarget
 from tests.e2e.moving_avatar import MovingAvatar
 
 pytestmark = [
