@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from avatar.core.errors import InputError, UsageError
 from avatar.live.background import Background, parse_background
-from avatar.live.canvas import Canvas, framing, parse_size
+from avatar.live.canvas import Canvas
+from avatar.live.framing import framing, parse_size
 from avatar.tracking.person_matte import person_mattes
 from tests.clips import astronaut_avatar
 from tests.portraits import astronaut, save

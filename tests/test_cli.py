@@ -14,7 +14,7 @@ import pytest
 from avatar.cli import commands
 from avatar.cli import main as cli
 from avatar.core.errors import DeviceError, InputError, UsageError
-from avatar.live.canvas import parse_size
+from avatar.live.framing import parse_size
 from avatar.sources.camera import open_camera
 from engines.engine import EngineFailure
 

@@ -128,7 +128,7 @@ def call(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal
     from avatar.identity.bundle import find_avatar, load_avatar
-    from avatar.live.canvas import parse_size
+    from avatar.live.framing import parse_size
     from avatar.tracking.model_asset import tracker_model
 
     options = _call_options(name, driver, meeting, path)

@@ -40,7 +40,7 @@ class Look:
     def options(self, engine: EngineOptions) -> LiveOptions:
         """What the product wants to know. Raises UsageError or InputError."""
         from avatar.live.background import parse_background
-        from avatar.live.canvas import parse_size
+        from avatar.live.framing import parse_size
         from avatar.live.options import LiveOptions
 
         mode: Mode = "absolute" if self.absolute else "relative"

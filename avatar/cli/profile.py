@@ -97,7 +97,7 @@ def profile(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.bundle import find_avatar, load_avatar
-    from avatar.live.canvas import parse_size
+    from avatar.live.framing import parse_size
     from avatar.live.options import LiveOptions
     from avatar.live.session import open_session
     from avatar.live.trace import Trace

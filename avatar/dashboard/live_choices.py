@@ -11,7 +11,7 @@ from avatar.core.errors import UsageError, VisavisError
 from avatar.core.paths import home
 from avatar.dashboard.avatars import existing
 from avatar.live.background import Background, parse_background
-from avatar.live.canvas import parse_size
+from avatar.live.framing import parse_size
 from avatar.live.options import LiveOptions
 from avatar.live.outputs import open_publisher
 from avatar.publish.publisher import Publisher
