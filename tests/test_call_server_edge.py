@@ -23,7 +23,7 @@ from avatar.call.hosted_call import HostedCall
 from avatar.call.hosting import CallOptions, host_call
 from avatar.call.room import RoomError, checked
 from avatar.call.room_client import RoomClient, RoomLink
-from avatar.cli.call import ROOM_LINK, _link_text
+from avatar.cli.call_options import ROOM_LINK, _link_text
 from avatar.core.errors import DeviceError, InputError
 from avatar.http import safety as server_safety
 from avatar.http.allowance import origin_of
