@@ -18,7 +18,8 @@ from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.identity.bundle import avatar_path, load_avatar
 from avatar.identity.clip_enrolment import ClipReport, SelfieClip, enroll_clip
-from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, WANTED, SelfieReader
+from avatar.identity.selfie import EVERY_NS, MAX_CANDIDATES, SelfieReader
+from avatar.identity.selfie_signs import WANTED
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model

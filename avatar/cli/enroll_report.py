@@ -14,7 +14,7 @@ from avatar.cli.terminal import Terminal
 from avatar.core.printable import printable
 from avatar.identity.clip_enrolment import ClipReport
 from avatar.identity.enrolment import EnrolmentReport, PhotoReport
-from avatar.identity.selfie import WANTED
+from avatar.identity.selfie_signs import WANTED
 
 # What a clip holds, by the names of WANTED
 SEEN = {

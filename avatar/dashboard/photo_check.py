@@ -28,7 +28,7 @@ from avatar.identity.photo_check import (
     check_face,
     check_photo,
 )
-from avatar.identity.selfie import MENDS, NO_FACE
+from avatar.identity.selfie_signs import MENDS, NO_FACE
 from avatar.tracking.caged_tracker import CagedTracker
 
 MOST_SHOT_PIXELS = 4_000_000  # of a webcam's picture

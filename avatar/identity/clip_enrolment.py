@@ -19,7 +19,9 @@ from avatar.identity.enrolment_steps import EnrolmentOptions, Portraits, made, m
 from avatar.identity.face_identity import open_face_identity
 from avatar.identity.face_search import is_human
 from avatar.identity.photo_check import MAX_FACES, TWO_FACES, check_photo
-from avatar.identity.selfie import EVERY_NS, WANTED, Coverage, SelfieFrame, SelfieReader
+from avatar.identity.selfie import EVERY_NS, Coverage, SelfieReader
+from avatar.identity.selfie_frame import SelfieFrame
+from avatar.identity.selfie_signs import WANTED
 from avatar.render.embedding import open_embedder
 from avatar.tracking.caged_tracker import CagedTracker
 
