@@ -29,7 +29,8 @@ from aiohttp import ClientSession, WSMsgType
 
 from avatar.core.errors import InputError
 from avatar.dashboard import enrolment as dashboard_enrolment
-from avatar.dashboard.enrolment import BusyError, Enrolment
+from avatar.dashboard.enrolment import Enrolment
+from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar

@@ -10,8 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import UsageError, VisavisError
 from avatar.core.model_files import MODEL_ID
+from avatar.dashboard.refusals import NotThereError
 from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar
 
 THUMBNAIL_PX = 256
@@ -28,10 +29,6 @@ class Card:
     consent: str = ""
     made_at: str = ""
     problem: str | None = None
-
-
-class NotThereError(InputError):
-    """There is no such avatar."""
 
 
 class Shelf:

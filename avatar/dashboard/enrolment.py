@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from avatar.core.errors import PhotoError, UsageError, VisavisError
 from avatar.dashboard.photo_check import ShotChecker
+from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
 from avatar.identity.bundle import avatar_path, save_avatar
@@ -32,10 +33,6 @@ State = Literal["none", "collecting", "working", "done", "failed"]
 Report = dict[str, Any]
 
 logger = logging.getLogger(__name__)
-
-
-class BusyError(VisavisError):
-    """Another enrolment is being worked on."""
 
 
 class _GivenUpError(Exception):

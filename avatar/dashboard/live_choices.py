@@ -49,6 +49,19 @@ class Wish:
     mirror: bool = False
     recording: bool = False  # into the folder of recordings
 
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> Wish:
+        """Raises UsageError for what lacks a part, has one too many, or one of another kind."""
+        try:
+            wish = cls(**wanted)
+        except TypeError:
+            raise UsageError("A live session needs an avatar and a camera.") from None
+        texts = (wish.avatar, wish.camera, wish.engine, wish.size, wish.background)
+        switches = (wish.virtual_camera, wish.recording, wish.mirror)
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(on, bool) for on in switches):
+            raise UsageError("avatar, camera, engine, size and background are texts; the others true or false.")
+        return wish
+
 
 def _silent(line: str) -> None:
     pass

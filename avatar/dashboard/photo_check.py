@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from avatar.identity.selfie_signs import MENDS, NO_FACE
 from avatar.tracking.caged_tracker import CagedTracker
 
 MOST_SHOT_PIXELS = 4_000_000  # of a webcam's picture
+REST_S = 60.0  # after which an open tracker only takes memory
 SHARP = GOOD_SHARPNESS / 4  # of a webcam, whose own noise filter takes the rest
 TURN_DEG, MOST_TURN_DEG = 12.0, 38.0
 STRAIGHT_YAW_DEG, STRAIGHT_PITCH_DEG = 12.0, 18.0
@@ -71,11 +73,12 @@ POSES = {
 
 
 class ShotChecker:
-    """Opens a face tracker when it is first asked; `rest` closes it until it is asked again. From any thread."""
+    """Opens a face tracker when it is asked; `rest` closes it until it is asked again. From any thread."""
 
     def __init__(self, tracker_model: Callable[[], Path]) -> None:
         self._tracker_model = tracker_model
         self._tracker: CagedTracker | None = None
+        self._asked_s = 0.0
         self._lock = threading.Lock()
 
     def photo(self, rgb: Picture) -> CheckedPhoto:
@@ -107,6 +110,11 @@ class ShotChecker:
             "pitch_deg": check.pitch_deg,
         }
 
+    def tick(self) -> None:
+        """To be called now and then: rests when it was not asked for a while."""
+        if self._tracker is not None and time.monotonic() - self._asked_s > REST_S:
+            self.rest()
+
     def rest(self) -> None:
         with self._lock:
             tracker, self._tracker = self._tracker, None
@@ -114,6 +122,7 @@ class ShotChecker:
             tracker.close()
 
     def _open(self) -> CagedTracker:
+        self._asked_s = time.monotonic()
         if self._tracker is None:
             self._tracker = CagedTracker(self._tracker_model(), "image", MAX_FACES, say=lambda line: None, patient=True)
         return self._tracker

@@ -1,17 +1,39 @@
-"""Pictures that a page sends: stored under names given here, within a limit of size."""
+"""Pictures that a page sends: stored under names given here, within a limit of size, and looked at one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
-from avatar.core.errors import InputError
+from aiohttp import web
+
+from avatar.dashboard.refusals import TooLargeError, TooManyError
 
 MOST_BYTES = 32 << 20  # of one picture
+MOST_SHOT_BYTES = 2 << 20  # of a webcam's
+MOST_WAITING = 4  # pictures to be looked at
+_CHUNK_BYTES = 64 << 10
+
+Found = TypeVar("Found")
 
 
-class TooLargeError(InputError):
-    """An upload is larger than any picture."""
+def body(request: web.Request) -> AsyncIterator[bytes]:
+    """Chunk by chunk. Raises TooLargeError at once where the page says that there will be too many."""
+    if (request.content_length or 0) > MOST_BYTES:
+        raise TooLargeError(f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy.")
+    return request.content.iter_chunked(_CHUNK_BYTES)
+
+
+async def read_shot(request: web.Request) -> bytes:
+    """All of a picture of the webcam. Raises TooLargeError."""
+    data = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
+        data += chunk
+        if len(data) > MOST_SHOT_BYTES:
+            raise TooLargeError(f"The shot is larger than {MOST_SHOT_BYTES >> 20} MB.")
+    return bytes(data)
 
 
 async def store(chunks: AsyncIterator[bytes], path: Path) -> None:
@@ -29,3 +51,22 @@ async def store(chunks: AsyncIterator[bytes], path: Path) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+class OneAtATime:
+    """Decoding and checking a picture takes a core for a while: one is, the next few wait."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(1)
+        self._here = 0
+
+    async def run(self, work: Callable[[], Found]) -> Found:
+        """`work`, in a thread. Raises TooManyError."""
+        if self._here >= MOST_WAITING:
+            raise TooManyError("Too many pictures at once. Wait for the last ones.")
+        self._here += 1
+        try:
+            async with self._free:
+                return await asyncio.to_thread(work)
+        finally:
+            self._here -= 1
