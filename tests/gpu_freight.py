@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from avatar.learning.dataset.face_tracks import Track
-from avatar.learning.dataset.shards import DATASET_FILE, FORMAT, TRAIN, VAL, Shard, ShardWriter, shard_name, write_json
+from avatar.learning.dataset.shards import DATASET_FILE, FORMAT, Shard, ShardWriter, shard_name, write_json
+from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.gpu.freight_packing import pack_freight
 from tests.test_trainer import make_pack
 

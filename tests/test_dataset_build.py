@@ -32,9 +32,10 @@ from avatar.learning.dataset.face_tracks import (
 )
 from avatar.learning.dataset.padding import content_box
 from avatar.learning.dataset.plan import make_plan
-from avatar.learning.dataset.shards import TRAIN, VAL, check_shards, open_shards, read_tracks
+from avatar.learning.dataset.shards import check_shards, open_shards, read_tracks
 from avatar.learning.dataset.source_layouts import find_sources
-from avatar.learning.dataset.workers import Job, Run, on_this_machine, run_job
+from avatar.learning.dataset.split import TRAIN, VAL
+from avatar.learning.dataset.workers import Job, on_this_machine, run_job
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import face_clip, moving_face, write_clip
 from tests.portraits import astronaut, blurred, head, resized, save
@@ -338,3 +339,11 @@ def test_a_manifest_says_who_is_held_out(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, [])
     assert plan.people(TRAIN) == ["anna", "bert"] and plan.people(VAL) == ["vera"]
     assert make_plan(tmp_path, ["bert"]).people(VAL) == ["bert", "vera"]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,identity,split", *lines, "0.jpg,anna,val"]))
+    assert make_plan(tmp_path, []).people(TRAIN) == ["bert"]  # though that row's file is listed twice
+
+
+def test_a_split_that_is_neither_train_nor_val_is_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("file,identity,split\na.png,anna,train\nv.png,vera,test\n")
+    with pytest.raises(UsageError, match=r"line 3: split is 'test'\. Write train or val"):
+        make_plan(tmp_path, [])

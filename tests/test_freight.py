@@ -11,7 +11,8 @@ import pytest
 
 from avatar.core.errors import InputError, UsageError
 from avatar.learning.dataset.face_tracks import Track
-from avatar.learning.dataset.shards import TRAIN, VAL, read_tracks
+from avatar.learning.dataset.shards import read_tracks
+from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.gpu.freight import (
     FREIGHT_FILE,
     IDENTITY_FILE,

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.core.errors import InputError
+from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.learning.dataset.pack import Pack, is_held_out, open_pack
+from avatar.learning.dataset.pack import Pack, open_pack
 from avatar.learning.dataset.pack_building import build_pack
+from avatar.learning.dataset.source_layouts import manifest_sources
+from avatar.learning.dataset.split import TRAIN, is_held_out
 from avatar.learning.pair_dataset import PairDataset, mirror
+from avatar.learning.parallel import Parallel
 from avatar.learning.pseudo_pairs import close_mouth, pseudo_source
+from avatar.learning.training_packs import training_packs
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip
 from tests.portraits import astronaut, save
@@ -40,7 +44,8 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     save(np.full((64, 64, 3), 90, np.uint8), data / "empty.png")
     rows = ["file,identity", "still.png,a", "clip.mp4,b", "empty.png,c", "kept-back.png,val_1"]
     (data / "manifest.csv").write_text("\n".join(rows))
-    left_out = build_pack(data, data / "pack", tracker_model(), ["val_*"], workers=1)
+    sources = manifest_sources(data)
+    left_out = build_pack(sources, sources.by_split(["val_*"])[TRAIN], data / "pack", tracker_model(), workers=1)
     assert left_out == ["empty.png: no face found"]
     return open_pack(data / "pack")
 
@@ -58,7 +63,7 @@ def test_a_pack_keeps_every_second_frame_and_every_still(pack: Pack) -> None:
 
 def test_a_folder_without_manifest_says_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"columns file,identity"):
-        build_pack(tmp_path, tmp_path / "pack", tracker_model())
+        manifest_sources(tmp_path)
     with pytest.raises(InputError, match="no complete training pack"):
         open_pack(tmp_path)
 
@@ -76,9 +81,25 @@ def test_bad_training_data_is_named(tmp_path: Path, manifest: str, says: str) ->
     for name in ("text.jpg", "text.mp4"):
         (tmp_path / name).write_text("not a picture")
     (tmp_path / "manifest.csv").write_text(manifest)
-    with pytest.raises(InputError, match=says):
-        build_pack(tmp_path, tmp_path / "pack", tracker_model(), workers=1)
+    with pytest.raises(VisavisError, match=says):
+        sources = manifest_sources(tmp_path)
+        build_pack(sources, sources.files, tmp_path / "pack", tracker_model(), workers=1)
     assert not list(tmp_path.glob("pack/*.part"))
+
+
+def test_nobody_whom_the_manifest_holds_out_is_trained_on(tmp_path: Path) -> None:
+    data, run, said = tmp_path / "data", tmp_path / "run", list[str]()
+    data.mkdir()
+    for name in ("a.png", "v1.png", "v2.png"):
+        save(astronaut(), data / name)
+    (data / "manifest.csv").write_text("file,identity,split\na.png,a,train\nv1.png,v,\nv2.png,v,val\na.png,a,\n")
+    training, validation = training_packs(data, run, [], Parallel(), said.append)
+    assert training.identities == ["a"] and len(training) == 1
+    assert validation is not None and validation.identities == ["v"] and len(validation) == 2
+    assert "left out: a.png: listed twice" in said
+    (data / "manifest.csv").write_text("file,identity,split\na.png,a,val\nv1.png,v,\n")
+    with pytest.raises(UsageError, match=r"was made to train on a, who is held out now\. Delete it"):
+        training_packs(data, run, [], Parallel(), said.append)
 
 
 def test_sample_number_i_is_always_the_same(pack: Pack) -> None:

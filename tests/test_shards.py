@@ -17,8 +17,6 @@ from avatar.learning.dataset.face_tracks import Track
 from avatar.learning.dataset.shards import (
     DATASET_FILE,
     FORMAT,
-    TRAIN,
-    VAL,
     Shard,
     ShardWriter,
     check_shards,
@@ -28,6 +26,7 @@ from avatar.learning.dataset.shards import (
     shard_name,
     write_json,
 )
+from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.pair_dataset import PairDataset
 from tests.clips import astronaut_avatar
 

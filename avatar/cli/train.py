@@ -12,7 +12,6 @@ from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
-    from avatar.learning.dataset.pack import Pack
     from avatar.learning.parallel import Parallel
 
 
@@ -84,6 +83,7 @@ def _train(wish: Training, group: Parallel) -> None:
     from avatar.learning.objective import Objective
     from avatar.learning.settings import apply_settings
     from avatar.learning.trainer import RunOptions, Trainer, TrainingData
+    from avatar.learning.training_packs import training_packs
     from avatar.model.config import ModelConfig
     from avatar.model.full.config import FullConfig
 
@@ -101,7 +101,8 @@ def _train(wish: Training, group: Parallel) -> None:
         print_json(shown)
         return
     assert wish.data is not None and wish.out is not None
-    training, validation = _packs(wish.data, wish.out, wish.hold_out or [], group)
+    say = Terminal().say
+    training, validation = training_packs(wish.data, wish.out / "pack", wish.hold_out or [], group, say)
     torch.manual_seed(run.seed)  # all processes start with the same networks
     people = len(training.identities)
     objective: Objective
@@ -113,35 +114,3 @@ def _train(wish: Training, group: Parallel) -> None:
     if group.first:
         weights = wish.out / f"{wish.size}.safetensors"
         Terminal().say(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {wish.out}" if fast else ""))
-
-
-def _packs(data: Path, out: Path, hold_out: list[str], group: Parallel) -> tuple[Pack, Pack | None]:
-    """The training people's data and that of those held out, or None. The first process makes it ready."""
-    from avatar.learning.dataset.pack import open_pack
-    from avatar.learning.dataset.shards import DATASET_FILE, has_split, open_shards
-    from avatar.tracking.model_asset import tracker_model
-
-    folder = out / "pack"
-    if (data / DATASET_FILE).is_file():
-        if hold_out:
-            raise UsageError("Shards have their people held out when they are built: leave --hold-out out.")
-        splits = [split for split in ("train", "val") if has_split(data, split)]
-        if group.first:
-            for split in splits:
-                open_shards(data, folder, split)
-        group.wait()
-        packs = [open_shards(data, folder, split) for split in splits]
-        return packs[0], packs[1] if len(packs) > 1 else None
-    folders = [folder] + ([folder / "validation"] if hold_out else [])
-    if group.first:
-        from avatar.learning.dataset.pack_building import build_pack
-
-        for one in folders:
-            if (one / "pictures.raw").exists():
-                continue
-            output = Terminal()
-            output.say(f"cropping and tracking {data} into {one} (once)")
-            for line in build_pack(data, one, tracker_model(), hold_out, validation=one != folder):
-                output.say(f"left out: {line}")
-    group.wait()
-    return open_pack(folder), open_pack(folders[1]) if hold_out else None

@@ -28,14 +28,13 @@ from avatar.learning.dataset.shards import (
     DATASET_FILE,
     FORMAT,
     REPORT_FILE,
-    TRAIN,
-    VAL,
     Shard,
     ShardWriter,
     read_report,
     shard_name,
     write_json,
 )
+from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.dataset.workers import Job, Run
 
 BUILD_FILE = "build.json"

@@ -7,8 +7,6 @@ A pack holds `pictures.raw` (N, 256, 256, 3) uint8, read through a memory map, `
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -49,55 +47,3 @@ def open_pack(folder: Path) -> Pack:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder} holds no complete training pack ({error}). Delete it and train again.") from error
     return Pack(pictures, faces["landmarks"], faces["blendshapes"], faces["identity"], faces["clip"], identities)
-
-
-class PackWriter:
-    """Takes the clips and stills of a pack one after the other; their pictures are on the disk at once."""
-
-    def __init__(self, identities: list[str], pictures: IO[bytes]) -> None:
-        self._number = {name: i for i, name in enumerate(identities)}
-        self._pictures = pictures
-        self._landmarks: list[Array] = []
-        self._blendshapes: list[Array] = []
-        self._identity: list[int] = []
-        self._clip: list[int] = []
-        self._clips = 0
-
-    def add(
-        self, identity: str, is_clip: bool, pictures: Iterable[Picture], landmarks: Array, blendshapes: Array
-    ) -> None:
-        """(N, 256, 256, 3), (N, 478, 3) and (N, 52) of a clip; of a still, N is 1."""
-        for picture in pictures:
-            self._pictures.write(np.ascontiguousarray(picture).tobytes())
-        self._landmarks.append(landmarks)
-        self._blendshapes.append(blendshapes)
-        self._identity += [self._number[identity]] * len(landmarks)
-        self._clip += [self._clips if is_clip else -1] * len(landmarks)
-        self._clips += is_clip
-
-    def __len__(self) -> int:
-        return len(self._identity)
-
-    def write_faces(self, path: Path) -> None:
-        np.savez(
-            path,
-            landmarks=np.concatenate(self._landmarks),
-            blendshapes=np.concatenate(self._blendshapes),
-            identity=np.array(self._identity, np.int32),
-            clip=np.array(self._clip, np.int32),
-        )
-
-
-@contextmanager
-def pack_written_to(folder: Path, identities: list[str]) -> Iterator[PackWriter]:
-    """`pictures.raw`, which `open_pack` wants, is there once the block has ended without an error."""
-    with whole_file(folder / "pictures.raw") as part:
-        with part.open("wb") as store:
-            writer = PackWriter(identities, store)
-            yield writer
-        writer.write_faces(folder / "faces.npz")
-        (folder / "identities.json").write_text(json.dumps(identities), encoding="utf-8")
-
-
-def is_held_out(identity: str, held_out: Sequence[str]) -> bool:
-    return any(identity.startswith(p[:-1]) if p.endswith("*") else identity == p for p in held_out)

@@ -6,9 +6,8 @@ is no good to learn from, is `build` with `face_tracks`.
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ from avatar.face.crop import Crop, face_crop
 from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.learning.dataset.face_tracks import leaves_crop
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX, is_held_out, pack_written_to
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX
+from avatar.learning.dataset.source_layouts import MANIFEST, SourceFile, Sources
 from avatar.learning.dataset.worker_tools import clip_tracker, photo_reader, photo_tracker
 from avatar.learning.dataset.workers import worker_pool
-from avatar.sources.media import SUFFIXES as CLIP_SUFFIXES
 from avatar.sources.video_file import VideoFile
 
 CLIP_STRIDE = 2  # neighbouring frames at 25 fps teach the same thing
@@ -32,66 +31,54 @@ MAX_FACES = 2  # that are looked for; the largest is taken
 _Faces = tuple[Picture, Array, Array]  # pictures, landmarks, blendshapes
 
 
-@dataclass(frozen=True)
-class _Entry:
-    path: Path
-    identity: str
-
-
 def build_pack(
-    data: Path,
-    out: Path,
-    tracker_model: Path,
-    held_out: Sequence[str] = (),
-    workers: int = 2,
-    validation: bool = False,
+    sources: Sources, files: Sequence[SourceFile], out: Path, tracker_model: Path, workers: int = 2
 ) -> list[str]:
-    """Crop and track everything in `data` but the held-out identities, or only these. Returns a line for each file
-    left out.
+    """Crop and track `files`, some or all of `sources`. Returns a line for each that is left out.
 
-    `held_out` holds identity names; a name ending in `*` stands for a prefix.
+    Raises InputError where files of the manifest are missing, and where none of `files` shows a face.
     """
-    entries = [e for e in _read_manifest(data) if is_held_out(e.identity, held_out) == validation]
-    if not entries:
-        raise InputError(
-            f"Of the people in {data}, --hold-out {' '.join(held_out)} leaves none to train on or to test."
-        )
+    data = sources.folder
+    if missing := [path for file in sources.files if not (path := data / file.name).is_file()]:
+        raise InputError(f"{data / MANIFEST} names {len(missing)} files that are missing, the first is {missing[0]}.")
     out.mkdir(parents=True, exist_ok=True)
-    identities = sorted({e.identity for e in entries})
+    identities = sorted({file.identity for file in files})
+    number = {name: i for i, name in enumerate(identities)}
+    rows: dict[str, list[Array]] = {"landmarks": [], "blendshapes": []}
+    identity: list[int] = []
+    clip: list[int] = []
     left_out: list[str] = []
-    with pack_written_to(out, identities) as pack, worker_pool(workers) as pool:
-        jobs = [(e.path, tracker_model) for e in entries]
-        for entry, result in zip(entries, pool.map(_prepare, jobs, chunksize=4), strict=True):
+    raw = out / "pictures.part"
+    with raw.open("wb") as store, worker_pool(workers) as pool:
+        jobs = [(data / file.name, file.is_video, tracker_model) for file in files]
+        clip_number = 0
+        for file, result in zip(files, pool.map(_prepare, jobs, chunksize=4), strict=True):
             if isinstance(result, str):
-                left_out.append(f"{entry.path.name}: {result}")
+                left_out.append(f"{Path(file.name).name}: {result}")
                 continue
-            pack.add(entry.identity, _is_clip(entry.path), *result)
-        if not len(pack):
-            raise InputError(f"{data}: no usable face in {len(entries)} files. The first: {'; '.join(left_out[:3])}.")
+            pictures, landmarks, blendshapes = result
+            store.write(pictures.tobytes())
+            rows["landmarks"].append(landmarks)
+            rows["blendshapes"].append(blendshapes)
+            identity += [number[file.identity]] * len(pictures)
+            clip += [clip_number if file.is_video else -1] * len(pictures)
+            clip_number += file.is_video
+    if not identity:
+        raw.unlink()
+        raise InputError(f"{data}: no usable face in {len(files)} files. The first: {'; '.join(left_out[:3])}.")
+    np.savez(
+        out / "faces.npz",
+        landmarks=np.concatenate(rows["landmarks"]),
+        blendshapes=np.concatenate(rows["blendshapes"]),
+        identity=np.array(identity, np.int32),
+        clip=np.array(clip, np.int32),
+    )
+    (out / "identities.json").write_text(json.dumps(identities))
+    raw.replace(out / "pictures.raw")
     return left_out
 
 
-def _read_manifest(data: Path) -> list[_Entry]:
-    manifest = data / "manifest.csv"
-    if not manifest.is_file():
-        raise InputError(f"{manifest} is missing. Write one with the columns file,identity: one row per still or clip.")
-    with manifest.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "identity"} <= set(reader.fieldnames or ()):
-            raise InputError(f"{manifest} lacks the columns file,identity: its first line must name them.")
-        entries = [_Entry(data / row["file"], row["identity"]) for row in reader]
-    if not entries:
-        raise InputError(f"{manifest} names no file. Write one row per still or clip.")
-    if missing := [e.path for e in entries if not e.path.is_file()]:
-        raise InputError(f"{manifest} names {len(missing)} files that are missing, the first is {missing[0]}.")
-    return entries
-
-
-def _is_clip(path: Path) -> bool:
-    return path.suffix.lower() in CLIP_SUFFIXES
-
-
-def _prepare(job: tuple[Path, Path]) -> _Faces | str:
+def _prepare(job: tuple[Path, bool, Path]) -> _Faces | str:
     """Crops, landmarks and blendshapes of one file, or why it gives none."""
     try:
         return _crop_and_track(*job)
@@ -99,12 +86,11 @@ def _prepare(job: tuple[Path, Path]) -> _Faces | str:
         return f"unreadable ({error})"
 
 
-def _crop_and_track(path: Path, model: Path) -> _Faces | str:
-    is_clip = _is_clip(path)
+def _crop_and_track(path: Path, is_video: bool, model: Path) -> _Faces | str:
     pictures, landmarks, blendshapes = [], [], []
     crop: Crop | None = None
-    for i, (state, rgb) in enumerate(_tracked(path, model)):
-        if not state.found or (is_clip and i % CLIP_STRIDE):
+    for i, (state, rgb) in enumerate(_tracked(path, is_video, model)):
+        if not state.found or (is_video and i % CLIP_STRIDE):
             continue
         if crop is None:
             crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
@@ -119,8 +105,8 @@ def _crop_and_track(path: Path, model: Path) -> _Faces | str:
     return np.stack(pictures), np.stack(landmarks), np.stack(blendshapes)
 
 
-def _tracked(path: Path, model: Path) -> Iterator[tuple[FaceState, Picture]]:
-    if not _is_clip(path):
+def _tracked(path: Path, is_video: bool, model: Path) -> Iterator[tuple[FaceState, Picture]]:
+    if not is_video:
         rgb = photo_reader().load(path)
         yield photo_tracker(model, MAX_FACES).track(rgb, 0), rgb
         return

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar.core.errors import InputError, UsageError
-from avatar.learning.dataset.pack import is_held_out
-from avatar.learning.dataset.shards import TRAIN, VAL
+from avatar.core.errors import InputError
 from avatar.learning.dataset.source_layouts import SourceFile, Sources, find_sources
+from avatar.learning.dataset.split import TRAIN
 from avatar.sources.video_file import VideoFile
 
 LONG_VIDEO_BYTES = 8_000_000  # from here on a video's length is looked up, and long ones are taken in parts
@@ -49,27 +48,17 @@ class Plan:
 
 
 def make_plan(source: Path, hold_out: Sequence[str]) -> Plan:
-    """Held out are `hold_out` and who stands under `val` in the manifest's column `split`.
-
-    Raises InputError where there is nothing to use, UsageError for a hold-out that cannot be meant.
-    """
+    """Raises InputError where there is nothing to use, UsageError for a hold-out that cannot be meant."""
     sources = find_sources(source)
-    hold_out = [*hold_out, *sorted({file.identity for file in sources.files if file.columns.get("split") == VAL})]
-    names = {file.identity for file in sources.files}
-    for pattern in hold_out:
-        if not any(is_held_out(name, [pattern]) for name in names):
-            raise UsageError(f"--hold-out {pattern} fits none of the {len(names)} people, such as {min(names)}.")
-    if all(is_held_out(name, hold_out) for name in names):
-        raise UsageError(f"--hold-out leaves nobody of {len(names)} people to train on. Hold fewer out.")
+    by_split = sources.by_split(hold_out)
     digest = hashlib.sha256()
     items = [Item(file, TRAIN, refusal=reason) for file, reason in sources.refused]
     digest.update(json.dumps([[file.name, reason] for file, reason in sources.refused]).encode())
-    for split in (TRAIN, VAL):  # a shard is of one split
-        for file in sources.files:
-            if is_held_out(file.identity, hold_out) == (split == VAL):
-                size = size_bytes(source / file.name)
-                items += _parts(source, file, split, size)
-                digest.update(json.dumps([file.name, file.identity, file.columns, size], sort_keys=True).encode())
+    for split, files in by_split.items():  # a shard is of one split
+        for file in files:
+            size = size_bytes(source / file.name)
+            items += _parts(source, file, split, size)
+            digest.update(json.dumps([file.name, file.identity, file.columns, size], sort_keys=True).encode())
     return Plan(sources, items, digest.hexdigest())
 
 

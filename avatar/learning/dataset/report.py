@@ -8,8 +8,9 @@ from typing import Any
 
 from avatar.learning.dataset.face_figures import EDGES
 from avatar.learning.dataset.face_tracks import DAMAGED
-from avatar.learning.dataset.shards import TRAIN, VAL, Shard
+from avatar.learning.dataset.shards import Shard
 from avatar.learning.dataset.source_layouts import Sources
+from avatar.learning.dataset.split import TRAIN, VAL
 
 EXAMPLES = 5
 

@@ -35,12 +35,12 @@ from avatar.core.strict_json import parse_json
 from avatar.core.whole_file import part_of, whole_file
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.learning.dataset.face_tracks import Track
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, open_pack, pack_written_to
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, open_pack
+from avatar.learning.dataset.split import TRAIN, VAL
 
 FORMAT = 1
 DATASET_FILE = "dataset.json"
 REPORT_FILE = "report.json"
-TRAIN, VAL = "train", "val"
 PACK_NUMBERS_BYTES = 4 * (3 * LANDMARK_COUNT + len(BLENDSHAPE_NAMES) + 2)  # per frame, beside the picture
 
 _TAR_END = b"\0" * 2 * tarfile.BLOCKSIZE

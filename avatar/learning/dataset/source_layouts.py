@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avatar.core.errors import InputError, UsageError
+from avatar.learning.dataset.split import TRAIN, VAL, is_held_out
 from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 from avatar.sources.photo import SUFFIXES as PHOTO_SUFFIXES
 
@@ -42,6 +43,24 @@ class Sources:
     refused: list[tuple[SourceFile, str]] = field(default_factory=list)  # with the reason
     ignored: Counter[str] = field(default_factory=Counter)  # files that are neither, by suffix
 
+    def by_split(self, hold_out: Sequence[str]) -> dict[str, list[SourceFile]]:
+        """The files of those to train on, and of those held out.
+
+        Held out are the people whom `hold_out` names (see `is_held_out`), and whoever stands under `val` in the
+        manifest's column `split`: one such row holds the whole person out. Raises UsageError where a name fits nobody,
+        and where nobody is left to train on.
+        """
+        people = {file.identity for file in self.files}
+        for pattern in hold_out:
+            if not any(is_held_out(name, [pattern]) for name in people):
+                raise UsageError(f"--hold-out {pattern} fits none of the {len(people)} people, such as {min(people)}.")
+        held_out = {name for name in people if is_held_out(name, hold_out)}
+        rows = self.files + [file for file, _ in self.refused]
+        held_out |= {file.identity for file in rows if file.columns.get("split") == VAL}
+        if people <= held_out:
+            raise UsageError(f"--hold-out leaves nobody of {len(people)} people to train on. Hold fewer out.")
+        return {split: [f for f in self.files if (f.identity in held_out) == (split == VAL)] for split in (TRAIN, VAL)}
+
 
 def find_sources(folder: Path) -> Sources:
     """Photos and videos of a folder by person, in the first layout that fits:
@@ -56,24 +75,32 @@ def find_sources(folder: Path) -> Sources:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Give the folder that holds the videos and photos.")
     if (folder / MANIFEST).is_file():
-        found = _from_manifest(folder)
-    elif roots := [root for root in _VOXCELEB_ROOTS if _is_voxceleb(folder / root)]:
-        found = _from_voxceleb(folder, roots)
-    else:
-        found = _from_folders(folder)
+        return manifest_sources(folder)
+    if roots := [root for root in _VOXCELEB_ROOTS if _is_voxceleb(folder / root)]:
+        return _usable(_from_voxceleb(folder, roots))
+    return _usable(_from_folders(folder))
+
+
+def _usable(found: Sources) -> Sources:
     if not found.files:
         other = ", ".join(f"{count} {suffix}" for suffix, count in found.ignored.most_common(5))
         reason = f"{found.refused[0][0].name} ({found.refused[0][1]})" if found.refused else ""
         raise InputError(
-            f"{folder} holds no usable video or photo{f' (but {other})' if other else ''}"
+            f"{found.folder} holds no usable video or photo{f' (but {other})' if other else ''}"
             f"{f'; the first that was refused: {reason}' if reason else ''}. "
             f"Videos end in {', '.join(VIDEO_SUFFIXES)}, photos in {', '.join(PHOTO_SUFFIXES)}."
         )
     return found
 
 
-def _from_manifest(folder: Path) -> Sources:
+def manifest_sources(folder: Path) -> Sources:
+    """The files that `manifest.csv` names, in its order.
+
+    Raises UsageError where it cannot be understood, InputError where it is missing or names nothing usable.
+    """
     manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise InputError(f"{manifest} is missing. Write one with the columns file,identity: one row per still or clip.")
     found = Sources(folder, f"{MANIFEST} names who is in which file", [])
     seen: set[str] = set()
     try:
@@ -86,6 +113,11 @@ def _from_manifest(folder: Path) -> Sources:
                 if not name or not identity:
                     raise UsageError(f"{manifest}, line {reader.line_num}: file or identity is empty. Fill both in.")
                 columns = {key: value for key, value in row.items() if isinstance(key, str) and value}
+                if (split := columns.get("split", TRAIN)) not in (TRAIN, VAL):
+                    raise UsageError(
+                        f"{manifest}, line {reader.line_num}: split is '{split}'. Write {TRAIN} or {VAL}, or leave it "
+                        "empty."
+                    )
                 entry = SourceFile(Path(name).as_posix(), identity, columns)
                 if entry.name in seen:
                     found.refused.append((entry, "listed twice"))
@@ -98,7 +130,7 @@ def _from_manifest(folder: Path) -> Sources:
         raise UsageError(f"{manifest} is not a CSV file in UTF-8 ({error}). Save it as one.") from error
     if not seen:
         raise InputError(f"{manifest} names no file. Write one row per photo or video, with the columns file,identity.")
-    return found
+    return _usable(found)
 
 
 def _is_voxceleb(root: Path) -> bool:
