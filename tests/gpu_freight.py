@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from avatar.learning.dataset.face_tracks import Track
-from avatar.learning.dataset.shards import DATASET_FILE, FORMAT, Shard, ShardWriter, shard_name, write_json
+from avatar.learning.dataset.built_dataset import DATASET_FILE, FORMAT, write_json
+from avatar.learning.dataset.outcome import Track
+from avatar.learning.dataset.shard import Shard, ShardWriter, shard_name
 from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.gpu.freight_packing import pack_freight
 from tests.test_trainer import make_pack

@@ -20,7 +20,8 @@ import pytest
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.learning.dataset import build as module
 from avatar.learning.dataset.build import BuildOptions, build_dataset
-from avatar.learning.dataset.face_tracks import (
+from avatar.learning.dataset.built_dataset import check_shards
+from avatar.learning.dataset.outcome import (
     BLURRED,
     NO_FACE,
     SEVERAL_FACES,
@@ -32,9 +33,10 @@ from avatar.learning.dataset.face_tracks import (
 )
 from avatar.learning.dataset.padding import content_box
 from avatar.learning.dataset.plan import make_plan
-from avatar.learning.dataset.shards import check_shards, open_shards, read_tracks
+from avatar.learning.dataset.shard import read_tracks
 from avatar.learning.dataset.source_layouts import find_sources
 from avatar.learning.dataset.split import TRAIN, VAL
+from avatar.learning.dataset.unpacking import open_shards
 from avatar.learning.dataset.workers import Job, on_this_machine, run_job
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import face_clip, moving_face, write_clip

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from avatar.core.errors import InputError, UsageError
-from avatar.learning.dataset.face_tracks import Track
-from avatar.learning.dataset.shards import read_tracks
+from avatar.learning.dataset.outcome import Track
+from avatar.learning.dataset.shard import read_tracks
 from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.gpu.freight import (
     FREIGHT_FILE,

@@ -40,7 +40,7 @@ class Taken:
 
     def options(self) -> BuildOptions:
         from avatar.learning.dataset.build import BuildOptions
-        from avatar.learning.dataset.face_tracks import TrackRules
+        from avatar.learning.dataset.outcome import TrackRules
 
         rules = TrackRules(self.fps, self.min_face, self.min_frames, self.max_turn)
         return BuildOptions(rules, self.shard_mb, tuple(sorted(set(self.hold_out or []))))
@@ -133,7 +133,7 @@ def check(
     """
     from rich.progress import DownloadColumn, TimeRemainingColumn
 
-    from avatar.learning.dataset.shards import check_shards, read_dataset
+    from avatar.learning.dataset.built_dataset import check_shards, read_dataset
 
     shards = read_dataset(folder)["shards"]
     total = sum(shard.bytes for shard in shards)
@@ -162,7 +162,7 @@ def summary(
 
     Example: visavis dataset summary shards
     """
-    from avatar.learning.dataset.shards import read_dataset, read_report
+    from avatar.learning.dataset.built_dataset import read_dataset, read_report
 
     read_dataset(folder)
     report = read_report(folder)
@@ -246,7 +246,7 @@ def pack(
     Example: visavis dataset pack shards --for-gpu freight
     """
     from avatar.cli.stop import sigterm_as_ctrl_c
-    from avatar.learning.dataset.shards import DATASET_FILE
+    from avatar.learning.dataset.built_dataset import DATASET_FILE
 
     try:
         from avatar.learning.gpu.freight_packing import pack_freight

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from avatar.core.errors import UsageError
+from avatar.learning.dataset.built_dataset import DATASET_FILE, has_split
 from avatar.learning.dataset.pack import Pack, open_pack
 from avatar.learning.dataset.pack_building import build_pack
-from avatar.learning.dataset.shards import DATASET_FILE, has_split, open_shards
 from avatar.learning.dataset.source_layouts import manifest_sources
 from avatar.learning.dataset.split import TRAIN, VAL
+from avatar.learning.dataset.unpacking import open_shards
 from avatar.learning.parallel import Parallel
 from avatar.tracking.model_asset import tracker_model
 

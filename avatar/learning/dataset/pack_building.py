@@ -6,7 +6,6 @@ is no good to learn from, is `build` with `face_tracks`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from avatar.core.errors import InputError, TrackerDownError
 from avatar.face.crop import Crop, face_crop
 from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright_by
-from avatar.learning.dataset.face_tracks import leaves_crop
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX
+from avatar.learning.dataset.clip_crop import leaves_crop
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX, PackWriter
 from avatar.learning.dataset.source_layouts import MANIFEST, SourceFile, Sources
 from avatar.learning.dataset.worker_tools import clip_tracker, photo_reader, photo_tracker
 from avatar.learning.dataset.workers import worker_pool
@@ -42,39 +41,18 @@ def build_pack(
     if missing := [path for file in sources.files if not (path := data / file.name).is_file()]:
         raise InputError(f"{data / MANIFEST} names {len(missing)} files that are missing, the first is {missing[0]}.")
     out.mkdir(parents=True, exist_ok=True)
-    identities = sorted({file.identity for file in files})
-    number = {name: i for i, name in enumerate(identities)}
-    rows: dict[str, list[Array]] = {"landmarks": [], "blendshapes": []}
-    identity: list[int] = []
-    clip: list[int] = []
     left_out: list[str] = []
-    raw = out / "pictures.part"
-    with raw.open("wb") as store, worker_pool(workers) as pool:
-        jobs = [(data / file.name, file.is_video, tracker_model) for file in files]
-        clip_number = 0
+    jobs = [(data / file.name, file.is_video, tracker_model) for file in files]
+    identities = sorted({file.identity for file in files})
+    with PackWriter(out, identities) as pack, worker_pool(workers) as pool:
         for file, result in zip(files, pool.map(_prepare, jobs, chunksize=4), strict=True):
             if isinstance(result, str):
                 left_out.append(f"{Path(file.name).name}: {result}")
-                continue
-            pictures, landmarks, blendshapes = result
-            store.write(pictures.tobytes())
-            rows["landmarks"].append(landmarks)
-            rows["blendshapes"].append(blendshapes)
-            identity += [number[file.identity]] * len(pictures)
-            clip += [clip_number if file.is_video else -1] * len(pictures)
-            clip_number += file.is_video
-    if not identity:
-        raw.unlink()
-        raise InputError(f"{data}: no usable face in {len(files)} files. The first: {'; '.join(left_out[:3])}.")
-    np.savez(
-        out / "faces.npz",
-        landmarks=np.concatenate(rows["landmarks"]),
-        blendshapes=np.concatenate(rows["blendshapes"]),
-        identity=np.array(identity, np.int32),
-        clip=np.array(clip, np.int32),
-    )
-    (out / "identities.json").write_text(json.dumps(identities))
-    raw.replace(out / "pictures.raw")
+            else:
+                pack.add(*result, file.identity, file.is_video)
+        if not len(pack):
+            raise InputError(f"{data}: no usable face in {len(files)} files. The first: {'; '.join(left_out[:3])}.")
+        pack.finish()
     return left_out
 
 

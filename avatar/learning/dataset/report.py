@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from avatar.learning.dataset.face_figures import EDGES
-from avatar.learning.dataset.face_tracks import DAMAGED
-from avatar.learning.dataset.shards import Shard
+from avatar.learning.dataset.outcome import DAMAGED
+from avatar.learning.dataset.shard import Shard
 from avatar.learning.dataset.source_layouts import Sources
 from avatar.learning.dataset.split import TRAIN, VAL
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from avatar.core.errors import TrackerDownError, VisavisError
 from avatar.core.own_process import settle
-from avatar.learning.dataset.face_tracks import CRASHED, KILLED, Outcome, TrackRules, file_tracks
+from avatar.learning.dataset.face_tracks import file_tracks
+from avatar.learning.dataset.outcome import CRASHED, KILLED, Outcome, TrackRules
 from avatar.sandbox.no_network import refuse_network
 from avatar.tracking.model_asset import tracker_model
 

@@ -19,7 +19,8 @@ from avatar.core.arrays import Array
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.identity.face_identity import NETWORK
-from avatar.learning.dataset.shards import read_dataset, read_tracks, write_json
+from avatar.learning.dataset.built_dataset import read_dataset, write_json
+from avatar.learning.dataset.shard import read_tracks
 from avatar.learning.efficientnet_lite import imagenet_weights
 from avatar.learning.face_identity_net import stored_weights
 from avatar.learning.gpu.freight import (
@@ -120,7 +121,7 @@ def _samples(path: Path, split: str) -> Iterator[_Sample]:
 
 
 def _wanted(samples: list[_Sample]) -> list[tuple[int, int]]:
-    """(sample, frame), the most useful first: who is held out, then all stills, then clips' frames by turns."""
+    """(sample, frame), the most useful first: who is held out, all stills, then frames of everybody's clips in turn."""
     order: list[tuple[int, int]] = []
     for split in (VAL, TRAIN):
         own = [i for i, sample in enumerate(samples) if sample.split == split]
