@@ -115,6 +115,18 @@ def test_what_forgets_answers_as_one_that_was_just_started() -> None:
         assert used.restarts == 0
 
 
+def test_pictures_that_stand_alone_change_nothing_for_the_others() -> None:
+    """As a live run of a file asks, before it plays, which way up that is."""
+    with CagedTracker(tracker_model()) as both, CagedTracker(tracker_model()) as video:
+        with CagedTracker(tracker_model(), "image") as image:
+            for number in (9, 5, 1):
+                assert_same(both.image_mode.track(moving_face(number), 0), image.track(moving_face(number), 0))
+        for number in range(3):
+            time_ns = number * 40_000_000
+            assert_same(both.track(moving_face(number), time_ns), video.track(moving_face(number), time_ns))
+        assert both.restarts == 0
+
+
 def test_named_memory_as_on_other_systems() -> None:
     memory = NamedMemory(FRAME_AT)
     for size in (FRAME_AT, 1_000_000):

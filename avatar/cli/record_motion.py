@@ -41,7 +41,7 @@ def record_motion(
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.identity.clip_turn import turn_upright
+    from avatar.identity.clip_turn import turn_upright_by
     from avatar.live.record_motion import record_motion as record
     from avatar.sources.camera import PlayedFile, open_camera
     from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
@@ -53,8 +53,6 @@ def record_motion(
     source = open_camera(camera, real_time=False, say=terminal.note)
     file = isinstance(source, PlayedFile)
     if isinstance(source, PlayedFile):
-        if turned := turn_upright(source.video, model):
-            terminal.note(f"Note: {turned}")
         total_s = min(seconds or math.inf, source.video.duration_s) or None
     else:
         total_s = seconds = seconds or WEBCAM_S
@@ -64,6 +62,8 @@ def record_motion(
             CagedTracker(model, "video", say=terminal.note, patient=file) as tracker,
             terminal.progress(TimeElapsedColumn()) as bar,
         ):
+            if isinstance(source, PlayedFile) and (turned := turn_upright_by(source.video, tracker.image_mode)):
+                terminal.note(f"Note: {turned}")
             task = bar.add_task("recording, Ctrl-C ends", total=total_s)
             recording = record(
                 source,

@@ -1,4 +1,4 @@
-"""Clips that lie on their side or stand on their head without a word of it: turned, as photos are."""
+"""Clips that lie on their side or upside down, and do not say so: turned, as photos are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def turn_upright(video: VideoFile, tracker_model: Path) -> str | None:
 
 
 def turn_upright_by(video: VideoFile, tracker: Tracker) -> str | None:
-    """The same with a tracker in image mode."""
+    """The same with a tracker in image mode, or `CagedTracker.image_mode`."""
     video.turn(find_turn(video, tracker))
     if not video.turned_deg:
         return None

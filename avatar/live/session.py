@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.core.avatar import Avatar
-from avatar.identity.clip_turn import turn_upright
+from avatar.identity.clip_turn import turn_upright_by
 from avatar.live.animator import Animator, Rig
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor, Level
@@ -111,8 +111,6 @@ def open_session(
 
     with ExitStack() as parts:
         parts.callback(driver.close)
-        if isinstance(driver, PlayedFile) and (turned := turn_upright(driver.video, tracker_model)):
-            say(turned)
         with ThreadPoolExecutor(1) as aside:  # each waits for a library to load
             starting = aside.submit(start_tracker)
             try:
@@ -122,6 +120,8 @@ def open_session(
                 parts.callback(engine.close)
             finally:
                 tracker = parts.enter_context(starting.result())
+        if isinstance(driver, PlayedFile) and (turned := turn_upright_by(driver.video, tracker.image_mode)):
+            say(turned)
         with _timed("framing and renderer", start_up_ms):
             rig = rig_of(avatar, engine)
         animator = Animator(rig, Governor(), open_engine, latency, say)

@@ -20,6 +20,7 @@ from avatar.sandbox.confinement import Confinement
 from avatar.tracking.cage_wire import (
     FAILED,
     FRAME_AT,
+    GOES_ON,
     REQUEST,
     STARTED,
     TRACKED,
@@ -93,8 +94,8 @@ class CageProcess:
                 f"The tracker cannot start: its process {error}{f' ({said})' if said else ''}. Run `visavis doctor`."
             ) from error
 
-    def track(self, rgb: NDArray[np.uint8], capture_ns: int, limit_s: float, *, forget: bool = False) -> Answer:
-        """`forget`: as a process would that was just started.
+    def track(self, rgb: NDArray[np.uint8], capture_ns: int, limit_s: float, before: int = GOES_ON) -> Answer:
+        """`before`: what the pictures before mean to this one, see `cage_wire`.
 
         Raises DownError when it is dead, takes longer, or answers what no tracker answers."""
         height, width = rgb.shape[:2]
@@ -105,7 +106,7 @@ class CageProcess:
                 picture(self._memory, height, width)[...] = rgb
                 address = self._memory.address.encode()
                 size_bytes = len(self._memory.buffer)
-                request = REQUEST.pack(self._serial, capture_ns, height, width, forget, size_bytes, address)
+                request = REQUEST.pack(self._serial, capture_ns, height, width, before, size_bytes, address)
                 if not self._requests.write(request):
                     raise DownError("takes no more pictures")
             except (OSError, ValueError) as error:
@@ -165,7 +166,7 @@ class CageProcess:
 
 
 def examine_cage() -> tuple[Confinement, str | None]:
-    """Try it without a picture: (which of its walls are missing, why MediaPipe cannot be had). Takes half a second."""
+    """Try it without a picture: (which of its walls are missing, why MediaPipe does not load). Takes half a second."""
     try:
         done = subprocess.run(
             [*CAGE, "examine"],

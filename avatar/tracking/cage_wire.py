@@ -17,10 +17,12 @@ from avatar.core.plain_text import plain_text
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
 
-# serial number, capture_ns, height, width, 1 to forget the pictures before, size of the memory, its address
+# serial number, capture_ns, height, width, what the pictures before mean to this one, size of the memory, its address
 REQUEST = struct.Struct("<QqIIIQ64s")
 MATTE_HEADER = struct.Struct("<II")  # number and side of the portraits that follow
 MOST_FACES = 16  # of one picture
+# GOES_ON: it follows them. STARTS_ANEW: as if there had been none. ALONE: as in image mode, between the others
+GOES_ON, STARTS_ANEW, ALONE = 0, 1, 2
 STARTED, TRACKED, FAILED = b"s", b"t", b"f"  # a byte that rings; FAILED: the reason lies in the memory
 REPLY = np.dtype(
     [

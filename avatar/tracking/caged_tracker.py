@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +19,14 @@ import numpy as np
 from avatar.core.arrays import Picture
 from avatar.core.closing import Closing
 from avatar.core.errors import TrackerDownError, VisavisError
-from avatar.face.state import FaceState, no_face
+from avatar.face.state import FaceState, Tracker, no_face
 from avatar.sandbox.seccomp import why_not_refusable
 from avatar.tracking.cage_process import START_LIMIT_S, CageProcess, DownError
-from avatar.tracking.cage_wire import MOST_FACES, NO_BOXES, Answer
+from avatar.tracking.cage_wire import ALONE, GOES_ON, MOST_FACES, NO_BOXES, STARTS_ANEW, Answer
 
 FRAME_LIMIT_S, PATIENT_FRAME_LIMIT_S = 2.0, 20.0
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0  # before a restart; doubled each time
-HEALTHY_S = 30.0  # after so long the next delay is the first again
+HEALTHY_S = 30.0  # once one has run for this long, the next delay is the first again
 PATIENT_TRIES = 2  # of one picture
 
 
@@ -105,22 +106,33 @@ class CagedTracker(Closing):
         """
         return self.track_all(rgb, capture_ns).face
 
+    @property
+    def image_mode(self) -> Tracker:
+        """The same process, to be asked of pictures that have nothing to do with each other, nor with those of `track`.
+
+        It waits for each as long as a patient one does: it is for files, before they play.
+        """
+        return _ImageMode(self._ask)
+
     def forget(self) -> None:
         """The next picture has nothing to do with those before, as at the start of another clip: times begin anew."""
         self._forget = True
 
     def track_all(self, rgb: Picture, capture_ns: int) -> Answer:
         """`track`, and where all other faces in the picture are."""
+        before = STARTS_ANEW if self._forget else GOES_ON
+        self._forget = False
+        return self._ask(rgb, capture_ns, before, PATIENT_FRAME_LIMIT_S if self._patient else FRAME_LIMIT_S)
+
+    def _ask(self, rgb: Picture, capture_ns: int, before: int, limit_s: float) -> Answer:
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise ValueError(f"The tracker takes (H, W, 3) uint8 pictures, not {rgb.shape} of {rgb.dtype}.")
-        forget, self._forget = self._forget, False
-        limit_s = PATIENT_FRAME_LIMIT_S if self._patient else FRAME_LIMIT_S
         for _ in range(self._tries):
             ready = self._wait_until_ready() if self._patient else self._ready
             if ready is None:
                 break
             try:
-                return ready.track(rgb, capture_ns, limit_s, forget=forget)
+                return ready.track(rgb, capture_ns, limit_s, before)
             except DownError as error:
                 with self._changed:
                     self._fault, self._ready = str(error), None
@@ -195,3 +207,13 @@ class CagedTracker(Closing):
                 self._ready = process
             self._changed.notify_all()
         return True
+
+
+@dataclass(frozen=True)
+class _ImageMode:
+    """`CagedTracker.image_mode`."""
+
+    ask: Callable[[Picture, int, int, float], Answer]
+
+    def track(self, rgb: Picture, capture_ns: int) -> FaceState:
+        return self.ask(rgb, capture_ns, ALONE, PATIENT_FRAME_LIMIT_S).face

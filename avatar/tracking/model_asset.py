@@ -31,7 +31,7 @@ INDEX_TIMEOUT_S = 120.0
 def tracker_model(say: Callable[[str], None] | None = None) -> Path:
     """The path of the checked model: $VISAVIS_TRACKER_MODEL, else the cache, else fetched (and `say` gets one line).
 
-    Raises VisavisError when the given file is not the model, or when it can be had from nowhere.
+    Raises VisavisError when the given file is not the model, or when none of its sources gives it.
     """
     chosen = os.environ.get("VISAVIS_TRACKER_MODEL")
     if chosen:

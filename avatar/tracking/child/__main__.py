@@ -58,7 +58,8 @@ def main(arguments: list[str]) -> None:
     try:
         if fault := fault_of(walls):
             raise VisavisError(f"The tracker cannot start: {fault}.")
-        open_tracker = partial(_face_tracker(), Path(model), "video" if mode == "video" else "image", int(max_faces))
+        kind, most = _face_tracker(), int(max_faces)
+        open_tracker = partial(kind, Path(model), "video" if mode == "video" else "image", most)
         tracker = open_tracker()
     except Exception as error:  # whatever it is, the parent is told
         known = isinstance(error, VisavisError)
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
         os.dup2(1, 2)  # it chatters on, and from now on its errors are exceptions
     with started_up():
         bell.write(STARTED)
-        serve(tracker, open_tracker, memory, requests, bell)
+        serve(tracker, open_tracker, partial(kind, Path(model), "image", most), memory, requests, bell)
     os._exit(0)  # nothing here is worth a finaliser that might hang
 
 
@@ -88,35 +89,47 @@ def _face_tracker() -> type[FaceTracker]:
 def serve(
     tracker: FaceTracker,
     open_tracker: Callable[[], FaceTracker],
+    open_still_tracker: Callable[[], FaceTracker],
     memory: FrameMemory,
     requests: BinaryIO,
     bell: BinaryIO,
 ) -> None:
-    """Answer until the parent is gone, or a picture cannot be tracked. `open_tracker`: another, which saw nothing."""
-    from avatar.tracking.cage_wire import FAILED, REQUEST, TRACKED, picture, write_reply, write_text
+    """Answer until the parent is gone, or a picture cannot be tracked.
+
+    `open_tracker`: another one, which saw nothing. `open_still_tracker`: one in image mode, for pictures that stand
+    alone; it is there as long as these come.
+    """
+    from avatar.tracking.cage_wire import ALONE, FAILED, REQUEST, STARTS_ANEW, TRACKED, picture, write_reply, write_text
     from avatar.tracking.frame_memory import attach
 
     heap = HeapTrim()
+    still: FaceTracker | None = None
     while len(request := requests.read(REQUEST.size)) == REQUEST.size:
-        serial, capture_ns, height, width, forget, size_bytes, address = REQUEST.unpack(request)
+        serial, capture_ns, height, width, before, size_bytes, address = REQUEST.unpack(request)
         memory = attach(memory, address.rstrip(b"\0").decode(), size_bytes)
         try:
-            if forget:
+            if before == ALONE:
+                still = still or open_still_tracker()
+            elif still is not None:
+                still.close()
+                still = None
+            if before == STARTS_ANEW:
                 tracker.close()
                 tracker = open_tracker()
-            state = tracker.track(picture(memory, height, width), capture_ns)
+            asked = still or tracker
+            state = asked.track(picture(memory, height, width), capture_ns)
         except Exception as error:  # whatever it is, the parent is told, and starts another
             write_text(memory, f"{type(error).__name__}: {error}")
             bell.write(FAILED)
             return
-        write_reply(memory, serial, state, tracker.others)
+        write_reply(memory, serial, state, asked.others)
         bell.write(TRACKED)
         heap.after_frame(capture_ns)
 
 
 def examine() -> None:
     """Prints three lines: why the network, and why the files of this computer can still be reached, or nothing; why
-    MediaPipe cannot be had, or nothing."""
+    MediaPipe does not load, or nothing."""
     walls = wall_in()
     network, files, missing = walls.network or _socket_still_open(), walls.files or _file_still_open(), ""
     try:
@@ -144,7 +157,7 @@ def _file_still_open() -> str:
 
 
 def die_with(parent: int) -> None:
-    """Be killed when the parent is, even in the middle of a picture. Elsewhere the end of its pipe has to do."""
+    """Be killed when the parent is, even in mid-picture. On other systems the end of its pipe must suffice."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:

@@ -66,7 +66,7 @@ def _code_folders() -> Iterator[Path]:
 
 
 def _library_folders() -> Iterator[str]:
-    """Where else than in the system's own folders the loader looks, as for a graphics driver's."""
+    """Where the loader looks beside the system's own folders, as for a graphics driver's libraries."""
     yield from os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     for settings in Path("/etc/ld.so.conf.d").glob("*.conf"):
         if os.access(settings, os.R_OK):
