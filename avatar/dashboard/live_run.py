@@ -21,12 +21,13 @@ from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoi
 from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
 from avatar.identity.bundle import avatar_names, load_avatar
-from avatar.live.control import REGIONS, Control
+from avatar.live.control import Control
 from avatar.live.loop import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
+from avatar.retarget.gains import GAIN_REGIONS
 from avatar.sources.camera import Driver
 from engines import EngineDescription, EngineFailure
 
@@ -174,8 +175,8 @@ class LiveRun:
             return lambda: setattr(retargeter, attribute, value)
         if name == "gains" and isinstance(value, dict):
             for region, gain in value.items():
-                if region not in REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
-                    raise UsageError(f"gains are numbers for {', '.join(REGIONS)}.")
+                if region not in GAIN_REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
+                    raise UsageError(f"gains are numbers for {', '.join(GAIN_REGIONS)}.")
             return lambda: control.set_gains({region: float(gain) for region, gain in value.items()})
         if name == "calibrate" and value is True:
             return control.recalibrate
@@ -255,5 +256,5 @@ def _controls(session: Session) -> Figures:
         "mirror": retargeter.mirror,
         "paused": retargeter.idle_only,
         "frozen": retargeter.frozen,
-        "gains": {region: float(getattr(retargeter.gains, region)) for region in REGIONS},
+        "gains": {region: float(getattr(retargeter.gains, region)) for region in GAIN_REGIONS},
     }

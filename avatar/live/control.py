@@ -10,10 +10,10 @@ from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.animator import reason
 from avatar.live.governor import LEVELS
 from avatar.live.session import Session
+from avatar.retarget.gains import GAIN_REGIONS, MOST
 from avatar.retarget.retargeter import Retargeter
 
-REGIONS = ("mouth", "eyes", "brows", "head")
-GAIN_STEP, MOST_GAIN = 0.1, 2.0
+GAIN_STEP = 0.1
 
 
 class Control:
@@ -22,7 +22,7 @@ class Control:
     def __init__(self, session: Session, avatars: Sequence[str], say: Callable[[str], None]) -> None:
         """avatars: the names among which `next_avatar` goes round, that of the avatar shown now among them."""
         self._session, self._avatars, self._say = session, list(avatars), say
-        self.region = REGIONS[0]  # whose gain `raise_gain` and `lower_gain` change
+        self.region = GAIN_REGIONS[0]  # whose gain `raise_gain` and `lower_gain` change
         self._loading: threading.Thread | None = None
 
     def recalibrate(self) -> None:
@@ -39,7 +39,7 @@ class Control:
         self._retargeter.mirror = not self._retargeter.mirror
 
     def next_region(self) -> None:
-        self.region = REGIONS[(REGIONS.index(self.region) + 1) % len(REGIONS)]
+        self.region = GAIN_REGIONS[(GAIN_REGIONS.index(self.region) + 1) % len(GAIN_REGIONS)]
 
     def raise_gain(self) -> None:
         self.set_gain(self.region, self.gain(self.region) + GAIN_STEP)
@@ -51,11 +51,11 @@ class Control:
         return float(getattr(self._retargeter.gains, region))
 
     def set_gain(self, region: str, gain: float) -> None:
-        """gain: of one of REGIONS; 1 is as the driver moves. Brought into 0 … MOST_GAIN."""
+        """gain: of one of GAIN_REGIONS; 1 is as the driver moves. Brought into 0 … MOST."""
         self.set_gains({region: gain})
 
     def set_gains(self, gains: Mapping[str, float]) -> None:
-        bounded = {region: round(min(max(gain, 0.0), MOST_GAIN), 2) for region, gain in gains.items()}
+        bounded = {region: round(min(max(gain, 0.0), MOST), 2) for region, gain in gains.items()}
         self._retargeter.gains = replace(self._retargeter.gains, **bounded)
 
     def next_avatar(self) -> None:
@@ -93,7 +93,7 @@ class Control:
             ("paused", retargeter.idle_only), ("frozen", retargeter.frozen), ("mirrored", retargeter.mirror),
             (f"calibrating {retargeter.calibrated:.0%}", retargeter.calibrated < 1),
         ) if on]  # fmt: skip
-        words += [f"{region} {self.gain(region):.1f}" for region in REGIONS if self.gain(region) != 1.0]
+        words += [f"{region} {self.gain(region):.1f}" for region in GAIN_REGIONS if self.gain(region) != 1.0]
         if (level := self._session.level) != LEVELS[0]:
             words.append(level.name)
         return ", ".join(words)

@@ -20,3 +20,6 @@ class Gains:
         for field in fields(self):
             if not 0 <= getattr(self, field.name) <= MOST:
                 raise UsageError(f"The gain of {field.name} is {getattr(self, field.name)}; give 0 to {MOST:g}.")
+
+
+GAIN_REGIONS = tuple(field.name for field in fields(Gains))

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatar.core.arrays import Array
-from avatar.render.portrait_choice import FaceCodes, face_codes
+from avatar.render.portrait_choice import REGIONS, FaceCodes, face_codes
 
 PER_CLIP_LEAST = 2  # a frame alone teaches no motion
 MOST_PER_CLIP = 200
-REGIONS = ("face", "mouth", "eyes")
 
 
 def by_difference(landmarks: Array, most: int = MOST_PER_CLIP) -> list[int]:
