@@ -81,7 +81,7 @@ def write_beside(path: Path, *parts: bytes) -> None:
 def locked(path: Path, doing: str, otherwise: str, say: Say) -> Iterator[bool]:
     """Hold the lock file `path`, waiting for whoever does. False: nothing can be written there, which is said.
 
-    doing: what the other process is about, then. otherwise: what happens where nothing can be written.
+    doing: what the other process is busy with then. otherwise: what happens where nothing can be written.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

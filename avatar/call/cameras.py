@@ -14,7 +14,7 @@ BROWSER, WHIP, GIVEN = "browser", "whip", "given"  # ids of choices
 
 
 class CallCameras:
-    """What --camera names, where that is another, the browser's own, and a source by WHIP."""
+    """The browser's own, a source by WHIP, and what --camera names where that is neither."""
 
     hosted: HostedCall  # to be set before one is opened
 

@@ -85,7 +85,7 @@ def _call_from(options: CallOptions, camera: RemoteCamera | None, thread: MediaT
 
 
 async def _serve(options: CallOptions, hosted: HostedCall, server: CallServer) -> None:
-    """Listen wherever that was wished for. The last address is the one that the others are invited to."""
+    """Listen at each address that was asked for. The others are invited to the last one."""
     port = await server.start(LOOPBACK, options.port)
     server.gate.allow({f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"})
     hosted.addresses = [f"http://{LOOPBACK}:{port}/"]
@@ -118,7 +118,7 @@ async def _listen(options: CallOptions, hosted: HostedCall, server: CallServer) 
 
 
 def _own_addresses(everywhere: str) -> list[str]:
-    """By which this computer is reached where it listens to "0.0.0.0", or to "::", which is IPv6 alone."""
+    """The addresses that reach this computer when it listens to "0.0.0.0", or to "::", which is IPv6 alone."""
     six = everywhere == "::"
     return [*own_addresses(six), "::1" if six else LOOPBACK]
 

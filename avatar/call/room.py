@@ -4,7 +4,7 @@ A member's messages are JSON objects. `to` names another member, `link` is the s
 
     to the room      offer, answer, candidate, bye, refuse (to, link, …); state (muted, camera_on)
     from the room    welcome (you, members), joined (member), left (id), state (from, …), error (reason)
-                     and the others' messages with `from` in the place of `to`
+                     and the others' messages with `from` instead of `to`
 """
 
 from __future__ import annotations

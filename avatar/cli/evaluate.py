@@ -39,7 +39,7 @@ class Comparison:
     ] = FF
     weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None
     ft_minutes: Annotated[
-        float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Fine-tune at most so long per clip and T.")
+        float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Minutes to fine-tune at most, per clip and T.")
     ] = 2.0
     drivers: Annotated[
         list[Path] | None, typer.Option("--drivers", help="Videos or folders that drive the clips' people; repeat it.")

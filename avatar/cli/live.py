@@ -38,7 +38,7 @@ class Look:
     mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False
 
     def options(self, engine: EngineOptions) -> LiveOptions:
-        """What the product wants to know. Raises UsageError or InputError."""
+        """As the live run takes them. Raises UsageError or InputError."""
         from avatar.live.background import parse_background
         from avatar.live.framing import parse_size
         from avatar.live.options import LiveOptions

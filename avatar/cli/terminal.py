@@ -39,7 +39,7 @@ class Terminal(Console):
             self.print(Text(printable(line), style), soft_wrap=True)
 
     def note(self, message: str) -> None:
-        """What goes otherwise than wished. For whatever takes a `say`."""
+        """Something that did not go as wished. For whatever takes a `say`."""
         self.print(Text(continued(message), NOTE_STYLE), soft_wrap=True)
 
     def progress(self, *columns: ProgressColumn, transient: bool = True) -> Progress:
@@ -116,7 +116,7 @@ def _lost(error: OSError) -> NoReturn:
 
 
 class _Unfailing:
-    """stderr that may be closed or full: whom that could be told is not there, and the work goes on."""
+    """stderr that may be closed or full: nobody is there to be told so, and the work goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """What is learnt from, what, and where it is written."""
+    """What is learnt, from which data, and where it is written."""
 
     data: Annotated[
         Path | None,

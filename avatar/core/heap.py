@@ -21,14 +21,14 @@ _M_ARENA_MAX = -8  # malloc.h
 
 
 def share_arenas() -> None:
-    """Threads share ARENAS of them, instead of eight for each core. Before there are threads."""
+    """Let all threads share ARENAS arenas, instead of eight for each core. Call it before there are threads."""
     if (mallopt := _of_glibc("mallopt", ctypes.c_int, ctypes.c_int)) is not None:
         mallopt(_M_ARENA_MAX, ARENAS)
 
 
 @contextmanager
 def started_up() -> Iterator[None]:
-    """What exists now is taken for needed until the end of the body, and not looked through for garbage."""
+    """Until the end of the body, what exists now is not looked through for garbage: it is needed."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -34,7 +34,7 @@ class Mailbox(Generic[T]):
             return True
 
     def offer(self, item: T) -> bool:
-        """Leave an item of less worth: where another one waits, this one is dropped and counted. False when closed."""
+        """Leave a less important item: where another one waits, this one is dropped and counted. False when closed."""
         with self._changed:
             if self._item is None or self.closed:
                 return self.put(item)

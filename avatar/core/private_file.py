@@ -12,7 +12,7 @@ from avatar.core.file_name import Expected, give_name
 def write_private(data: bytes, path: Path, expected: Expected = "any") -> None:
     """Write beside and rename: an older file stays whole until the new one is on the disk.
 
-    Raises FileExistsError where something else than `expected` is under the name by then, and OSError.
+    Raises FileExistsError where something other than `expected` is under the name by then, and OSError.
     """
     descriptor, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".part", dir=path.parent)  # mode 0600
     try:

@@ -1,1 +1,1 @@
-"""The page on which one makes avatars, tries photos and goes live: its requests, and the files of the page itself."""
+"""The page where a person makes avatars, tries photos and goes live: its requests, and the files of the page itself."""

@@ -109,7 +109,7 @@ def total(scores: Sequence[Scores], metrics: Sequence[Metric]) -> TotalScores:
 
 
 def best(values: Mapping[str, float | None], better: Better, aside: Sequence[str] = (REAL,)) -> str | None:
-    """Which system has the best value, those of `aside` aside; None where no system has one."""
+    """Which system has the best value, leaving out those of `aside`; None where no system has one."""
     known = {system: value for system, value in values.items() if value is not None and system not in aside}
     if not known:
         return None

@@ -129,5 +129,5 @@ class _Connection(web.RequestHandler):
         return answer
 
     def log_exception(self, *args: Any, exc_info: BaseException | None = None, **kw: Any) -> None:
-        """Of what aiohttp meets when all is answered, as in the rest of a body."""
+        """Log what aiohttp runs into after the answer, as in the rest of a body."""
         self._gate.tell(None, exc_info or RuntimeError(*args))

@@ -11,7 +11,7 @@ from avatar.core.errors import VisavisError
 from avatar.core.strict_json import parse_json
 
 UTF_8 = ("utf-8", "utf8")
-MOST_VALUES = 4000  # in one JSON text; more take so long to read that a call stands still
+MOST_VALUES = 4000  # in one JSON text; reading more takes so long that a call stands still
 CLIENT = {"User-Agent": "visavis"}  # who we are to servers: aiohttp would tell its version and Python's
 
 

@@ -99,7 +99,7 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
 
     expected: what may be there by then, as of `write_private`; None: nothing.
     Raises InputError if `avatar` would not load again, UsageError for a name that is taken, VisavisError if the file
-    cannot be written, or has become another than `expected`.
+    cannot be written, or is no longer the `expected` one.
     """
     arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
     try:
@@ -134,7 +134,7 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     """Read a bundle after checking all of it: structure, sizes before unpacking, hashes, shapes, types, finite values.
 
     `model_id`: the generator that it must belong to; None accepts any.
-    Raises InputError, naming the file, for anything else than a whole bundle of this format.
+    Raises InputError, naming the file, for anything other than a whole bundle of this format.
     """
     try:
         members = _unpack(read_bounded(path, sum(MAX_BYTES.values()), "avatar", "visavis enroll PHOTO.jpg --name NAME"))

@@ -94,7 +94,7 @@ def refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:
 
 
 def made() -> dict[str, Any]:
-    """By which version, and when."""
+    """With which version, and when."""
     try:
         made_by = f"visavis {version('visavis')}"
     except PackageNotFoundError:  # run from a source tree that is not installed

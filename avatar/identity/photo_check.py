@@ -197,7 +197,7 @@ def _judge(rgb: Picture, face: FaceState, crop: Crop, second: float, turned_deg:
 
 
 def _refusal(check: PhotoCheck, second: float) -> tuple[str, str] | None:
-    """The fault, and what is wrong with what to do."""
+    """The fault in a word, and the sentence that says what is wrong and what to do."""
     yaw, pitch = abs(check.yaw_deg), abs(check.pitch_deg)
     if second >= SECOND_FACE_SHARE:
         return TWO_FACES, (

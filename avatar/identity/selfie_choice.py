@@ -52,7 +52,7 @@ def choose(candidates: list[Candidate], count: int) -> list[SelfieFrame]:
 
 
 def thinned(candidates: list[Candidate]) -> list[Candidate]:
-    """Without a quarter of them: of the two most alike always the worse one, unless nothing else shows what it does."""
+    """Without a quarter of them: each time the worse of the two most alike, unless it alone shows something."""
     codes, worth = _Codes(candidates), _quality(candidates) * (0.5 + _neutrality(candidates))
     apart = np.stack([np.linalg.norm(codes.apart(i), axis=0) for i in range(len(candidates))])
     rows, columns = np.triu_indices(len(candidates), 1)

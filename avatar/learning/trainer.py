@@ -40,7 +40,7 @@ class RunOptions:
     log_every: int = 20
     save_every: int = 250  # a checkpoint, the weights, validation and a sheet
     save_every_s: float = 0.0  # the same after so many seconds; 0: by steps alone
-    limit_s: float = 0.0  # training ends after so many seconds, its rates fallen; 0: after the steps alone
+    limit_s: float = 0.0  # training ends after so many seconds, its rates lowered by then; 0: only after the steps
     skips: int = 0  # steps without a finite loss that are left out before training stops
     workers: int = 1  # processes that make samples, for each process that trains
 

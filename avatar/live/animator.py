@@ -85,7 +85,7 @@ class Animator:
         self.held = 0  # pictures that were shown again because none could be drawn
         self._open_engine, self._latency, self._say = open_engine, latency, say
         self._next: Rig | None = None
-        self._before: Rig | None = None  # goes on where the present one turns out not to be drawn
+        self._before: Rig | None = None  # takes over again where the present one cannot be drawn
         self._closed = False
         self._lock = threading.Lock()
         self._extrapolator: MotionExtrapolator | None = None  # of this avatar's motion
@@ -192,7 +192,7 @@ class Animator:
         return self._frame(capture_ns)
 
     def _failed(self, failure: Exception) -> None:
-        """A picture could not be drawn, through no fault of the engine: the next one may be."""
+        """A picture could not be drawn, through no fault of the engine: the next one may succeed."""
         now_ns = time.monotonic_ns()
         if self._said_ns is None or now_ns - self._said_ns > SAY_AGAIN_S * 1e9:
             self._say(f"{self.rig.avatar.name} could not be drawn ({reason(failure)}). The picture is held.")

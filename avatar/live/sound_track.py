@@ -29,9 +29,9 @@ STEP_S = 0.02  # of a packet that does not say how long it lasts
 def add_sound(video: Path, source: Path | None) -> str:
     """Put the index of a finished video first, and beside its pictures the first sound of `source`, if one is given.
 
-    Returns what to say of it. The sound is copied; where the container refuses that, which some do only at the end,
-    encoded anew; where that fails too, left out. The pictures are never lost by it: until all is written, `video` stays
-    as it is.
+    Returns what to say of it. The sound is copied; where the container refuses that, which some do only at the end, it
+    is encoded anew; where that fails too, it is left out. The pictures are never lost by it: until all is written,
+    `video` stays as it is.
     """
     if source is None:
         failure = _rewrite(video, lambda target: iter(()))

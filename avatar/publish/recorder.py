@@ -12,7 +12,7 @@ from avatar.publish.video_writer import Encoding, VideoWriter, check_output
 
 
 class Recorder(ThreadedPublisher):
-    """Frames are shown in the file at the distance in time at which they were captured; a drop is a longer frame.
+    """In the file, frames are as far apart in time as they were captured; a dropped one makes the one before longer.
 
     A file that was there before is replaced, once the recording is whole; one that came meanwhile is not. What was
     recorded before a failure is kept and plays; if `open` is called again, the recording goes on in NAME-2.mp4. A
@@ -86,5 +86,5 @@ class Recorder(ThreadedPublisher):
 
 
 def _as_device_error(error: VisavisError) -> VisavisError:
-    """What may be over in a while, such as a full disk, is a device's error; a wrong name or size is not."""
+    """What may pass, such as a full disk, is a device's error; a wrong name or size is not."""
     return error if error.exit_code == 2 else DeviceError(str(error))

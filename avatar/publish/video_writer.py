@@ -37,7 +37,7 @@ class VideoWriter:
     """Writes pictures with their own times beside `path`, and renames on `finish`: no half-written output.
 
     NAME.PID.part.mp4 is in sight and in fragments, so that what was written by the time of a power cut plays; `finish`
-    makes it a plain file. Where something else than `expected` (see `give_name`) has the name by then, `path` becomes
+    makes it a plain file. Where something other than `expected` (see `give_name`) has the name by then, `path` becomes
     NAME-2: nothing that was drawn is lost.
     Raises UsageError for a name or size that cannot be, VisavisError when writing fails.
     """

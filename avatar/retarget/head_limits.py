@@ -36,7 +36,7 @@ class HeadLimits:
         return cls(low, np.concatenate([np.maximum(turns.max(0), 0) + reach, near]))
 
     def ease(self, change: Array) -> Array:
-        """A (7,) change of pose, as it is near zero and never beyond the limits."""
+        """A (7,) change of pose: unchanged near zero, and never beyond the limits."""
         limit = np.where(change < 0, -self.low, self.high)
         knee = KNEE * limit
         size = np.abs(change)

@@ -136,7 +136,7 @@ def find_webcam(spec: str) -> LinuxCamera | NumberedCamera | None:
 
 
 def webcams_named(name: str, devices: list[VideoDevice]) -> list[VideoDevice]:
-    """The cameras that have `name` as their whole name, in any case, else as part of it."""
+    """The cameras that have `name` as their whole name, else as part of it; upper and lower case count alike."""
     wanted = name.strip().lower()
     cameras = [device for device in devices if device.captures and wanted]
     whole = [device for device in cameras if device.card.lower() == wanted]

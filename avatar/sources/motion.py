@@ -171,7 +171,7 @@ def check_motion_output(path: Path, force: bool) -> None:
 def write_motion(motion: Motion, path: Path, expected: Expected = "any") -> Path:
     """Write the file, readable by its owner alone; it appears when it is whole. Raises VisavisError.
 
-    Returns where it is: NAME-2 where something else than `expected` (see `write_private`) has the name meanwhile.
+    Returns where it is: NAME-2 where something other than `expected` (see `write_private`) has the name meanwhile.
     """
     metadata = {
         "format": FORMAT,
@@ -193,7 +193,7 @@ def write_motion(motion: Motion, path: Path, expected: Expected = "any") -> Path
 def read_motion(path: Path) -> Motion:
     """Read a file after checking all of it: sizes, types, shapes, finite values in their ranges.
 
-    Raises InputError, naming the file, for anything else than whole recorded motion.
+    Raises InputError, naming the file, for anything other than whole recorded motion.
     """
     try:
         data = read_bounded(path, MAX_BYTES, "recording", "visavis record-motion --output NAME.motion")

@@ -31,7 +31,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 def load_photo(path: Path) -> NDArray[np.uint8]:
     """An upright (H, W, 3), uint8 RGB picture of one photo. For several: `PhotoReader.load`, which tells more.
 
-    Raises PhotoError, with the file and the mend, for anything that is not a whole picture.
+    Raises PhotoError, with the file and what to do, for anything that is not a whole picture.
     """
     with PhotoReader() as reader:
         return reader.load(path)
@@ -48,7 +48,7 @@ class PhotoReader(Closing):
 
         EXIF orientation is applied, colours are converted, transparency is laid over grey, 16-bit values are scaled to
         8. Of an animation or a multi-page file the first picture is taken.
-        Raises PhotoError, with the file and the mend, for anything that is not a whole picture.
+        Raises PhotoError, with the file and what to do, for anything that is not a whole picture.
         """
         _require_file(path)
         if self._process is None:

@@ -1,6 +1,6 @@
 """From the bytes of one photo to an upright picture in sRGB, whatever camera, scanner or editor made it.
 
-For `avatar.sources.photo_process` alone: forged files attack decoders, so nobody else decodes in his own process.
+For `avatar.sources.photo_process` alone: forged files attack decoders, so no other process decodes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def decode_photo(path: Path) -> NDArray[np.uint8]:
 
     EXIF orientation is applied, colours are converted, transparency is laid over grey, 16-bit values are scaled to 8.
     Of an animation or a multi-page file the first picture is taken.
-    Raises PhotoError, with the file and the mend, for anything that is not a whole picture. Forged files make libraries
-    raise whatever they like, and end the process.
+    Raises PhotoError, with the file and what to do, for anything that is not a whole picture. Forged files make
+    libraries raise whatever they like, and end the process.
     """
     try:
         with _no_pixel_limit(), Image.open(path, formats=FORMATS) as image:

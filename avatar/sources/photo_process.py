@@ -54,7 +54,7 @@ def _refuse(replies: BinaryIO, why: str) -> None:
 
 
 def _bound() -> None:
-    """No more memory, no file written. Elsewhere than on Linux the limits by format have to do."""
+    """No more memory, no file written. On other systems than Linux, the limits by format must suffice."""
     if sys.platform == "linux":
         import resource
 

@@ -40,7 +40,7 @@ BETWEEN = "gbrp10le"  # RGB of the picture's own colours, before the table
 
 
 def needs_table(picture: av.VideoFrame) -> bool:
-    """Whether the picture's colours are others than those of SDR video."""
+    """Whether the picture's colours are not those of SDR video."""
     return picture.color_primaries in _PRIMARIES or picture.color_trc in _HDR
 
 

@@ -70,7 +70,7 @@ class AvatarVideo:
         return AvatarTrack(self)
 
     async def newer_than(self, picture: _Picture | None) -> _Picture | None:
-        """The newest picture, as soon as it is another than `picture`; after REPEAT_S, whatever there is."""
+        """The newest picture, as soon as it is no longer `picture`; after REPEAT_S, whatever there is."""
         if self._picture is picture:
             woken = self._loop.create_future()
             self._waiting.add(woken)

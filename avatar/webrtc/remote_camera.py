@@ -82,7 +82,7 @@ async def listen(track: MediaStreamTrack, *sounds: Sound) -> None:
     """Put a remote audio track into `sounds` until it ends, stamped with the time at which it was captured.
 
     That time is measured: the packets' own clock, set by the quickest of the last ones, less a packet's length.
-    Of several tracks into one Sound, that is heard which came last.
+    Where several tracks share one Sound, the one that came last is heard.
     """
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     offsets_ns: deque[int] = deque(maxlen=ARRIVALS)

@@ -24,7 +24,7 @@ CONNECT_S, LARGEST_ANSWER = 20.0, 64 * 1024
 
 
 class WhipError(DeviceError):
-    """The server refused, is missing, or answers nonsense, of which nothing reaches a terminal but what can be read."""
+    """The server refused, is missing, or answers nonsense; only what can be printed of that is quoted."""
 
     def __init__(self, message: str, lasting: bool = False) -> None:
         super().__init__(plain_text(message, 1000))

@@ -77,7 +77,7 @@ def stored_engine(
     folder: Path | None,
     say: Say = lambda line: None,
 ) -> StoredEngine:
-    """The engine of the ONNX file `onnx` from `folder`, built and kept there when it is not, or not soundly, there.
+    """The engine of the ONNX file `onnx` from `folder`, built and kept there when it is missing or damaged.
 
     folder: None keeps nothing, as is right for a person's own weights. Two processes that want the same engine build
     it once. `say` is given one line for each thing that is out of the ordinary. Raises as `build` does.

@@ -15,7 +15,7 @@ _H264_KEY = re.compile(rb"\x00\x00\x01[\x05\x07\x25\x27\x45\x47\x65\x67]")
 
 
 class DecoderQueue(queue.Queue[Any]):
-    """In the place of aiortc's own, which grows for ever where the computer decodes slower than frames come.
+    """Instead of aiortc's own, which grows for ever where the computer decodes slower than frames come.
 
     When too many wait, they are all thrown away, as is what comes until the next key frame, which is asked for.
     """

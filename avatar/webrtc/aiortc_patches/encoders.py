@@ -170,7 +170,7 @@ class RealtimeVp8Encoder(Vp8Encoder):
 
 
 class RealtimeOpusEncoder(OpusEncoder):
-    """One channel of speech; each packet also holds a rough copy of the one before, for who lost that (FEC).
+    """One channel of speech; each packet also holds a rough copy of the one before, for whoever lost that (FEC).
 
     That is RFC 6716, section 2.1.7: below about 64 kb/s only.
     """

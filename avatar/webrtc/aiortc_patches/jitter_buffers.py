@@ -1,4 +1,4 @@
-"""In the place of aiortc's NackGenerator and JitterBuffer: a lost packet is asked for while it is of use, and given up.
+"""Instead of aiortc's NackGenerator and JitterBuffer: a lost packet is asked for while it is of use, and given up.
 
 They go by the clock, at which they look whenever a packet comes. `receiver` puts them in place.
 """
