@@ -85,7 +85,7 @@ def _remove_kept_usage_data() -> None:
     from avatar.core.kept_usage_data import remove_kept_usage_data
 
     if (folder := remove_kept_usage_data()) is not None:
-        line = f"Removed {folder}: usage data that ONNX Runtime kept for its vendor. visavis refuses it that now."
+        line = f"Removed {folder}: usage data that ONNX Runtime kept for its vendor. visavis stops it now."
         Terminal(stderr=True).note(line)
 
 

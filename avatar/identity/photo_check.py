@@ -244,7 +244,7 @@ def _warnings(check: PhotoCheck, second: float) -> list[str]:
         (check.mouth_hidden, "the mouth seems to be hidden, by a mask or a hand, so the avatar's mouth is made up"),
         (check.blink > CLOSED_BLINK, "the eyes are closed, so their look is made up"),
         (check.jaw_open > OPEN_JAW or check.lips_apart > OPEN_LIPS, "the mouth is open: it cannot close well"),
-        (check.inside < GOOD_INSIDE or check.room < GOOD_ROOM, "there is little room about the head"),
+        (check.inside < GOOD_INSIDE or check.room < GOOD_ROOM, "there is little room around the head"),
     ]  # fmt: skip
     return [text for doubtful, text in doubts if doubtful]
 

@@ -94,7 +94,7 @@ def finetune(
     tuning = _Tuning(avatar, generator, PersonPairs(avatar, held_out_photos(len(avatar.portraits)), seed))
     before = after = tuning.examine()
     best: tuple[dict[str, Tensor], Tensor] | None = None
-    objection: str | None = "there was no time for as many steps as show anything"
+    objection: str | None = "there was no time for enough steps to show anything"
     since_best = step = 0
     with ThreadPoolExecutor(1) as pool:  # the next batch is made while the present one is learned
         coming = pool.submit(tuning.pairs.batch, 0, BATCH)

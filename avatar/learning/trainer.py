@@ -186,7 +186,7 @@ class Trainer:
             ) from error
         now = self._identity()
         if changed := [f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]:
-            self.say(f"going on with other settings, so the run is not the unbroken one: {', '.join(changed)}")
+            self.say(f"going on with other settings, so this is no longer one unbroken run: {', '.join(changed)}")
         self.say(f"going on from step {self.step} in {self.folder}")
 
     def _identity(self) -> dict[str, Any]:

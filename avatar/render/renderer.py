@@ -111,6 +111,6 @@ def check_numbers(layers: Tensors, name: str) -> None:
     """Raises InputError where a network's answer for the avatar `name` is no picture."""
     if not all(np.isfinite(layer).all() for layer in layers.values()):
         raise InputError(
-            f"The network gives no picture of {name}, only what are no numbers. Enrol the photos again, or "
+            f"The network gives no picture of {name}, only values that are no numbers. Enrol the photos again, or "
             "let it compute more exactly: `--precision fp32`."
         )

@@ -131,7 +131,7 @@ def find_webcam(spec: str) -> LinuxCamera | NumberedCamera | None:
     named = webcams_named(spec, video_devices())
     if len(named) > 1:
         choice = ", ".join(f"{device.path} ({device.card})" for device in named)
-        raise UsageError(f"{spec!r} is part of the names of several cameras: {choice}. Give one's whole name or path.")
+        raise UsageError(f"{spec!r} is part of the names of several cameras: {choice}. Name one in full, or its path.")
     return LinuxCamera(named[0].path) if named else None
 
 

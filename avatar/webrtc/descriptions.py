@@ -81,7 +81,9 @@ def _check_media(media: sdp.MediaDescription) -> None:
         if text is None or not _ICE_TEXT.fullmatch(text):
             raise DescriptionError("The session description has no ICE name and password, or none that can be sent.")
     if media.rtp.muxId and not _NAME.fullmatch(media.rtp.muxId):
-        raise DescriptionError("A media section has a name of more than 64 characters, or of such as names have not.")
+        raise DescriptionError(
+            "A media section has a name of more than 64 characters, or of characters that names lack."
+        )
     for codec in media.rtp.codecs:
         _check_number("payload type", codec.payloadType)
     for extension in media.rtp.headerExtensions:

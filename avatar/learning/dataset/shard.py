@@ -52,7 +52,7 @@ class Shard:
         """Raises ValueError for what no shard of ours is: a name that leads elsewhere, a size that is no number."""
         words, numbers = (self.name, self.split, self.sha256), (self.tracks, self.frames, self.bytes)
         if not (all(type(word) is str for word in words) and all(type(n) is int and n >= 0 for n in numbers)):
-            raise ValueError("a shard is described by something else than words and numbers")
+            raise ValueError("a shard is described by something other than words and numbers")
         if self.split not in (TRAIN, VAL) or not re.fullmatch(rf"{self.split}-[0-9]{{6,}}\.tar", self.name):
             raise ValueError(f"{self.name!r} is no name of a shard")
 
