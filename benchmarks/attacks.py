@@ -256,7 +256,7 @@ def no_token(server: Server) -> Refusal:
 
 
 def wrong_token(server: Server) -> Refusal:
-    """Guessed until it is tired of it; whoever has the right one does not notice."""
+    """Guessed until the server looks at no more; whoever has the right one does not notice."""
     almost = [server.owner[:-1], server.owner + "x", server.guest.swapcase(), ""]
     for token in almost:
         server.ask("GET", "/api/state", token=token).refused(401, 429)

@@ -18,7 +18,7 @@ DEEPEST_S = 0.5  # what a bottleneck's queue would hold for longer is dropped, a
 class BadNetwork:
     """A UDP relay before one peer, alike in both directions. What is wrong with it may be changed while it runs.
 
-    loss: share of the packets. jitter_s: each waits for up to so long, by chance, so that they overtake each other.
+    loss: share of the packets. jitter_s: each waits for up to that long, by chance, so that they overtake each other.
     limit_bps: a bottleneck with a queue of DEEPEST_S. dead: nothing passes.
     """
 

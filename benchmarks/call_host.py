@@ -2,7 +2,7 @@
 
 Started by `benchmarks/calls.py` as a process of its own, so that its memory is visavis' alone. On stdout, JSON lines:
 first {"page", "invitation", "engine"}, then each second {"way": [[code, capture ms, encoder ms], …], "report": {…},
-"calibrated": 0 … 1}, in ms of time.monotonic. On stdin: "delay MS" holds every picture for so long from now on; the
+"calibrated": 0 … 1}, in ms of time.monotonic. On stdin: "delay MS" holds every picture for that long from now on; the
 end of it ends the call.
 """
 

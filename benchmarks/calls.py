@@ -166,7 +166,7 @@ class Host:
         self.calibrated = False  # whether the driver's face is known
 
     def hold(self, delay_ms: float) -> None:
-        """Every picture waits for so long from now on, before it is sent."""
+        """From now on, every picture waits for that long before it is sent."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"delay {delay_ms}\n")
         self.process.stdin.flush()
@@ -247,7 +247,7 @@ def begin(host: Host, pages: Pages) -> Trip:
 
 
 def measured(host: Host, pages: Pages, trip: Trip, seconds: float, stop: threading.Event) -> Iterator[float]:
-    """Fill `trip` for so long; yields each second how long it has been."""
+    """Fill `trip` for that many seconds; yields each second how long it has been."""
     start_s = time.monotonic()
     while (done_s := time.monotonic() - start_s) < seconds and not stop.is_set():
         pages.wait(min(EVERY_S, seconds - done_s))

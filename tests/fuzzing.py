@@ -1,7 +1,8 @@
 """How hard hypothesis tries, in one place. Tests say `@given(…)` and nothing more.
 
 With the suite each property is tried with the same EXAMPLES inputs every time, so that a pass stays a pass. `make fuzz`
-sets VISAVIS_FUZZ_SECONDS: each is then tried with new inputs for so long, and what failed is tried first the next time.
+sets VISAVIS_FUZZ_SECONDS: each is then tried with new inputs for that long, and what failed
+is tried first the next time.
 """
 
 import functools

@@ -12,7 +12,7 @@ Load = Callable[[int], tuple[float, int]]  # level -> (share of the time that is
 
 
 def run(governor: Governor, seconds: float, load: Load, start_ns: int) -> tuple[int, list[int]]:
-    """Frames for so long; the time afterwards and the level after each."""
+    """Frames for that many seconds; the time afterwards and the level after each."""
     now_ns, levels = start_ns, []
     while now_ns < start_ns + seconds * 1e9:
         busy, lost = load(governor.at)

@@ -51,7 +51,7 @@ def test_taken_as_it_is_a_pose_is_the_drivers() -> None:
 
 
 def test_a_new_place_that_is_framed_at_once_leaves_room_to_move() -> None:
-    """Far beyond the limits, a head that was not framed anew stands still at their edge."""
+    """Far beyond the limits, a head that no frame follows stands still at their edge."""
     at_once, slowly = HeadMotion([OWN]), HeadMotion([OWN])
     at_once.reframe()
     before, after = (

@@ -97,4 +97,4 @@ def test_a_command_gives_up_its_own_network_unless_it_needs_it(first: str, inter
             print("refused")
         """
     )
-    assert said == f"{internet}\n"  # and no note, which Linux needs not
+    assert said == f"{internet}\n"  # and no note, which Linux does not need

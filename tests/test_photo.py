@@ -1,4 +1,4 @@
-"""Photos from any camera or editor are read alike; what is no photo is refused with the mend, and costs little."""
+"""Photos from any camera or editor are read alike; what is none is refused with what to do, and costs little."""
 
 from __future__ import annotations
 
