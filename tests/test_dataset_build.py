@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.learning.dataset import build as module
+from avatar.learning.dataset import journal as module
 from avatar.learning.dataset.build import BuildOptions, build_dataset
 from avatar.learning.dataset.built_dataset import check_shards
 from avatar.learning.dataset.outcome import (
@@ -37,7 +37,7 @@ from avatar.learning.dataset.shard import read_tracks
 from avatar.learning.dataset.source_layouts import find_sources
 from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.dataset.unpacking import open_shards
-from avatar.learning.dataset.workers import Job, on_this_machine, run_job
+from avatar.learning.dataset.workers import Job, Run, on_this_machine, run_job
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import face_clip, moving_face, write_clip
 from tests.portraits import astronaut, blurred, head, resized, save

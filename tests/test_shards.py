@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from avatar.core.errors import InputError
+from avatar.core.whole_file import part_of
 from avatar.learning.dataset.built_dataset import DATASET_FILE, FORMAT, check_shards, has_split, write_json
 from avatar.learning.dataset.outcome import Track
-from avatar.learning.dataset.shard import Shard, ShardWriter, part_of, read_tracks, shard_name
+from avatar.learning.dataset.shard import Shard, ShardWriter, read_tracks, shard_name
 from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.dataset.unpacking import open_shards
 from avatar.learning.pair_dataset import PairDataset

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import InputError
+from avatar.core.whole_file import part_of
 from avatar.learning.dataset.build_folder import alone_in, begin, writing
 from avatar.learning.dataset.built_dataset import DATASET_FILE, FORMAT, REPORT_FILE, read_report, write_json
 from avatar.learning.dataset.journal import Journal
@@ -21,7 +22,7 @@ from avatar.learning.dataset.outcome import Outcome, TrackRules
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX
 from avatar.learning.dataset.plan import Item, Plan, make_plan
 from avatar.learning.dataset.report import build_report
-from avatar.learning.dataset.shard import Shard, ShardWriter, part_of
+from avatar.learning.dataset.shard import Shard, ShardWriter
 from avatar.learning.dataset.split import TRAIN, VAL
 from avatar.learning.dataset.workers import Job, Run
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.whole_file import part_of
 from avatar.learning.dataset.built_dataset import FORMAT, write_json
 from avatar.learning.dataset.plan import Plan
-from avatar.learning.dataset.shard import part_of
 
 BUILD_FILE = "build.json"
 LOCK_FILE = ".lock"

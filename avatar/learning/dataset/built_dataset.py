@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import InputError
 from avatar.core.strict_json import parse_json
-from avatar.learning.dataset.shard import READ_BYTES, Shard, part_of
+from avatar.core.whole_file import whole_file
+from avatar.learning.dataset.shard import READ_BYTES, Shard
 from avatar.learning.dataset.split import TRAIN, VAL
 
 FORMAT = 1
@@ -24,16 +24,8 @@ REPORT_FILE = "report.json"
 
 def write_json(path: Path, content: object) -> None:
     """Write beside, then put in its place: nobody sees half of it."""
-    part = part_of(path)
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path, durable=True) as part:
+        part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_dataset(folder: Path) -> dict[str, Any]:

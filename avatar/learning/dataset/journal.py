@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from avatar.core.whole_file import part_of
 from avatar.learning.dataset.plan import Plan, size_bytes
-from avatar.learning.dataset.shard import Shard, part_of, shard_name
+from avatar.learning.dataset.shard import Shard, shard_name
 
 JOURNAL_FILE = "files.jsonl"
 SETTLE_S = 2.0  # at most so much work is lost

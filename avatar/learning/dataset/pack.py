@@ -7,7 +7,8 @@ A pack holds `pictures.raw` (N, 256, 256, 3) uint8, read through a memory map, `
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
-from avatar.core.closing import Closing
 from avatar.core.errors import InputError
 from avatar.core.whole_file import whole_file
 
@@ -51,48 +51,49 @@ def open_pack(folder: Path) -> Pack:
     return Pack(pictures, faces["landmarks"], faces["blendshapes"], faces["identity"], faces["clip"], identities)
 
 
-class PackWriter(Closing):
-    """Writes a pack into a folder, which holds none that opens before `finish`. Without that, pictures are given up."""
+class PackWriter:
+    """Takes the clips and stills of a pack one after the other; their pictures are on the disk at once."""
 
-    def __init__(self, folder: Path, identities: Sequence[str]) -> None:
-        self._folder, self._identities = folder, list(identities)
+    def __init__(self, identities: list[str], pictures: IO[bytes]) -> None:
         self._number = {name: i for i, name in enumerate(identities)}
+        self._pictures = pictures
         self._landmarks: list[Array] = []
         self._blendshapes: list[Array] = []
         self._identity: list[int] = []
         self._clip: list[int] = []
         self._clips = 0
-        self._part = folder / "pictures.raw.part"
-        self._store = self._part.open("wb")
-
-    def __len__(self) -> int:
-        return len(self._identity)
 
     def add(
-        self, pictures: Iterable[Picture], landmarks: Array, blendshapes: Array, identity: str, is_clip: bool
+        self, identity: str, is_clip: bool, pictures: Iterable[Picture], landmarks: Array, blendshapes: Array
     ) -> None:
-        """N pictures of a clip, or of a still, with landmarks (N, 478, 3) and blendshapes (N, 52)."""
+        """(N, 256, 256, 3), (N, 478, 3) and (N, 52) of a clip; of a still, N is 1."""
         for picture in pictures:
-            self._store.write(picture.tobytes())
+            self._pictures.write(np.ascontiguousarray(picture).tobytes())
         self._landmarks.append(landmarks)
         self._blendshapes.append(blendshapes)
         self._identity += [self._number[identity]] * len(landmarks)
         self._clip += [self._clips if is_clip else -1] * len(landmarks)
         self._clips += is_clip
 
-    def finish(self) -> None:
-        """Put the pack in its place."""
-        self._store.close()
+    def __len__(self) -> int:
+        return len(self._identity)
+
+    def write_faces(self, path: Path) -> None:
         np.savez(
-            self._folder / "faces.npz",
+            path,
             landmarks=np.concatenate(self._landmarks),
             blendshapes=np.concatenate(self._blendshapes),
             identity=np.array(self._identity, np.int32),
             clip=np.array(self._clip, np.int32),
         )
-        (self._folder / "identities.json").write_text(json.dumps(self._identities), encoding="utf-8")
-        self._part.replace(self._folder / "pictures.raw")
 
-    def close(self) -> None:
-        self._store.close()
-        self._part.unlink(missing_ok=True)
+
+@contextmanager
+def pack_written_to(folder: Path, identities: list[str]) -> Iterator[PackWriter]:
+    """`pictures.raw`, which `open_pack` wants, is there once the block has ended without an error."""
+    with whole_file(folder / "pictures.raw") as part:
+        with part.open("wb") as store:
+            writer = PackWriter(identities, store)
+            yield writer
+        writer.write_faces(folder / "faces.npz")
+        (folder / "identities.json").write_text(json.dumps(identities), encoding="utf-8")

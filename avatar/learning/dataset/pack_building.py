@@ -17,7 +17,7 @@ from avatar.face.crop import Crop, face_crop
 from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.learning.dataset.clip_crop import leaves_crop
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX, PackWriter
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX, pack_written_to
 from avatar.learning.dataset.source_layouts import MANIFEST, SourceFile, Sources
 from avatar.learning.dataset.worker_tools import clip_tracker, photo_reader, photo_tracker
 from avatar.learning.dataset.workers import worker_pool
@@ -41,18 +41,17 @@ def build_pack(
     if missing := [path for file in sources.files if not (path := data / file.name).is_file()]:
         raise InputError(f"{data / MANIFEST} names {len(missing)} files that are missing, the first is {missing[0]}.")
     out.mkdir(parents=True, exist_ok=True)
-    left_out: list[str] = []
-    jobs = [(data / file.name, file.is_video, tracker_model) for file in files]
     identities = sorted({file.identity for file in files})
-    with PackWriter(out, identities) as pack, worker_pool(workers) as pool:
+    jobs = [(data / file.name, file.is_video, tracker_model) for file in files]
+    left_out: list[str] = []
+    with pack_written_to(out, identities) as pack, worker_pool(workers) as pool:
         for file, result in zip(files, pool.map(_prepare, jobs, chunksize=4), strict=True):
             if isinstance(result, str):
                 left_out.append(f"{Path(file.name).name}: {result}")
-            else:
-                pack.add(*result, file.identity, file.is_video)
+                continue
+            pack.add(file.identity, file.is_video, *result)
         if not len(pack):
             raise InputError(f"{data}: no usable face in {len(files)} files. The first: {'; '.join(left_out[:3])}.")
-        pack.finish()
     return left_out
 
 

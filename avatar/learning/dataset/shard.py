@@ -29,6 +29,7 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError
 from avatar.core.strict_json import parse_json
+from avatar.core.whole_file import part_of
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.learning.dataset.outcome import Track
 from avatar.learning.dataset.split import TRAIN, VAL
@@ -115,10 +116,6 @@ class ShardWriter:
         self._file.write(content)
         self._sha256.update(content)
         self.bytes += len(content)
-
-
-def part_of(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
 
 
 def _npy(array: Array) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import numpy as np
 
 from avatar.core.arrays import Picture
 from avatar.core.errors import InputError, VisavisError
+from avatar.core.whole_file import part_of
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.learning.dataset.built_dataset import FORMAT, fault_of, read_dataset, write_json
-from avatar.learning.dataset.outcome import Track
-from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, PackWriter, open_pack
+from avatar.learning.dataset.pack import PICTURE_SIZE_PX, Pack, open_pack, pack_written_to
 from avatar.learning.dataset.shard import Shard, read_tracks
 from avatar.learning.dataset.split import TRAIN
 
@@ -60,6 +59,7 @@ def _read_json(path: Path) -> Any:
 def _unpack(folder: Path, shards: list[Shard], identities: list[str], target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / _UNPACKED_FILE).unlink(missing_ok=True)
+    part_of(target / "pictures.raw").unlink(missing_ok=True)
     needed = sum(shard.frames for shard in shards) * (3 * PICTURE_SIZE_PX**2 + PACK_NUMBERS_BYTES)
     free = shutil.disk_usage(target).free
     if needed > free:
@@ -70,16 +70,15 @@ def _unpack(folder: Path, shards: list[Shard], identities: list[str], target: Pa
     for shard in shards:
         if fault := fault_of(folder, shard, lambda _: None):
             raise InputError(f"{folder}: {fault}. See `visavis dataset check {folder}`.")
-    with PackWriter(target, identities) as pack:
+    with pack_written_to(target, identities) as pack:
         for path in (folder / shard.name for shard in shards):
             for said, track in read_tracks(path):
-                pack.add(_pictures(path, track), track.landmarks, track.blendshapes, said["identity"], track.is_clip)
-        pack.finish()
+                pictures = (_decoded(jpeg, path) for jpeg in track.jpegs)
+                pack.add(said["identity"], track.is_clip, pictures, track.landmarks, track.blendshapes)
 
 
-def _pictures(path: Path, track: Track) -> Iterator[Picture]:
-    for jpeg in track.jpegs:
-        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None or picture.shape != (PICTURE_SIZE_PX, PICTURE_SIZE_PX, 3):
-            raise InputError(f"{path}: a picture in it is damaged. Build it again.")
-        yield np.ascontiguousarray(picture[..., ::-1])
+def _decoded(jpeg: bytes, shard: Path) -> Picture:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None or picture.shape != (PICTURE_SIZE_PX, PICTURE_SIZE_PX, 3):
+        raise InputError(f"{shard}: a picture in it is damaged. Build it again.")
+    return np.asarray(picture[..., ::-1], np.uint8)
