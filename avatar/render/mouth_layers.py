@@ -1,0 +1,144 @@
+"""What lies between the lips: cavity, tongue and lower teeth, which go with the jaw, and upper teeth, with the skull.
+
+Teeth are sheets behind the lips (`arch`), moved rigidly: however far the jaw falls, they keep their size. A portrait
+that shows its upper row lends its own (`own_teeth`), another gets a drawn one (`drawn_teeth`) in its own light.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from avatar.core.arrays import Array, Picture
+from avatar.face import regions as at
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import HeadPose, head_pose
+from avatar.render.arch import MILLIMETRE, Arch, Box, Sheet
+from avatar.render.drawn_teeth import BEND, BEYOND_MM, GUM_MM, LEFT, TEXELS, TONGUE_UP_MM, drawn_row, drawn_tongue
+from avatar.render.mouth_light import mouth_light
+from avatar.render.own_teeth import own_teeth
+from avatar.render.upper_row import lent_row, row_picture
+from avatar.render.view import View
+
+HINTS = ("inside", "upper teeth", "lower teeth", "tongue")
+
+BEHIND_LIPS = 0.035  # upper teeth, in distances of the outer eye corners
+OVERBITE, OVERJET = 2.5 * MILLIMETRE, 2.5 * MILLIMETRE  # the lower edge above the upper one, and behind it, when shut
+EDGE_BELOW_NOSE = 0.29  # upper incisors below the nose's base (of 224 smiles: ± 0.026)
+LOWER_SHADE = 0.85  # of the upper row's brightness
+TONGUE_BEHIND = 10 * MILLIMETRE
+HINGE = np.array([0.0, 0.35, 0.55], np.float32)  # of the jaw, in the pose-free face
+JAW_GAIN = 1.2  # of the chin's bone against its skin, as MediaPipe sees it
+CHIN = (152, 148, 377, 176, 400)
+SHUT = 0.012  # an inner-lip gap that MediaPipe still gives for shut lips
+OPEN = 0.045  # from here the whole gap is drawn
+
+_SUBPIXEL_BITS = 4
+
+
+class MouthLayers:
+    """The inside of one portrait's mouth."""
+
+    def __init__(self, portrait: Picture, landmarks: Array) -> None:
+        """`portrait` (S, S, 3) RGB, `landmarks` (478, 3) in [0, 1] of it."""
+        self._mean = face_model().mean_shape
+        pose = head_pose(landmarks, self._mean)
+        shape = pose.remove(landmarks)
+        self._chin = shape[list(CHIN)].mean(0)
+        light = mouth_light(portrait, landmarks)
+        arch = Arch(float(shape[[13, 14], 2].mean()) + BEHIND_LIPS, BEND)
+        edge = float(shape[2, 1]) + EDGE_BELOW_NOSE
+        own = own_teeth(portrait, landmarks, pose, arch, light.lips)
+        if own.enough:
+            upper, edge, light = lent_row(own, light, edge)
+        else:
+            edge = float(np.clip(edge, shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
+            upper = _picture(row_picture(drawn_row(True), light))
+        self._light = light
+        self._drop = 0.0
+        self._upper = Sheet(arch, upper, LEFT, edge - GUM_MM * MILLIMETRE, TEXELS)
+        lower_edge = edge - OVERBITE
+        lower = _picture(row_picture(drawn_row(False), light, LOWER_SHADE)[::-1])
+        self._lower = Sheet(Arch(arch.depth + OVERJET, BEND), lower, LEFT, lower_edge - BEYOND_MM * MILLIMETRE, TEXELS)
+        shade, alpha = drawn_tongue()
+        tongue = _picture(np.concatenate([light.tongue * shade[..., None], 255 * alpha[..., None]], axis=2))
+        top = lower_edge - TONGUE_UP_MM * MILLIMETRE
+        self._tongue = Sheet(Arch(arch.depth + TONGUE_BEHIND, 0.5 * BEND), tongue, LEFT, top, TEXELS)
+
+    def draw(self, picture: Picture, view: View, driving: Array) -> Picture:
+        """Draw into `picture` (h, w, 3), in place, what the driving (478, 3) lets see. Returns (4, h, w) HINTS."""
+        hints = np.zeros((4, view.height, view.width), np.uint8)
+        pose = head_pose(driving, self._mean)
+        shape = pose.remove(driving)
+        lips = _parted(shape)
+        if lips is None:
+            return hints
+        pixels = view.pixels(pose.apply(lips))
+        unit = pose.scale * view.scale  # pixels
+        if not np.isfinite(pixels).all():
+            return hints
+        box = Box.around(pixels, 2.0, view)
+        if box is None:
+            return hints
+        rows, columns = box.slices
+        inside = _inside(pixels, box)
+        jaw = self._jaw(pose, shape)
+        colour = np.empty((*inside.shape, 3), np.float32)
+        reach = 2 * int(0.05 * unit) + 1
+        near = cv2.blur(inside, (reach, reach), borderType=cv2.BORDER_CONSTANT).astype(np.float32) / 255
+        deep = np.clip(2 * near - 1, 0, 1)[..., None]
+        colour[:] = self._light.cavity + deep * (self._light.throat - self._light.cavity)
+        hints[0, rows, columns] = inside
+        for number, sheet, moved in ((3, self._tongue, jaw), (2, self._lower, jaw), (1, self._upper, pose)):
+            drawn = sheet.draw(view, moved, box)
+            if drawn is None:
+                continue
+            alpha = drawn[..., 3:].astype(np.float32) / 255
+            colour += alpha * (drawn[..., :3] - colour)
+            hints[number, rows, columns] = cv2.multiply(np.ascontiguousarray(drawn[..., 3]), inside, scale=1 / 255)
+        above = max(int(0.03 * unit), 1)
+        shade = np.empty_like(near)
+        shade[above:], shade[:above] = near[:-above], near[:1]
+        colour *= (0.35 + 0.65 * np.clip(1.6 * shade - 0.25, 0, 1))[..., None]
+        part = picture[rows, columns]
+        alpha = inside[..., None].astype(np.float32) / 255
+        part[:] = part + alpha * (colour - part) + 0.5
+        return hints
+
+    def _jaw(self, pose: HeadPose, shape: Array) -> HeadPose:
+        """The pose of what goes with the jaw: turned about its hinge by as much as the chin has dropped, and aside."""
+        moved = shape[list(CHIN)].mean(0) - self._chin
+        arm = self._chin - HINGE
+        angle = float(np.clip(self._drop + JAW_GAIN * moved[1] / -min(arm[2], -0.1), -0.2, 0.8))
+        cos, sin = np.cos(angle), np.sin(angle)
+        # z points away from the viewer, y down: opening brings what is in front of the hinge down and back
+        turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], np.float32)
+        rotation = pose.rotation @ turn
+        shift = HINGE - turn @ HINGE + np.array([moved[0], 0, 0], np.float32)
+        return HeadPose(rotation, pose.scale, pose.translation + pose.scale * pose.rotation @ shift)
+
+
+def _parted(shape: Array) -> Array | None:
+    """(20, 3) inner lips of a pose-free face, drawn together where they all but touch. None where they touch."""
+    lips = shape[list(at.LIPS_INNER)].copy()
+    upper, lower = lips[1:10], lips[:10:-1]  # views
+    gap = lower[:, 1] - upper[:, 1]
+    share = np.clip((gap - SHUT) / (OPEN - SHUT), 0, 1)
+    if not share.any():
+        return None
+    half = 0.5 * (1 - share[:, None]) * (lower - upper)
+    upper += half
+    lower -= half
+    return lips
+
+
+def _inside(pixels: Array, box: Box) -> Picture:
+    """(h, w) in [0, 255]: between the lips, with a soft edge."""
+    mask = np.zeros((box.bottom - box.top, box.right - box.left), np.uint8)
+    points = (np.clip(pixels, -2000, 4000) - (box.left + 0.5, box.top + 0.5)) * (1 << _SUBPIXEL_BITS)
+    cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.uint8)
+
+
+def _picture(rgba: Array) -> Picture:
+    return np.ascontiguousarray(np.clip(rgba, 0, 255).astype(np.uint8))
