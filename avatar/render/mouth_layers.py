@@ -14,6 +14,7 @@ from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.render.arch import MILLIMETRE, Arch, Box, Sheet
+from avatar.render.closed_lips import without_teeth
 from avatar.render.drawn_teeth import BEND, BEYOND_MM, GUM_MM, LEFT, TEXELS, TONGUE_UP_MM, drawn_row, drawn_tongue
 from avatar.render.mouth_light import mouth_light
 from avatar.render.own_teeth import own_teeth
@@ -27,8 +28,9 @@ OVERBITE, OVERJET = 2.5 * MILLIMETRE, 2.5 * MILLIMETRE  # the lower edge above t
 EDGE_BELOW_NOSE = 0.29  # upper incisors below the nose's base (of 224 smiles: ± 0.026)
 LOWER_SHADE = 0.85  # of the upper row's brightness
 TONGUE_BEHIND = 10 * MILLIMETRE
-HINGE = np.array([0.0, 0.35, 0.55], np.float32)  # of the jaw, in the pose-free face
-JAW_GAIN = 1.2  # of the chin's bone against its skin, as MediaPipe sees it
+JAW_GAIN = 1.45  # of the lower incisors' drop against the chin's skin, as MediaPipe sees it
+SMILE_GAP = 0.11  # between the lips of a smile
+JAW_TILT = 0.9  # radians to a drop of one distance of the outer eye corners
 CHIN = (152, 148, 377, 176, 400)
 SHUT = 0.012  # an inner-lip gap that MediaPipe still gives for shut lips
 OPEN = 0.045  # from here the whole gap is drawn
@@ -40,7 +42,10 @@ class MouthLayers:
     """The inside of one portrait's mouth."""
 
     def __init__(self, portrait: Picture, landmarks: Array) -> None:
-        """`portrait` (S, S, 3) RGB, `landmarks` (478, 3) in [0, 1] of it."""
+        """`portrait` (S, S, 3) RGB, `landmarks` (478, 3) in [0, 1] of it.
+
+        `skin` is the portrait to draw skin and lips from: nothing shows between its lips.
+        """
         self._mean = face_model().mean_shape
         pose = head_pose(landmarks, self._mean)
         shape = pose.remove(landmarks)
@@ -54,10 +59,16 @@ class MouthLayers:
         else:
             edge = float(np.clip(edge, shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
             upper = _picture(row_picture(drawn_row(True), light))
+        self.shows_teeth = own.enough
+        self.skin = portrait
+        if _parted(shape) is not None:
+            self.skin = without_teeth(portrait, landmarks, pose.scale * len(portrait), light.lips)
         self._light = light
-        self._drop = 0.0
+        # a smile parts the lips while the teeth stay together
+        self._drop = max(float(shape[14, 1] - shape[13, 1]) - SMILE_GAP, 0.0)
         self._upper = Sheet(arch, upper, LEFT, edge - GUM_MM * MILLIMETRE, TEXELS)
         lower_edge = edge - OVERBITE
+        self._incisors = np.array([0, lower_edge, arch.depth + OVERJET], np.float32)
         lower = _picture(row_picture(drawn_row(False), light, LOWER_SHADE)[::-1])
         self._lower = Sheet(Arch(arch.depth + OVERJET, BEND), lower, LEFT, lower_edge - BEYOND_MM * MILLIMETRE, TEXELS)
         shade, alpha = drawn_tongue()
@@ -106,16 +117,14 @@ class MouthLayers:
         return hints
 
     def _jaw(self, pose: HeadPose, shape: Array) -> HeadPose:
-        """The pose of what goes with the jaw: turned about its hinge by as much as the chin has dropped, and aside."""
-        moved = shape[list(CHIN)].mean(0) - self._chin
-        arm = self._chin - HINGE
-        angle = float(np.clip(self._drop + JAW_GAIN * moved[1] / -min(arm[2], -0.1), -0.2, 0.8))
-        cos, sin = np.cos(angle), np.sin(angle)
-        # z points away from the viewer, y down: opening brings what is in front of the hinge down and back
+        """The pose of what goes with the jaw: dropped and moved aside with the chin, and tilted as it drops."""
+        aside, drop, _ = shape[list(CHIN)].mean(0) - self._chin
+        drop = float(np.clip(self._drop + JAW_GAIN * drop, -0.05, 0.6))
+        cos, sin = np.cos(JAW_TILT * drop), np.sin(JAW_TILT * drop)
+        # z points away from the viewer, y down: the chin goes back, what lies behind the incisors rises against them
         turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], np.float32)
-        rotation = pose.rotation @ turn
-        shift = HINGE - turn @ HINGE + np.array([moved[0], 0, 0], np.float32)
-        return HeadPose(rotation, pose.scale, pose.translation + pose.scale * pose.rotation @ shift)
+        shift = self._incisors - turn @ self._incisors + np.array([aside, drop, 0], np.float32)
+        return HeadPose(pose.rotation @ turn, pose.scale, pose.translation + pose.scale * pose.rotation @ shift)
 
 
 def _parted(shape: Array) -> Array | None:

@@ -17,6 +17,8 @@ _MM = TEXELS * MILLIMETRE  # texels to a millimetre
 _EDGE = GUM_MM * _MM  # row of the sheet where the incisors end
 _CROWN_MM = 10.5  # above, gums
 _FEATHER = 1.2 * _MM  # texels over which own teeth pass into drawn ones
+_FRINGE = 0.3 * _MM  # at a tooth's edge, where the lip or the dark shines in
+_LIP = 1.8 * _MM  # below the upper lip's edge, where it shines in
 _MOST_SHIFT = 4 * _MM
 
 
@@ -30,19 +32,18 @@ def row_picture(row: DrawnRow, light: MouthLight, dim: float = 1.0) -> Array:
 def lent_row(own: OwnTeeth, light: MouthLight, prior_edge: float) -> tuple[Picture, float, MouthLight]:
     """(H, W, 4) of the upper row, the height in the pose-free face of its incisors' edge, and the light with the colour
     of the teeth as they are. `prior_edge`: where that edge should be, in case that the lower lip hides it."""
-    own = _mirrored(own)
     columns = np.arange(WIDTH)
     drawn = drawn_row(True)
     height = len(drawn.shade)
     drawn_last = height - 1 - (drawn.teeth > 0.5)[::-1].argmax(0)
     middle = own.seen & (np.abs(columns - WIDTH / 2) < 5 * _MM)
     edge = own.top + float(np.median(own.last[middle if middle.any() else own.seen]) + 1) / TEXELS
-    last = own.last.astype(np.float32)
+    last = own.last
     if own.cut[own.seen].mean() > 0.6 and prior_edge > edge:
-        last += (prior_edge - edge) * TEXELS
+        last = last + (prior_edge - edge) * TEXELS
         edge = prior_edge
     to_sheet = _EDGE - (edge - own.top) * TEXELS  # from rows of `own` to rows of the sheet
-    last, first = last + to_sheet, own.first + to_sheet
+    last, first = last + to_sheet - _FRINGE, own.first + to_sheet
     # the drawn row bent to the curve of the own one
     away = (columns - WIDTH / 2) / (WIDTH / 2)
     curve = np.polyfit(away[own.seen], (last - drawn_last)[own.seen], 2 if own.seen.sum() > 40 else 0)
@@ -56,11 +57,14 @@ def lent_row(own: OwnTeeth, light: MouthLight, prior_edge: float) -> tuple[Pictu
     between = (rows >= first) & (rows <= last) & own.seen
     colours = texels[between] / np.maximum(bent.shade[between], 0.3)[:, None]
     light = replace(light, teeth=np.median(colours, axis=0).astype(np.float32))
-    # above what is seen: the same, in the lip's shade, and gums
-    above_mm = np.maximum(first - rows, 0) / _MM
-    smooth = cv2.GaussianBlur(texels, (0, 0), 0.5 * _MM)
-    texels += np.clip(above_mm, 0, 1)[..., None] * (smooth - texels)
-    texels *= (1 - 0.2 * np.clip(above_mm / 6, 0, 1))[..., None]
+    # above what is seen: the tooth goes on, then gums
+    above_mm = np.maximum(first + _LIP - rows, 0) / _MM
+    seen_rows = np.clip((rows - first) / _MM - 0.7, 0, 1) * (rows < first + 3.5 * _MM) * own.seen
+    tooth = (texels * seen_rows[..., None]).sum(0) / np.maximum(seen_rows.sum(0), 1e-6)[:, None]
+    tooth = cv2.GaussianBlur(
+        np.where(own.seen[:, None], tooth, light.teeth).astype(np.float32)[None], (0, 0), 0.4 * _MM
+    )
+    texels += np.clip(above_mm, 0, 1)[..., None] * (tooth * (1 - 0.025 * np.minimum(above_mm, 8))[..., None] - texels)
     gum_from = np.minimum(last - _CROWN_MM * _MM * np.exp(-0.5 * away**2), first - _MM)
     gum = np.clip((gum_from - rows) / _MM + 0.5, 0, 1)[..., None]
     texels += gum * (GUMS_SHADE * light.gums * bent.shade[..., None] - texels)
@@ -81,12 +85,3 @@ def _bent(row: DrawnRow, columns: Array, rows: Array) -> DrawnRow:
         for part in parts
     )
     return DrawnRow(*(np.asarray(part, np.float32) for part in read))
-
-
-def _mirrored(own: OwnTeeth) -> OwnTeeth:
-    """What only one side of the mouth shows, on both."""
-    take = own.seen[::-1] & ~own.seen
-    rgb = np.where(take[:, None], own.rgb[:, ::-1], own.rgb)
-    sides = ((own.first, own.first[::-1]), (own.last, own.last[::-1]), (own.cut, own.cut[::-1]))
-    first, last, cut = (np.where(take, other, mine) for mine, other in sides)
-    return replace(own, rgb=rgb.astype(np.float32), first=first, last=last, cut=cut, seen=own.seen | take)
