@@ -59,7 +59,7 @@ class Arch:
     def places(self, view: View, pose: HeadPose, box: Box) -> tuple[Array, Array] | None:
         """(h, w) x and y on the sheet for the box's pixels; far away where it shows its back. None when edge-on."""
         to_pixels = view.matrix[:, :2] @ (pose.scale * pose.rotation[:2])
-        area = float(np.linalg.det(to_pixels[:, :2]))
+        area = float(np.linalg.det(to_pixels[:, :2])) * (-1 if view.mirrored else 1)
         if area < _EDGE_ON * (pose.scale * view.scale) ** 2:
             return None
         back = np.linalg.inv(to_pixels[:, :2])

@@ -14,7 +14,7 @@ from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.render.arch import MILLIMETRE, Arch, Box, Sheet
-from avatar.render.closed_lips import without_teeth
+from avatar.render.closed_lips import line_colour, without_teeth
 from avatar.render.drawn_teeth import BEND, BEYOND_MM, GUM_MM, LEFT, TEXELS, TONGUE_UP_MM, drawn_row, drawn_tongue
 from avatar.render.mouth_light import mouth_light
 from avatar.render.own_teeth import own_teeth
@@ -32,6 +32,8 @@ JAW_GAIN = 1.45  # of the lower incisors' drop against the chin's skin, as Media
 SMILE_GAP = 0.11  # between the lips of a smile
 JAW_TILT = 0.9  # radians to a drop of one distance of the outer eye corners
 CHIN = (152, 148, 377, 176, 400)
+LINE_WIDTH = 0.012  # of the line between shut lips
+NEAR_LIPS, SHADE_DOWN = 0.05, 0.03  # how far the lips' shade reaches, and how much further down
 SHUT = 0.012  # an inner-lip gap that MediaPipe still gives for shut lips
 OPEN = 0.045  # from here the whole gap is drawn
 
@@ -63,6 +65,7 @@ class MouthLayers:
         self.skin = portrait
         if _parted(shape) is not None:
             self.skin = without_teeth(portrait, landmarks, pose.scale * len(portrait), light.lips)
+        self._line = line_colour(portrait, landmarks, light.lips)
         self._light = light
         # a smile parts the lips while the teeth stay together
         self._drop = max(float(shape[14, 1] - shape[13, 1]) - SMILE_GAP, 0.0)
@@ -78,42 +81,38 @@ class MouthLayers:
 
     def draw(self, picture: Picture, view: View, driving: Array) -> Picture:
         """Draw into `picture` (h, w, 3), in place, what the driving (478, 3) lets see. Returns (4, h, w) HINTS."""
-        hints = np.zeros((4, view.height, view.width), np.uint8)
+        hints = np.zeros((len(HINTS), view.height, view.width), np.uint8)
         pose = head_pose(driving, self._mean)
         shape = pose.remove(driving)
-        lips = _parted(shape)
-        if lips is None:
-            return hints
-        pixels = view.pixels(pose.apply(lips))
-        unit = pose.scale * view.scale  # pixels
-        if not np.isfinite(pixels).all():
-            return hints
-        box = Box.around(pixels, 2.0, view)
+        lips = view.pixels(driving[list(at.LIPS_INNER)])
+        box = Box.around(lips, 3.0, view) if np.isfinite(lips).all() else None
         if box is None:
             return hints
+        unit = pose.scale * view.scale  # pixels
         rows, columns = box.slices
-        inside = _inside(pixels, box)
-        jaw = self._jaw(pose, shape)
-        colour = np.empty((*inside.shape, 3), np.float32)
-        reach = 2 * int(0.05 * unit) + 1
-        near = cv2.blur(inside, (reach, reach), borderType=cv2.BORDER_CONSTANT).astype(np.float32) / 255
-        deep = np.clip(2 * near - 1, 0, 1)[..., None]
-        colour[:] = self._light.cavity + deep * (self._light.throat - self._light.cavity)
+        part = picture[rows, columns]
+        # where lips touch, no crack may show between their sheets
+        _lay(part, self._line, _between(lips, box, max(LINE_WIDTH * unit, 1.0)))
+        parted = _parted(shape)
+        if parted is None:
+            return hints
+        inside = _between(view.pixels(pose.apply(parted)), box)
         hints[0, rows, columns] = inside
+        near = _blurred(inside, NEAR_LIPS * unit)
+        deep = np.clip(2 * near - 1, 0, 1)[..., None]
+        colour = self._light.cavity + deep * (self._light.throat - self._light.cavity)
+        jaw = self._jaw(pose, shape)
         for number, sheet, moved in ((3, self._tongue, jaw), (2, self._lower, jaw), (1, self._upper, pose)):
             drawn = sheet.draw(view, moved, box)
-            if drawn is None:
-                continue
-            alpha = drawn[..., 3:].astype(np.float32) / 255
-            colour += alpha * (drawn[..., :3] - colour)
-            hints[number, rows, columns] = cv2.multiply(np.ascontiguousarray(drawn[..., 3]), inside, scale=1 / 255)
-        above = max(int(0.03 * unit), 1)
-        shade = np.empty_like(near)
-        shade[above:], shade[:above] = near[:-above], near[:1]
+            if drawn is not None:
+                alpha = np.ascontiguousarray(drawn[..., 3])
+                _lay(colour, drawn[..., :3], alpha)
+                hints[number, rows, columns] = cv2.multiply(alpha, inside, scale=1 / 255)
+        # the upper lip's shade falls deeper than the lower one's
+        above = max(int(SHADE_DOWN * unit), 1)
+        shade = np.concatenate([near[:1].repeat(min(above, len(near)), 0), near[:-above]])
         colour *= (0.35 + 0.65 * np.clip(1.6 * shade - 0.25, 0, 1))[..., None]
-        part = picture[rows, columns]
-        alpha = inside[..., None].astype(np.float32) / 255
-        part[:] = part + alpha * (colour - part) + 0.5
+        _lay(part, colour, inside)
         return hints
 
     def _jaw(self, pose: HeadPose, shape: Array) -> HeadPose:
@@ -141,12 +140,29 @@ def _parted(shape: Array) -> Array | None:
     return lips
 
 
-def _inside(pixels: Array, box: Box) -> Picture:
-    """(h, w) in [0, 255]: between the lips, with a soft edge."""
+def _between(lips: Array, box: Box, line_px: float = 0.0) -> Picture:
+    """(h, w) in [0, 255]: inside of (20, 2) inner lips in pixels, with a soft edge, and a line along them."""
     mask = np.zeros((box.bottom - box.top, box.right - box.left), np.uint8)
-    points = (np.clip(pixels, -2000, 4000) - (box.left + 0.5, box.top + 0.5)) * (1 << _SUBPIXEL_BITS)
-    cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    points = (np.clip(lips, -2000, 4000) - (box.left + 0.5, box.top + 0.5)) * (1 << _SUBPIXEL_BITS)
+    fixed = [np.rint(points).astype(np.int32)]
+    cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    if line_px:
+        cv2.polylines(mask, fixed, True, 255, round(line_px), cv2.LINE_AA, _SUBPIXEL_BITS)
     return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.uint8)
+
+
+def _blurred(mask: Picture, reach_px: float) -> Array:
+    """(h, w) in [0, 1]: how much of what is around lies inside too."""
+    side = 2 * int(reach_px) + 1
+    blurred = cv2.blur(mask, (side, side), borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(blurred, np.float32) / np.float32(255)
+
+
+def _lay(under: Array | Picture, over: Array | Picture, alpha: Picture) -> None:
+    """Lay a colour or a picture (h, w, 3) over another, in place, by alpha (h, w) in [0, 255]."""
+    share = alpha[..., None].astype(np.float32) * np.float32(1 / 255)
+    mixed = under + share * (over - under.astype(np.float32))
+    under[:] = mixed if under.dtype == np.float32 else mixed + np.float32(0.5)
 
 
 def _picture(rgba: Array) -> Picture:
