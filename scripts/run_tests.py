@@ -1,4 +1,4 @@
-"""Runs the tests, kind after kind, and says at the end what ran: unit tests on all cores, the others one at a time.
+"""Runs the tests, kind after kind, and says at the end what ran.
 
 usage: python scripts/run_tests.py [KIND...]    (unit, realtime, e2e; all without any)
 """
@@ -14,15 +14,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
+SIDE_BY_SIDE = ["-n", "auto", "--dist", "loadfile"]  # a file's fixtures are made once
+SIDE_BY_SIDE += ["--no-loadscope-reorder"]  # tests/kinds.py begins with the longest
+# kind -> runs of pytest, one after another. A test that is of both kinds is end-to-end, and runs alone.
 KINDS = {
-    "unit": ["-m", "unit", "-n", "auto", "--dist", "loadfile"],  # a file's fixtures are made once
-    "realtime": ["-m", "realtime and not e2e"],  # a whole program in a file of live loops runs once, as what it is
-    "e2e": ["-m", "e2e"],
+    "unit": [["-m", "unit", *SIDE_BY_SIDE]],
+    "realtime": [["-m", "realtime and not e2e"]],
+    "e2e": [["-m", "e2e and not realtime", *SIDE_BY_SIDE], ["-m", "e2e and realtime"]],
 }
 
 
-def run(kind: str, report: Path) -> int:
-    command = [sys.executable, "-m", "pytest", *KINDS[kind], "--junit-xml", str(report)]
+def run(arguments: list[str], report: Path) -> int:
+    command = [sys.executable, "-m", "pytest", *arguments, "--junit-xml", str(report)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
@@ -33,17 +36,24 @@ def why(skip: ElementTree.Element) -> str:
     return str(ast.literal_eval(skip.text or "")[2]).removeprefix("Skipped: ")
 
 
-def summary(kind: str, report: Path) -> str:
+def summary(kind: str, reports: list[Path]) -> str:
     """One line with counts and time, and one for each reason to skip."""
-    if not report.exists():
+    if not all(report.exists() for report in reports):
         return f"{kind:9}did not run to its end"
-    suite = ElementTree.parse(report).getroot()[0]
-    count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-    bad = count["failures"] + count["errors"]
-    passed = count["tests"] - bad - count["skipped"]
-    reasons = Counter(why(skip) for skip in suite.iter("skipped"))
-    lines = [f"{kind:9}{passed} passed, {bad} failed, {count['skipped']} skipped, {float(suite.get('time', 0)):.0f} s"]
-    lines += [f"{'':9}  skipped {number}: {reason}" for reason, number in reasons.most_common()]
+    suites = [ElementTree.parse(report).getroot()[0] for report in reports]
+    tests, *bad, skipped = (
+        sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
+    )
+    # a file that is skipped whole is so in each run
+    skips = {
+        (case.get("classname"), case.get("name")): why(skip)
+        for suite in suites
+        for case in suite.iter("testcase")
+        for skip in case.iter("skipped")
+    }
+    passed, seconds = tests - sum(bad) - skipped, sum(float(suite.get("time", 0)) for suite in suites)
+    lines = [f"{kind:9}{passed} passed, {sum(bad)} failed, {len(skips)} skipped, {seconds:.0f} s"]
+    lines += [f"{'':9}  skipped {number}: {reason}" for reason, number in Counter(skips.values()).most_common()]
     return "\n".join(lines)
 
 
@@ -53,10 +63,10 @@ def main() -> int:
         print(f"There is no kind of tests named {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}.")
         return 2
     with tempfile.TemporaryDirectory(prefix="visavis-tests-") as folder:
-        reports = {kind: Path(folder) / f"{kind}.xml" for kind in kinds}
-        codes = {kind: run(kind, report) for kind, report in reports.items()}
-        print("\n" + "\n".join(summary(kind, report) for kind, report in reports.items()))
-    return int(any(codes.values()))
+        reports = {kind: [Path(folder) / f"{kind}-{i}.xml" for i in range(len(KINDS[kind]))] for kind in kinds}
+        codes = [run(*one) for kind in kinds for one in zip(KINDS[kind], reports[kind], strict=True)]
+        print("\n" + "\n".join(summary(kind, reports[kind]) for kind in kinds))
+    return int(any(codes))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The kinds of tests: `unit`, `realtime` and `e2e`; and that an end-to-end test is never left out unseen.
 
-A test whose file or function says neither `realtime` nor `e2e` is `unit`. Where CI is set, an end-to-end test
+A test whose file or function says neither `realtime` nor `e2e` is `unit`. One that is both is end-to-end, and has the
+computer to itself. Where CI is set, an end-to-end test
 that would be skipped fails instead: what it needs must be there. NOT_IN_CI is what the set-up does not bring.
 """
 
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 KINDS = ("unit", "realtime", "e2e")
+
+# Begun first: begun last, one of them runs on alone when the other cores have nothing left to do.
+LONGEST = ("test_v4l2loopback", "test_phones_home", "test_trainer", "test_three_hours", "test_full_training")
 
 # scripts/test_packages.sh knows Debian's packages alone
 SET_UP = Path("/etc/debian_version").exists() and "ID=debian\n" in Path("/etc/os-release").read_text(encoding="utf-8")
@@ -30,6 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(kind) for kind in KINDS):
             item.add_marker("unit")
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def _refused(report: pytest.TestReport | pytest.CollectReport) -> str | None:

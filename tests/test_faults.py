@@ -24,6 +24,7 @@ def trial() -> Iterator[Trial]:
 
 
 @pytest.mark.e2e
+@pytest.mark.realtime
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_picture_goes_on(trial: Trial, fault: str, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = run_fault(fault, trial)

@@ -23,6 +23,7 @@ from tests.e2e.moving_avatar import CELL_PX, CELLS, MovingAvatar, lively
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
 

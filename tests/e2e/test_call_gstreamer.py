@@ -27,6 +27,7 @@ def gstreamer_is_there(*more: str) -> bool:
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(
         not gstreamer_is_there(),
         reason="no GStreamer: apt-get install gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice "

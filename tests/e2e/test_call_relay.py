@@ -26,6 +26,7 @@ from avatar.webrtc.sound import Sound
 OWN = next(iter(get_host_addresses(use_ipv4=True, use_ipv6=False)), None)
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(shutil.which("turnserver") is None, reason="no TURN server: apt-get install coturn"),
     pytest.mark.skipif(OWN is None, reason="no network interface but loopback"),
 ]

@@ -25,6 +25,7 @@ from tests.e2e.test_call_browser import chromium_arguments, open_page, wait_for
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
 

@@ -22,6 +22,7 @@ MISSING = [program for program in NEEDED if not shutil.which(program) and not Pa
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         bool(MISSING),

@@ -15,7 +15,7 @@ from engines.resilient import FAIL_VARIABLE
 from tests.clips import astronaut_avatar, face_clip, read_times
 from tests.networks import needs_openvino
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.realtime]
 FRAMES, FPS = 120, 15
 
 

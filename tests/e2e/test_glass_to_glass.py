@@ -15,6 +15,7 @@ from tests.clips import astronaut_avatar
 pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
 HELD_MS, PICTURE_MS = 200.0, 1000 / 30

@@ -14,6 +14,7 @@ pytest.importorskip("playwright.sync_api")
 lip_sync = pytest.importorskip("benchmarks.lip_sync", exc_type=ImportError)  # without aiortc there is no call
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
 

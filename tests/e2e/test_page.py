@@ -30,6 +30,7 @@ page_server = pytest.importorskip("tests.page_server", exc_type=ImportError)  # 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium"),
 ]
 AXE = (Path(axe_core.__file__).parent / "axe.min.js").read_text()

@@ -38,6 +38,7 @@ MISSING_FOR_BROWSER = [program for program in ("chromium", "Xvfb", "dbus-send") 
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(
         bool(MISSING),
         reason=f"{', '.join(MISSING)} missing: apt-get install pipewire wireplumber dbus gstreamer1.0-pipewire "

@@ -19,6 +19,7 @@ from tests.e2e.publish_pictures import BAR
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("ffmpeg")), reason="apt-get install xvfb ffmpeg"),
 ]
 

@@ -32,6 +32,7 @@ NOSE_TIP = 1
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(
         not gstreamer_is_there("vp8enc", "x264enc", "opusenc", "rtph264pay", "qtdemux"),
         reason="no GStreamer: apt-get install gstreamer1.0-plugins-good gstreamer1.0-plugins-bad "

@@ -27,6 +27,7 @@ from tests.e2e.moving_avatar import MovingAvatar
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.realtime,
     pytest.mark.skipif(shutil.which("janus") is None, reason="no Janus: apt-get install janus"),
 ]
 PLUGINS = next(iter(Path("/usr/lib").glob("*/janus")), Path("/usr/lib/janus"))
