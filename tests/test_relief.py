@@ -9,7 +9,7 @@ from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose, turned_by
 from avatar.face.regions import LIPS_INNER
-from avatar.render.relief import CHIN, FACE_POINTS, Relief, face_triangles
+from avatar.render.relief import FACE_POINTS, Relief, face_triangles
 from avatar.render.view import View
 from avatar.retarget.head_limits import moved
 
@@ -86,6 +86,10 @@ def test_no_triangle_joins_the_lips_sideways() -> None:
             assert corners <= set(LIPS_INNER)
 
 
-def test_the_mesh_covers_the_sheet_below_the_picture() -> None:
-    assert Relief(portrait(), margin=0.25).vertices[:, 1].max() == pytest.approx(1.25)
-    assert Relief(portrait()).vertices[CHIN].tolist() == portrait()[CHIN].tolist()
+def test_the_mesh_covers_the_sheet_where_the_person_is() -> None:
+    alpha = np.zeros((384, 384), np.uint8)
+    alpha[100:, 128:256] = 255
+    vertices = Relief(portrait(), alpha, margin_px=64).vertices
+    assert vertices[:, 1].max() == pytest.approx(1.25)
+    assert vertices[FACE_POINTS:, 0].min() == pytest.approx(0.25, abs=0.07)
+    assert Relief(portrait()).vertices[FACE_POINTS:].max(0)[:2].tolist() == [1, 1]

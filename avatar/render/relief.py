@@ -25,6 +25,8 @@ from avatar.render.view import View
 
 FACE_POINTS = 468  # landmarks but the irises
 GRID = 0.024  # distance of the grid's vertices around the face, of the crop's side
+SPARE = 1.5  # of GRID: the mesh reaches so far beyond the person
+LONGEST = 4.0  # of GRID: no edge of a triangle around the face is longer
 OFF_OVAL = 0.5  # of GRID: no grid vertex is nearer to the oval
 CHIN = 152
 
@@ -33,6 +35,7 @@ DEPTH, DEPTH_SLOPE = 0.6, 0.9  # how deep the head grows beyond the face's outli
 NECK_FROM, NECK_TO = -0.15, 0.75  # below the chin: from where to where the head passes into the body
 NECK_RELIEF = 0.3  # how much deeper than the chin the body lies
 REACH = 0.35  # outside of the outline, over which an expression fades
+OUTLINE_SOFT = 0.15  # over which depths along the outline pass into each other
 NEAREST = 6  # landmarks whose expression moves a vertex of the grid
 
 _FAR = 60.0  # viewing distance of the rasteriser, in eye distances: all but parallel
@@ -46,9 +49,13 @@ class Drawn:
     uv: Array  # (h, w, 2) places in the portrait, (x, y) in [0, 1]
     covered: NDArray[np.bool_]  # (h, w)
 
-    def sample(self, sheet: Picture) -> Picture:
-        """(S, S[, C]) layer of the portrait as the view shows it, (h, w[, C]); of no meaning where nothing covers."""
-        places = self.uv * np.float32(len(sheet)) - np.float32(0.5)
+    def sample(self, sheet: Picture, margin_px: int = 0) -> Picture:
+        """(h, w[, C]) of a layer of the portrait as the view shows it; of no meaning where nothing covers.
+
+        The layer reaches `margin_px` of its pixels beyond the portrait on each side.
+        """
+        size = np.float32(len(sheet) - 2 * margin_px)
+        places = self.uv * size + np.float32(margin_px - 0.5)
         return np.asarray(
             cv2.remap(sheet, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),  # type: ignore[call-overload]
             np.uint8,
@@ -58,14 +65,15 @@ class Drawn:
 class Relief:
     """One portrait's mesh."""
 
-    def __init__(self, landmarks: Array, margin: float = 0.0) -> None:
-        """`landmarks`: (478, 3) in [0, 1] of the crop. `margin`: how far the sheet reaches below the crop's lower edge,
-        of its side."""
+    def __init__(self, landmarks: Array, alpha: Picture | None = None, margin_px: int = 0) -> None:
+        """`landmarks`: (478, 3) in [0, 1] of the crop. `alpha`: where the person is, on a sheet that reaches
+        `margin_px` of its pixels beyond the crop on each side; the mesh covers no more. None: the crop alone, all of
+        it."""
         model = face_model()
         self.pose = head_pose(landmarks, model.mean_shape)
         self._landmarks = landmarks
         face = landmarks[:FACE_POINTS]
-        around = _grid_around(landmarks[list(FACE_OVAL), :2], margin)
+        around = _grid_around(landmarks[list(FACE_OVAL), :2], alpha, margin_px)
         self.vertices = np.concatenate([face, self._with_depth(around)]).astype(np.float32)  # (V, 3)
         self.triangles = _triangles(landmarks, around)  # (T, 3)
         self._head = self.pose.remove(self.vertices)  # pose-free
@@ -94,10 +102,12 @@ class Relief:
 
     def _with_depth(self, places: Array) -> Array:
         outline = self._landmarks[list(FACE_OVAL)]
-        distance, nearest = cKDTree(outline[:, :2]).query(places)
-        away = distance / self.pose.scale
+        distance = np.linalg.norm(places[:, None] - outline[:, :2], axis=2)
+        weight = (distance + OUTLINE_SOFT * self.pose.scale) ** -3
+        depth_there = (weight @ outline[:, 2]) / weight.sum(1)  # a nearest point alone would jump, and hair wave
+        away = distance.min(1) / self.pose.scale
         depth = DEPTH * (1 - np.exp(-DEPTH_SLOPE / DEPTH * away)) + NECK_RELIEF * _passed(self._below_chin(places))
-        z = outline[nearest, 2] + self.pose.scale * depth
+        z = depth_there + self.pose.scale * depth
         return np.concatenate([places, z[:, None]], axis=1).astype(np.float32)
 
     def _below_chin(self, places: Array) -> Array:
@@ -151,11 +161,17 @@ def _passed(below: Array) -> Array:
     return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
-def _grid_around(outline: Array, margin: float) -> Array:
-    """(v, 2) vertices over the sheet, outside of the face's outline."""
-    across = np.linspace(0, 1, round(1 / GRID) + 1, dtype=np.float32)
-    down = np.linspace(0, 1 + margin, round((1 + margin) / GRID) + 1, dtype=np.float32)
-    grid = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
+def _grid_around(outline: Array, alpha: Picture | None, margin_px: int) -> Array:
+    """(v, 2) vertices over the sheet, outside of the face's outline, where a person is near."""
+    margin = 0.0 if alpha is None else margin_px / (len(alpha) - 2 * margin_px)
+    along = np.linspace(-margin, 1 + margin, round((1 + 2 * margin) / GRID) + 1, dtype=np.float32)
+    grid = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
+    if alpha is not None:
+        size = len(alpha) - 2 * margin_px
+        reach = round(SPARE * GRID * size)
+        near = cv2.dilate(alpha, np.ones((2 * reach + 1,) * 2, np.uint8))
+        column, row = np.clip(np.rint(grid * size + margin_px - 0.5).astype(int), 0, len(alpha) - 1).T
+        grid = grid[near[row, column] > 0]
     hull = outline.astype(np.float32).reshape(-1, 1, 2)
     inside = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in grid])
     return np.asarray(grid[inside < -OFF_OVAL * GRID], np.float32)
@@ -174,6 +190,9 @@ def _triangles(landmarks: Array, around: Array) -> NDArray[np.int32]:
     hollow = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) < 0 for x, y in middles]
     around_face = number[np.concatenate([found[outside], ring[np.array(hollow, bool)]])]
     at = np.concatenate([landmarks[:FACE_POINTS, :2], around])[around_face]
+    longest = np.linalg.norm(at - np.roll(at, 1, axis=1), axis=2).max(1)
+    short = longest < LONGEST * GRID  # others bridge what the mesh leaves out
+    at, around_face = at[short], around_face[short]
     around_face = np.where(_clockwise(at)[:, None], around_face, around_face[:, ::-1])
     # a triangle of the face that the portrait shows from behind stays one
     return np.ascontiguousarray(np.concatenate([face_triangles(), around_face]), np.int32)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from avatar.core.arrays import Array
+from avatar.core.arrays import Array, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,18 @@ class View:
     def places(self, pixels: Array) -> Array:
         """(..., 2) pixels to places in the crop."""
         return np.asarray((pixels - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T, np.float32)
+
+    def cut(self, picture: Picture) -> Picture:
+        """(height, width[, C]) of a picture of the whole crop, (S, S[, C]); where the picture is larger, averaged."""
+        size = len(picture)
+        while size >= 1.5 * self.scale and size % 2 == 0:
+            size //= 2
+        small = picture if size == len(picture) else cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        linear = self.matrix[:, :2] / size
+        # pixel (0, 0) has its centre at (0.5, 0.5)
+        offset = self.matrix[:, 2] + linear @ np.array([0.5, 0.5]) - 0.5
+        matrix = np.column_stack([linear, offset])
+        cut = cv2.warpAffine(
+            small, matrix, (self.width, self.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(cut, np.uint8)
