@@ -1,0 +1,151 @@
+"""Crops of a region, drawn once: drawing one takes longer than learning from it.
+
+A folder holds `crops.raw`, (N, h, w, channels) uint8 (picture, target, drawing, hints), `sources.npy`, (N,) the row of
+the pack that each was drawn from, and `embeddings.npy`, (rows of the pack, 512) of E, zero where no crop needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from avatar.core.errors import InputError
+from avatar.learning.dataset.pack import Pack, open_pack
+from avatar.learning.objective import Batch
+from avatar.learning.pair_dataset import Augmentation
+from avatar.learning.region_samples import MouthSamples
+from avatar.model.embedder import Embedder
+from avatar.render.conditioning import MOUTH_SIZE, draw_face
+
+CHUNK = 512  # crops that one process draws at a time
+CHANNELS = {"picture": 3, "target": 3, "drawing": 3, "hints": 4}
+BYTES = sum(CHANNELS.values())
+NO_HINTS_CHANCE = 0.2
+EMBEDDED_AT_ONCE = 32
+
+
+class RegionCrops(Dataset[Batch]):
+    """Sample number i is always the same; crops come again and again, each time with other light and colours."""
+
+    def __init__(self, folder: Path, seed: int, plain: bool = False) -> None:
+        """`plain`: crop number i as it was drawn. Raises InputError where the folder is not complete."""
+        try:
+            about = json.loads((folder / "crops.json").read_text())
+            self.sources = np.load(folder / "sources.npy")
+            self.embeddings = np.load(folder / "embeddings.npy")
+            shape = (about["count"], *about["size"], BYTES)
+            self.crops = np.memmap(folder / "crops.raw", np.uint8, "r", shape=shape)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder} holds no complete crops ({error}). Draw them again.") from error
+        self.seed, self.plain = seed, plain
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        row = index % len(self.crops) if self.plain else int(rng.integers(len(self.crops)))
+        crop = np.asarray(self.crops[row])
+        hints = crop[..., -CHANNELS["hints"] :]
+        pictures = crop[..., : CHANNELS["picture"] + CHANNELS["target"]]
+        drawing = crop[..., pictures.shape[2] : -CHANNELS["hints"]]
+        if not self.plain:
+            how = Augmentation.random(rng)
+            pictures = _lit(pictures, how)
+            hints = hints * np.uint8(rng.random() >= NO_HINTS_CHANCE)
+            if how.mirrored:
+                pictures, drawing, hints = pictures[:, ::-1], drawing[:, ::-1], hints[:, ::-1]
+        layers = {"picture": pictures[..., :3], "target": pictures[..., 3:], "drawing": drawing, "hints": hints}
+        sample = {name: _to_tensor(layer) for name, layer in layers.items()}
+        sample["embedding"] = torch.from_numpy(self.embeddings[self.sources[row]].astype(np.float32))
+        return sample
+
+
+def to_floats(batch: Batch) -> Batch:
+    """Bytes in [0, 255] to [0, 1]."""
+    return {name: value.float() / 255 if value.dtype == torch.uint8 else value for name, value in batch.items()}
+
+
+def draw_crops(
+    pack_folder: Path,
+    folder: Path,
+    count: int,
+    seed: int,
+    embedder: Embedder,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Draw `count` crops into `folder`, or what is missing of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "crops.json").exists():
+        return
+    size = (folder / "crops.raw").stat().st_size if (folder / "crops.raw").exists() else 0
+    whole = count * MOUTH_SIZE[0] * MOUTH_SIZE[1] * BYTES
+    if size != whole:
+        with (folder / "crops.raw").open("wb") as file:
+            file.truncate(whole)
+    starts = range(0, count, CHUNK)
+    todo = [start for start in starts if not _part(folder, start).exists()]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_draw_chunk, pack_folder, folder, count, start, seed) for start in todo]
+        for number, job in enumerate(as_completed(jobs), 1):
+            job.result()
+            say(f"{number * CHUNK} of {len(todo) * CHUNK} crops")
+    sources = np.concatenate([np.load(_part(folder, start)) for start in starts])
+    np.save(folder / "sources.npy", sources)
+    np.save(folder / "embeddings.npy", _embeddings(open_pack(pack_folder), sources, embedder))
+    about = {"count": count, "size": MOUTH_SIZE, "seed": seed}
+    (folder / "crops.json").write_text(json.dumps(about))
+    for start in starts:
+        _part(folder, start).unlink()
+
+
+def _part(folder: Path, start: int) -> Path:
+    return folder / f"part-{start:08d}.npy"
+
+
+def _draw_chunk(pack_folder: Path, folder: Path, count: int, start: int, seed: int) -> None:
+    cv2.setNumThreads(1)
+    samples = MouthSamples(open_pack(pack_folder), seed)
+    crops = np.memmap(folder / "crops.raw", np.uint8, "r+", shape=(count, *MOUTH_SIZE, BYTES))
+    rows = []
+    for i in range(start, min(start + CHUNK, count)):
+        sample = samples.draw(i)
+        crops[i] = np.concatenate([sample.picture, sample.target, sample.drawing, sample.hints], axis=2)
+        rows.append(sample.source)
+    crops.flush()
+    np.save(_part(folder, start), np.array(rows, np.int64))
+
+
+@torch.no_grad()
+def _embeddings(pack: Pack, rows: NDArray[np.int64], embedder: Embedder) -> NDArray[np.float16]:
+    result = np.zeros((len(pack), embedder.head.out_features), np.float16)
+    wanted = np.unique(rows)
+    for part in np.array_split(wanted, max(1, len(wanted) // EMBEDDED_AT_ONCE)):
+        pictures = torch.from_numpy(pack.pictures[part].transpose(0, 3, 1, 2).astype(np.float32) / 255)
+        drawings = torch.from_numpy(np.stack([draw_face(face) for face in pack.landmarks[part]]))
+        result[part] = embedder.embed(pictures, drawings).half().numpy()
+    return result
+
+
+def _lit(pictures: NDArray[np.uint8], how: Augmentation) -> NDArray[np.uint8]:
+    """(h, w, 6): two pictures in the same light."""
+    parts = (np.ascontiguousarray(part) for part in (pictures[..., :3], pictures[..., 3:]))
+    both = [np.asarray(cv2.LUT(part, how.table)) for part in parts]
+    if how.grey:
+        both = [np.repeat(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) for part in both]
+    return np.concatenate(both, axis=2)
+
+
+def _to_tensor(layer: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(layer.transpose(2, 0, 1)))

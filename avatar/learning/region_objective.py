@@ -1,0 +1,182 @@
+"""Training of one region's net of `fast-3` by itself: its crops are small, so two cores see hundreds of thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avatar.learning.dataset.pack import Pack
+from avatar.learning.losses import ContentNet, hinge_discriminator, weighted_l1
+from avatar.learning.objective import Batch, average, mean_of, update
+from avatar.learning.parallel import CPU, Parallel, frozen
+from avatar.learning.projected_discriminator import ProjectedDiscriminator, augmented
+from avatar.learning.region_sheet import save_region_sheet
+from avatar.model.layered_generator import Region, RegionGenerator, save_region
+from avatar.model.refinement import Changes, Drawn
+
+MAX_GRADIENT = 5.0
+SCALES = (1, 2, 3)  # of the content net's features, for the discriminator
+FEATURE_CHANNELS = (16, 24, 40, 80)  # of the content net's features
+
+
+@dataclass(frozen=True)
+class RegionWeights:
+    """Of the losses."""
+
+    l1: float = 10.0
+    paint: float = 5.0
+    content: float = 4.0
+    adversarial: float = 0.25
+    inside: float = 3.0  # of what the first hint marks against its surroundings
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """How one region's net is trained."""
+
+    rate: float = 6e-4
+    rate_discriminator: float = 4e-4
+    ema: float = 0.998
+    adversarial_from_step: int = 2500
+    weights: RegionWeights = field(default_factory=RegionWeights)
+
+
+class RegionObjective:
+    """See `avatar.learning.objective.Objective`. Batches: of `RegionCrops`."""
+
+    def __init__(
+        self,
+        region: Region,
+        options: RegionOptions,
+        group: Parallel | None = None,
+        bf16: bool = False,
+        content: ContentNet | None = None,
+    ) -> None:
+        self.region, self.options, self.bf16 = region, options, bf16
+        self.group = group or Parallel(device=CPU)
+        self.generator = RegionGenerator(region)
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = deepcopy(self.generator).requires_grad_(False)
+        self.discriminator = ProjectedDiscriminator([FEATURE_CHANNELS[i] for i in SCALES])
+        self.content = content or ContentNet()
+        self.optimiser = torch.optim.Adam(self.generator.parameters(), options.rate, betas=(0.5, 0.99))
+        learned = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self.discriminator_optimiser = torch.optim.Adam(learned, options.rate_discriminator, betas=(0.0, 0.99))
+
+    def start_from(self, net: dict[str, Tensor], projection: dict[str, Tensor]) -> None:
+        """Begin with trained weights: those whose shapes fit; a stem's first channels, where it sees more now."""
+        for network, weights in ((self.generator.net, net), (self.generator.projection, projection)):
+            own = network.state_dict()
+            for name, value in weights.items():
+                if name in own and own[name].shape == value.shape:
+                    own[name] = value
+                elif name == "stem.weight":
+                    seen = 4 * 6  # picture and drawing; what an older net saw beside them means something else
+                    own[name] = torch.zeros_like(own[name])
+                    own[name][:, :seen] = value[:, :seen]
+            network.load_state_dict(own)
+        self.averaged.load_state_dict(self.generator.state_dict())
+
+    def dataset(self, pack: Pack, seed: int) -> torch.utils.data.Dataset[Batch]:
+        raise NotImplementedError("crops are drawn beforehand: give TrainingData a feed")
+
+    def step(self, batches: Sequence[Batch], number: int, share: float) -> dict[str, float]:
+        adversarial = number >= self.options.adversarial_from_step
+        weights = self.options.weights
+        made, parts = [], []
+        self.optimiser.zero_grad(set_to_none=True)
+        with frozen(nn.ModuleList([self.discriminator])):
+            for batch in batches:
+                with self._precision():
+                    result, changes = self._drawn(self.generator, batch)
+                losses = self._losses(result.float(), changes, batch)
+                if adversarial:
+                    scores = self.discriminator(*self._judged(result.float(), batch["drawing"]))
+                    losses["adversarial"] = -weights.adversarial * scores.mean()
+                (torch.stack(list(losses.values())).sum() / len(batches)).backward()
+                parts.append(losses)
+                made.append(result.detach().float())
+        figures = {name: float(value) for name, value in mean_of(parts).items()}
+        update(self.optimiser, figures, share * self.options.rate, MAX_GRADIENT)
+        average(self.averaged, self.generator, self.options.ema, number)
+        if adversarial:
+            figures |= self._discriminator_step(batches, made, share)
+        return figures
+
+    def _losses(self, result: Tensor, changes: Changes, batch: Batch) -> dict[str, Tensor]:
+        weights, target = self.options.weights, batch["target"]
+        inside = 1.0 + weights.inside * batch["hints"][:, :1]
+        return {
+            "l1": weights.l1 * weighted_l1(result, target, inside),
+            "paint": weights.paint * weighted_l1(changes.paint.float(), target, inside),
+            "content": weights.content * self.content(result, target),
+        }
+
+    def _discriminator_step(self, batches: Sequence[Batch], made: Sequence[Tensor], share: float) -> dict[str, float]:
+        losses = []
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        for batch, fake in zip(batches, made, strict=True):
+            drawing = torch.cat([batch["drawing"]] * 2)
+            with torch.no_grad():
+                features, drawing = self._judged(torch.cat([batch["target"], fake]), drawing)
+            loss = hinge_discriminator(*self.discriminator(features, drawing).chunk(2))
+            (loss / len(batches)).backward()
+            losses.append({"discriminator": loss.detach()})
+        figures = {name: float(value) for name, value in mean_of(losses).items()}
+        update(self.discriminator_optimiser, figures, share * self.options.rate_discriminator)
+        return figures
+
+    def _judged(self, picture: Tensor, drawing: Tensor) -> tuple[list[Tensor], Tensor]:
+        picture, drawing = augmented(picture, drawing)
+        features = self.content.features(picture)
+        return [features[i] for i in SCALES], drawing
+
+    @staticmethod
+    def _drawn(generator: nn.Module, batch: Batch) -> tuple[Tensor, Changes]:
+        drawn = Drawn(batch["picture"], batch["drawing"], batch["hints"])
+        changes = Changes(*generator(batch["embedding"], drawn))
+        return changes.applied(drawn.picture), changes
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.bf16)
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        result, _ = self._drawn(self.averaged, batch)
+        inside = batch["hints"][:, :1] + 1e-3
+        return {
+            "l1": F.l1_loss(result, batch["target"]),
+            "l1_inside": weighted_l1(result, batch["target"], inside),
+            "features": self.content(result, batch["target"]),
+            "features_of_the_layers": self.content(batch["picture"], batch["target"]),
+        }
+
+    def compilable(self) -> Sequence[nn.Module]:
+        return [self.generator, self.content.network]
+
+    def save(self, folder: Path, about: dict[str, Any]) -> Path:
+        path = folder / f"{self.region.name}.safetensors"
+        save_region(path, self.averaged, about)
+        return path
+
+    @torch.no_grad()
+    def save_sheet(self, path: Path, batch: Batch) -> None:
+        result, changes = self._drawn(self.averaged, batch)
+        save_region_sheet(path, [batch["picture"], changes.paint, result, batch["target"]])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in _STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in _STATE:
+            getattr(self, name).load_state_dict(state[name])
+
+
+_STATE = ("generator", "averaged", "discriminator", "optimiser", "discriminator_optimiser")

@@ -1,0 +1,147 @@
+"""Training samples of one region for `fast-3`: as the layers draw it from a portrait, and as it really looks.
+
+The target is always a real picture. Of people in motion the portrait is another frame of the clip; a still is turned,
+and given another expression, by its own relief, and the layers are to bring it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from avatar.core.arrays import Array, Picture
+from avatar.face import regions as at
+from avatar.face.face_model import face_model
+from avatar.face.gaps import set_mouth_gaps, uncross
+from avatar.face.head_pose import head_pose
+from avatar.face.regions import INNER_LIP_PAIRS
+from avatar.learning.dataset.pack import Pack
+from avatar.learning.pair_dataset import PairDataset
+from avatar.learning.pseudo_pairs import OPEN_MOUTH, close_mouth, mouth_opening
+from avatar.render.conditioning import MOUTH_SIZE, draw_mouth, mouth_frame
+from avatar.render.mouth_layers import MouthLayers
+from avatar.render.relief import Relief
+from avatar.render.view import View
+from avatar.retarget.head_limits import moved
+
+# Of a still's turn and size: standard deviations and bounds of pitch, yaw, roll in degrees, and logarithm of the size
+TURN_DEGREES, MOST_DEGREES = np.array([6.0, 13.0, 4.0]), np.array([15.0, 35.0, 10.0])
+SCALE_SPREAD, MOST_SCALE = 0.09, 0.22
+OPEN_CHANCE = 0.6  # of choosing a clip's target for its open mouth
+CLOSE_CHANCE = 0.4  # of shutting a still's mouth that is open
+REAL_CHANCE = 0.5  # where a person has several stills
+CLIP_SHARE = 0.55
+JITTER = 0.0025  # of the driving landmarks, of the crop's side: trackers are not exact
+JITTER_CHANCE = 0.5
+BLUR_PX = 41
+
+
+@dataclass(frozen=True)
+class MouthSample:
+    """One mouth, (64, 96, channels) uint8 each."""
+
+    picture: Picture  # 3: as the layers drew it
+    target: Picture  # 3
+    drawing: Picture  # 3
+    hints: Picture  # 4
+    source: int  # row of the pack whose face the portrait is
+
+
+class MouthSamples:
+    """Sample number i is always the same."""
+
+    def __init__(self, pack: Pack, seed: int) -> None:
+        self.pack, self.seed = pack, seed
+        self.pairs = PairDataset(pack, seed)
+
+    def draw(self, index: int) -> MouthSample:
+        rng = np.random.default_rng([self.seed, index])
+        share = CLIP_SHARE if len(self.pairs.stills) and self.pairs.clips else float(bool(self.pairs.clips))
+        return self._from_clip(rng) if rng.random() < share else self._from_stills(rng)
+
+    def _from_clip(self, rng: np.random.Generator) -> MouthSample:
+        pairs = self.pairs
+        clip = pairs.clips[rng.choice(len(pairs.clips), p=pairs.clip_weights)]
+        weights = pairs.open[clip] if rng.random() < OPEN_CHANCE else None
+        target = int(rng.choice(clip, p=None if weights is None else weights / weights.sum()))
+        source = int(rng.choice(clip))
+        return self._sample(self._face(source), self._face(target), source, rng)
+
+    def _from_stills(self, rng: np.random.Generator) -> MouthSample:
+        row, others = self.pairs.still_target(rng)
+        target = self._face(row)
+        if others and rng.random() < REAL_CHANCE:
+            source = int(rng.choice(others))
+            return self._sample(self._face(source), target, source, rng)
+        before, after = self.pairs.motion(rng)
+        motion = self.pack.landmarks[before], self.pack.landmarks[after]
+        return self._sample(moved_still(*target, motion, rng), target, row, rng)
+
+    def _face(self, row: int) -> tuple[Picture, Array]:
+        return np.asarray(self.pack.pictures[row]), self.pack.landmarks[row]
+
+    def _sample(
+        self, source: tuple[Picture, Array], target: tuple[Picture, Array], row: int, rng: np.random.Generator
+    ) -> MouthSample:
+        picture, driving = target
+        frame = mouth_frame(driving, head_pose(driving, face_model().mean_shape))
+        view = View.region(frame.inverse(), MOUTH_SIZE[1], MOUTH_SIZE[0])
+        true = view.cut(picture)
+        if rng.random() < JITTER_CHANCE:
+            driving = jittered(driving, rng)
+        drawn, hints = drawn_mouth(source, driving, view)
+        drawing = np.rint(draw_mouth(driving, frame) * 255).astype(np.uint8)
+        return MouthSample(drawn, true, _channels_last(drawing), _channels_last(hints), row)
+
+
+def drawn_mouth(source: tuple[Picture, Array], driving: Array, view: View) -> tuple[Picture, Picture]:
+    """(h, w, 3) the view as the layers draw it from a portrait, and the (4, h, w) hints of the mouth's layers."""
+    picture, landmarks = source
+    relief = Relief(landmarks)
+    seen = relief.draw(relief.place(driving), view)
+    drawn = seen.sample(picture)
+    # in place of the plate, which a whole picture has
+    drawn[~seen.covered] = view.cut(np.asarray(cv2.blur(picture, (BLUR_PX, BLUR_PX)), np.uint8))[~seen.covered]
+    hints = MouthLayers(picture, landmarks).draw(drawn, view, driving)
+    return drawn, hints
+
+
+def moved_still(
+    picture: Picture, landmarks: Array, motion: tuple[Array, Array], rng: np.random.Generator
+) -> tuple[Picture, Array]:
+    """An (S, S, 3) still with (478, 3) landmarks in [0, 1], turned, and with the change of expression between the two
+    frames of `motion`: the picture and its landmarks."""
+    mean = face_model().mean_shape
+    pose = head_pose(landmarks, mean)
+    shape = pose.remove(landmarks)
+    before, after = (head_pose(frame, mean).remove(frame) for frame in motion)
+    open_now = mouth_opening(shape)
+    changed = shape + rng.uniform(0.6, 1.2) * (after - before)
+    if open_now > OPEN_MOUTH and rng.random() < CLOSE_CHANCE:
+        changed = set_mouth_gaps(changed, np.zeros(len(INNER_LIP_PAIRS), np.float32))
+    changed = uncross(changed)
+    if mouth_opening(changed) < 0.5 * open_now and open_now > OPEN_MOUTH:
+        picture = close_mouth(picture, landmarks)
+    turn = np.clip(rng.normal(size=3) * TURN_DEGREES, -MOST_DEGREES, MOST_DEGREES)
+    grown = np.clip(rng.normal(0, SCALE_SPREAD), -MOST_SCALE, MOST_SCALE)
+    vector = Rotation.from_euler("xyz", turn, degrees=True).as_rotvec()
+    goal = moved(pose, np.array([*vector, grown, 0, 0, 0], np.float32)).apply(changed)
+    relief, view = Relief(landmarks), View.whole(len(picture))
+    result = relief.draw(relief.place(goal), view).sample(picture)
+    MouthLayers(picture, landmarks).draw(result, view, goal)
+    return result, goal
+
+
+def jittered(landmarks: Array, rng: np.random.Generator) -> Array:
+    """As a tracker that is a little off: the whole mouth, and each lip by itself."""
+    result = landmarks.copy()
+    for part in (at.LIPS_OUTER + at.LIPS_INNER, at.LIPS_OUTER[:11] + at.LIPS_INNER[:11]):
+        result[list(part), :2] += rng.normal(0, JITTER, 2).astype(np.float32)
+    return result
+
+
+def _channels_last(layers: Picture) -> Picture:
+    return np.ascontiguousarray(layers.transpose(1, 2, 0))
