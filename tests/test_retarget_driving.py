@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -41,8 +42,13 @@ OPEN_MOUTH = set_mouth_gaps(driver(), np.full(9, 0.2, np.float32))
 
 def started(**settings: object) -> Retargeter:
     """A retargeter after two calm seconds, at frame 50."""
+    return deepcopy(calmed(tuple(settings.items())))
+
+
+@cache
+def calmed(settings: tuple[tuple[str, object], ...]) -> Retargeter:
     retargeter = Retargeter(astronaut_avatar(), frame_crop=CROP)
-    for name, value in settings.items():
+    for name, value in settings:
         setattr(retargeter, name, value)
     for i in range(50):
         retargeter.drive(seen(driver(), i))
