@@ -78,7 +78,7 @@ window.clap = {
     const media = new MediaStream();
     const video = Object.assign(document.createElement('video'), {autoplay: true, playsInline: true, srcObject: media});
     document.body.replaceChildren(video);
-    pc.ontrack = ({track, streams}) => {  // as avatar/dashboard/page/call.js does
+    pc.ontrack = ({track, streams}) => {  // as avatar/dashboard/page/connection.js does
       this.streams.push(streams[0].id);
       media.addTrack(track);
       video.play();

@@ -1,11 +1,10 @@
 // The page's start: who opened it, and the news from visavis.
 
 import { showAvatars } from "./avatars.js";
-import { cameraWanted, joinAsGuest, joinAsOwner } from "./call.js";
+import { joinAsGuest, joinAsOwner } from "./call.js";
 import { byId, setText } from "./dom.js";
 import { showEnrolment, openEnrolment } from "./enrol.js";
 import { connectionLost, loadChoices, pictureArrived, pictureWanted, secondArrived, showLive } from "./live.js";
-import "./paste.js";
 import { link, openSocket, request } from "./server.js";
 
 const FIRST_RETRY_MS = 500;
@@ -36,7 +35,7 @@ for (const button of document.querySelectorAll("#areas button")) {
 }
 
 /** Keeps the socket for news open; a picture is asked for whenever the last one was painted and somebody looks. */
-function listen(retryMs = FIRST_RETRY_MS) {
+function listen(webcam, retryMs = FIRST_RETRY_MS) {
   const socket = openSocket("/api/dashboard/events");
   let opened = false;
   const askForPicture = () => socket.readyState === WebSocket.OPEN && socket.send("frame");
@@ -52,7 +51,7 @@ function listen(retryMs = FIRST_RETRY_MS) {
     showAvatars(message.avatars, message.live);
     showEnrolment(message.enrolment);
     showLive(message.live, message.avatars);
-    cameraWanted(message.live.state === "running" && message.live.wish.camera === "browser");
+    webcam.want(message.live.state === "running" && message.live.wish.camera === "browser");
   };
   socket.onclose = async () => {
     if (opened) connectionLost();
@@ -66,7 +65,7 @@ function listen(retryMs = FIRST_RETRY_MS) {
       if (error.status === 401 || error.status === 403) return refused(error.message);
       connection("Lost visavis: trying again", true);
     }
-    listen(wait);
+    listen(webcam, wait);
   };
 }
 
@@ -80,8 +79,7 @@ async function startAsOwner() {
   showAreas("avatars", "live", "call");
   byId("new-avatar").onclick = openEnrolment;
   await loadChoices();
-  listen();
-  joinAsOwner();
+  listen(joinAsOwner());
 }
 
 if (link.role === "owner") {

@@ -1,268 +1,97 @@
-// The call: who is in the room, their pictures and sound, and what this person sends. Messages: avatar/call/server.py.
+// The call: joins the room as the owner or as a guest, and hands what is said there to those whom it concerns. Messages:
+// avatar/call/server.py.
 
 import { byId, make, setText, tell, whyNoMedia } from "./dom.js";
-import { link, openSocket, request } from "./server.js";
+import { LentDevice } from "./lent_device.js";
+import { Member } from "./member.js";
+import { OwnState } from "./own_state.js";
+import { preparePaste } from "./paste.js";
+import { callState, Room } from "./room.js";
+import { request } from "./server.js";
+import { Viewers } from "./viewers.js";
 
-const GATHER_MS = 2000; // for the addresses of this computer
-const MEND_MS = 2500; // after a link was lost
-const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const POLL_MS = 3000;
 
-const members = new Map(); // by id: {member, element, video, link, pc}
-let socket = null;
-let ice = {};
-let you = "";
-let mine = null; // a guest's own camera and microphone
-let answering = new Map(); // of a guest, by "from link": the connection that sends
-let state = { muted: false, camera_on: true };
-let tries = 0;
-let ended = false;
+class Call {
+  #members = new Map(); // by id: whom this person sees
+  #own;
+  #viewers = null; // of a guest
+  room;
 
-// The room
-
-function enter(hello, refused) {
-  callState("Connecting");
-  socket = openSocket("/room");
-  socket.onopen = () => say({ type: "hello", ...hello });
-  socket.onmessage = ({ data }) => receive(JSON.parse(data));
-  socket.onclose = async (event) => {
-    closeAll();
-    if (ended) return;
-    callState("Lost the call: trying again", "bad");
-    const told = event.code === 1008 && event.reason; // by the room: that it is full, for example
-    if (told) tell(byId("call-problem"), told);
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]));
-    tries += 1;
-    if (tries > RETRY_MS.length && link.role === "guest") {
-      callState("Over", "bad");
-      const over = "The call is over, or cannot be reached. Ask for a new link, or reload this page to try again.";
-      return refused?.(told ? `${told} Reload this page to try again.` : over);
-    }
-    enter(hello, refused);
-  };
-}
-
-const say = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
-
-function receive(message) {
-  switch (message.type) {
-    case "welcome":
-      tries = 0;
-      closeAll();
-      ({ you, ice } = message);
-      callState("In the call", "on");
-      tell(byId("call-problem"), "");
-      for (const member of message.members) if (member.id !== you) add(member);
-      if (link.role === "guest") say({ type: "state", ...state });
-      break;
-    case "joined":
-      if (message.member.id !== you) add(message.member);
-      break;
-    case "left":
-      remove(message.id);
-      break;
-    case "state":
-      if (message.from === you || message.from === "") takeState(message);
-      else if (members.has(message.from)) {
-        Object.assign(members.get(message.from).member, { muted: message.muted, camera_on: message.camera_on });
-        caption(members.get(message.from));
-      }
-      break;
-    case "offer":
-      answer(message);
-      break;
-    case "answer":
-      if (members.get(message.from)?.link === message.link) {
-        members.get(message.from).pc.setRemoteDescription({ type: "answer", sdp: message.sdp }).catch(() => mend(message.from));
-      }
-      break;
-    case "refuse":
-      if (members.get(message.from)?.link === message.link) {
-        members.get(message.from).trouble = message.reason;
-        caption(members.get(message.from));
-        mend(message.from);
-      }
-      break;
-    case "bye":
-      forgetAnswer(`${message.from} ${message.link}`);
-      break;
-    case "candidate":
-      addCandidate(message);
-      break;
-    case "error":
-      tell(byId("call-problem"), message.reason);
-      break;
-  }
-  byId("alone").hidden = members.size > 0;
-}
-
-function callState(text, mark = "") {
-  setText(byId("call-state"), text);
-  byId("call-state").className = `pill ${mark}`;
-}
-
-// Those whom this person sees
-
-function add(member) {
-  remove(member.id);
-  const video = make("video", { autoplay: true, playsInline: true, "aria-label": `Picture of ${member.name}` });
-  const element = make("li", { className: member.kind === "avatar" ? "member avatar" : "member" }, video, make("p"));
-  const one = { member, element, video, link: "", pc: null, trouble: "" };
-  members.set(member.id, one);
-  byId("members").append(element);
-  caption(one);
-  connect(one);
-}
-
-function remove(id) {
-  forgetAnswers(id);
-  const one = members.get(id);
-  if (!one) return;
-  members.delete(id);
-  one.pc?.close();
-  one.element.remove();
-}
-
-function closeAll() {
-  for (const id of [...members.keys()]) remove(id);
-  for (const key of [...answering.keys()]) forgetAnswer(key);
-}
-
-function caption(one) {
-  const { member, trouble } = one;
-  const words = [member.kind === "avatar" ? `${member.name} (avatar)` : member.name];
-  if (member.muted) words.push("muted");
-  if (member.camera_on === false) words.push("picture hidden");
-  if (trouble) words.push(trouble);
-  setText(one.element.lastElementChild, words.join(" · "));
-}
-
-async function connect(one) {
-  one.pc?.close();
-  const pc = (one.pc = newConnection());
-  one.link = crypto.randomUUID?.() ?? String(Math.random());
-  showTrack(pc, one.video);
-  pc.onconnectionstatechange = () => {
-    if (one.pc !== pc) return;
-    one.trouble = { new: "connecting", connecting: "connecting", disconnected: "connection weak", failed: "reconnecting" }[pc.connectionState] ?? "";
-    caption(one);
-    if (pc.connectionState === "failed" || pc.connectionState === "disconnected") mend(one.member.id);
-  };
-  pc.addTransceiver("video", { direction: "recvonly" });
-  pc.addTransceiver("audio", { direction: "recvonly" });
-  one.trouble = "connecting";
-  caption(one);
-  await pc.setLocalDescription(await pc.createOffer());
-  await gathered(pc);
-  if (one.pc === pc && members.get(one.member.id) === one) say({ type: "offer", to: one.member.id, link: one.link, sdp: pc.localDescription.sdp });
-}
-
-export const newConnection = () => new RTCPeerConnection(ice);
-
-/** What comes over the connection is shown and heard in `video`. */
-export function showTrack(pc, video) {
-  const media = new MediaStream();
-  video.srcObject = media;
-  pc.ontrack = ({ track }) => {
-    media.addTrack(track);
-    video.play().catch((error) => (byId("hear").hidden = error.name !== "NotAllowedError"));
-  };
-}
-
-/** Connect anew, unless it mended itself meanwhile. */
-function mend(id) {
-  const one = members.get(id);
-  if (!one || one.mending) return;
-  one.mending = setTimeout(() => {
-    one.mending = 0;
-    if (members.get(id) === one && one.pc.connectionState !== "connected") {
-      say({ type: "bye", to: id, link: one.link });
-      connect(one);
-    }
-  }, MEND_MS);
-}
-
-export function gathered(pc) {
-  return new Promise((resolve) => {
-    if (pc.iceGatheringState === "complete") return resolve();
-    const timer = setTimeout(resolve, GATHER_MS);
-    pc.addEventListener("icegatheringstatechange", () => {
-      if (pc.iceGatheringState !== "complete") return;
-      clearTimeout(timer);
-      resolve();
+  constructor(hello, over = () => {}) {
+    this.room = new Room(hello, { heard: (message) => this.#take(message), lost: () => this.#forgetAll(), over });
+    window.addEventListener("online", () => {
+      for (const member of this.#members.values()) member.connect();
     });
-  });
-}
+  }
 
-window.addEventListener("online", () => {
-  for (const one of members.values()) connect(one);
-});
+  /** own: what this person shares. media: a guest's own camera and microphone. */
+  enter(own, media = null) {
+    this.#own = own;
+    if (media) this.#viewers = new Viewers(this.room, media);
+    this.room.enter();
+  }
 
-// Those who see a guest
+  #take(message) {
+    const { from, type } = message;
+    const member = this.#members.get(from);
+    switch (type) {
+      case "welcome":
+        this.#forgetAll();
+        for (const one of message.members) this.#add(one);
+        if (this.#viewers) this.room.say({ type: "state", ...this.#own.told });
+        break;
+      case "joined":
+        this.#add(message.member);
+        break;
+      case "left":
+        this.#remove(message.id);
+        break;
+      case "state":
+        if (from === this.room.you || from === "") this.#own.take(message);
+        else member?.takeState(message);
+        break;
+      case "offer":
+        if (member) this.#viewers?.answer(message);
+        break;
+      case "answer":
+        member?.takeAnswer(message);
+        break;
+      case "refuse":
+        member?.takeRefusal(message);
+        break;
+      case "bye":
+        this.#viewers?.takeBye(message);
+        break;
+      case "candidate":
+        this.#viewers?.takeCandidate(message);
+        member?.takeCandidate(message);
+        break;
+      case "error":
+        tell(byId("call-problem"), message.reason);
+        break;
+    }
+    byId("alone").hidden = this.#members.size > 0;
+  }
 
-async function answer({ from, link: name, sdp }) {
-  if (!mine || !members.has(from)) return;
-  forgetAnswers(from); // a second offer is a reconnect
-  const pc = newConnection();
-  answering.set(`${from} ${name}`, pc);
-  pc.onconnectionstatechange = () => pc.connectionState === "failed" && answering.get(`${from} ${name}`) === pc && forgetAnswer(`${from} ${name}`);
-  try {
-    for (const track of mine.getTracks()) pc.addTrack(track, mine);
-    await pc.setRemoteDescription({ type: "offer", sdp });
-    await pc.setLocalDescription(await pc.createAnswer());
-    await gathered(pc);
-    if (answering.get(`${from} ${name}`) !== pc) return; // it left meanwhile, or asked anew
-    say({ type: "answer", to: from, link: name, sdp: pc.localDescription.sdp });
-  } catch (error) {
-    if (answering.get(`${from} ${name}`) !== pc) return;
-    forgetAnswer(`${from} ${name}`);
-    say({ type: "refuse", to: from, link: name, reason: String(error.message).slice(0, 200) });
+  #add(told) {
+    if (told.id === this.room.you) return;
+    this.#remove(told.id);
+    this.#members.set(told.id, new Member(told, this.room));
+  }
+
+  #remove(id) {
+    this.#viewers?.forget(id);
+    this.#members.get(id)?.close();
+    this.#members.delete(id);
+  }
+
+  #forgetAll() {
+    for (const id of [...this.#members.keys()]) this.#remove(id);
+    this.#viewers?.forgetAll();
   }
 }
 
-/** Whoever left gets nothing of this guest any more. */
-function forgetAnswers(from) {
-  for (const key of [...answering.keys()]) if (key.startsWith(`${from} `)) forgetAnswer(key);
-}
-
-function forgetAnswer(key) {
-  answering.get(key)?.close();
-  answering.delete(key);
-}
-
-function addCandidate({ from, link: name, candidate }) {
-  const pc = answering.get(`${from} ${name}`) ?? (members.get(from)?.link === name ? members.get(from).pc : null);
-  pc?.addIceCandidate({ candidate, sdpMLineIndex: 0 }).catch(() => {});
-}
-
-// What this person lets others have
-
-function takeState({ muted, camera_on: cameraOn }) {
-  state = { muted, camera_on: cameraOn };
-  byId("mute").setAttribute("aria-pressed", String(muted));
-  byId("camera-off").setAttribute("aria-pressed", String(!cameraOn));
-  if (mine) setText(byId("own-caption"), ownCaption());
-  for (const track of mine?.getAudioTracks() ?? []) track.enabled = !muted;
-  for (const track of mine?.getVideoTracks() ?? []) track.enabled = cameraOn;
-}
-
-async function setState(change) {
-  const wanted = { ...state, ...change };
-  if (link.role === "guest") {
-    takeState(wanted);
-    say({ type: "state", ...wanted });
-    return;
-  }
-  try {
-    takeState(await request("POST", "/api/state", wanted));
-    tell(byId("call-problem"), "");
-  } catch (error) {
-    tell(byId("call-problem"), error.message);
-  }
-}
-
-byId("mute").onclick = () => setState({ muted: !state.muted });
-byId("camera-off").onclick = () => setState({ camera_on: !state.camera_on });
 byId("hear").onclick = () => {
   byId("hear").hidden = true;
   for (const video of document.querySelectorAll(".member:not(.mine) video")) video.play().catch(() => {});
@@ -280,23 +109,31 @@ byId("copy").onclick = async () => {
 
 // The owner: visavis answers for the avatar; this page sees the others, and lends its microphone and camera
 
-const driving = { microphone: null, camera: null }; // {pc, id, stream}
-const MEDIA = { microphone: { audio: true }, camera: { video: { width: 640, height: 480 } } };
-let cameraBusy = false;
-let cameraTried = false; // for the present session: what was refused is not asked for again and again
-
-export async function joinAsOwner() {
-  byId("in-call").hidden = false;
-  byId("microphone").hidden = false;
-  byId("paste").hidden = false;
-  enter({ name: "", kind: "browser" });
-  poll();
+/** Resolves to the webcam, which drives the avatar when the live session wants it. */
+export function joinAsOwner() {
+  for (const id of ["in-call", "microphone", "paste"]) byId(id).hidden = false;
+  const call = new Call({ name: "", kind: "browser" });
+  const own = new OwnState(async (wanted) => {
+    const now = await request("POST", "/api/state", wanted);
+    tell(byId("call-problem"), "");
+    return now;
+  });
+  call.enter(own);
+  preparePaste(() => call.room.newConnection());
+  lendMicrophone();
+  poll(own);
+  return new LentDevice({
+    name: "webcam",
+    constraints: { video: { width: 640, height: 480 } },
+    gone: "The webcam has gone. Plug it in, then start again.",
+    problem: byId("camera-problem"),
+  });
 }
 
-async function poll() {
+async function poll(own) {
   try {
     const now = await request("GET", "/api/state");
-    takeState(now);
+    own.take(now);
     byId("invite").hidden = !now.invitation;
     byId("invitation").value = now.invitation;
     byId("connections-details").hidden = now.peers.length === 0;
@@ -304,103 +141,30 @@ async function poll() {
   } catch {
     // the areas above say that visavis is away
   }
-  setTimeout(poll, POLL_MS);
+  setTimeout(() => poll(own), POLL_MS);
 }
 
-byId("microphone").onclick = async () => {
+function lendMicrophone() {
   const button = byId("microphone");
-  button.disabled = true;
-  if (driving.microphone) await stopDriving("microphone");
-  else await drive("microphone");
-  button.disabled = false;
-};
-
-/** This browser's webcam drives the avatar from now on, or no more. */
-export async function cameraWanted(wanted) {
-  if (!wanted) cameraTried = false;
-  if (cameraBusy || (wanted && cameraTried) || wanted === Boolean(driving.camera)) return;
-  cameraBusy = true;
-  if (wanted) {
-    cameraTried = true;
-    await drive("camera");
-  } else await stopDriving("camera");
-  cameraBusy = false;
-}
-
-/** Send the microphone or the webcam to visavis, on this computer. */
-async function drive(kind) {
-  const problem = problemOf(kind);
-  tell(problem, "");
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia(MEDIA[kind]);
-  } catch (error) {
-    return tell(problem, whyNoMedia(error, kind === "camera" ? "webcam" : "microphone"));
-  }
-  driving[kind] = { stream };
-  stream.getTracks()[0].onended = () => {
-    if (driving[kind]?.stream !== stream) return;
-    stopDriving(kind);
-    tell(problem, kind === "camera" ? "The webcam has gone. Plug it in, then start again." : "The microphone has gone. Plug it in, then turn it on again.");
+  const microphone = new LentDevice({
+    name: "microphone",
+    constraints: { audio: true },
+    gone: "The microphone has gone. Plug it in, then turn it on again.",
+    problem: byId("call-problem"),
+    changed: () => {
+      button.setAttribute("aria-pressed", String(microphone.on));
+      setText(button, microphone.on ? "Stop my microphone" : "Use my microphone");
+    },
+  });
+  button.onclick = async () => {
+    button.disabled = true;
+    if (microphone.on) await microphone.stop();
+    else await microphone.start();
+    button.disabled = false;
   };
-  await lend(kind, stream);
-}
-
-/** Link a stream to visavis, and again when the link fails: on a computer that slept, or has much too much to do. */
-async function lend(kind, stream) {
-  const pc = new RTCPeerConnection(); // to this computer: no server, and never a relay
-  const wanted = () => driving[kind]?.stream === stream;
-  try {
-    for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
-    await pc.setLocalDescription(await pc.createOffer());
-    await gathered(pc);
-    const { id, sdp } = await request("POST", "/api/drive", { sdp: pc.localDescription.sdp });
-    if (!wanted()) return unlink({ pc, id });
-    await pc.setRemoteDescription({ type: "answer", sdp });
-    driving[kind] = { pc, id, stream };
-    showMicrophone();
-    pc.onconnectionstatechange = () => {
-      if (pc.connectionState !== "failed" || driving[kind]?.pc !== pc) return;
-      unlink({ pc, id });
-      lend(kind, stream);
-    };
-  } catch (error) {
-    pc.close();
-    if (!wanted()) return;
-    await stopDriving(kind);
-    tell(problemOf(kind), error.message);
-  }
-}
-
-async function stopDriving(kind) {
-  const { pc, id, stream } = driving[kind];
-  driving[kind] = null;
-  showMicrophone();
-  for (const track of stream.getTracks()) track.stop();
-  await unlink({ pc, id });
-}
-
-async function unlink({ pc, id }) {
-  pc?.close();
-  if (id) await request("DELETE", `/api/peers/${id}`).catch(() => {});
-}
-
-const problemOf = (kind) => byId(kind === "camera" ? "camera-problem" : "call-problem");
-
-function showMicrophone() {
-  const on = Boolean(driving.microphone);
-  byId("microphone").setAttribute("aria-pressed", String(on));
-  setText(byId("microphone"), on ? "Stop my microphone" : "Use my microphone");
 }
 
 // A guest
-
-function ownCaption() {
-  const words = [`${byId("guest-name").value.trim()} (you)`];
-  if (state.muted) words.push("muted");
-  if (!state.camera_on) words.push("picture hidden");
-  return words.join(" · ");
-}
 
 export function joinAsGuest(refused) {
   const form = byId("join");
@@ -415,10 +179,16 @@ export function joinAsGuest(refused) {
     form.hidden = true;
     byId("in-call").hidden = false;
     callState("Asking for the camera");
-    mine = await ownMedia();
-    const video = make("video", { autoplay: true, muted: true, playsInline: true, srcObject: mine, "aria-label": "Your own picture, mirrored" });
+    const call = new Call({ name, kind: "browser" }, refused);
+    const own = new OwnState(async (wanted) => {
+      call.room.say({ type: "state", ...wanted });
+      return wanted;
+    });
+    const media = await ownMedia();
+    const video = make("video", { autoplay: true, muted: true, playsInline: true, srcObject: media, "aria-label": "Your own picture, mirrored" });
     byId("members").append(make("li", { className: "member mine" }, video, make("p", { id: "own-caption" }, `${name} (you)`)));
-    enter({ name, kind: "browser" }, refused);
+    own.own(media, name);
+    call.enter(own, media);
   };
 }
 
@@ -439,8 +209,3 @@ async function ownMedia() {
   tell(byId("call-problem"), `${why} Until then you can watch and listen.`);
   return new MediaStream();
 }
-
-window.addEventListener("pagehide", () => {
-  ended = true;
-  socket?.close();
-});
