@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
-from avatar.render.eye_geometry import EyePlace, EyeSize, eye_place, lid_index
+from avatar.render.eye_geometry import EyePlace, EyeSize, eye_place, lid_index, nose_edge
 from avatar.render.eye_textures import EyeTextures, eye_textures
 from avatar.render.iris_fit import fitted
 from avatar.render.view import View
@@ -27,7 +27,7 @@ MOST_ASIDE, MOST_UP = 0.36, 0.3  # of the eye's width: an iris further from the 
 SOFT_EDGE = 0.035  # of the eye's width, over which an eyeball passes into its lids
 AT_REST = 0.08  # likewise: an iris so far from the portrait's has other lashes over it
 LASH_LINE = 0.035  # likewise: height of the line of a shut eye
-HIDDEN_BY_NOSE = 1.15  # u of the nose's bridge below which it may hide something
+HIDDEN_BY_NOSE = 1.05  # u of the nose below which it may hide something
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def _draw_eye(picture: Picture, hints: Array, view: View, place: EyePlace, portr
     under, over = v - upper, lower - v
     sharpness = np.float32(pixels / max(1.0, SOFT_EDGE * pixels))
     alpha = np.clip(under * sharpness + 0.5, 0, 1) * np.clip(over * sharpness + 0.5, 0, 1)
-    if place.bridge[0] < HIDDEN_BY_NOSE:
-        alpha *= np.clip((place.bridge[0] + place.bridge[1] * v - u) * sharpness + 0.5, 0, 1)
+    if place.nose[..., 0].min() < HIDDEN_BY_NOSE:
+        alpha *= np.clip((nose_edge(place.nose, v) - u) * sharpness, 0, 1)
 
     iris = np.clip(place.iris + portrait.iris_off, (0.5 - MOST_ASIDE, -MOST_UP), (0.5 + MOST_ASIDE, MOST_UP))
     box_to_white = textures.from_eye @ box_to_eye

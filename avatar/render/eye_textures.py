@@ -21,8 +21,9 @@ LASHES, WET_LINE = 0.05, 0.03  # likewise: next to the lids there is neither cle
 IRIS_REACH = 1.5  # radii of the iris within which what differs from the white moves with it
 # Less than this and there is no eye to take apart: it is left as it is
 LEAST_WIDTH_PX, LEAST_OPENING, LEAST_FACING = 9.0, 0.11, 0.5
-LEAST_CONTRAST, LEAST_WHITE_PX, LEAST_SEEN = 12.0, 8, 0.3
+LEAST_CONTRAST, LEAST_WHITE_PX, LEAST_SEEN = 20.0, 8, 0.3
 DARKEST_SHADE = 0.4
+LEAST_MOST_LIT = 0.45, 1.1  # of the light where white is seen: elsewhere in the eye
 FAINT = 8.0  # levels below which shares of light are not trusted
 LEAST_MOST_LEFT = 0.15, 1.5
 GLINT_ABOVE = 35.0  # levels over the iris' own at the same radius
@@ -129,20 +130,27 @@ def _shade(part: _Part, light: Array, white: NDArray[np.bool_]) -> Array:
 
 
 def _white(part: _Part, unshaded: Array, own_white: Array, width_px: float) -> Array:
-    """(h, w, 3) the white, continued behind iris and lids."""
+    """(h, w, 3) the white, continued behind iris and lids, darker where the skin around it is."""
     likeness = _ramp(unshaded.mean(2) / max(float(own_white.mean()), 1.0), 0.7, 0.92)
-    sound = part.clean * likeness * _ramp(part.radius, 1.06, 1.25)
+    sound = (part.clean * likeness * _ramp(part.radius, 1.06, 1.25)).astype(np.float32)
+    skin = ((part.under_upper < -0.04) | (part.over_lower < -0.04)).astype(np.float32)
+    around = _spread(part.pixels.mean(2) * skin, 0.2 * width_px) / (_spread(skin, 0.2 * width_px) + 1e-3)
+    lit = np.clip(around / max(float((around * sound).sum() / max(sound.sum(), 1e-3)), 1.0), *LEAST_MOST_LIT)[..., None]
+    flat = unshaded / lit
     filled = np.empty_like(unshaded)
     filled[:] = own_white * 0.94
     for share in (0.3, 0.1, 0.03):  # from far to near
-        sigma = max(share * width_px, 1.0)
-        weight = cv2.GaussianBlur(sound.astype(np.float32), (0, 0), sigma)[..., None]
-        near = cv2.GaussianBlur((unshaded * sound[..., None]).astype(np.float32), (0, 0), sigma)
-        filled = (near + 0.03 * filled) / (weight + 0.03)
+        weight = _spread(sound, share * width_px)[..., None]
+        filled = (_spread(flat * sound[..., None], share * width_px) + 0.03 * filled) / (weight + 0.03)
     # the corner's own flesh stays
     corner = _ramp(part.u, 0.86, 0.94) * (part.radius > IRIS_REACH)
     kept = np.maximum(sound, corner)[..., None]
-    return np.asarray(kept * unshaded + (1 - kept) * filled)
+    return np.asarray(kept * unshaded + (1 - kept) * filled * lit)
+
+
+def _spread(values: Array, sigma_px: float) -> Array:
+    blurred = cv2.GaussianBlur(np.asarray(values, np.float32), (0, 0), max(sigma_px, 1.0))
+    return np.asarray(blurred, np.float32)
 
 
 def _iris(part: _Part, unshaded: Array, white: Array, radius_px: float) -> tuple[Array, Array]:
