@@ -10,7 +10,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.face.regions import LIPS_INNER, LIPS_OUTER
 from avatar.render.mouth_light import LUMA
 
-LINE = 0.6  # of the lips' brightness, where they meet
+LINE = 0.65  # of the lips' brightness, where they meet
 _MARGIN = 0.03  # of the distance of the outer eye corners: how far outside of the inner lips teeth may still shine
 _DARK, _BRIGHT = 0.65, 1.2  # against the lips' brightness: what is beyond, so near their edge, is no lip
 _LESS_RED = 0.5  # of the lips' redness

@@ -100,7 +100,7 @@ def drawn_tongue() -> tuple[Array, Array]:
     height = round((TONGUE_UP_MM + TONGUE_DOWN_MM) * MILLIMETRE * TEXELS)
     x = ((np.arange(WIDTH, dtype=np.float32) + 0.5) / TEXELS + LEFT) / MILLIMETRE
     y = ((np.arange(height, dtype=np.float32) + 0.5) / (TEXELS * MILLIMETRE) - TONGUE_UP_MM)[:, None]
-    top = -7.5 + 9.5 * (np.abs(x) / 21) ** 2.6 + 0.8 * np.exp(-((x / 3) ** 2))
+    top = -8.5 + 10 * (np.abs(x) / 21) ** 2.6 + 0.8 * np.exp(-((x / 3) ** 2))
     inside = y - top
     alpha = np.clip(0.5 + inside / 1.5, 0, 1) * np.clip((23 - np.abs(x)) / 2, 0, 1)
     rise = np.clip(inside / 9, 0, 1)

@@ -32,10 +32,10 @@ JAW_GAIN = 1.45  # of the lower incisors' drop against the chin's skin, as Media
 SMILE_GAP = 0.11  # between the lips of a smile
 JAW_TILT = 0.9  # radians to a drop of one distance of the outer eye corners
 CHIN = (152, 148, 377, 176, 400)
-LINE_WIDTH = 0.012  # of the line between shut lips
+LINE_WIDTH = 0.01  # of the line between shut lips
 NEAR_LIPS, SHADE_DOWN = 0.05, 0.03  # how far the lips' shade reaches, and how much further down
-SHUT = 0.012  # an inner-lip gap that MediaPipe still gives for shut lips
-OPEN = 0.045  # from here the whole gap is drawn
+SHUT = 0.016  # an inner-lip gap that MediaPipe still gives for shut lips
+OPEN = 0.05  # from here the whole gap is drawn
 
 _SUBPIXEL_BITS = 4
 
@@ -111,7 +111,7 @@ class MouthLayers:
         # the upper lip's shade falls deeper than the lower one's
         above = max(int(SHADE_DOWN * unit), 1)
         shade = np.concatenate([near[:1].repeat(min(above, len(near)), 0), near[:-above]])
-        colour *= (0.35 + 0.65 * np.clip(1.6 * shade - 0.25, 0, 1))[..., None]
+        colour *= (0.22 + 0.78 * np.clip(1.6 * shade - 0.25, 0, 1))[..., None]
         _lay(part, colour, inside)
         return hints
 

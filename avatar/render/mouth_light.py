@@ -17,6 +17,7 @@ from avatar.face import regions as at
 # Of 224 smiles: how much of what tints the whites of the eyes, and the skin, also tints teeth, as red and blue to green
 TEETH_LIKE_EYES = np.array([0.33, 1, 0.75], np.float32)
 TEETH_LIKE_SKIN = np.array([0.18, 1, 0.11], np.float32)
+WARM_AS_SKIN = 0.35  # of the skin's tint teeth have at least
 TEETH_BRIGHTNESS = 1.25  # against the whites of the eyes
 
 _CHEEKS = (50, 205, 187, 147, 123), (280, 425, 411, 376, 352)
@@ -54,13 +55,16 @@ def mouth_light(portrait: Picture, landmarks: Array) -> MouthLight:
     sclera = np.maximum(white[bright >= np.percentile(bright, 70)].mean(0), 1)
     luma = float(np.clip(max(sclera @ LUMA, 1.05 * (skin @ LUMA)), 30, 190))
     hue = (sclera / sclera[1]) ** TEETH_LIKE_EYES * (skin / skin[1]) ** TEETH_LIKE_SKIN
+    # cameras make small whites bluish
+    warm = (skin / skin[1]) ** WARM_AS_SKIN
+    hue = np.array([max(hue[0], warm[0]), 1, min(hue[2], warm[2])], np.float32)
     red = _redder(lips, 1.2)
     return MouthLight(
         teeth=_brought_to(hue, TEETH_BRIGHTNESS * luma),
         gums=_brought_to(_mixed(red, skin, 0.3), 0.62 * luma),
-        tongue=_brought_to(_mixed(red, skin, 0.2), 0.5 * luma),
-        cavity=_brought_to(_redder(lips, 1.7), 0.16 * luma),
-        throat=_brought_to(_redder(lips, 1.7), 0.06 * luma),
+        tongue=_brought_to(_mixed(red, skin, 0.2), 0.56 * luma),
+        cavity=_brought_to(_redder(lips, 1.7), 0.2 * luma),
+        throat=_brought_to(_redder(lips, 1.7), 0.08 * luma),
         lips=lips,
     )
 

@@ -22,6 +22,7 @@ _MIDDLE = 0.14  # half width of the part that is looked at first: the incisors
 LEAST_MM = 3.0  # of a tooth's height, to be worth lending
 GUMMY_MM = 6.0  # of gums in sight above teeth
 UNEVEN_MM = 1.5  # a tooth's edge off the row's curve; further off are lower teeth, or the lip
+LEAST_EVEN = 0.85  # of the row's edge is on its curve; else the photo is too soft to tell teeth from lips
 ROWS_MEET = 0.88  # of the teeth's brightness is the line between two shut rows
 LEAST_SHARE = 0.5  # of the middle that shows so much
 
@@ -105,6 +106,9 @@ def _upper_row(rgb: Array, top: float, inside: NDArray[np.bool_], white: NDArray
         return OwnTeeth(rgb, top, first.astype(np.float32), last.astype(np.float32), known, cut, 0.0)
     edge = _smooth(last, known)
     curve = np.polyval(np.polyfit(x[known], edge[known], 2 if known.sum() > 40 else 0), x)
+    even = np.abs(edge - curve)[known] < UNEVEN_MM * _MM
+    if even.mean() < LEAST_EVEN:
+        share = 0.0
     edge = np.clip(edge, curve - UNEVEN_MM * _MM, curve + 0.6 * UNEVEN_MM * _MM).astype(np.float32)
     return OwnTeeth(rgb, top, _smooth(first, known), edge, seen, cut, share)
 
