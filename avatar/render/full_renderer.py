@@ -45,3 +45,6 @@ class FullRenderer:
         if self._matte is None:
             return None
         return landmark_warp(self._matte, self._reference, self._landmarks)
+
+    def flow(self) -> None:
+        """As of `Painter`: it paints every pixel anew."""

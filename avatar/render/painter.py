@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from avatar.core.arrays import Picture
+from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.face.driving import Driving
 from avatar.render.full_network import FULL
 from avatar.render.full_renderer import FullRenderer
 from avatar.render.renderer import Renderer
 from engines.engine import Engine
+
+RENDERERS = {"fast-2": Renderer}  # of `fast` avatars, by the names that the command line takes
+DEFAULT_RENDERER = "fast-2"
 
 
 class Painter(Protocol):
@@ -26,10 +29,19 @@ class Painter(Protocol):
         """(size_px, size_px): where the person is in the last picture. None without mattes."""
         ...
 
+    def flow(self) -> Array | None:
+        """(h, w, 2): where each place of the last picture comes from in the face's portrait, (x, y) in [-1, 1]; NaN
+        where it comes from elsewhere. At a size of the renderer's own. None where it cannot say."""
+        ...
+
 
 def open_painter(
-    avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
+    avatar: Avatar,
+    engine: Engine,
+    size_px: int = 512,
+    mattes: Sequence[Picture] | None = None,
+    renderer: str = DEFAULT_RENDERER,
 ) -> Painter:
-    """`mattes`: of `person_mattes`, one (S, S) for each portrait."""
-    kind = FullRenderer if avatar.model_id == FULL else Renderer
+    """`mattes`: of `person_mattes`, one (S, S) for each portrait. `renderer`: of RENDERERS; `full` has but its own."""
+    kind = FullRenderer if avatar.model_id == FULL else RENDERERS[renderer]
     return kind(avatar, engine, size_px, mattes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from avatar.core.arrays import Picture
+from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.core.resizing import resized
@@ -50,6 +50,7 @@ class Renderer:
         self._face: int | None = None
         self._fading: Picture | None = None  # the former portrait, warped onto the present one
         self._fade_start_ns = 0
+        self._flow: tuple[Array, Array] | None = None  # of the last picture's face: the warp, and what was added
 
     def render(self, driving: Driving) -> Picture:
         """The picture (size_px, size_px, 3) for one frame. Raises EngineFailure when the engine fails, InputError when
@@ -63,13 +64,22 @@ class Renderer:
         large["eyes"], small["eyes"] = self._match("eyes", eyes, source)
         layers = self._engine.infer({"psi": self._psi, **generator_inputs(frame, small)})
         check_numbers(layers, self._name)
-        return self._assembler.assemble({name: value[0] for name, value in layers.items()}, large, frame)
+        drawn = {name: value[0] for name, value in layers.items()}
+        self._flow = frame["face_flow"], drawn["face_offset"]
+        return self._assembler.assemble(drawn, large, frame)
 
     def matte(self) -> Picture | None:
         """(size_px, size_px): where the person is in the last picture. None without mattes."""
         if self._mattes is None or self._face is None:
             return None
         return self._assembler.moved(self._mattes[self._face])
+
+    def flow(self) -> Array | None:
+        """As of `Painter`: the spline's, and what the network added to it."""
+        if self._flow is None:
+            return None
+        warp, added = self._flow
+        return np.moveaxis(warp + added, 0, -1)
 
     def _pair(self, number: int) -> Pair:
         """A portrait at the output's size and at the generator's."""
