@@ -7,7 +7,7 @@ import torch
 
 from avatar.core.errors import InputError
 from avatar.learning.projected_discriminator import ProjectedDiscriminator, augmented
-from avatar.model.layered_generator import MOUTH, LayeredGenerator, RegionGenerator, load_region, save_region
+from avatar.model.layered_generator import EYE, MOUTH, LayeredGenerator, RegionGenerator, load_region, save_region
 from avatar.model.refinement import Changes, Drawn
 
 
@@ -66,13 +66,15 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_one_graph_of_all_regions_has_flat_names() -> None:
-    generator = LayeredGenerator([RegionGenerator(MOUTH)])
+    generator = LayeredGenerator([RegionGenerator(MOUTH), RegionGenerator(EYE)])
     given = generator.example()
-    assert list(given) == generator.inputs == ["embedding", "mouth_picture", "mouth_drawing", "mouth_hints"]
+    regions = ("mouth_picture", "mouth_drawing", "mouth_hints", "eye_picture", "eye_drawing", "eye_hints")
+    assert list(given) == generator.inputs == ["embedding", *regions]
     with torch.no_grad():
         result = generator(*given.values())
     assert dict(zip(generator.outputs, (tuple(part.shape) for part in result), strict=True)) == {
         "mouth_offset": (1, 2, 32, 48), "mouth_keep": (1, 1, 64, 96), "mouth_added": (1, 3, 64, 96),
+        "eye_offset": (1, 2, 2, 16, 24), "eye_keep": (1, 2, 1, 32, 48), "eye_added": (1, 2, 3, 32, 48),
     }  # fmt: skip
 
 

@@ -12,11 +12,11 @@ from avatar.core.errors import InputError
 from avatar.core.model_files import model_file
 from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX, open_pack, pack_written_to
-from avatar.learning.region_crops import RegionCrops, draw_crops, to_floats
+from avatar.learning.region_crops import Crops, RegionCrops, draw_crops, to_floats
 from avatar.learning.region_objective import RegionObjective, RegionOptions
-from avatar.learning.region_samples import MouthSamples
+from avatar.learning.region_samples import RegionSamples
 from avatar.model.checkpoint import load_weights
-from avatar.model.layered_generator import MOUTH
+from avatar.model.layered_generator import EYE, MOUTH, Region
 from tests.clips import astronaut_avatar
 from tests.portraits import resized
 
@@ -47,24 +47,25 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crops(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("crops")
     embedder = load_weights(model_file("fast/fast.safetensors"))[1]
-    draw_crops(pack, folder, COUNT, 1, embedder, say=lambda line: None)
+    draw_crops(Crops(pack, MOUTH, COUNT, 1), folder, embedder, say=lambda line: None)
     yield folder
 
 
-def test_a_sample_is_the_same_every_time_and_shows_a_mouth(pack: Path) -> None:
-    samples = MouthSamples(open_pack(pack), 1)
+@pytest.mark.parametrize("region", [MOUTH, EYE], ids=lambda region: region.name)
+def test_a_sample_is_the_same_every_time_and_shows_the_region(pack: Path, region: Region) -> None:
+    samples = RegionSamples(open_pack(pack), region, 1)
     for index in range(6):
         one, again = samples.draw(index), samples.draw(index)
         np.testing.assert_array_equal(one.picture, again.picture)
-        assert one.picture.shape == one.target.shape == (*MOUTH.size, 3)
-        assert one.hints.shape == (*MOUTH.size, MOUTH.hints)
+        assert one.picture.shape == one.target.shape == (*region.size, 3)
+        assert one.hints.shape == (*region.size, region.hints)
         # what the layers draw is near to what there is
         assert np.abs(one.picture.astype(int) - one.target).mean() < 30
 
 
 def test_crops_are_read_as_they_were_drawn(pack: Path, crops: Path) -> None:
     sample = to_floats({k: v[None] for k, v in RegionCrops(crops, 1, plain=True)[2].items()})
-    drawn = MouthSamples(open_pack(pack), 1).draw(2)
+    drawn = RegionSamples(open_pack(pack), MOUTH, 1).draw(2)
     np.testing.assert_allclose(sample["target"][0].permute(1, 2, 0).numpy() * 255, drawn.target, atol=1e-3)
     assert sample["embedding"].abs().sum() > 1
 

@@ -26,7 +26,12 @@ class Training:
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run: checkpoints, log.jsonl, TensorBoard files, sample sheets.")
     ] = None
-    size: Annotated[str, typer.Option(help="fast: for live use on any machine. full: the paper's, for GPUs.")] = "fast"
+    size: Annotated[
+        str,
+        typer.Option(
+            help="fast: for live use on any machine. mouth, eye: a net of fast-3. full: the paper's, for GPUs."
+        ),
+    ] = "fast"
     resolution: Annotated[int, typer.Option(help="Side of the pictures of `full`, in pixels.")] = 256
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identity kept for validation (repeatable; a final * is a prefix).")
@@ -65,14 +70,39 @@ def train(
         else:
             Terminal().print(summary_table(rows))
         return
-    if wish.size not in ("fast", "full"):
-        raise UsageError(f"There is no size '{wish.size}'. Choose fast or full.")
+    if wish.size not in ("fast", "mouth", "eye", "full"):
+        raise UsageError(f"There is no size '{wish.size}'. Choose fast, mouth, eye or full.")
     if not wish.dry_run and (wish.data is None or wish.out is None):
         raise UsageError("Say what to learn from and where to write: --data FOLDER --out FOLDER.")
     if wish.threads:
         torch.set_num_threads(wish.threads)
     with parallel() as group:
-        _train(wish, group)
+        if wish.size in ("mouth", "eye"):
+            _train_region(wish, group)
+        else:
+            _train(wish, group)
+
+
+def _train_region(wish: Training, group: Parallel) -> None:
+    from avatar.learning.region_objective import RegionOptions
+    from avatar.learning.region_run import train_region
+    from avatar.learning.settings import apply_settings
+    from avatar.learning.trainer import RunOptions
+    from avatar.learning.training_packs import training_packs
+    from avatar.model.layered_generator import EYE, MOUTH
+
+    region = MOUTH if wish.size == "mouth" else EYE
+    run, options = apply_settings(wish.set_option or [], [RunOptions(batch=16, save_every=500), RegionOptions()])
+    if wish.dry_run:
+        print_json({"run": asdict(run), "options": asdict(options), "model": asdict(region)})
+        return
+    assert wish.data is not None and wish.out is not None
+    say = Terminal().say
+    packs = training_packs(wish.data, wish.out / "pack", wish.hold_out or [], group, say)
+    train_region(region, packs, wish.out, run, options, group, say)
+    if group.first:
+        weights = wish.out / f"{region.name}.safetensors"
+        say(f"weights: {weights}. Next: visavis export {weights} --out {wish.out}")
 
 
 def _train(wish: Training, group: Parallel) -> None:

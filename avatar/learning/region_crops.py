@@ -7,8 +7,10 @@ the pack that each was drawn from, and `embeddings.npy`, (rows of the pack, 512)
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,13 +25,13 @@ from avatar.core.errors import InputError
 from avatar.learning.dataset.pack import Pack, open_pack
 from avatar.learning.objective import Batch
 from avatar.learning.pair_dataset import Augmentation
-from avatar.learning.region_samples import MouthSamples
+from avatar.learning.region_samples import RegionSamples
 from avatar.model.embedder import Embedder
-from avatar.render.conditioning import MOUTH_SIZE, draw_face
+from avatar.model.layered_generator import Region
+from avatar.render.conditioning import draw_face
 
 CHUNK = 512  # crops that one process draws at a time
-CHANNELS = {"picture": 3, "target": 3, "drawing": 3, "hints": 4}
-BYTES = sum(CHANNELS.values())
+PICTURES = 9  # channels of picture, target and drawing
 NO_HINTS_CHANCE = 0.2
 EMBEDDED_AT_ONCE = 32
 
@@ -43,8 +45,7 @@ class RegionCrops(Dataset[Batch]):
             about = json.loads((folder / "crops.json").read_text())
             self.sources = np.load(folder / "sources.npy")
             self.embeddings = np.load(folder / "embeddings.npy")
-            shape = (about["count"], *about["size"], BYTES)
-            self.crops = np.memmap(folder / "crops.raw", np.uint8, "r", shape=shape)
+            self.crops = np.memmap(folder / "crops.raw", np.uint8, "r", shape=tuple(about["shape"]))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder} holds no complete crops ({error}). Draw them again.") from error
         self.seed, self.plain = seed, plain
@@ -56,9 +57,7 @@ class RegionCrops(Dataset[Batch]):
         rng = np.random.default_rng([self.seed, index])
         row = index % len(self.crops) if self.plain else int(rng.integers(len(self.crops)))
         crop = np.asarray(self.crops[row])
-        hints = crop[..., -CHANNELS["hints"] :]
-        pictures = crop[..., : CHANNELS["picture"] + CHANNELS["target"]]
-        drawing = crop[..., pictures.shape[2] : -CHANNELS["hints"]]
+        pictures, drawing, hints = crop[..., :6], crop[..., 6:PICTURES], crop[..., PICTURES:]
         if not self.plain:
             how = Augmentation.random(rng)
             pictures = _lit(pictures, how)
@@ -76,36 +75,42 @@ def to_floats(batch: Batch) -> Batch:
     return {name: value.float() / 255 if value.dtype == torch.uint8 else value for name, value in batch.items()}
 
 
+@dataclass(frozen=True)
+class Crops:
+    """What is drawn: `count` crops of a region from the pack in a folder."""
+
+    pack: Path
+    region: Region
+    count: int
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self.count, *self.region.size, PICTURES + self.region.hints
+
+
 def draw_crops(
-    pack_folder: Path,
-    folder: Path,
-    count: int,
-    seed: int,
-    embedder: Embedder,
-    workers: int = 1,
-    say: Callable[[str], None] = print,
+    crops: Crops, folder: Path, embedder: Embedder, workers: int = 1, say: Callable[[str], None] = print
 ) -> None:
-    """Draw `count` crops into `folder`, or what is missing of them."""
+    """Draw them into `folder`, or what is missing of them."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "crops.json").exists():
         return
-    size = (folder / "crops.raw").stat().st_size if (folder / "crops.raw").exists() else 0
-    whole = count * MOUTH_SIZE[0] * MOUTH_SIZE[1] * BYTES
-    if size != whole:
-        with (folder / "crops.raw").open("wb") as file:
+    raw, whole = folder / "crops.raw", math.prod(crops.shape)
+    if not raw.exists() or raw.stat().st_size != whole:
+        with raw.open("wb") as file:
             file.truncate(whole)
-    starts = range(0, count, CHUNK)
+    starts = range(0, crops.count, CHUNK)
     todo = [start for start in starts if not _part(folder, start).exists()]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_draw_chunk, pack_folder, folder, count, start, seed) for start in todo]
+        jobs = [pool.submit(_draw_chunk, crops, folder, start) for start in todo]
         for number, job in enumerate(as_completed(jobs), 1):
             job.result()
             say(f"{number * CHUNK} of {len(todo) * CHUNK} crops")
     sources = np.concatenate([np.load(_part(folder, start)) for start in starts])
     np.save(folder / "sources.npy", sources)
-    np.save(folder / "embeddings.npy", _embeddings(open_pack(pack_folder), sources, embedder))
-    about = {"count": count, "size": MOUTH_SIZE, "seed": seed}
-    (folder / "crops.json").write_text(json.dumps(about))
+    np.save(folder / "embeddings.npy", _embeddings(open_pack(crops.pack), sources, embedder))
+    (folder / "crops.json").write_text(json.dumps({"shape": crops.shape, "seed": crops.seed}))
     for start in starts:
         _part(folder, start).unlink()
 
@@ -114,16 +119,16 @@ def _part(folder: Path, start: int) -> Path:
     return folder / f"part-{start:08d}.npy"
 
 
-def _draw_chunk(pack_folder: Path, folder: Path, count: int, start: int, seed: int) -> None:
+def _draw_chunk(crops: Crops, folder: Path, start: int) -> None:
     cv2.setNumThreads(1)
-    samples = MouthSamples(open_pack(pack_folder), seed)
-    crops = np.memmap(folder / "crops.raw", np.uint8, "r+", shape=(count, *MOUTH_SIZE, BYTES))
+    samples = RegionSamples(open_pack(crops.pack), crops.region, crops.seed)
+    drawn = np.memmap(folder / "crops.raw", np.uint8, "r+", shape=crops.shape)
     rows = []
-    for i in range(start, min(start + CHUNK, count)):
+    for i in range(start, min(start + CHUNK, crops.count)):
         sample = samples.draw(i)
-        crops[i] = np.concatenate([sample.picture, sample.target, sample.drawing, sample.hints], axis=2)
+        drawn[i] = np.concatenate([sample.picture, sample.target, sample.drawing, sample.hints], axis=2)
         rows.append(sample.source)
-    crops.flush()
+    drawn.flush()
     np.save(_part(folder, start), np.array(rows, np.int64))
 
 

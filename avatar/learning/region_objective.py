@@ -44,7 +44,8 @@ class RegionOptions:
     rate: float = 6e-4
     rate_discriminator: float = 4e-4
     ema: float = 0.998
-    adversarial_from_step: int = 2500
+    adversarial_from_step: int = 1500
+    crops: int = 20_000  # drawn of the people to learn from
     weights: RegionWeights = field(default_factory=RegionWeights)
 
 

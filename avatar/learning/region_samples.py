@@ -6,6 +6,7 @@ and given another expression, by its own relief, and the layers are to bring it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,15 +14,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from avatar.core.arrays import Array, Picture
-from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.gaps import set_mouth_gaps, uncross
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.learning.dataset.pack import Pack
+from avatar.learning.drawn_regions import KINDS
 from avatar.learning.pair_dataset import PairDataset
 from avatar.learning.pseudo_pairs import OPEN_MOUTH, close_mouth, mouth_opening
-from avatar.render.conditioning import MOUTH_SIZE, draw_mouth, mouth_frame
+from avatar.model.layered_generator import Region
+from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.relief import Relief
 from avatar.render.view import View
@@ -30,7 +32,6 @@ from avatar.retarget.head_limits import moved
 # Of a still's turn and size: standard deviations and bounds of pitch, yaw, roll in degrees, and logarithm of the size
 TURN_DEGREES, MOST_DEGREES = np.array([6.0, 13.0, 4.0]), np.array([15.0, 35.0, 10.0])
 SCALE_SPREAD, MOST_SCALE = 0.09, 0.22
-OPEN_CHANCE = 0.6  # of choosing a clip's target for its open mouth
 CLOSE_CHANCE = 0.4  # of shutting a still's mouth that is open
 REAL_CHANCE = 0.5  # where a person has several stills
 CLIP_SHARE = 0.55
@@ -40,37 +41,38 @@ BLUR_PX = 41
 
 
 @dataclass(frozen=True)
-class MouthSample:
-    """One mouth, (64, 96, channels) uint8 each."""
+class RegionSample:
+    """One region, (h, w, channels) uint8 each."""
 
     picture: Picture  # 3: as the layers drew it
     target: Picture  # 3
     drawing: Picture  # 3
-    hints: Picture  # 4
+    hints: Picture  # as many as the region has
     source: int  # row of the pack whose face the portrait is
 
 
-class MouthSamples:
+class RegionSamples:
     """Sample number i is always the same."""
 
-    def __init__(self, pack: Pack, seed: int) -> None:
-        self.pack, self.seed = pack, seed
+    def __init__(self, pack: Pack, region: Region, seed: int) -> None:
+        self.pack, self.seed, self.kind = pack, seed, KINDS[region.name]
         self.pairs = PairDataset(pack, seed)
+        self.chance, self.weights = self.kind.weights(self.pairs)
 
-    def draw(self, index: int) -> MouthSample:
+    def draw(self, index: int) -> RegionSample:
         rng = np.random.default_rng([self.seed, index])
         share = CLIP_SHARE if len(self.pairs.stills) and self.pairs.clips else float(bool(self.pairs.clips))
         return self._from_clip(rng) if rng.random() < share else self._from_stills(rng)
 
-    def _from_clip(self, rng: np.random.Generator) -> MouthSample:
+    def _from_clip(self, rng: np.random.Generator) -> RegionSample:
         pairs = self.pairs
         clip = pairs.clips[rng.choice(len(pairs.clips), p=pairs.clip_weights)]
-        weights = pairs.open[clip] if rng.random() < OPEN_CHANCE else None
+        weights = self.weights[clip].astype(np.float64) if rng.random() < self.chance else None
         target = int(rng.choice(clip, p=None if weights is None else weights / weights.sum()))
         source = int(rng.choice(clip))
         return self._sample(self._face(source), self._face(target), source, rng)
 
-    def _from_stills(self, rng: np.random.Generator) -> MouthSample:
+    def _from_stills(self, rng: np.random.Generator) -> RegionSample:
         row, others = self.pairs.still_target(rng)
         target = self._face(row)
         if others and rng.random() < REAL_CHANCE:
@@ -85,28 +87,27 @@ class MouthSamples:
 
     def _sample(
         self, source: tuple[Picture, Array], target: tuple[Picture, Array], row: int, rng: np.random.Generator
-    ) -> MouthSample:
+    ) -> RegionSample:
         picture, driving = target
-        frame = mouth_frame(driving, head_pose(driving, face_model().mean_shape))
-        view = View.region(frame.inverse(), MOUTH_SIZE[1], MOUTH_SIZE[0])
-        true = view.cut(picture)
+        region = self.kind(driving, rng)
+        true = region.view().cut(picture)
         if rng.random() < JITTER_CHANCE:
-            driving = jittered(driving, rng)
-        drawn, hints = drawn_mouth(source, driving, view)
-        drawing = np.rint(draw_mouth(driving, frame) * 255).astype(np.uint8)
-        return MouthSample(drawn, true, _channels_last(drawing), _channels_last(hints), row)
+            driving = jittered(driving, region.parts, rng)
+        drawn = warped(source, driving, region.view())
+        hints = region.draw(*source, drawn, driving)
+        drawing = np.rint(region.drawing(driving) * 255).astype(np.uint8)
+        return RegionSample(drawn, true, _channels_last(drawing), _channels_last(hints), row)
 
 
-def drawn_mouth(source: tuple[Picture, Array], driving: Array, view: View) -> tuple[Picture, Picture]:
-    """(h, w, 3) the view as the layers draw it from a portrait, and the (4, h, w) hints of the mouth's layers."""
+def warped(source: tuple[Picture, Array], driving: Array, view: View) -> Picture:
+    """(h, w, 3) the view of a portrait with (478, 3) landmarks, moved by its relief alone."""
     picture, landmarks = source
     relief = Relief(landmarks)
     seen = relief.draw(relief.place(driving), view)
     drawn = seen.sample(picture)
     # in place of the plate, which a whole picture has
     drawn[~seen.covered] = view.cut(np.asarray(cv2.blur(picture, (BLUR_PX, BLUR_PX)), np.uint8))[~seen.covered]
-    hints = MouthLayers(picture, landmarks).draw(drawn, view, driving)
-    return drawn, hints
+    return drawn
 
 
 def moved_still(
@@ -132,13 +133,14 @@ def moved_still(
     relief, view = Relief(landmarks), View.whole(len(picture))
     result = relief.draw(relief.place(goal), view).sample(picture)
     MouthLayers(picture, landmarks).draw(result, view, goal)
+    EyeLayers(picture, landmarks).draw(result, view, goal)
     return result, goal
 
 
-def jittered(landmarks: Array, rng: np.random.Generator) -> Array:
-    """As a tracker that is a little off: the whole mouth, and each lip by itself."""
+def jittered(landmarks: Array, parts: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Array:
+    """As a tracker that is a little off: each of the parts by itself."""
     result = landmarks.copy()
-    for part in (at.LIPS_OUTER + at.LIPS_INNER, at.LIPS_OUTER[:11] + at.LIPS_INNER[:11]):
+    for part in parts:
         result[list(part), :2] += rng.normal(0, JITTER, 2).astype(np.float32)
     return result
 

@@ -30,6 +30,7 @@ class Region:
     config: RegionConfig
     hints: int
     paint_prior: tuple[float, float]
+    of_each: int = 1  # how many of them a face has, all drawn at once
     embedding: int = 512
 
     @staticmethod
@@ -45,6 +46,7 @@ class Region:
 
 
 MOUTH = Region("mouth", (64, 96), RegionConfig((48, 96, 128)), 4, (-3.0, 0.0))
+EYE = Region("eye", (32, 48), RegionConfig((32, 64, 96)), 2, (-3.0, -1.0), of_each=2)
 
 
 class RegionGenerator(nn.Module):
@@ -65,7 +67,10 @@ class RegionGenerator(nn.Module):
 
 
 class LayeredGenerator(nn.Module):
-    """Flat inputs and outputs, as those of a graph are: `inputs` and `outputs` name them, in this order."""
+    """Flat inputs and outputs, as those of a graph are: `inputs` and `outputs` name them, in this order.
+
+    Those of a region that a face has twice are (B, 2, …).
+    """
 
     def __init__(self, regions: Sequence[RegionGenerator]) -> None:
         super().__init__()
@@ -76,9 +81,14 @@ class LayeredGenerator(nn.Module):
 
     def forward(self, embedding: Tensor, *drawn: Tensor) -> tuple[Tensor, ...]:
         results: list[Tensor] = []
-        for number, region in enumerate(self._regions):
-            seen = Drawn(*drawn[len(PARTS) * number : len(PARTS) * (number + 1)])
-            results += region(embedding, seen)[: len(CHANGES)]
+        for number, one in enumerate(self._regions):
+            parts, several = drawn[len(PARTS) * number : len(PARTS) * (number + 1)], one.region.of_each
+            if several == 1:
+                results += one(embedding, Drawn(*parts))[: len(CHANGES)]
+            else:
+                each = Drawn(*(part.flatten(0, 1) for part in parts))
+                changes = one(embedding.repeat_interleave(several, dim=0), each)[: len(CHANGES)]
+                results += [change.unflatten(0, (-1, several)) for change in changes]
         return tuple(results)
 
     def example(self) -> dict[str, Tensor]:
@@ -88,7 +98,8 @@ class LayeredGenerator(nn.Module):
         for one in self._regions:
             channels = dict(zip(PARTS, (3, 3, one.region.hints), strict=True))
             for part in PARTS:
-                shape = (1, channels[part], *one.region.size)
+                several = () if one.region.of_each == 1 else (one.region.of_each,)
+                shape = (1, *several, channels[part], *one.region.size)
                 given[f"{one.region.name}_{part}"] = torch.rand(shape, generator=noise)
         return given
 
