@@ -127,11 +127,21 @@ def export(
     if files.faces and not judged:
         raise UsageError("--faces is for --check and for other precisions than fp32.")
     try:
+        from export.layered import is_region, write_layered
         from export.networks import load_networks, untrained_full
         from export.package import PackageOptions, package
     except ModuleNotFoundError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
     messages = Terminal(stderr=True)
+    if found.weights is not None and is_region(found.weights):
+        written = write_layered([found.weights], found.out)
+        if as_json:
+            print_json(asdict(written))
+        else:
+            Terminal().say(
+                f"{written.path}: {written.megabytes:.1f} MB, {written.max_difference:.1e} from torch at most"
+            )
+        return
     networks = untrained_full(files.size or FULL_PX) if found.weights is None else load_networks(found.weights)
     psi = None if found.avatar is None else _become(networks, found.avatar, messages)
     frames = _frames(found.avatar, files.faces, messages) if judged else []

@@ -1,0 +1,29 @@
+"""The nets of `fast-3`, trained region by region, as one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from avatar.model.checkpoint import DAMAGE, read_header
+from avatar.model.layered_generator import LayeredGenerator, load_region
+from export.networks import Traced
+from export.to_onnx import Exported, staged, write_onnx
+
+
+def is_region(checkpoint: Path) -> bool:
+    """Whether it is of one region of `fast-3`. False for what cannot be read."""
+    try:
+        return "hints" in read_header(checkpoint)[0]
+    except DAMAGE:
+        return False
+
+
+def write_layered(checkpoints: Sequence[Path], out: Path) -> Exported:
+    """Write `generator.onnx` into the folder `out`. Raises InputError for a checkpoint that cannot be read,
+    VisavisError as `write_onnx` and `staged` do."""
+    generator = LayeredGenerator([load_region(path) for path in checkpoints]).eval()
+    with staged(out) as folder:
+        written = write_onnx(Traced(generator, generator.example(), generator.outputs), folder / "generator.onnx")
+    return replace(written, path=out / written.path.name)
