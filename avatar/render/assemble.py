@@ -111,9 +111,9 @@ class Assembler:
             for name in REGIONS
         )
         picture = self._face(portraits["face"], *face)
-        _blend(picture, portraits["mouth"], *mouth, frame["mouth_paste"])
+        blend_region(picture, portraits["mouth"], *mouth, frame["mouth_paste"])
         for eye in zip(*eyes, frame["eyes_paste"], strict=True):
-            _blend(picture, portraits["eyes"], *eye)
+            blend_region(picture, portraits["eyes"], *eye)
         return picture
 
     def moved(self, matte: Picture) -> Picture:
@@ -135,7 +135,7 @@ class Assembler:
         return np.asarray(cv2.add(self._keep, self._added, dtype=cv2.CV_8U), np.uint8)
 
 
-def _blend(picture: Picture, portrait: Picture, warp: Array, keep: Array, added: Array, to_region: Array) -> None:
+def blend_region(picture: Picture, portrait: Picture, warp: Array, keep: Array, added: Array, to_region: Array) -> None:
     """Draw one region into the picture, in place, sampling its portrait at the picture's own pixels."""
     size, (height, width) = len(picture), keep.shape[1:]
     low, high = _box(to_region, size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from avatar.core.avatar import Avatar
 from avatar.render.full_network import FullNetwork
 from avatar.render.generator import OpenTorch, open_generator
+from avatar.render.layered_network import FAST_2, FAST_3, open_layered_network, without_own_weights
 from engines import Engine, Say, on_stderr
 
 
@@ -15,7 +16,7 @@ class EngineOptions:
     """backend, precision, threads: as of `engines.open_engine`; `backend` may also be "torch", where `open_torch` is
     given.
 
-    full: draws instead of the network that comes with visavis.
+    full: draws instead of the network that comes with visavis. renderer: FAST_2 or FAST_3, how that one draws.
     """
 
     backend: str = "auto"
@@ -23,15 +24,20 @@ class EngineOptions:
     threads: int | None = None
     full: FullNetwork | None = None
     open_torch: OpenTorch | None = None
+    renderer: str = FAST_2
 
     def person(self, avatar: Avatar) -> Avatar:
         """The avatar with its parameters of the network that draws. Raises InputError without that network."""
-        return avatar if self.full is None else self.full.person(avatar)
+        if self.full is not None:
+            return self.full.person(avatar)
+        return without_own_weights(avatar) if self.renderer == FAST_3 else avatar
 
     def open(self, avatar: Avatar, say: Say = on_stderr) -> Engine:
         """The engine that draws what `person` gave. Raises as `open_generator` does."""
         if self.full is not None:
             return self.full.open(avatar, self.backend, self.threads, precision=self.precision, say=say)
+        if self.renderer == FAST_3:
+            return open_layered_network(self.backend, self.threads, precision=self.precision, say=say)
         return open_generator(
             avatar, self.backend, self.threads, precision=self.precision, say=say, open_torch=self.open_torch
         )

@@ -10,11 +10,10 @@ from avatar.core.avatar import Avatar
 from avatar.face.driving import Driving
 from avatar.render.full_network import FULL
 from avatar.render.full_renderer import FullRenderer
+from avatar.render.layered_network import is_layered
+from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.renderer import Renderer
 from engines.engine import Engine
-
-RENDERERS = {"fast-2": Renderer}  # of `fast` avatars, by the names that the command line takes
-DEFAULT_RENDERER = "fast-2"
 
 
 class Painter(Protocol):
@@ -40,8 +39,9 @@ def open_painter(
     engine: Engine,
     size_px: int = 512,
     mattes: Sequence[Picture] | None = None,
-    renderer: str = DEFAULT_RENDERER,
 ) -> Painter:
-    """`mattes`: of `person_mattes`, one (S, S) for each portrait. `renderer`: of RENDERERS; `full` has but its own."""
-    kind = FullRenderer if avatar.model_id == FULL else RENDERERS[renderer]
+    """`mattes`: of `person_mattes`, one (S, S) for each portrait."""
+    if is_layered(engine):
+        return LayeredRenderer(avatar, engine, size_px, mattes)
+    kind = FullRenderer if avatar.model_id == FULL else Renderer
     return kind(avatar, engine, size_px, mattes)

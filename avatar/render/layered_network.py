@@ -1,0 +1,49 @@
+"""The network of renderer `fast-3`, which refines what the layers have drawn, and the engine that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from avatar.core.arrays import Array
+from avatar.core.avatar import Avatar
+from avatar.core.model_files import model_file
+from avatar.render.conditioning import MOUTH_SIZE
+from avatar.render.generator import engine_folder
+from engines import Engine, EngineFolder, Say, on_stderr, open_engine
+
+FAST_2, FAST_3 = "fast-2", "fast-3"
+RENDERERS = (FAST_2, FAST_3)
+NETWORK = "fast-3/generator.onnx"
+
+
+def open_layered_network(
+    backend: str = "auto", threads: int | None = None, *, precision: str = "auto", say: Say = on_stderr
+) -> Engine:
+    """Open the network that all avatars share. Arguments and errors as of `engines.open_engine`."""
+    folder = EngineFolder(engine_folder(), example_inputs)
+    return open_engine(model_file(NETWORK), backend, threads, precision=precision, folder=folder, say=say)
+
+
+def is_layered(engine: Engine) -> bool:
+    """Whether the engine's network refines layers."""
+    return "mouth_picture" in engine.inputs
+
+
+def without_own_weights(avatar: Avatar) -> Avatar:
+    """The avatar as `fast-3` draws it: what fine-tuning made its own belongs to `fast-2`."""
+    return replace(avatar, weights=np.zeros(0, np.float32)) if avatar.fine_tuned else avatar
+
+
+def example_inputs() -> dict[str, Array]:
+    """What the network is fed for one frame: waves of grey, which show nobody."""
+    height, width = MOUTH_SIZE
+    y, x = np.mgrid[0:height, 0:width] / height
+    waves = np.stack([0.5 + 0.3 * np.sin(9 * x + phase) * np.cos(7 * y) for phase in (0.0, 0.4, 0.8)])[None]
+    between = (np.hypot(x - 0.75, 2 * (y - 0.5)) < 0.3).astype(np.float32)
+    embedding = np.sin(np.arange(512, dtype=np.float32))[None]
+    drawing = np.stack([between] * 3)[None]
+    hints = np.stack([between, between, 0 * between, 0 * between])[None]
+    inputs = {"mouth_picture": waves, "mouth_drawing": drawing, "mouth_hints": hints, "embedding": embedding}
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}

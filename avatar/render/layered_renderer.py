@@ -1,0 +1,151 @@
+"""From Driving to the avatar's picture by layers: plate, relief of head and body, mouth, eyes (renderer `fast-3`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avatar.core.arrays import Array, Picture
+from avatar.core.avatar import Avatar
+from avatar.core.resizing import resized
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.render.assemble import blend_region
+from avatar.render.conditioning import MOUTH_SIZE, draw_mouth, mouth_frame
+from avatar.render.cutout import cut_out
+from avatar.render.eye_layers import EyeLayers
+from avatar.render.mouth_layers import MouthLayers
+from avatar.render.portrait_choice import PortraitChoice
+from avatar.render.relief import Drawn, Relief
+from avatar.render.renderer import FADE_NS, check_numbers
+from avatar.render.view import View
+from avatar.render.warp import pixel_grid
+from engines.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One portrait made ready to be moved."""
+
+    rgba: Picture  # (H, H, 4) the person alone, continued beyond the portrait
+    margin_px: int  # of the sheet, on each side
+    plate: Picture  # (size_px, size_px, 3) what is behind
+    relief: Relief
+    mouth: MouthLayers
+    eyes: EyeLayers
+
+    @classmethod
+    def of(cls, portrait: Picture, matte: Picture, landmarks: Array, size_px: int) -> Sheet:
+        """`matte`: of `person_mattes`."""
+        cutout = cut_out(portrait, matte, landmarks)
+        relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
+        inside = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
+        rgba = np.dstack([cutout.person, cutout.alpha])
+        return cls(rgba, cutout.margin_px, resized(cutout.plate, size_px), relief, *inside)
+
+
+class LayeredRenderer:
+    """Draws one avatar. All that it is given of the driver is Driving, so no camera pixel can come out.
+
+    Of several portraits, each frame takes the one that fits it best, which fades in.
+    """
+
+    def __init__(
+        self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
+    ) -> None:
+        """`mattes`: of `person_mattes`, one (S, S) for each portrait. Without them, each is head and shoulders about
+        its face."""
+        self._avatar, self._engine, self._view = avatar, engine, View.whole(size_px)
+        nobody = np.zeros(avatar.portraits.shape[1:3], np.uint8)
+        self._mattes = [nobody] * len(avatar.portraits) if mattes is None else mattes
+        self._embedding = avatar.embedding[None].astype(np.float32)
+        self._choice = PortraitChoice(avatar.landmarks)
+        self._sheets: dict[int, Sheet] = {}
+        self._shown: int | None = None
+        self._former: int | None = None  # the sheet that fades out
+        self._fade_start_ns = 0
+        self._alpha: Picture | None = None
+        self._seen: Drawn | None = None  # what of the portrait the last picture shows
+        self._sheet(0)  # made now, not when the first frame waits for it
+
+    def render(self, driving: Driving) -> Picture:
+        """As of `Painter`."""
+        number = self._choice.choose(driving.landmarks)["face"]
+        if self._shown is not None and number != self._shown:
+            self._former, self._fade_start_ns = self._shown, driving.capture_ns
+        self._shown = number
+        picture, self._alpha = self._drawn(number, driving.landmarks)
+        share = (driving.capture_ns - self._fade_start_ns) / FADE_NS
+        if self._former is None or not 0 <= share < 1:
+            self._former = None
+            return picture
+        seen = self._seen
+        former, alpha = self._drawn(self._former, driving.landmarks)
+        self._seen = seen
+        share = max(share, 0.2)  # the first frame shows something of the new one already
+        self._alpha = np.asarray(cv2.addWeighted(self._alpha, share, alpha, 1 - share, 0), np.uint8)
+        return np.asarray(cv2.addWeighted(picture, share, former, 1 - share, 0), np.uint8)
+
+    def matte(self) -> Picture | None:
+        """As of `Painter`."""
+        return self._alpha
+
+    def flow(self) -> Array | None:
+        """As of `Painter`."""
+        if self._seen is None:
+            return None
+        return np.where(self._seen.covered[..., None], 2 * self._seen.uv - 1, np.float32(np.nan))
+
+    def _sheet(self, number: int) -> Sheet:
+        if number not in self._sheets:
+            avatar = self._avatar
+            self._sheets[number] = Sheet.of(
+                avatar.portraits[number], self._mattes[number], avatar.landmarks[number], self._view.width
+            )
+        return self._sheets[number]
+
+    def _drawn(self, number: int, driving: Array) -> tuple[Picture, Picture]:
+        """The picture by one portrait's layers, and where the person is in it."""
+        sheet = self._sheet(number)
+        drawn = sheet.relief.draw(sheet.relief.place(driving), self._view)
+        self._seen = drawn
+        rgba = drawn.sample(sheet.rgba, sheet.margin_px)
+        alpha = np.where(drawn.covered, rgba[..., 3], np.uint8(0))
+        share = np.multiply(alpha, np.float32(1 / 255))
+        person = np.ascontiguousarray(rgba[..., :3])
+        picture = np.asarray(cv2.blendLinear(person, sheet.plate, share, 1 - share), np.uint8)
+        sheet.eyes.draw(picture, self._view, driving)
+        sheet.mouth.draw(picture, self._view, driving)
+        self._refine_mouth(picture, sheet, driving)
+        np.copyto(picture, sheet.plate, where=(alpha == 0)[..., None])  # no net touches what is behind the person
+        return picture, alpha
+
+    def _refine_mouth(self, picture: Picture, sheet: Sheet, driving: Array) -> None:
+        """Let the network change the mouth in the picture, in place."""
+        frame = mouth_frame(driving, head_pose(driving, face_model().mean_shape))
+        to_region, (height, width) = frame.inverse(), MOUTH_SIZE
+        view = View.region(to_region, width, height)
+        seen = view.cut(picture)
+        hints = sheet.mouth.draw(seen, view, driving)
+        changes = self._engine.infer(
+            {
+                "embedding": self._embedding,
+                "mouth_picture": _channels_first(seen),
+                "mouth_drawing": draw_mouth(driving, frame)[None],
+                "mouth_hints": np.multiply(hints, np.float32(1 / 255))[None],
+            }
+        )
+        check_numbers(changes, self._avatar.name)
+        offset, keep, added = (changes[f"mouth_{name}"][0] for name in ("offset", "keep", "added"))
+        moved = pixel_grid(height // 2, width // 2) + offset.transpose(1, 2, 0)
+        places = np.ascontiguousarray(frame.to_picture(moved).transpose(2, 0, 1))
+        blend_region(picture, picture.copy(), places, keep, added, to_region)
+
+
+def _channels_first(picture: Picture) -> Array:
+    """(h, w, 3) bytes to (1, 3, h, w) in [0, 1]."""
+    return np.asarray(picture.transpose(2, 0, 1)[None] * np.float32(1 / 255), np.float32)

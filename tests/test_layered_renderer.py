@@ -1,0 +1,137 @@
+"""Renderer `fast-3`: at rest the portrait, a background that never moves, and a person that turns and opens the mouth."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from avatar.core.arrays import Array, Picture
+from avatar.core.avatar import Avatar
+from avatar.core.errors import UsageError
+from avatar.face.driving import Driving
+from avatar.face.face_model import face_model
+from avatar.face.head_pose import head_pose
+from avatar.face.state import BLENDSHAPE_INDEX
+from avatar.render.engine_options import EngineOptions
+from avatar.render.layered_network import FAST_3, example_inputs, is_layered
+from avatar.render.layered_renderer import LayeredRenderer
+from avatar.render.painter import open_painter
+from avatar.retarget.head_limits import moved
+from avatar.tracking.person_matte import person_mattes
+from engines.engine import Engine
+from tests.clips import astronaut_avatar
+
+SIZE_PX = 256
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = EngineOptions("onnxruntime", "fp32", renderer=FAST_3).open(astronaut_avatar())
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def mattes() -> list[Picture]:
+    return person_mattes(astronaut_avatar().portraits)
+
+
+@pytest.fixture
+def renderer(engine: Engine, mattes: list[Picture]) -> LayeredRenderer:
+    return LayeredRenderer(astronaut_avatar(), engine, SIZE_PX, mattes)
+
+
+def driven(avatar: Avatar, change: tuple[float, ...] = (0,) * 7, **scores: float) -> Driving:
+    """The avatar's portrait after a change of pose, as of `moved`, and of blendshapes."""
+    model = face_model()
+    pose = head_pose(avatar.landmarks[0], model.mean_shape)
+    weights = np.zeros(len(model.expression_basis), np.float32)
+    for name, value in scores.items():
+        weights[BLENDSHAPE_INDEX[name]] = value
+    shape = pose.remove(avatar.landmarks[0]) + model.expression(weights)
+    return Driving(moved(pose, np.array(change, np.float32)).apply(shape), 0)
+
+
+def reduced(portrait: Picture) -> Array:
+    return np.asarray(portrait.reshape(SIZE_PX, 2, SIZE_PX, 2, 3).mean((1, 3)), np.float32)
+
+
+def test_at_rest_the_portrait_shows(renderer: LayeredRenderer) -> None:
+    avatar = astronaut_avatar()
+    drawn = renderer.render(driven(avatar)).astype(np.float32)
+    assert np.abs(drawn - reduced(avatar.portraits[0])).mean() < 4
+
+
+def test_the_background_stays_when_the_head_turns(renderer: LayeredRenderer) -> None:
+    avatar = astronaut_avatar()
+    pictures, people = [], []
+    for yaw in (-0.4, 0.0, 0.4):
+        pictures.append(renderer.render(driven(avatar, (0, yaw, 0, 0, 0, 0, 0))))
+        matte = renderer.matte()
+        assert matte is not None
+        people.append(matte > 0)
+    nobody = ~np.any(people, axis=0)
+    assert nobody.mean() > 0.1
+    assert np.ptp(np.stack(pictures)[:, nobody].astype(int), axis=0).max() == 0
+
+
+def test_a_turned_head_is_another_picture_and_a_whole_one(renderer: LayeredRenderer) -> None:
+    avatar = astronaut_avatar()
+    ahead, aside = (renderer.render(driven(avatar, (0, yaw, 0, 0, 0, 0, 0))).astype(int) for yaw in (0.0, 0.45))
+    assert np.abs(ahead - aside).mean() > 3
+    matte = renderer.matte()
+    assert matte is not None and 0.25 < (matte > 127).mean() < 0.8
+
+
+def test_a_jaw_that_falls_shows_the_inside_of_the_mouth(renderer: LayeredRenderer) -> None:
+    avatar = astronaut_avatar()
+    wide = driven(avatar, jawOpen=0.8)
+    picture = renderer.render(wide)
+    x, y = (wide.landmarks[[13, 14], :2].mean(0) * SIZE_PX).astype(int)
+    inside = picture[y - 1 : y + 2, x - 1 : x + 2].mean()
+    cheek = picture[int(wide.landmarks[50, 1] * SIZE_PX), int(wide.landmarks[50, 0] * SIZE_PX)].mean()
+    assert inside < 0.7 * cheek
+
+
+def test_without_mattes_the_picture_is_whole(engine: Engine) -> None:
+    avatar = astronaut_avatar()
+    drawn = LayeredRenderer(avatar, engine, SIZE_PX).render(driven(avatar)).astype(np.float32)
+    assert np.abs(drawn - reduced(avatar.portraits[0])).mean() < 8
+
+
+def test_another_portrait_fades_in(engine: Engine, mattes: list[Picture]) -> None:
+    """The second is the first one in blue, which is taken for its open mouth."""
+    one = astronaut_avatar()
+    wide = driven(one, jawOpen=0.7).landmarks
+    blue = np.stack([one.portraits[0], np.full_like(one.portraits[0], (0, 0, 255))])
+    two = replace(
+        one, portraits=blue, landmarks=np.stack([one.landmarks[0], wide]), blendshapes=np.repeat(one.blendshapes, 2, 0)
+    )
+    renderer = LayeredRenderer(two, engine, SIZE_PX, [mattes[0]] * 2)
+    shares = []
+    for landmarks, at_ms in ((one.landmarks[0], 0), (wide, 33), (wide, 100), (wide, 400)):
+        picture = renderer.render(Driving(landmarks, at_ms * 1_000_000)).astype(float)
+        shares.append(picture[..., 2].mean() / picture.mean())
+    assert shares == sorted(shares) and shares[1] < 0.9 * shares[3]
+
+
+def test_the_engine_says_which_renderer_draws(engine: Engine, mattes: list[Picture]) -> None:
+    assert is_layered(engine)
+    assert isinstance(open_painter(astronaut_avatar(), engine, SIZE_PX, mattes), LayeredRenderer)
+    assert {name: value.shape for name, value in example_inputs().items()} == {
+        name: tuple(shape) for name, shape in engine.inputs.items()
+    }
+
+
+def test_weights_of_the_other_renderer_are_left_out() -> None:
+    tuned = replace(astronaut_avatar(), weights=np.ones(5, np.float32))
+    assert not EngineOptions(renderer=FAST_3).person(tuned).fine_tuned
+    assert EngineOptions().person(tuned).fine_tuned
+
+
+def test_an_unknown_renderer_is_refused() -> None:
+    from avatar.cli.options import EngineChoice
+
+    with pytest.raises(UsageError, match="Choose fast-2 or fast-3"):
+        EngineChoice(renderer="fast-4").options()
