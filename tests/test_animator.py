@@ -18,7 +18,7 @@ from avatar.live.animator import Animator, AvatarFrame, Rig
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
-from avatar.live.loop import STAGES
+from avatar.live.live_report import STAGES
 from avatar.render.generator import open_generator
 from avatar.retarget.retargeter import Retargeter
 from engines.engine import Engine, EngineFailure

@@ -21,7 +21,7 @@ from avatar.core.frame import Frame
 from avatar.identity.bundle import save_avatar
 from avatar.live.control import Control
 from avatar.live.governor import LEVELS
-from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.options import LiveOptions
 from avatar.live.session import open_session
 from avatar.profiling.profile import Memory

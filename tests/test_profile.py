@@ -13,7 +13,7 @@ import pytest
 from avatar.identity.bundle import save_avatar
 from avatar.live.governor import LEVELS
 from avatar.live.latency import StageLatency
-from avatar.live.loop import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
+from avatar.live.live_report import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
 from avatar.profiling.profile import Budget, budgets
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.caged_tracker import CagedTracker

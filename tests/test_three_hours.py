@@ -37,7 +37,7 @@ from avatar.live import session as session_module
 from avatar.live.control import Control
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
-from avatar.live.loop import CAPTURE_TO_PUBLISHED, INTERVAL, LiveReport
+from avatar.live.live_report import CAPTURE_TO_PUBLISHED, INTERVAL, LiveReport
 from avatar.live.options import LiveOptions
 from avatar.live.session import Session, open_session
 from avatar.live.steady_pace import SteadyPace

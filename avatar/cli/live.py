@@ -96,7 +96,7 @@ def live(
     from avatar.core.errors import UsageError
     from avatar.identity.bundle import avatar_names, find_avatar, load_avatar
     from avatar.live.control import Control
-    from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+    from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
     from avatar.live.session import open_session
     from avatar.sources.camera import PlayedFile, by_whip

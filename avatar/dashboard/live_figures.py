@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatar.dashboard.preview import PagePreview
-from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
 
 SECONDS_KEPT = 120

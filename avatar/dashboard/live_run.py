@@ -22,7 +22,7 @@ from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
 from avatar.identity.bundle import avatar_names, load_avatar
 from avatar.live.control import Control
-from avatar.live.loop import LiveReport
+from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher

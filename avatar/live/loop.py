@@ -20,17 +20,13 @@ from avatar.core.mailbox import Mailbox
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
 from avatar.live.latency import LatencyRecorder, StageLatency
+from avatar.live.live_report import CAPTURE_TO_PUBLISHED, CAPTURE_TO_TRACKED, INTERVAL, LiveReport
 from avatar.live.publisher_set import PublisherSet
+from avatar.live.publishing_clock import PublishingClock
 from avatar.live.steady_pace import SteadyPace
 from avatar.publish.publisher import Publisher
 from avatar.sources.camera import Driver
 
-CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED = "capture → tracked", "capture → published"
-INTERVAL = "between two published"
-STAGES = (
-    "track", "retarget", "generator", "render", "compose", "hold", "publish",
-    CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED, INTERVAL,
-)  # fmt: skip
 JOIN_S = 5.0  # for all threads together: longer than a webcam's read or a tracker's last frame takes
 START_S = 1.0  # for the first tracked frame, after which the avatar idles
 STALLED_S = 0.3  # without a tracked frame: the avatar idles by itself
@@ -43,25 +39,6 @@ class Skipped:
     """A camera frame that is not tracked, because the computer is busy."""
 
     capture_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class LiveReport:
-    """What happened between the first and the last published frame."""
-
-    captured: int
-    tracked: int
-    faceless: int  # tracked frames without a face
-    published: int
-    idled: int  # pictures made without a camera frame
-    fps: float  # published frames per second
-    seconds: float
-    drops: dict[str, int]  # by the hop where frames were lost
-    latency: dict[str, StageLatency]
-    first_frame_ms: float  # from the start of the loop to the first published frame
-    level: str  # of the governor, at the end
-    lowest_level: str
-    interrupted: bool
 
 
 class LiveLoop:
@@ -115,7 +92,7 @@ class LiveLoop:
     ) -> LiveReport:
         threads: list[threading.Thread] = []
         interrupted = False
-        self._clock = _Clock(time.monotonic_ns(), settle_s)
+        self._clock = PublishingClock(time.monotonic_ns(), settle_s)
         try:
             self._publishers.open(*self.animator.size, self._driver.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
@@ -286,48 +263,6 @@ class LiveLoop:
             lowest_level=self._governor.lowest_level.name,
             interrupted=interrupted,
         )
-
-
-class _Clock:
-    """When frames were published, for rates and for what happens once a second."""
-
-    def __init__(self, start_ns: int, settle_s: float) -> None:
-        self._start_ns, self._settle_ns = start_ns, round(settle_s * 1e9)
-        self._settled = settle_s <= 0
-        self._first_ns = self._from_ns = self._last_ns = self._second_ns = 0
-        self._intervals = 0
-
-    def published(self, now_ns: int) -> float:
-        """The milliseconds since the frame before; 0 for the first."""
-        interval_ns = now_ns - self._last_ns if self._first_ns else 0
-        if self._first_ns:
-            self._intervals += 1
-        else:
-            self._first_ns = self._from_ns = self._second_ns = now_ns
-        self._last_ns = now_ns
-        return interval_ns / 1e6
-
-    def settled_now(self) -> bool:
-        """True once: when the settling time, counted from the first published frame, is over."""
-        if self._settled or self._last_ns - self._first_ns < self._settle_ns:
-            return False
-        self._settled, self._from_ns, self._intervals = True, self._last_ns, 0
-        return True
-
-    def second_over(self) -> bool:
-        if self._last_ns - self._second_ns < 1_000_000_000:
-            return False
-        self._second_ns = self._last_ns
-        return True
-
-    def seconds(self) -> float:
-        return (self._last_ns - self._from_ns) / 1e9
-
-    def fps(self) -> float:
-        return self._intervals / self.seconds() if self._intervals else 0.0
-
-    def first_frame_ms(self) -> float:
-        return (self._first_ns - self._start_ns) / 1e6 if self._first_ns else 0.0
 
 
 def _since_ms(capture_ns: int) -> float:

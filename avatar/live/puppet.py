@@ -17,7 +17,7 @@ from avatar.face.state import FaceState
 from avatar.live.animator import Animator
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
-from avatar.live.loop import STAGES
+from avatar.live.live_report import STAGES
 from avatar.live.options import LiveOptions
 from avatar.live.session import open_rig
 from avatar.tracking.caged_tracker import CagedTracker

@@ -15,7 +15,8 @@ from avatar.live.animator import Animator, Rig
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor, Level
 from avatar.live.latency import LatencyRecorder
-from avatar.live.loop import STAGES, LiveLoop
+from avatar.live.live_report import STAGES
+from avatar.live.loop import LiveLoop
 from avatar.live.options import LiveOptions
 from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter

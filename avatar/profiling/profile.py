@@ -13,7 +13,7 @@ import psutil
 
 from avatar.core.frame import Frame
 from avatar.live.latency import StageLatency
-from avatar.live.loop import CAPTURE_TO_PUBLISHED, LiveReport
+from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
 from avatar.profiling.glass_to_glass import GlassToGlass
 from avatar.profiling.soak import Slope
