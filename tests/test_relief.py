@@ -9,7 +9,7 @@ from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose, turned_by
 from avatar.face.regions import LIPS_INNER
-from avatar.render.relief import FACE_POINTS, Relief, face_triangles
+from avatar.render.relief import FACE_POINTS, Drawn, Relief, face_triangles
 from avatar.render.view import View
 from avatar.retarget.head_limits import moved
 
@@ -29,12 +29,16 @@ def turned(pitch: float = 0, yaw: float = 0, roll: float = 0, grown: float = 0, 
     return moved(head_pose(portrait(), shape), change).apply(shape)
 
 
+def uv(drawn: Drawn) -> Array:
+    return np.stack([drawn.across, drawn.down], axis=-1)
+
+
 def test_at_rest_every_pixel_stays() -> None:
     relief = Relief(portrait())
     drawn = relief.draw(relief.place(portrait()), View.whole(SIZE_PX))
     assert drawn.covered.mean() > 0.99
     across, down = np.meshgrid(*[(np.arange(SIZE_PX) + 0.5) / SIZE_PX] * 2)
-    away_px = np.abs(drawn.uv - np.stack([across, down], -1)).max(2) * SIZE_PX
+    away_px = np.abs(uv(drawn) - np.stack([across, down], -1)).max(2) * SIZE_PX
     assert away_px[drawn.covered].max() < 0.6  # the body lies deeper, and the eye sees all but in parallel
 
 
@@ -43,7 +47,7 @@ def test_nothing_is_seen_from_behind(yaw: float) -> None:
     relief = Relief(portrait())
     drawn = relief.draw(relief.place(turned(yaw=yaw)), View.whole(SIZE_PX))
     both = drawn.covered[1:, 1:] & drawn.covered[:-1, 1:] & drawn.covered[1:, :-1]
-    across, down = drawn.uv[1:, 1:] - drawn.uv[1:, :-1], drawn.uv[1:, 1:] - drawn.uv[:-1, 1:]
+    across, down = uv(drawn)[1:, 1:] - uv(drawn)[1:, :-1], uv(drawn)[1:, 1:] - uv(drawn)[:-1, 1:]
     folded = (across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0] < 0) & both
     assert folded.mean() < 0.01  # only where an edge hides what is behind it
 
@@ -54,7 +58,8 @@ def test_a_view_of_a_part_shows_what_the_whole_shows_there() -> None:
     whole = relief.draw(placed, View.whole(SIZE_PX))
     half = View(np.array([[SIZE_PX, 0, -64], [0, SIZE_PX, -96]], np.float32), 128, 64)
     part = relief.draw(placed, half)
-    np.testing.assert_allclose(part.uv, whole.uv[96:160, 64:192], atol=0.3 / SIZE_PX)
+    away_px = np.abs(uv(part) - uv(whole)[96:160, 64:192]).max(2) * SIZE_PX
+    assert np.quantile(away_px, 0.9) < 0.1  # large views are drawn at half the size, which shows at the nose's edge
 
 
 @pytest.mark.parametrize("how", [{"pitch": 20}, {"pitch": -20}, {"yaw": 35}, {"grown": 0.2}, {"shift": 0.1}])

@@ -8,6 +8,7 @@ size, straight from their own pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -111,9 +112,9 @@ class Assembler:
             for name in REGIONS
         )
         picture = self._face(portraits["face"], *face)
-        blend_region(picture, portraits["mouth"], *mouth, frame["mouth_paste"])
+        blend_region(picture, portraits["mouth"], RegionChange(*mouth, frame["mouth_paste"]))
         for eye in zip(*eyes, frame["eyes_paste"], strict=True):
-            blend_region(picture, portraits["eyes"], *eye)
+            blend_region(picture, portraits["eyes"], RegionChange(*eye))
         return picture
 
     def moved(self, matte: Picture) -> Picture:
@@ -135,8 +136,22 @@ class Assembler:
         return np.asarray(cv2.add(self._keep, self._added, dtype=cv2.CV_8U), np.uint8)
 
 
-def blend_region(picture: Picture, portrait: Picture, warp: Array, keep: Array, added: Array, to_region: Array) -> None:
-    """Draw one region into the picture, in place, sampling its portrait at the picture's own pixels."""
+@dataclass(frozen=True, slots=True)
+class RegionChange:
+    """What a network changes in one region, as of `Assembler.assemble`, and where the region is."""
+
+    warp: Array  # (2, h/2, w/2): where its portrait is to be looked at, in [-1, 1]
+    keep: Array  # (1, h, w)
+    added: Array  # (3, h, w)
+    to_region: Array  # (2, 3) from the picture's [-1, 1] to the region's
+
+
+def blend_region(picture: Picture, portrait: Picture, change: RegionChange, only: Picture | None = None) -> None:
+    """Draw one region into the picture, in place, sampling its portrait at the picture's own pixels.
+
+    only: (S, S), a change where it is not 0 alone.
+    """
+    warp, keep, added, to_region = change.warp, change.keep, change.added, change.to_region
     size, (height, width) = len(picture), keep.shape[1:]
     low, high = _box(to_region, size)
     if (high <= low).any():
@@ -146,7 +161,10 @@ def blend_region(picture: Picture, portrait: Picture, warp: Array, keep: Array, 
     layer = np.concatenate([_channels_last(added, 255), keep[0][..., None]], axis=2)
     layer = _stretched(layer, to_region, size, low, box)
     alpha = _stretched(window(height, width), to_region, size, low, box, border=cv2.BORDER_CONSTANT)[..., None]
-    part = picture[low[1] : high[1], low[0] : high[0]]
+    inside = np.s_[low[1] : high[1], low[0] : high[0]]
+    part = picture[inside]
+    if only is not None:
+        alpha *= (only[inside] > 0)[..., None]
     warped = cv2.remap(portrait, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     drawn = warped * layer[..., 3:] + layer[..., :3]
     part[:] = np.rint(part + alpha * (np.clip(drawn, 0, 255) - part))

@@ -14,7 +14,7 @@ from avatar.core.resizing import resized
 from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.render.assemble import blend_region
+from avatar.render.assemble import RegionChange, blend_region
 from avatar.render.conditioning import MOUTH_SIZE, draw_mouth, mouth_frame
 from avatar.render.cutout import cut_out
 from avatar.render.eye_layers import EyeLayers
@@ -98,7 +98,8 @@ class LayeredRenderer:
         """As of `Painter`."""
         if self._seen is None:
             return None
-        return np.where(self._seen.covered[..., None], 2 * self._seen.uv - 1, np.float32(np.nan))
+        seen = np.stack([self._seen.across, self._seen.down], axis=-1)
+        return np.where(self._seen.covered[..., None], 2 * seen - 1, np.float32(np.nan))
 
     def _sheet(self, number: int) -> Sheet:
         if number not in self._sheets:
@@ -114,18 +115,17 @@ class LayeredRenderer:
         drawn = sheet.relief.draw(sheet.relief.place(driving), self._view)
         self._seen = drawn
         rgba = drawn.sample(sheet.rgba, sheet.margin_px)
-        alpha = np.where(drawn.covered, rgba[..., 3], np.uint8(0))
-        share = np.multiply(alpha, np.float32(1 / 255))
-        person = np.ascontiguousarray(rgba[..., :3])
-        picture = np.asarray(cv2.blendLinear(person, sheet.plate, share, 1 - share), np.uint8)
+        alpha = np.asarray(cv2.multiply(cv2.extractChannel(rgba, 3), drawn.cover, scale=1 / 255), np.uint8)
+        person = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+        share = cv2.multiply(alpha, 1 / 255, dtype=cv2.CV_32F)
+        picture = np.asarray(cv2.blendLinear(person, sheet.plate, share, cv2.subtract(1.0, share)), np.uint8)
         sheet.eyes.draw(picture, self._view, driving)
         sheet.mouth.draw(picture, self._view, driving)
-        self._refine_mouth(picture, sheet, driving)
-        np.copyto(picture, sheet.plate, where=(alpha == 0)[..., None])  # no net touches what is behind the person
+        self._refine_mouth(picture, alpha, sheet, driving)
         return picture, alpha
 
-    def _refine_mouth(self, picture: Picture, sheet: Sheet, driving: Array) -> None:
-        """Let the network change the mouth in the picture, in place."""
+    def _refine_mouth(self, picture: Picture, alpha: Picture, sheet: Sheet, driving: Array) -> None:
+        """Let the network change the mouth in the picture, in place, and nothing of what is behind the person."""
         frame = mouth_frame(driving, head_pose(driving, face_model().mean_shape))
         to_region, (height, width) = frame.inverse(), MOUTH_SIZE
         view = View.region(to_region, width, height)
@@ -143,7 +143,7 @@ class LayeredRenderer:
         offset, keep, added = (changes[f"mouth_{name}"][0] for name in ("offset", "keep", "added"))
         moved = pixel_grid(height // 2, width // 2) + offset.transpose(1, 2, 0)
         places = np.ascontiguousarray(frame.to_picture(moved).transpose(2, 0, 1))
-        blend_region(picture, picture.copy(), places, keep, added, to_region)
+        blend_region(picture, picture.copy(), RegionChange(places, keep, added, to_region), only=alpha)
 
 
 def _channels_first(picture: Picture) -> Array:

@@ -7,6 +7,7 @@ and scales with the neck's joint, so that a neck keeps its length. Expression mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -38,26 +39,34 @@ REACH = 0.35  # outside of the outline, over which an expression fades
 OUTLINE_SOFT = 0.15  # over which depths along the outline pass into each other
 NEAREST = 6  # landmarks whose expression moves a vertex of the grid
 
+LARGE_PX = 256  # of a view's smaller side
+TORN = 0.01  # places of neighbours that are further apart than this lie on two sides of an edge
+
 _FAR = 60.0  # viewing distance of the rasteriser, in eye distances: all but parallel
 _LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle joins the lips
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Where a view shows which place of the sheet."""
+    """Which place of the portrait a view shows, (x, y) in [0, 1], and where it shows any: (h, w) each."""
 
-    uv: Array  # (h, w, 2) places in the portrait, (x, y) in [0, 1]
-    covered: NDArray[np.bool_]  # (h, w)
+    across: Array
+    down: Array
+    cover: Picture  # 255 where it does, soft at the edges of a large view
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        return self.cover > 127
 
     def sample(self, sheet: Picture, margin_px: int = 0) -> Picture:
         """(h, w[, C]) of a layer of the portrait as the view shows it; of no meaning where nothing covers.
 
         The layer reaches `margin_px` of its pixels beyond the portrait on each side.
         """
-        size = np.float32(len(sheet) - 2 * margin_px)
-        places = self.uv * size + np.float32(margin_px - 0.5)
+        size, shift = np.float32(len(sheet) - 2 * margin_px), np.float32(margin_px - 0.5)
+        columns, rows = (cv2.addWeighted(part, size, part, 0, shift) for part in (self.across, self.down))
         return np.asarray(
-            cv2.remap(sheet, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),  # type: ignore[call-overload]
+            cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
         )
 
@@ -130,8 +139,11 @@ class Relief:
 
 def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: View) -> Drawn:
     """Triangles of vertices `placed` (V, 3), which show the places `uv` (V, 2): the nearest front side wins."""
-    pixels = view.pixels(placed)
-    side = max(view.width, view.height)
+    # places change slowly: in large views every second pixel will do, which takes a third of the time
+    step = 2 if min(view.width, view.height) >= LARGE_PX else 1
+    width, height = -(-view.width // step), -(-view.height // step)
+    pixels = view.pixels(placed) * np.float32(1 / step)
+    side = max(width, height)
     # OpenCV's camera: a square picture that [-1, 1] fills at any depth once it is multiplied by it
     unit = pixels * np.float32(2 / side) - 1
     depth = _FAR + (placed[:, 2] - placed[:, 2].mean()) * np.float32(4.0)
@@ -142,8 +154,31 @@ def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: Vie
         vertices, triangles, colours, drawn, np.full((side, side), 2 * _FAR, np.float32), np.eye(4, dtype=np.float32),
         float(np.pi / 2), 1.0, 2 * _FAR, _settings(view.mirrored),
     )  # fmt: skip
-    drawn = drawn[: view.height, : view.width]
-    return Drawn(np.ascontiguousarray(drawn[..., :2]), drawn[..., 2] > 0.5)
+    drawn = drawn[:height, :width]
+    if step == 1:
+        across, down, share = cv2.split(drawn)
+    else:
+        across, down, share = _enlarged(drawn, step)
+    inside = np.s_[: view.height, : view.width]
+    cover = cv2.addWeighted(share, 510, share, 0, -127.5, dtype=cv2.CV_8U)  # a ramp of one pixel about the edge
+    return Drawn(np.asarray(across[inside]), np.asarray(down[inside]), np.asarray(cover[inside], np.uint8))
+
+
+def _enlarged(drawn: Array, step: int) -> Sequence[Array]:
+    """Places and cover of (h, w, 3), each `step` times as large.
+
+    Nothing has weight 0, so that an outline keeps its own places; where the mesh hides itself, the nearest pixel's are
+    taken, since between nose and cheek there is no third place.
+    """
+    size = (step * drawn.shape[1], step * drawn.shape[0])
+    across, down, share = cv2.split(cv2.resize(drawn, size, interpolation=cv2.INTER_LINEAR))
+    across, down = cv2.divide(across, share), cv2.divide(down, share)
+    near = cv2.split(cv2.resize(drawn, size, interpolation=cv2.INTER_NEAREST))
+    torn = cv2.compare(cv2.max(cv2.absdiff(across, near[0]), cv2.absdiff(down, near[1])), TORN, cv2.CMP_GT)
+    torn = cv2.bitwise_and(torn, cv2.compare(near[2], 0.5, cv2.CMP_GT))
+    cv2.copyTo(near[0], torn, across)
+    cv2.copyTo(near[1], torn, down)
+    return across, down, share
 
 
 @lru_cache(maxsize=2)
