@@ -9,7 +9,7 @@ import pytest
 
 from avatar.cli.commands import command_app
 from avatar.core.errors import UsageError
-from avatar.sources.camera import Driver
+from avatar.sources.camera import CameraOrMotion
 
 pytestmark = pytest.mark.realtime
 
@@ -53,7 +53,7 @@ def test_only_what_the_command_has_started_ends_the_call(tmp_path: Path, monkeyp
     from avatar.tracking.model_asset import tracker_model
     from tests.clips import astronaut_avatar
 
-    def broken(_say: object) -> Driver:
+    def broken(_say: object) -> CameraOrMotion:
         raise DeviceError("It is unplugged.")
 
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))

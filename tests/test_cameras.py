@@ -20,10 +20,9 @@ import pytest
 from avatar.core.arrays import Picture
 from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
-from avatar.sources import camera_list, capture, webcam
-from avatar.sources.camera import PlayedFile, open_camera, open_driver
-from avatar.sources.camera_modes import CameraMode, best_mode, camera_modes
-from avatar.sources.video_devices import VideoDevice
+from avatar.sources import local_cameras, webcam
+from avatar.sources.camera import PlayedFile, open_camera, open_camera_or_motion
+from avatar.sources.v4l2 import CameraMode, VideoDevice, best_mode, camera_modes
 from avatar.sources.webcam import GoneError, Webcam
 from tests.clips import face_clip
 
@@ -298,17 +297,16 @@ DEVICES = [
 @pytest.fixture
 def devices(monkeypatch: pytest.MonkeyPatch) -> list[VideoDevice]:
     there = list(DEVICES)
-    for module in (capture, camera_list):
-        monkeypatch.setattr(module, "video_devices", lambda: there)
+    monkeypatch.setattr(local_cameras, "video_devices", lambda: there)
     monkeypatch.setattr(sys, "platform", "linux")
     return there
 
 
 @pytest.mark.parametrize("name", ["c920", "HD PRO webcam c920", "Pro Webcam"])
 def test_a_part_of_the_name_is_enough(name: str, devices: list[VideoDevice]) -> None:
-    assert [device.path for device in capture.webcams_named(name, devices)] == ["/dev/video2"]
-    found = capture.find_webcam(name)
-    assert isinstance(found, capture.LinuxCamera) and found._find().path == "/dev/video2"
+    assert [device.path for device in local_cameras.webcams_named(name, devices)] == ["/dev/video2"]
+    found = local_cameras.find_webcam(name)
+    assert isinstance(found, local_cameras.LinuxCamera) and found._find().path == "/dev/video2"
 
 
 def test_a_name_of_several_cameras_lists_them(devices: list[VideoDevice]) -> None:
@@ -327,14 +325,14 @@ def test_a_file_goes_before_a_name(devices: list[VideoDevice], tmp_path: Path, m
 def test_a_link_to_a_device_is_followed_again_when_it_is_lost(devices: list[VideoDevice], tmp_path: Path) -> None:
     link = tmp_path / "by-id"
     link.symlink_to("/dev/video2")
-    found = capture.LinuxCamera(str(link))
+    found = local_cameras.LinuxCamera(str(link))
     assert found._find().path == "/dev/video2"
 
 
 def test_a_camera_that_is_back_under_another_number_is_found_by_its_name(devices: list[VideoDevice]) -> None:
     twin = VideoDevice("/dev/video5", "HD Pro Webcam C920", True, False, False)
     devices.append(twin)
-    found = capture.LinuxCamera("/dev/video2")
+    found = local_cameras.LinuxCamera("/dev/video2")
     found._card, found._others = "HD Pro Webcam C920", {twin.path}
     devices.remove(DEVICES[2])
     with pytest.raises(GoneError):
@@ -356,11 +354,11 @@ def test_what_is_there_and_no_webcam_says_why(devices: list[VideoDevice]) -> Non
     with pytest.raises(UsageError, match="recorded motion"):
         open_camera("talk.motion")
     with pytest.raises(InputError, match=r"talk\.motion cannot be used.*no such file"):
-        open_driver("talk.motion")
+        open_camera_or_motion("talk.motion")
 
 
 def test_cameras_are_listed(devices: list[VideoDevice]) -> None:
-    listed = camera_list.list_cameras()
+    listed = local_cameras.list_cameras()
     assert [(camera.number, camera.virtual, camera.state) for camera in listed] == [
         (0, False, "free"), (2, False, "held by zoom (7)"), (10, True, "free")
     ]  # fmt: skip

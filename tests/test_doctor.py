@@ -16,9 +16,8 @@ from avatar.core.errors import VisavisError
 from avatar.core.system import Family, SystemLibrary, install_command, missing_libraries, packages_of, system_family
 from avatar.live import doctor
 from avatar.publish import advice
-from avatar.sources import camera_list
-from avatar.sources.camera_modes import CameraMode
-from avatar.sources.video_devices import VideoDevice, video_devices
+from avatar.sources import local_cameras, v4l2
+from avatar.sources.v4l2 import CameraMode, VideoDevice, video_devices
 
 NO_SUCH = SystemLibrary("libnosuch.so.1", "MediaPipe", {"debian": "libnosuch1", "fedora": "nosuch", "arch": "nosuch"})
 
@@ -141,9 +140,9 @@ def test_cameras_are_listed_with_their_state(monkeypatch: pytest.MonkeyPatch) ->
         VideoDevice("/dev/video10", "visavis", True, True, False),
     ]
     modes = [CameraMode(640, 480, 30.0, "MJPG"), CameraMode(640, 480, 10.0, "YUYV")]
-    for module in (doctor, camera_list):
+    for module in (doctor, local_cameras):
         monkeypatch.setattr(module, "video_devices", lambda: devices)
-    monkeypatch.setattr(camera_list, "camera_modes", lambda path: modes if path == "/dev/video0" else [])
+    monkeypatch.setattr(local_cameras, "camera_modes", lambda path: modes if path == "/dev/video0" else [])
     cameras, virtual = finding("Cameras"), finding("Virtual camera")
     assert cameras.found == (
         "/dev/video0 Webcam, 640x480 30 fps MJPG (held by zoom (7)); /dev/video2 Other, any mode (not allowed)"
@@ -169,9 +168,7 @@ def test_holders_of_a_device_are_named(tmp_path: Path) -> None:
     )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "open\n"
-        from avatar.sources import video_devices as module
-
-        holders = module._holders(tmp_path / "video0")
+        holders = v4l2._holders(tmp_path / "video0")
     finally:
         holder.communicate()
     assert len(holders) == 1 and holders[0].endswith(f"({holder.pid})")

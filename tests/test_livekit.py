@@ -23,7 +23,7 @@ from avatar.core.frame import Frame
 from avatar.live.livekit import LiveKitGenerator, StampedFrame, driven_generator
 from avatar.live.options import LiveOptions
 from avatar.live.record_motion import record_motion
-from avatar.sources.camera import Driver, PlayedFile, open_driver
+from avatar.sources.camera import CameraOrMotion, PlayedFile, open_camera_or_motion
 from avatar.sources.motion import write_motion
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
@@ -299,7 +299,7 @@ def test_any_driver_moves_it_and_no_pixel_of_it_comes_out(kind: str, tmp_path: P
             recording = record_motion(PlayedFile(clip, real_time=False), tracker, by_media_time=True)
         write_motion(recording.motion, spec)
 
-    async def call(driver: Driver) -> None:
+    async def call(driver: CameraOrMotion) -> None:
         async with driven_generator(astronaut_avatar(), tracker_model(), driver, SMALL) as generator:
             items = [item async for item in generator]
             frames = [item for item in items if isinstance(item, StampedFrame)]
@@ -309,4 +309,4 @@ def test_any_driver_moves_it_and_no_pixel_of_it_comes_out(kind: str, tmp_path: P
             assert max(green_share(rgb_of(frame)) for frame in frames) < 0.01
 
     assert green_share(painted(moving_face(0))) > 0.2 and GREEN[1] == 255
-    within(call(open_driver(str(spec))))
+    within(call(open_camera_or_motion(str(spec))))

@@ -26,7 +26,7 @@ from avatar.face.head_pose import head_pose
 from avatar.face.state import FaceState, no_face
 from avatar.live.record_motion import record_motion
 from avatar.retarget.retargeter import Mode, Retargeter
-from avatar.sources.camera import PlayedFile, open_driver
+from avatar.sources.camera import PlayedFile, open_camera_or_motion
 from avatar.sources.motion import (
     Motion,
     MotionPlayer,
@@ -277,7 +277,7 @@ def test_it_plays_over_and_over() -> None:
 
 def test_as_fast_as_it_goes_nothing_is_lost(tmp_path: Path) -> None:
     write_motion(made_up(50, fps=1), tmp_path / "talk.motion")
-    player = open_driver(str(tmp_path / "talk.motion"), real_time=False)
+    player = open_camera_or_motion(str(tmp_path / "talk.motion"), real_time=False)
     assert isinstance(player, MotionPlayer)
     start_s = time.monotonic()
     states = []

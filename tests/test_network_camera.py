@@ -18,7 +18,7 @@ import pytest
 
 from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
-from avatar.sources.camera import Camera, open_camera, open_driver
+from avatar.sources.camera import Camera, open_camera, open_camera_or_motion
 from avatar.sources.media import open_media
 from avatar.sources.network_camera import PASSWORD_VARIABLE, NetworkCamera, is_address, public_name
 from tests.clips import face_clip, moving_face
@@ -234,7 +234,7 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
 )
 def test_what_is_no_cameras_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError):
-        open_driver(address)
+        open_camera_or_motion(address)
 
 
 def test_an_address_begins_as_it_was_typed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avatar.call.hosted_call import HostedCall
 from avatar.dashboard.live_choices import CameraChoice
-from avatar.sources.camera import open_driver
+from avatar.sources.camera import open_camera_or_motion
 from avatar.sources.network_camera import public_name
 from avatar.webrtc.remote_camera import RemoteCamera
 from avatar.webrtc.whip_source import source_advice
@@ -22,7 +22,9 @@ class CallCameras:
         """spec: of --camera. loop: start a video over when it ends."""
         browser = CameraChoice(BROWSER, "This browser's camera", self._open_browser)
         whip = CameraChoice(WHIP, "OBS or another program, by WHIP", self._open_whip)
-        named = CameraChoice(GIVEN, f"--camera {public_name(spec)}", lambda say: open_driver(spec, loop, say=say))
+        named = CameraChoice(
+            GIVEN, f"--camera {public_name(spec)}", lambda say: open_camera_or_motion(spec, loop, say=say)
+        )
         self.choices = [browser, whip] if spec in (BROWSER, WHIP) else [named, browser, whip]
         self.first = spec if spec in (BROWSER, WHIP) else GIVEN
 

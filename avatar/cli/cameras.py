@@ -19,7 +19,7 @@ def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print the list
     Then: visavis live NAME --camera 0 --to preview
     """
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.sources.camera_list import list_cameras
+    from avatar.sources.local_cameras import list_cameras
 
     found = list_cameras()
     if as_json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from avatar.publish.publisher import Publisher
     from avatar.render.engine_options import EngineOptions
     from avatar.retarget.retargeter import Mode
-    from avatar.sources.camera import Driver
+    from avatar.sources.camera import CameraOrMotion
     from engines import Say
 
 KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
@@ -160,12 +160,12 @@ def has_accelerator() -> bool:
     return any(device != "cpu" for usable in found for device in usable)
 
 
-def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -> Driver:
+def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -> CameraOrMotion:
     from avatar.core.errors import UsageError
-    from avatar.sources.camera import by_whip, open_driver
+    from avatar.sources.camera import by_whip, open_camera_or_motion
 
     if not by_whip(spec):
-        return open_driver(spec, loop, say=say)
+        return open_camera_or_motion(spec, loop, say=say)
     try:
         from avatar.webrtc.whip import WhipPublisher
         from avatar.webrtc.whip_camera import WhipCamera, whip_port

@@ -16,8 +16,8 @@ from avatar.live.options import LiveOptions
 from avatar.live.outputs import open_publisher
 from avatar.publish.publisher import Publisher
 from avatar.render.engine_options import EngineOptions
-from avatar.sources.camera import Driver, open_driver
-from avatar.sources.video_devices import video_devices
+from avatar.sources.camera import CameraOrMotion, open_camera_or_motion
+from avatar.sources.v4l2 import video_devices
 from engines import Say, available_backends
 from engines.backends import LABELS
 
@@ -33,7 +33,7 @@ class CameraChoice:
 
     id: str
     name: str
-    open: Callable[[Say], Driver]
+    open: Callable[[Say], CameraOrMotion]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class LiveChoices:
         return [*self._given.cameras, *webcams]
 
 
-def _opener(path: str) -> Callable[[Say], Driver]:
-    return lambda say: open_driver(path, say=say)
+def _opener(path: str) -> Callable[[Say], CameraOrMotion]:
+    return lambda say: open_camera_or_motion(path, say=say)
 
 
 def _virtual_camera() -> dict[str, Any]:

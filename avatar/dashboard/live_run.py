@@ -28,7 +28,7 @@ from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.retarget.gains import GAIN_REGIONS
-from avatar.sources.camera import Driver
+from avatar.sources.camera import CameraOrMotion
 from engines import EngineDescription, EngineFailure
 
 LINES_KEPT = 20
@@ -53,7 +53,7 @@ class Listener:
 class Running:
     """What is open while a session runs, as far as it has come."""
 
-    driver: Driver | None = None
+    camera: CameraOrMotion | None = None
     session: Session | None = None
     control: Control | None = None
 
@@ -139,11 +139,11 @@ class LiveRun:
                 return
             self._state = "stopping"
             self._stopping.set()
-            session, driver = self._running.session, self._running.driver
+            session, camera = self._running.session, self._running.camera
         if session is not None:
             session.loop.stop()
-        if driver is not None:
-            driver.close()  # ends a read that waits for a picture
+        if camera is not None:
+            camera.close()  # ends a read that waits for a picture
         self._listener.changed()
 
     def close(self) -> None:
@@ -202,15 +202,15 @@ class LiveRun:
                 self._state = "off"
             self._listener.changed()
 
-    def _play(self, wish: Wish, camera: CameraChoice, bundle: Path) -> None:
+    def _play(self, wish: Wish, choice: CameraChoice, bundle: Path) -> None:
         avatar = load_avatar(bundle)
         publishers = self._publishers(wish)
         with ExitStack() as parts:
-            driver = self._running.driver = camera.open(self._say)
-            parts.callback(driver.close)  # also where what comes before the session fails
+            camera = self._running.camera = choice.open(self._say)
+            parts.callback(camera.close)  # also where what comes before the session fails
             options = self.choices.options(wish)
             session = parts.enter_context(
-                open_session(avatar, self._tracker_model(), driver, publishers, options, self._say)
+                open_session(avatar, self._tracker_model(), camera, publishers, options, self._say)
             )
             with self._lock:
                 self._running.session = session
@@ -224,7 +224,7 @@ class LiveRun:
             finally:
                 self.engine = session.engine
         if not self._stopping.is_set():
-            self._say(f"{camera.name} has ended.")
+            self._say(f"{choice.name} has ended.")
 
     def _publishers(self, wish: Wish) -> list[Publisher]:
         publishers: list[Publisher] = [self.preview, *self._given.publishers()]

@@ -19,8 +19,8 @@ from avatar.core.paths import home, readable_by_others
 from avatar.core.system import install_command, missing_libraries, system_family
 from avatar.publish.advice import INSTALL_PYVIRTUALCAM, virtual_camera_advice
 from avatar.publish.pipewire import why_no_pipewire
-from avatar.sources.camera_list import list_cameras
-from avatar.sources.video_devices import VideoDevice, video_devices
+from avatar.sources.local_cameras import list_cameras
+from avatar.sources.v4l2 import VideoDevice, video_devices
 from avatar.tracking.cage_process import examine_cage
 
 State = Literal["ok", "note", "missing"]  # "missing" is reserved for what enroll and drive cannot do without

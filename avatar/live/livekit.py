@@ -34,7 +34,7 @@ from avatar.live.loop import LiveLoop
 from avatar.live.options import LiveOptions
 from avatar.live.session import open_session
 from avatar.publish.publisher import Publisher
-from avatar.sources.camera import Driver
+from avatar.sources.camera import CameraOrMotion
 from avatar.sources.nobody import Nobody
 from engines import Say, on_stderr
 
@@ -231,11 +231,11 @@ class LiveKitGenerator(Publisher, VideoGenerator):
 async def driven_generator(
     avatar: Avatar,
     tracker_model: Path,
-    driver: Driver | Nobody | None = None,
+    driver: CameraOrMotion | Nobody | None = None,
     options: LiveOptions | None = None,
     say: Say = on_stderr,
 ) -> AsyncIterator[LiveKitGenerator]:
-    """A generator that `driver` (of `open_driver`; nobody: the avatar idles) drives, by a live loop in a thread.
+    """A generator that `driver` (of `open_camera_or_motion`; None: it idles) drives, by a live loop in a thread.
 
     The other parameters are those of `open_session`. When the driver ends, as a clip does that is not looped, so does
     the generator's iteration. Raises what keeps the loop from starting.

@@ -1,7 +1,7 @@
 """The way of a frame, live: camera → tracker → avatar → publishers, each hop a mailbox of size one.
 
     capture thread       tracker thread         avatar thread                       caller's thread
-    Driver.read ─Frame─▶ tracker ─FaceState─▶ Animator ─AvatarFrame─▶ PublisherSet.send
+    Camera.read ─Frame─▶ tracker ─FaceState─▶ Animator ─AvatarFrame─▶ PublisherSet.send
 
 No camera pixel can reach a publisher: the avatar thread is handed FaceState (numbers) and nothing else, and only it
 makes AvatarFrames, which is all that publishers get.
@@ -25,7 +25,7 @@ from avatar.live.publisher_set import PublisherSet
 from avatar.live.publishing_clock import PublishingClock
 from avatar.live.steady_pace import SteadyPace
 from avatar.publish.publisher import Publisher
-from avatar.sources.camera import Driver
+from avatar.sources.camera import CameraOrMotion
 
 JOIN_S = 5.0  # for all threads together: longer than a webcam's read or a tracker's last frame takes
 START_S = 1.0  # for the first tracked frame, after which the avatar idles
@@ -46,7 +46,7 @@ class LiveLoop:
 
     def __init__(
         self,
-        driver: Driver,
+        camera: CameraOrMotion,
         tracker: Tracker,
         animator: Animator,
         publishers: Sequence[Publisher],
@@ -57,7 +57,7 @@ class LiveLoop:
 
         `latency` may be shared with a TimedEngine, which then fills the line "generator" (a part of "render").
         """
-        self._driver, self._tracker, self.animator = driver, tracker, animator
+        self._camera, self._tracker, self.animator = camera, tracker, animator
         self._governor = animator.governor
         self._publishers = PublisherSet(publishers, say)
         self._frames: Mailbox[Frame | FaceState] = Mailbox("camera → tracker")
@@ -94,7 +94,7 @@ class LiveLoop:
         interrupted = False
         self._clock = PublishingClock(time.monotonic_ns(), settle_s)
         try:
-            self._publishers.open(*self.animator.size, self._driver.fps)
+            self._publishers.open(*self.animator.size, self._camera.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
             threads = [
                 self._thread("capture", lambda: self._capture(end_ns)),
@@ -123,7 +123,7 @@ class LiveLoop:
     # The four stages, in the order of a frame's way
 
     def _capture(self, end_ns: int | None) -> None:
-        while (frame := self._driver.read()) is not None:
+        while (frame := self._camera.read()) is not None:
             if end_ns is not None and time.monotonic_ns() >= end_ns:
                 break
             if isinstance(frame, NoPicture):
@@ -158,8 +158,8 @@ class LiveLoop:
 
     def _animate(self, end_ns: int | None) -> None:
         """Paint what was tracked; when nothing comes, because the camera or the tracker is gone, idle meanwhile."""
-        idle_s = 1 / min(self._driver.fps, MOST_FPS)
-        stalled_s = max(STALLED_S, 3 / self._driver.fps)
+        idle_s = 1 / min(self._camera.fps, MOST_FPS)
+        stalled_s = max(STALLED_S, 3 / self._camera.fps)
         last_ns = 0  # capture time of the newest picture: time never goes back
         lost_before = 0
         wait_s = START_S
@@ -189,7 +189,7 @@ class LiveLoop:
 
     def _publish(self, each_second: Callable[[LiveReport], None] | None) -> None:
         clock = self._clock
-        pace = SteadyPace(round(1e9 / 10 / self._driver.fps))
+        pace = SteadyPace(round(1e9 / 10 / self._camera.fps))
         heap = HeapTrim()
         last: AvatarFrame | None = None
         while True:
@@ -237,7 +237,7 @@ class LiveLoop:
 
     def _totals(self) -> dict[str, int]:
         """Counted since the start; other threads go on counting, so nothing is ever set back."""
-        drops = {"camera": self._driver.dropped}
+        drops = {"camera": self._camera.dropped}
         drops |= {mailbox.name: mailbox.dropped for mailbox in (self._frames, self._states, self._pictures)}
         drops |= {"engine": self.animator.held, "publishers": self._publishers.dropped}
         counts = {"captured": self._captured, "tracked": self._tracked, "faceless": self._faceless}

@@ -14,7 +14,7 @@ from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.publish.video_writer import CONTAINERS
 from avatar.publish.virtual_camera import VirtualCamera
-from avatar.sources.video_devices import video_devices
+from avatar.sources.v4l2 import video_devices
 from engines import Say, on_stderr
 
 

@@ -20,7 +20,7 @@ from avatar.live.loop import LiveLoop
 from avatar.live.options import LiveOptions
 from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter
-from avatar.sources.camera import Driver, PlayedFile
+from avatar.sources.camera import CameraOrMotion, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.person_matte import person_mattes
 from engines import Engine, EngineDescription, Say, explain, on_stderr
@@ -30,7 +30,7 @@ from engines import Engine, EngineDescription, Say, explain, on_stderr
 class Session:
     """A loop that is ready to run."""
 
-    camera: Driver
+    camera: CameraOrMotion
     loop: LiveLoop
     animator: Animator
     tracker: CagedTracker
@@ -82,13 +82,13 @@ class Session:
 def open_session(
     avatar: Avatar,
     tracker_model: Path,
-    driver: Driver,
+    camera: CameraOrMotion,
     publishers: Sequence[Publisher],
     options: LiveOptions | None = None,
     say: Say = on_stderr,
 ) -> Iterator[Session]:
     """Open tracker, engine and renderer for `avatar`, and join them: the only place where a live run is put together.
-    Closes them, and the driver, at the end. `say` is also called from the loop's own threads.
+    Closes them, and the camera, at the end. `say` is also called from the loop's own threads.
     """
     options = options or LiveOptions()
     start_up_ms: dict[str, float] = {}
@@ -111,7 +111,7 @@ def open_session(
             return CagedTracker(tracker_model, "video", say=say)
 
     with ExitStack() as parts:
-        parts.callback(driver.close)
+        parts.callback(camera.close)
         with ThreadPoolExecutor(1) as aside:  # each waits for a library to load
             starting = aside.submit(start_tracker)
             try:
@@ -121,14 +121,14 @@ def open_session(
                 parts.callback(engine.close)
             finally:
                 tracker = parts.enter_context(starting.result())
-        if isinstance(driver, PlayedFile) and (turned := turn_upright_by(driver.video, tracker.image_mode)):
+        if isinstance(camera, PlayedFile) and (turned := turn_upright_by(camera.video, tracker.image_mode)):
             say(turned)
         with _timed("framing and renderer", start_up_ms):
             rig = rig_of(avatar, engine)
         animator = Animator(rig, Governor(), open_engine, latency, say)
         parts.callback(animator.close)
-        loop = LiveLoop(driver, tracker, animator, publishers, latency, say)
-        yield Session(driver, loop, animator, tracker, latency, start_up_ms, options, rig_of)
+        loop = LiveLoop(camera, tracker, animator, publishers, latency, say)
+        yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of)
 
 
 def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Rig:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from avatar.core.errors import InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
-from avatar.sources.capture import cameras_there, find_webcam
+from avatar.sources.local_cameras import cameras_there, find_webcam
 from avatar.sources.motion import MOTION_SUFFIX, MotionPlayer, read_motion
 from avatar.sources.network_camera import NetworkCamera, is_address
 from avatar.sources.playback import Playback
@@ -45,7 +45,7 @@ class Camera(Protocol):
     def close(self) -> None: ...
 
 
-Driver = Camera | MotionPlayer  # what can drive an avatar
+CameraOrMotion = Camera | MotionPlayer  # what a driver is seen by, or was
 
 
 def by_whip(spec: str) -> bool:
@@ -78,7 +78,9 @@ def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: S
     return PlayedFile(path, loop, real_time)
 
 
-def open_driver(spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr) -> Driver:
+def open_camera_or_motion(
+    spec: str, loop: bool = False, *, real_time: bool = True, say: Say = on_stderr
+) -> CameraOrMotion:
     """As `open_camera`, and recorded motion too: a MotionPlayer gives FaceStates in place of pictures."""
     if not is_address(spec) and spec.lower().endswith(MOTION_SUFFIX):
         return MotionPlayer(read_motion(Path(spec)), loop, real_time, name=spec)

@@ -1,4 +1,4 @@
-"""A driver for an avatar that nobody drives."""
+"""A camera for an avatar that nobody drives."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from avatar.core.frame import Frame, NoPicture
 from avatar.core.mailbox import Mailbox
-from avatar.sources.camera_modes import WANTED_FPS
+from avatar.sources.v4l2 import WANTED_FPS
 from avatar.webrtc.aiortc_patches.receiver import decoded_frames
 from avatar.webrtc.sound import RATE, Sound
 from engines import Say

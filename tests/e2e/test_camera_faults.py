@@ -39,8 +39,8 @@ from pathlib import Path
 from avatar.core.errors import DeviceError
 from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import open_camera
-from avatar.sources.camera_list import list_cameras
-from avatar.sources.camera_modes import camera_modes
+from avatar.sources.local_cameras import list_cameras
+from avatar.sources.v4l2 import camera_modes
 
 report, said, start = {}, [], time.monotonic()
 

@@ -1,14 +1,18 @@
-"""The sizes, rates and formats that a Linux camera offers, asked of its driver, and which of them to take.
+"""The cameras of a Linux machine, as their drivers describe them: what each is, who holds it, and how it can send.
 
-Source: https://docs.kernel.org/userspace-api/media/v4l/vidioc-enum-fmt.html, -framesizes and -frameintervals
+Nothing is opened for pictures. Sources: linux/videodev2.h;
+https://docs.kernel.org/userspace-api/media/v4l/vidioc-enum-fmt.html, -framesizes and -frameintervals
 """
 
 from __future__ import annotations
 
 import os
+import re
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 WANTED_SIZE = (640, 480)  # what the tracker needs; more costs decoding time and gains nothing
 WANTED_FPS = 30.0
@@ -17,11 +21,90 @@ FORMATS = ("MJPG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "RGB3", "BGR3
 MAX_ENTRIES = 256  # of one list: a driver that never ends its list must not hang the program
 
 # linux/videodev2.h
+_QUERYCAP, _CAPABILITY_BYTES = 0x80685600, 104
+_VIDEO_CAPTURE, _DEVICE_CAPS = 0x1, 0x8000_0000
 _ENUM_FMT, _FMT_BYTES = 0xC0405602, 64
 _ENUM_FRAMESIZES, _FRAMESIZES_BYTES = 0xC02C564A, 44
 _ENUM_FRAMEINTERVALS, _FRAMEINTERVALS_BYTES = 0xC034564B, 52
 _CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 _DISCRETE = 1  # V4L2_FRMSIZE_TYPE_DISCRETE and V4L2_FRMIVAL_TYPE_DISCRETE
+
+
+@dataclass(frozen=True, slots=True)
+class VideoDevice:
+    """One device as its driver describes it, and the programs that hold it open, as far as this user may see them."""
+
+    path: str
+    card: str
+    captures: bool
+    loopback: bool  # a virtual camera of v4l2loopback
+    locked: bool  # this user may not open it
+    holders: tuple[str, ...] = ()  # "name (pid)"
+
+    @property
+    def number(self) -> int:
+        return int(re.sub(r".*\D", "", self.path))
+
+    @property
+    def state(self) -> str:
+        return "not allowed" if self.locked else f"held by {', '.join(self.holders)}" if self.holders else "free"
+
+
+def video_devices(dev: Path = Path("/dev")) -> list[VideoDevice]:
+    """All devices in the order of their numbers; empty where there are none, and on other systems than Linux."""
+    if not sys.platform.startswith("linux"):
+        return []
+    numbered = [(int(m[1]), path) for path in dev.glob("video*") if (m := re.fullmatch(r"video(\d+)", path.name))]
+    return [_look_at(path) for _, path in sorted(numbered)]
+
+
+def _look_at(path: Path) -> VideoDevice:
+    import fcntl  # Unix only
+
+    label = Path("/sys/class/video4linux") / path.name / "name"
+    card = label.read_text().strip() if label.is_file() else "unknown device"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except PermissionError:
+        return VideoDevice(str(path), card, captures=True, loopback=False, locked=True)
+    except OSError:
+        return VideoDevice(str(path), card, captures=True, loopback=False, locked=False, holders=_holders(path))
+    try:
+        answer = bytearray(_CAPABILITY_BYTES)
+        fcntl.ioctl(descriptor, _QUERYCAP, answer)
+    except OSError:
+        return VideoDevice(str(path), card, captures=False, loopback=False, locked=False)
+    finally:
+        os.close(descriptor)
+    driver, card = _text(answer[:16]), _text(answer[16:48])
+    every, own = struct.unpack_from("II", answer, 84)
+    capabilities = own if every & _DEVICE_CAPS else every
+    return VideoDevice(
+        str(path),
+        card,
+        captures=bool(capabilities & _VIDEO_CAPTURE),
+        loopback=driver == "v4l2 loopback",
+        locked=False,
+        holders=_holders(path),
+    )
+
+
+def _holders(device: Path) -> tuple[str, ...]:
+    """Programs with the device open: `fuser` without needing it."""
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            if any(link.readlink() == device for link in (process / "fd").iterdir()):
+                found.append(f"{(process / 'comm').read_text().strip()} ({process.name})")
+        except OSError:  # it ended meanwhile, or belongs to somebody else
+            continue
+    return tuple(found)
+
+
+def _text(field: bytearray) -> str:
+    return field.split(b"\0")[0].decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

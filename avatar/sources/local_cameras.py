@@ -1,10 +1,11 @@
-"""Opening a webcam through OpenCV, by whatever name it was asked for."""
+"""The cameras of this computer: listed, found by whatever name they are asked for, and opened through OpenCV."""
 
 from __future__ import annotations
 
 import re
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,42 @@ import numpy as np
 
 from avatar.core.arrays import Picture
 from avatar.core.errors import DeviceError, UsageError
-from avatar.sources.camera_modes import WANTED_FPS, WANTED_SIZE, CameraMode, best_mode, camera_modes
-from avatar.sources.video_devices import VideoDevice, video_devices
+from avatar.sources.v4l2 import WANTED_FPS, WANTED_SIZE, CameraMode, VideoDevice, best_mode, camera_modes, video_devices
 from avatar.sources.webcam import GoneError
 
 MAX_BAD_PICTURES = 30  # in a row; single torn MJPEG pictures come over every long cable
+PROBED = 6  # numbers that are tried on macOS and Windows, which do not list their cameras to OpenCV
 BUFFERS = 2  # one being filled while the other is decoded: with a single one, drivers skip every second picture
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCamera:
+    """One camera; `number`, `path` or `name` is what --camera takes."""
+
+    number: int
+    path: str | None  # None on other systems than Linux
+    name: str
+    mode: CameraMode | None  # the one that would be taken; None where the driver does not tell
+    virtual: bool  # v4l2loopback: another program's picture, perhaps our own
+    state: str  # "free", "held by zoom (7)" or "not allowed"
+
+
+def list_cameras() -> list[ListedCamera]:
+    """All devices that give pictures. On Linux none is opened for pictures; elsewhere each is, for a moment."""
+    if not sys.platform.startswith("linux"):
+        return _probe()
+    return [
+        ListedCamera(
+            number=device.number,
+            path=device.path,
+            name=device.card,
+            mode=best_mode(camera_modes(device.path)),
+            virtual=device.loopback,
+            state=device.state,
+        )
+        for device in video_devices()
+        if device.captures
+    ]
 
 
 class CaptureDevice:
@@ -171,3 +202,18 @@ def why_no_pictures(name: str, path: str | None) -> str:
     return (
         f"{name} opens but gives no pictures; a program of another user may hold it (`sudo fuser -v {path}` names it)."
     )
+
+
+def _probe() -> list[ListedCamera]:
+    """Written to OpenCV's documentation and never run: there was no such computer."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # no camera of a number is no news
+    found: list[ListedCamera] = []
+    for number in range(PROBED):
+        device = cv2.VideoCapture(number, cv2.CAP_ANY)
+        if device.isOpened():
+            width, height, fps = (device.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT,
+                                                          cv2.CAP_PROP_FPS))  # fmt: skip
+            mode = CameraMode(int(width), int(height), float(fps), "") if width and height else None
+            found.append(ListedCamera(number, None, f"camera {number}", mode, virtual=False, state="free"))
+        device.release()
+    return found
