@@ -7,7 +7,6 @@ and scales with the neck's joint, so that a neck keeps its length. Expression mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -63,8 +62,8 @@ class Drawn:
 
         The layer reaches `margin_px` of its pixels beyond the portrait on each side.
         """
-        size, shift = np.float32(len(sheet) - 2 * margin_px), np.float32(margin_px - 0.5)
-        columns, rows = (cv2.addWeighted(part, size, part, 0, shift) for part in (self.across, self.down))
+        size, shift = float(len(sheet) - 2 * margin_px), margin_px - 0.5
+        columns, rows = (cv2.addWeighted(part, size, part, 0.0, shift) for part in (self.across, self.down))
         return np.asarray(
             cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
@@ -156,7 +155,7 @@ def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: Vie
     )  # fmt: skip
     drawn = drawn[:height, :width]
     if step == 1:
-        across, down, share = cv2.split(drawn)
+        across, down, share = (np.asarray(part, np.float32) for part in cv2.split(drawn))
     else:
         across, down, share = _enlarged(drawn, step)
     inside = np.s_[: view.height, : view.width]
@@ -164,20 +163,24 @@ def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: Vie
     return Drawn(np.asarray(across[inside]), np.asarray(down[inside]), np.asarray(cover[inside], np.uint8))
 
 
-def _enlarged(drawn: Array, step: int) -> Sequence[Array]:
+def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array]:
     """Places and cover of (h, w, 3), each `step` times as large.
 
     Nothing has weight 0, so that an outline keeps its own places; where the mesh hides itself, the nearest pixel's are
     taken, since between nose and cheek there is no third place.
     """
     size = (step * drawn.shape[1], step * drawn.shape[0])
-    across, down, share = cv2.split(cv2.resize(drawn, size, interpolation=cv2.INTER_LINEAR))
-    across, down = cv2.divide(across, share), cv2.divide(down, share)
-    near = cv2.split(cv2.resize(drawn, size, interpolation=cv2.INTER_NEAREST))
-    torn = cv2.compare(cv2.max(cv2.absdiff(across, near[0]), cv2.absdiff(down, near[1])), TORN, cv2.CMP_GT)
-    torn = cv2.bitwise_and(torn, cv2.compare(near[2], 0.5, cv2.CMP_GT))
-    cv2.copyTo(near[0], torn, across)
-    cv2.copyTo(near[1], torn, down)
+    smooth, near = (
+        [np.asarray(part, np.float32) for part in cv2.split(cv2.resize(drawn, size, interpolation=method))]
+        for method in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
+    )
+    across, down, share = smooth
+    cv2.divide(across, share, dst=across)
+    cv2.divide(down, share, dst=down)
+    torn = (np.abs(across - near[0]) > TORN) | (np.abs(down - near[1]) > TORN)
+    torn &= near[2] > 0.5
+    np.copyto(across, near[0], where=torn)
+    np.copyto(down, near[1], where=torn)
     return across, down, share
 
 
