@@ -9,9 +9,10 @@ from pathlib import Path
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
-from avatar.identity.bundle import avatar_names, avatar_path, find_avatar, load_avatar, save_avatar
+from avatar.identity.bundle import avatar_names, avatar_path, find_avatar, save_avatar
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
+from avatar.identity.mattes import open_avatar
 from avatar.render.generator import open_generator
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, EngineFailure, Say, on_stderr
@@ -55,7 +56,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Avatar:
 
     Raises InputError where there is none, or where the file is damaged or of another network.
     """
-    return load_avatar(find_avatar(os.fspath(name_or_path)))
+    return open_avatar(find_avatar(os.fspath(name_or_path)))
 
 
 def avatars() -> list[str]:

@@ -28,13 +28,14 @@ from avatar.identity import bundle
 from avatar.identity.bundle import (
     FORMAT_VERSION,
     MANIFEST,
+    OLDEST_VERSION,
     PARAMETERS,
-    THUMBNAIL,
     avatar_path,
     find_avatar,
     load_avatar,
     save_avatar,
 )
+from avatar.identity.thumbnail import THUMBNAIL
 from benchmarks.hostile import Exploit, made_up_avatar
 from engines import open_engine
 
@@ -340,7 +341,7 @@ def test_manifest_that_vouches_for_other_shapes(saved: Path) -> None:
 
 
 def test_newer_and_nonsensical_versions(saved: Path) -> None:
-    refused(with_manifest(saved, format_version=FORMAT_VERSION - 1), "older visavis.*Enrol the photos again")
+    refused(with_manifest(saved, format_version=OLDEST_VERSION - 1), "older visavis.*Enrol the photos again")
     refused(with_manifest(saved, format_version=FORMAT_VERSION + 1), "newer visavis.*pip install --upgrade")
     for version in (0, -1, "1", True, None, 1.0):
         refused(with_manifest(saved, format_version=version), "no format version")

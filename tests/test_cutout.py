@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
-from avatar.render.cutout import Cutout, cut_out
+from avatar.render.cutout import Cutout, cut_out, in_layers
 from avatar.render.plate import background_plate
 from avatar.render.push_pull import push_pull
 from avatar.render.refined_matte import Matte, face_oval, refine_matte
@@ -215,3 +215,21 @@ def test_any_size_of_portrait(size: int) -> None:
     assert not layers.whole and layers.plate.shape == (size, size, 3)
     expected = cv2.resize(share, (size, size), interpolation=cv2.INTER_AREA)
     assert float(np.abs(layers.portrait_alpha / 255 - expected).mean()) < 0.02
+
+
+@pytest.mark.parametrize("how", ["nobody", "noise", "one pixel", "grey", "all but a corner"])
+def test_any_matte_that_a_file_may_bring_gives_layers(how: str) -> None:
+    picture, _, _ = drawn_person()
+    alpha: Matte = np.zeros((SIZE, SIZE), np.uint8)
+    if how == "noise":
+        alpha = np.random.default_rng(0).integers(0, 256, alpha.shape, np.uint8)
+    elif how == "one pixel":
+        alpha[200, 200] = 255
+    elif how == "grey":
+        alpha[:] = 127
+    elif how == "all but a corner":
+        alpha[:] = 255
+        alpha[:40, :40] = 0
+    layers = in_layers(picture, alpha)
+    assert layers.person.shape == (768, 768, 3) and not layers.whole
+    assert np.array_equal(layers.portrait_alpha, alpha)

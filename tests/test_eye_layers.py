@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import pytest
 
 from avatar.core.arrays import Array, Picture
 from avatar.face import regions as at
@@ -13,13 +12,12 @@ from avatar.face.crop import face_crop
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps, set_lid_gaps
 from avatar.face.gaze import gaze, set_gaze
-from avatar.face.head_pose import HeadPose, head_pose, turned_by
-from avatar.render.conditioning import EYE_SIZE, region_frames
+from avatar.face.head_pose import head_pose
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.view import View
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
-from tests.portraits import astronaut, resized, with_shut_eyes
+from tests.portraits import astronaut, resized
 
 SIZE_PX = 512
 WHOLE = View.whole(SIZE_PX)

@@ -84,7 +84,7 @@ def test_the_picture_is_that_of_the_trained_networks(checkpoint: Path, folder: P
     engine = network.open(person, "onnxruntime")
     try:
         drawn = open_painter(person, engine, small.SIDE_PX).render(driving)
-        large = open_painter(person, engine, 64, [np.full((64, 64), 255, np.uint8)] * 2)
+        large = open_painter(replace(person, mattes=np.full((2, 64, 64), 255, np.uint8)), engine, 64)
         assert large.render(driving).shape == (64, 64, 3)
         matte = large.matte()
         assert matte is not None and matte.shape == (64, 64) and matte.min() == 255

@@ -22,7 +22,8 @@ from avatar.core.errors import InputError
 from avatar.core.model_files import MODEL_ID, WEIGHT_COUNT
 from avatar.face.face_model import face_model
 from avatar.face.state import FaceState, no_face
-from avatar.identity.bundle import MANIFEST, PARAMETERS, THUMBNAIL, load_avatar, save_avatar
+from avatar.identity.bundle import MANIFEST, PARAMETERS, load_avatar, save_avatar
+from avatar.identity.thumbnail import THUMBNAIL
 from avatar.render.generator import open_generator
 from avatar.render.renderer import Renderer
 from avatar.retarget.retargeter import Mode, Retargeter

@@ -13,12 +13,12 @@ from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.face.state import BLENDSHAPE_INDEX
+from avatar.identity.mattes import with_mattes
 from avatar.render.engine_options import EngineOptions
 from avatar.render.layered_network import FAST_3, example_inputs, is_layered
 from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.painter import open_painter
 from avatar.retarget.head_limits import moved
-from avatar.tracking.person_matte import person_mattes
 from engines.engine import Engine
 from tests.clips import astronaut_avatar
 
@@ -33,13 +33,13 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def mattes() -> list[Picture]:
-    return person_mattes(astronaut_avatar().portraits)
+def avatar() -> Avatar:
+    return with_mattes(astronaut_avatar())
 
 
 @pytest.fixture
-def renderer(engine: Engine, mattes: list[Picture]) -> LayeredRenderer:
-    return LayeredRenderer(astronaut_avatar(), engine, SIZE_PX, mattes)
+def renderer(engine: Engine, avatar: Avatar) -> LayeredRenderer:
+    return LayeredRenderer(avatar, engine, SIZE_PX)
 
 
 def driven(avatar: Avatar, change: tuple[float, ...] = (0,) * 7, **scores: float) -> Driving:
@@ -57,14 +57,12 @@ def reduced(portrait: Picture) -> Array:
     return np.asarray(portrait.reshape(SIZE_PX, 2, SIZE_PX, 2, 3).mean((1, 3)), np.float32)
 
 
-def test_at_rest_the_portrait_shows(renderer: LayeredRenderer) -> None:
-    avatar = astronaut_avatar()
+def test_at_rest_the_portrait_shows(renderer: LayeredRenderer, avatar: Avatar) -> None:
     drawn = renderer.render(driven(avatar)).astype(np.float32)
     assert np.abs(drawn - reduced(avatar.portraits[0])).mean() < 4
 
 
-def test_the_background_stays_when_the_head_turns(renderer: LayeredRenderer) -> None:
-    avatar = astronaut_avatar()
+def test_the_background_stays_when_the_head_turns(renderer: LayeredRenderer, avatar: Avatar) -> None:
     pictures, people = [], []
     for yaw in (-0.4, 0.0, 0.4):
         pictures.append(renderer.render(driven(avatar, (0, yaw, 0, 0, 0, 0, 0))))
@@ -76,16 +74,14 @@ def test_the_background_stays_when_the_head_turns(renderer: LayeredRenderer) -> 
     assert np.ptp(np.stack(pictures)[:, nobody].astype(int), axis=0).max() == 0
 
 
-def test_a_turned_head_is_another_picture_and_a_whole_one(renderer: LayeredRenderer) -> None:
-    avatar = astronaut_avatar()
+def test_a_turned_head_is_another_picture_and_a_whole_one(renderer: LayeredRenderer, avatar: Avatar) -> None:
     ahead, aside = (renderer.render(driven(avatar, (0, yaw, 0, 0, 0, 0, 0))).astype(int) for yaw in (0.0, 0.45))
     assert np.abs(ahead - aside).mean() > 3
     matte = renderer.matte()
     assert matte is not None and 0.25 < (matte > 127).mean() < 0.8
 
 
-def test_a_jaw_that_falls_shows_the_inside_of_the_mouth(renderer: LayeredRenderer) -> None:
-    avatar = astronaut_avatar()
+def test_a_jaw_that_falls_shows_the_inside_of_the_mouth(renderer: LayeredRenderer, avatar: Avatar) -> None:
     wide = driven(avatar, jawOpen=0.8)
     picture = renderer.render(wide)
     x, y = (wide.landmarks[[13, 14], :2].mean(0) * SIZE_PX).astype(int)
@@ -100,15 +96,19 @@ def test_without_mattes_the_picture_is_whole(engine: Engine) -> None:
     assert np.abs(drawn - reduced(avatar.portraits[0])).mean() < 8
 
 
-def test_another_portrait_fades_in(engine: Engine, mattes: list[Picture]) -> None:
+def test_another_portrait_fades_in(engine: Engine, avatar: Avatar) -> None:
     """The second is the first one in blue, which is taken for its open mouth."""
-    one = astronaut_avatar()
+    one = avatar
     wide = driven(one, jawOpen=0.7).landmarks
     blue = np.stack([one.portraits[0], np.full_like(one.portraits[0], (0, 0, 255))])
     two = replace(
-        one, portraits=blue, landmarks=np.stack([one.landmarks[0], wide]), blendshapes=np.repeat(one.blendshapes, 2, 0)
+        one,
+        portraits=blue,
+        landmarks=np.stack([one.landmarks[0], wide]),
+        blendshapes=np.repeat(one.blendshapes, 2, 0),
+        mattes=np.repeat(one.mattes, 2, 0),
     )
-    renderer = LayeredRenderer(two, engine, SIZE_PX, [mattes[0]] * 2)
+    renderer = LayeredRenderer(two, engine, SIZE_PX)
     shares = []
     for landmarks, at_ms in ((one.landmarks[0], 0), (wide, 33), (wide, 100), (wide, 400)):
         picture = renderer.render(Driving(landmarks, at_ms * 1_000_000)).astype(float)
@@ -116,9 +116,9 @@ def test_another_portrait_fades_in(engine: Engine, mattes: list[Picture]) -> Non
     assert shares == sorted(shares) and shares[1] < 0.9 * shares[3]
 
 
-def test_the_engine_says_which_renderer_draws(engine: Engine, mattes: list[Picture]) -> None:
+def test_the_engine_says_which_renderer_draws(engine: Engine, avatar: Avatar) -> None:
     assert is_layered(engine)
-    assert isinstance(open_painter(astronaut_avatar(), engine, SIZE_PX, mattes), LayeredRenderer)
+    assert isinstance(open_painter(avatar, engine, SIZE_PX), LayeredRenderer)
     assert {name: value.shape for name, value in example_inputs().items()} == {
         name: tuple(shape) for name, shape in engine.inputs.items()
     }

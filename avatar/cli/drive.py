@@ -63,13 +63,14 @@ def drive(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import latency_table
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.identity.bundle import find_avatar
+    from avatar.identity.mattes import open_avatar
     from avatar.live.drive import Drive, drive_file
     from engines import explain
 
     options = written.options()
     engine = drawing.options(drawing.full(), os.cpu_count())  # all cores: nothing overlaps
-    avatar = load_avatar(find_avatar(name))
+    avatar = open_avatar(find_avatar(name))
     job = Drive.open(source, output, options)  # before the engines are opened, which takes a while
     terminal = Terminal(stderr=True)
     tracker = tracker_model_then_offline(terminal)

@@ -94,7 +94,8 @@ def live(
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
-    from avatar.identity.bundle import avatar_names, find_avatar, load_avatar
+    from avatar.identity.bundle import avatar_names, find_avatar
+    from avatar.identity.mattes import open_avatar
     from avatar.live.control import Control
     from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
@@ -114,7 +115,7 @@ def live(
             "second: `visavis drive --network full` makes a video of them, and --engine onnxruntime insists."
         )
     publishers = open_publishers(to, camera, say)
-    avatar = load_avatar(find_avatar(name))
+    avatar = open_avatar(find_avatar(name))
     online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
     tracker = tracker_model_and_note(terminal) if online else tracker_model_then_offline(terminal, camera)
     source = _open_source(camera, length.loop, publishers, say)

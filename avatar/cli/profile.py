@@ -96,7 +96,8 @@ def profile(
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.identity.bundle import find_avatar
+    from avatar.identity.mattes import open_avatar
     from avatar.live.framing import parse_size
     from avatar.live.options import LiveOptions
     from avatar.live.session import open_session
@@ -108,7 +109,7 @@ def profile(
     if also.trace is not None and not also.trace.absolute().parent.is_dir():
         raise UsageError(f"--trace {also.trace}: the folder {also.trace.parent} does not exist.")
     options = LiveOptions(size=parse_size(drawing.size), engine=drawing.options(threads=drawing.threads))
-    avatar = load_avatar(find_avatar(name))
+    avatar = open_avatar(find_avatar(name))
     terminal = Terminal(stderr=True)
     sigterm_as_ctrl_c()
     tracker = tracker_model_then_offline(terminal, camera)

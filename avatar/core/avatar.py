@@ -15,6 +15,10 @@ def _none() -> Array:
     return np.zeros(0, np.float32)
 
 
+def no_mattes() -> NDArray[np.uint8]:
+    return np.zeros((0, 512, 512), np.uint8)
+
+
 @dataclass(frozen=True)
 class Avatar:
     """Everything that the live loop needs of one person. See `avatar.identity.bundle` for the file.
@@ -32,6 +36,8 @@ class Avatar:
     provenance: dict[str, Any] = field(default_factory=dict)  # photos used and left out, date, version
     consent: dict[str, Any] = field(default_factory=dict)  # who said yes to what, and when
     weights: Array = field(default_factory=_none)  # (n,) the person's own generator; (0,): the shared one
+    # (T, 512, 512) of `usable_matte`, 255 where the person is; (0, …): not made yet, see `avatar.identity.mattes`
+    mattes: NDArray[np.uint8] = field(default_factory=no_mattes)
 
     @property
     def fine_tuned(self) -> bool:

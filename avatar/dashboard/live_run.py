@@ -21,6 +21,7 @@ from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoi
 from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
 from avatar.identity.bundle import avatar_names, load_avatar
+from avatar.identity.mattes import open_avatar
 from avatar.live.control import Control
 from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
@@ -203,7 +204,7 @@ class LiveRun:
             self._listener.changed()
 
     def _play(self, wish: Wish, choice: CameraChoice, bundle: Path) -> None:
-        avatar = load_avatar(bundle)
+        avatar = open_avatar(bundle)
         publishers = self._publishers(wish)
         with ExitStack() as parts:
             camera = self._running.camera = choice.open(self._say)

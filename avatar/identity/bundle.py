@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from avatar.core.arrays import Array
-from avatar.core.avatar import Avatar
+from avatar.core.avatar import Avatar, no_mattes
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
 from avatar.core.model_files import MODEL_ID, PSI_COUNT, WEIGHT_COUNT
@@ -29,11 +28,12 @@ from avatar.core.strict_json import parse_json
 from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
+from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 
 FORMAT = "visavis-avatar"
-FORMAT_VERSION = 2
-MANIFEST, PARAMETERS, THUMBNAIL = "manifest.json", "parameters.safetensors", "thumbnail.png"
-THUMBNAIL_PX = 128
+FORMAT_VERSION = 3
+OLDEST_VERSION = 2  # without mattes
+MANIFEST, PARAMETERS = "manifest.json", "parameters.safetensors"
 MAX_NAME_LENGTH = 64
 MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
 MAX_PORTRAITS = 32
@@ -49,7 +49,7 @@ _MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
 _MAX_DIRECTORY_BYTES = 1024
 
-# name -> dtype and shape; "T" is the number of portraits, "n" stands for any length
+# name -> dtype and shape; "T" is the number of portraits, "T or 0" that or none, "n" stands for any length
 _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "portraits": ("uint8", ("T", CROP_SIZE_PX, CROP_SIZE_PX, 3)),
     "landmarks": ("float32", ("T", LANDMARK_COUNT, 3)),
@@ -57,6 +57,7 @@ _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "embedding": ("float32", (512,)),
     "psi": ("float32", ("n",)),
     "weights": ("float32", ("n",)),  # of a fine-tuned generator, else none
+    "mattes": ("uint8", ("T or 0", CROP_SIZE_PX, CROP_SIZE_PX)),
 }
 
 
@@ -106,7 +107,7 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
         _check_arrays(arrays, avatar.model_id)
     except UnfitError as error:
         raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}. Enrol other photos.") from None
-    members = {PARAMETERS: save(arrays), THUMBNAIL: _thumbnail(avatar.portraits[0])}
+    members = {PARAMETERS: save(arrays), THUMBNAIL: thumbnail(avatar.portraits[0])}
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -140,11 +141,12 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         members = _unpack(read_bounded(path, sum(MAX_BYTES.values()), "avatar", "visavis enroll PHOTO.jpg --name NAME"))
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
-        arrays = _arrays(members[PARAMETERS])
+        stored = _arrays(members[PARAMETERS])
+        arrays = {"mattes": no_mattes(), **stored} if manifest["format_version"] < FORMAT_VERSION else stored
         _check_arrays(arrays, manifest["model_id"])
-        if manifest["arrays"] != _described(arrays):
+        if manifest["arrays"] != _described(stored):
             raise UnfitError("its arrays are not those that the manifest lists")
-        _check_thumbnail(members[THUMBNAIL])
+        check_thumbnail(members[THUMBNAIL])
     except UnfitError as error:
         raise InputError(
             f"{path} cannot be used as an avatar: {error}.",
@@ -204,8 +206,8 @@ def _manifest(data: bytes) -> dict[str, Any]:
     version = manifest.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UnfitError("its manifest has no format version")
-    if version < FORMAT_VERSION:
-        raise UnfitError(f"it was made by an older visavis (format {version}, this one reads {FORMAT_VERSION})")
+    if version < OLDEST_VERSION:
+        raise UnfitError(f"it was made by an older visavis (format {version}, this one reads from {OLDEST_VERSION} on)")
     if version > FORMAT_VERSION:
         raise UnfitError(
             f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION})",
@@ -244,10 +246,8 @@ def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str) -> None:
     portraits = arrays["portraits"].shape[0] if arrays["portraits"].ndim else 0
     for name, (dtype, shape) in _ARRAYS.items():
         array = arrays[name]
-        expected = tuple(
-            portraits if size == "T" else array.size if size == "n" and array.ndim == 1 else size for size in shape
-        )
-        if str(array.dtype) != dtype or array.shape != expected:
+        sizes = {"T": portraits, "T or 0": portraits if array.size else 0, "n": array.size}
+        if str(array.dtype) != dtype or array.shape != tuple(sizes[n] if isinstance(n, str) else n for n in shape):
             raise UnfitError(f"{name} is {array.dtype} {list(array.shape)} instead of {dtype} {list(shape)}")
         if dtype == "float32" and not bool(np.all(np.abs(array) <= _MOST[name])):  # false for NaN too
             raise UnfitError(f"its {name} holds what is no number from {-_MOST[name]:g} to {_MOST[name]:g}")
@@ -275,24 +275,6 @@ def _check_faces(landmarks: Array) -> None:
 
 def _described(arrays: dict[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
     return {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()}
-
-
-def _check_thumbnail(data: bytes) -> None:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            size = image.size
-            if size == (THUMBNAIL_PX, THUMBNAIL_PX):
-                image.load()
-                return
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise UnfitError(f"{THUMBNAIL} is damaged ({error})") from None
-    raise UnfitError(f"{THUMBNAIL} is {size[0]} x {size[1]} instead of {THUMBNAIL_PX} x {THUMBNAIL_PX} pixels")
-
-
-def _thumbnail(portrait: NDArray[np.uint8]) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(portrait).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS).save(data, "PNG")
-    return data.getvalue()
 
 
 def _write(data: bytes, path: Path, expected: Expected) -> None:

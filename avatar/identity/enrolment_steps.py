@@ -14,6 +14,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.core.model_files import MODEL_ID
+from avatar.identity.mattes import with_mattes
 from avatar.identity.photo_check import PhotoCheck
 from avatar.identity.same_person import match_light
 from avatar.render.embedding import embed
@@ -66,7 +67,7 @@ def make_avatar(
 ) -> Avatar:
     """The first portrait is the reference, also for the light, once the embedder has seen all as they are."""
     embedding, psi = embed(embedder, portraits.pictures, portraits.landmarks)
-    return Avatar(
+    avatar = Avatar(
         name=name,
         model_id=MODEL_ID,
         portraits=match_light(portraits.pictures, portraits.landmarks),
@@ -77,6 +78,7 @@ def make_avatar(
         provenance=provenance,
         consent=consent,
     )
+    return with_mattes(avatar)
 
 
 def refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:

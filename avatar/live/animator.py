@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NewType
@@ -43,14 +43,11 @@ class Rig:
     retargeter: Retargeter
     engine: Engine
     latency: LatencyRecorder
-    mattes: Sequence[NDArray[np.uint8]] | None = None  # of the portraits, where the canvas needs them
     renderers: dict[int, Painter] = field(default_factory=dict)  # by the side of the picture that they draw
 
     def renderer(self, side_px: int) -> Painter:
         if side_px not in self.renderers:
-            self.renderers[side_px] = open_painter(
-                self.avatar, TimedEngine(self.engine, self.latency), side_px, self.mattes
-            )
+            self.renderers[side_px] = open_painter(self.avatar, TimedEngine(self.engine, self.latency), side_px)
         return self.renderers[side_px]
 
     @property
@@ -164,7 +161,8 @@ class Animator:
         try:
             with self._latency.time("render"):
                 renderer = rig.renderer(self._side_px(rig.canvas))
-                square, matte = renderer.render(driving), renderer.matte()
+                square = renderer.render(driving)
+                matte = renderer.matte() if rig.canvas.shows_matte else None
         except EngineFailure as failure:
             if self._last is None or self._before is not None:
                 raise

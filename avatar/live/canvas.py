@@ -33,7 +33,7 @@ class Canvas:
         background: Background | None = None,
         matte: Matte | None = None,
     ) -> None:
-        """`matte` (S, S) of `person_mattes` tells the person in the (S, S, 3) portrait from what is behind.
+        """`matte` (S, S) of `Avatar.mattes` tells the person in the (S, S, 3) portrait from what is behind.
 
         Without one, the square is taken to be all background, which only the portrait's own can be used with.
         Raises UsageError for a size that no camera could have.
@@ -59,15 +59,20 @@ class Canvas:
         elif background.kind != "portrait":
             self._behind = background.cover(width, height)
 
+    @property
+    def shows_matte(self) -> bool:
+        """Whether `place` looks at where the person is: not where the square is all of the picture."""
+        return self._behind is not None or not self.square_px == self.width == self.height
+
     def place(self, square: Picture, alpha: Matte | None = None) -> Picture:
         """(square_px, square_px, 3) to (height, width, 3).
 
         `alpha` (square_px, square_px) is the matte as the avatar moves; else the portrait's own is taken.
         """
         alpha = self._matte if alpha is None else alpha
+        if not self.shows_matte:
+            return square
         if self._behind is None:
-            if self.square_px == self.width == self.height:
-                return square
             picture = self._continuation.around(square, alpha)
             self._edges.paste(picture, square)
             return picture

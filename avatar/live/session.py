@@ -11,6 +11,7 @@ from pathlib import Path
 
 from avatar.core.avatar import Avatar
 from avatar.identity.clip_turn import turn_upright_by
+from avatar.identity.mattes import with_mattes
 from avatar.live.animator import Animator, Rig
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor, Level
@@ -22,7 +23,6 @@ from avatar.publish.publisher import Publisher
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import CameraOrMotion, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker
-from avatar.tracking.person_matte import person_mattes
 from engines import Engine, EngineDescription, Say, explain, on_stderr
 
 
@@ -133,13 +133,11 @@ def open_session(
 
 def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Rig:
     """`avatar` with all that draws it, on `engine`, which stays open where this raises."""
-    plain = options.background is None or options.background.kind == "portrait"
-    # a square picture before its own background is the avatar's own, whole
-    mattes = None if plain and options.size[0] == options.size[1] else person_mattes(avatar.portraits)
-    canvas = Canvas(avatar.portraits[0], *options.size, options.background, None if mattes is None else mattes[0])
+    avatar = with_mattes(avatar)
+    canvas = Canvas(avatar.portraits[0], *options.size, options.background, avatar.mattes[0])
     retargeter = Retargeter(avatar)
     retargeter.mode, retargeter.mirror = options.mode, options.mirror
-    rig = Rig(avatar, canvas, retargeter, engine, latency, mattes)
+    rig = Rig(avatar, canvas, retargeter, engine, latency)
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from avatar.core.arrays import Picture
@@ -20,15 +18,13 @@ from engines.engine import Engine
 class FullRenderer:
     """Draws one avatar, everything in the picture anew: the photos speak through ψ alone (paper, §3.1)."""
 
-    def __init__(
-        self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
-    ) -> None:
-        """`avatar`: of `FullNetwork.person`. `mattes`: as of `Renderer`; the reference portrait's is taken."""
+    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512) -> None:
+        """`avatar`: of `FullNetwork.person`."""
         self._engine, self._size_px, self._name = engine, size_px, avatar.name
         self._psi = avatar.psi[None].astype(np.float32)
         self._drawing_px = engine.inputs["drawing"][-1]
         self._reference = avatar.landmarks[0]
-        self._matte = None if mattes is None else resized(mattes[0], size_px)
+        self._matte = resized(avatar.mattes[0], size_px) if len(avatar.mattes) else None
         self._landmarks = self._reference  # of the last picture
 
     def render(self, driving: Driving) -> Picture:

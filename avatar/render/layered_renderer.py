@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +15,7 @@ from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.render.assemble import RegionChange, blend_region
 from avatar.render.conditioning import MOUTH_SIZE, draw_mouth, mouth_frame
-from avatar.render.cutout import cut_out
+from avatar.render.cutout import in_layers
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.portrait_choice import PortraitChoice
@@ -40,8 +39,8 @@ class Sheet:
 
     @classmethod
     def of(cls, portrait: Picture, matte: Picture, landmarks: Array, size_px: int) -> Sheet:
-        """`matte`: of `person_mattes`."""
-        cutout = cut_out(portrait, matte, landmarks)
+        """`matte`: of `Avatar.mattes`."""
+        cutout = in_layers(portrait, matte)
         relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
         inside = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
         rgba = np.dstack([cutout.person, cutout.alpha])
@@ -54,14 +53,11 @@ class LayeredRenderer:
     Of several portraits, each frame takes the one that fits it best, which fades in.
     """
 
-    def __init__(
-        self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
-    ) -> None:
-        """`mattes`: of `person_mattes`, one (S, S) for each portrait. Without them, each is head and shoulders about
-        its face."""
+    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512) -> None:
+        """Without mattes, the avatar's whole portrait is taken to be the person."""
         self._avatar, self._engine, self._view = avatar, engine, View.whole(size_px)
-        nobody = np.zeros(avatar.portraits.shape[1:3], np.uint8)
-        self._mattes = [nobody] * len(avatar.portraits) if mattes is None else mattes
+        everybody = np.full(avatar.portraits.shape[:3], 255, np.uint8)
+        self._mattes = avatar.mattes if len(avatar.mattes) else everybody
         self._embedding = avatar.embedding[None].astype(np.float32)
         self._choice = PortraitChoice(avatar.landmarks)
         self._sheets: dict[int, Sheet] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from avatar.core.arrays import Array, Picture
@@ -25,7 +24,7 @@ class Painter(Protocol):
         ...
 
     def matte(self) -> Picture | None:
-        """(size_px, size_px): where the person is in the last picture. None without mattes."""
+        """(size_px, size_px): where the person is in the last picture. None where the avatar has no mattes."""
         ...
 
     def flow(self) -> Array | None:
@@ -34,14 +33,9 @@ class Painter(Protocol):
         ...
 
 
-def open_painter(
-    avatar: Avatar,
-    engine: Engine,
-    size_px: int = 512,
-    mattes: Sequence[Picture] | None = None,
-) -> Painter:
-    """`mattes`: of `person_mattes`, one (S, S) for each portrait."""
+def open_painter(avatar: Avatar, engine: Engine, size_px: int = 512) -> Painter:
+    """The engine's network says which renderer it belongs to."""
     if is_layered(engine):
-        return LayeredRenderer(avatar, engine, size_px, mattes)
+        return LayeredRenderer(avatar, engine, size_px)
     kind = FullRenderer if avatar.model_id == FULL else Renderer
-    return kind(avatar, engine, size_px, mattes)
+    return kind(avatar, engine, size_px)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -33,14 +31,11 @@ class Renderer:
     which is free; what the generator sees of them is warped at the size of its training.
     """
 
-    def __init__(
-        self, avatar: Avatar, engine: Engine, size_px: int = 512, mattes: Sequence[Picture] | None = None
-    ) -> None:
-        """`mattes`: of `person_mattes`, one (S, S) for each portrait; `matte` returns them as they move."""
+    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512) -> None:
         self._engine, self._assembler = engine, Assembler(size_px)
         self._name, self._landmarks = avatar.name, avatar.landmarks
         self._portraits = [resized(portrait, size_px) for portrait in avatar.portraits]
-        self._mattes = None if mattes is None else [resized(matte, size_px) for matte in mattes]
+        self._mattes = [resized(matte, size_px) for matte in avatar.mattes]
         self._psi = avatar.psi[None].astype(np.float32)
         self._choice = PortraitChoice(avatar.landmarks)
         pairs = zip(self._portraits, self._landmarks, strict=True)
@@ -69,8 +64,8 @@ class Renderer:
         return self._assembler.assemble(drawn, large, frame)
 
     def matte(self) -> Picture | None:
-        """(size_px, size_px): where the person is in the last picture. None without mattes."""
-        if self._mattes is None or self._face is None:
+        """(size_px, size_px): where the person is in the last picture. None where the avatar has no mattes."""
+        if not self._mattes or self._face is None:
             return None
         return self._assembler.moved(self._mattes[self._face])
 
