@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,10 +12,9 @@ from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.core.resizing import resized
 from avatar.face.driving import Driving
-from avatar.face.face_model import face_model
-from avatar.face.head_pose import head_pose
+from avatar.face.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
 from avatar.render.assemble import RegionChange, blend_region
-from avatar.render.conditioning import MOUTH_SIZE, draw_mouth, mouth_frame
+from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_mouth, region_frames
 from avatar.render.cutout import in_layers
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
@@ -23,7 +23,9 @@ from avatar.render.relief import Drawn, Relief
 from avatar.render.renderer import FADE_NS, check_numbers
 from avatar.render.view import View
 from avatar.render.warp import pixel_grid
-from engines.engine import Engine
+from engines.engine import Engine, Tensors
+
+EYES = (RIGHT_EYE, RIGHT_IRIS, RIGHT_BROW), (LEFT_EYE, LEFT_IRIS, LEFT_BROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +119,63 @@ class LayeredRenderer:
         picture = np.asarray(cv2.blendLinear(person, sheet.plate, share, 1 - share), np.uint8)
         sheet.eyes.draw(picture, self._view, driving)
         sheet.mouth.draw(picture, self._view, driving)
-        self._refine_mouth(picture, alpha, sheet, driving)
+        self._refine(picture, alpha, sheet, driving)
         return picture, alpha
 
-    def _refine_mouth(self, picture: Picture, alpha: Picture, sheet: Sheet, driving: Array) -> None:
-        """Let the network change the mouth in the picture, in place, and nothing of what is behind the person."""
-        frame = mouth_frame(driving, head_pose(driving, face_model().mean_shape))
-        to_region, (height, width) = frame.inverse(), MOUTH_SIZE
-        view = View.region(to_region, width, height)
-        seen = view.cut(picture)
-        hints = sheet.mouth.draw(seen, view, driving)
-        changes = self._engine.infer(
-            {
-                "embedding": self._embedding,
-                "mouth_picture": _channels_first(seen),
-                "mouth_drawing": draw_mouth(driving, frame)[None],
-                "mouth_hints": np.multiply(hints, np.float32(1 / 255))[None],
-            }
-        )
+    def _refine(self, picture: Picture, alpha: Picture, sheet: Sheet, driving: Array) -> None:
+        """Let the network change mouth and eyes in the picture, in place, and nothing of what is behind the person."""
+        mouth, right, left = region_frames(driving)
+        seen = _seen_mouth(picture, sheet.mouth, driving, mouth)
+        fed = {f"mouth_{part}": value[None] for part, value in seen.items()}
+        if "eye_picture" in self._engine.inputs:
+            pairs = zip((right, left), EYES, strict=True)
+            eyes = [_seen_eye(picture, sheet.eyes, driving, frame, points) for frame, points in pairs]
+            fed |= {f"eye_{part}": np.stack([eye[part] for eye in eyes])[None] for part in eyes[0]}
+        changes = self._engine.infer({"embedding": self._embedding, **fed})
         check_numbers(changes, self._avatar.name)
-        offset, keep, added = (changes[f"mouth_{name}"][0] for name in ("offset", "keep", "added"))
-        moved = pixel_grid(height // 2, width // 2) + offset.transpose(1, 2, 0)
+        before = picture.copy()
+        for change in _changes(changes, "mouth", [mouth]) + _changes(changes, "eye", [right, left]):
+            blend_region(picture, before, change, only=alpha)
+
+
+def _seen_mouth(picture: Picture, layers: MouthLayers, driving: Array, frame: RegionFrame) -> dict[str, Array]:
+    """What the network sees of the mouth, as of `avatar.model.refinement.Drawn`."""
+    view = View.region(frame.inverse(), MOUTH_SIZE[1], MOUTH_SIZE[0])
+    seen = view.cut(picture)
+    hints = layers.draw(seen, view, driving)
+    return {"picture": _channels_first(seen), "drawing": draw_mouth(driving, frame), "hints": _shares(hints)}
+
+
+def _seen_eye(
+    picture: Picture, layers: EyeLayers, driving: Array, frame: RegionFrame, points: tuple[tuple[int, ...], ...]
+) -> dict[str, Array]:
+    """The same of one eye, whose ring, iris and brow are `points`."""
+    view = View.region(frame.inverse(), EYE_SIZE[1], EYE_SIZE[0])
+    seen = view.cut(picture)
+    hints = layers.draw(seen, view, driving)
+    return {"picture": _channels_first(seen), "drawing": draw_eye(driving, frame, *points), "hints": hints}
+
+
+def _changes(given: Tensors, region: str, frames: Sequence[RegionFrame]) -> list[RegionChange]:
+    """What the network changes in each of the region's frames; nothing where it does not know the region."""
+    if f"{region}_keep" not in given:
+        return []
+    changes = []
+    for i, frame in enumerate(frames):
+        offset, keep, added = (given[f"{region}_{name}"][0] for name in ("offset", "keep", "added"))
+        if len(frames) > 1:
+            offset, keep, added = offset[i], keep[i], added[i]
+        moved = pixel_grid(*offset.shape[1:]) + offset.transpose(1, 2, 0)
         places = np.ascontiguousarray(frame.to_picture(moved).transpose(2, 0, 1))
-        blend_region(picture, picture.copy(), RegionChange(places, keep, added, to_region), only=alpha)
+        changes.append(RegionChange(places, keep, added, frame.inverse()))
+    return changes
 
 
 def _channels_first(picture: Picture) -> Array:
-    """(h, w, 3) bytes to (1, 3, h, w) in [0, 1]."""
-    return np.asarray(picture.transpose(2, 0, 1)[None] * np.float32(1 / 255), np.float32)
+    """(h, w, 3) bytes to (3, h, w) in [0, 1]."""
+    return _shares(picture.transpose(2, 0, 1))
+
+
+def _shares(layers: Picture) -> Array:
+    """Bytes to [0, 1]."""
+    return np.multiply(layers, np.float32(1 / 255), dtype=np.float32)
