@@ -7,6 +7,7 @@ unit. Lids move in them and the head's turn does not show, so that what was seen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +22,17 @@ LID_SAMPLES = 281
 # where it explains best the irises of 58 people who look into the camera; and how far from it an iris is, 11 of 29 mm
 EYEBALL = (-0.056, -0.07, 0.14)
 IRIS_ORBIT = 0.38
+FLAT = 1e-3  # cosine of the turn beyond which an eye has no plane
 MOST_SIDEWAYS = 0.8  # sine beyond which an iris would be a line
 
 _SAMPLES = np.linspace(LID_FROM, LID_TO, LID_SAMPLES)
-_BEYOND = np.maximum(np.maximum(-_SAMPLES, _SAMPLES - 1), 0)
+_BEYOND = np.maximum(np.maximum(-_SAMPLES, _SAMPLES - 1), 0).astype(np.float32)
 _RINGS = (at.RIGHT_EYE, at.LEFT_EYE)
 _UPPER = np.array([ring[:9] for ring in _RINGS])  # both from the outer to the inner corner
 _LOWER = np.array([(ring[0], *ring[:7:-1]) for ring in _RINGS])
 _NOSE = np.array([[at.NOSE_BRIDGE[:4], flank] for flank in ((193, 122, 196, 3), (417, 351, 419, 248))])
 _IRIS = np.array([at.RIGHT_IRIS_CENTRE, at.LEFT_IRIS_CENTRE])
+_PLACES = np.concatenate([_UPPER, _LOWER, _NOSE.reshape(2, -1), _IRIS[:, None]], axis=1)
 _IRIS_RING = np.array([at.RIGHT_IRIS, at.LEFT_IRIS])
 
 
@@ -75,45 +78,42 @@ class EyeSize:
 def eye_place(landmarks: Array, pose: HeadPose, eye: int, size: EyeSize) -> EyePlace | None:
     """`eye` 0 is the subject's right one. None where its corners fall together."""
     outer = landmarks[_UPPER[eye, 0], :2]
-    across = landmarks[_UPPER[eye, -1], :2] - outer
+    across_x, across_y = (float(way) for way in landmarks[_UPPER[eye, -1], :2] - outer)
     unit = size.width * pose.scale
-    down = unit * pose.rotation[:2, 1]
-    area = float(across[0] * down[1] - across[1] * down[0])
+    down_x, down_y = (unit * float(way) for way in pose.rotation[:2, 1])
+    area = across_x * down_y - across_y * down_x
     facing = area / max(unit * unit, 1e-12) * (1 if eye == 0 else -1)
-    if abs(facing) < 1e-3 or not np.isfinite(area):
+    if not abs(facing) > FLAT:
         return None
-    linear = np.stack([across, down], axis=1)
-    inverse = np.array([[down[1], -down[0]], [-across[1], across[0]]]) / area
-    upper, lower, iris = ((landmarks[i, :2] - outer) @ inverse.T for i in (_UPPER[eye], _LOWER[eye], _IRIS[eye]))
+    to_crop = np.array([[across_x, down_x, outer[0]], [across_y, down_y, outer[1]]], np.float32)
+    inverse = np.array([[down_y, -across_y], [-down_x, across_x]]) / area  # transposed
+    places = (landmarks[_PLACES[eye], :2] - outer) @ inverse
+    upper, lower, nose, iris = places[:9], places[9:18], places[18:26].reshape(2, 4, 2), places[26]
+    middle = to_crop[:, 2] + (0.5 + EYEBALL[0]) * to_crop[:, 0] + EYEBALL[1] * to_crop[:, 1]
+    off_middle = landmarks[_IRIS[eye], :2] - middle - unit * EYEBALL[2] * pose.rotation[:2, 2]
     return EyePlace(
-        np.concatenate([linear, outer[:, None]], axis=1).astype(np.float32),
-        _curve(upper) + _BEYOND.astype(np.float32),
-        _curve(lower) - _BEYOND.astype(np.float32),
+        to_crop,
+        _curve(upper) + _BEYOND,
+        _curve(lower) - _BEYOND,
         float((lower[1:-1, 1] - upper[1:-1, 1]).mean()),
         iris.astype(np.float32),
-        _iris_disc(linear @ iris + outer - _eyeball(outer, across, pose, unit), pose, size),
-        ((landmarks[_NOSE[eye], :2] - outer) @ inverse.T).astype(np.float32),
+        _iris_disc(off_middle, pose, size),
+        nose.astype(np.float32),
         facing,
     )
 
 
-def _eyeball(outer: Array, across: Array, pose: HeadPose, unit: float) -> Array:
-    """(2,) its middle in the crop."""
-    inwards, down, back = EYEBALL
-    return np.asarray(
-        outer + (0.5 + inwards) * across + unit * (down * pose.rotation[:2, 1] + back * pose.rotation[:2, 2])
-    )
-
-
 def _iris_disc(off_middle: Array, pose: HeadPose, size: EyeSize) -> Array:
-    """(2, 2) from the unit disc to the crop, of an iris that is seen so far from the eyeball's middle: a round one there,
-    an ellipse beside it, turned with the head."""
-    sideways = off_middle / (IRIS_ORBIT * size.width * pose.scale)
-    length = float(np.hypot(*sideways))
-    leaning = sideways / max(length, 1e-6)
-    seen = np.eye(2) - (1 - np.sqrt(1 - min(length, MOST_SIDEWAYS) ** 2)) * np.outer(leaning, leaning)
-    right = pose.rotation[:2, 0] / max(float(np.hypot(*pose.rotation[:2, 0])), 1e-6)
-    roll = np.array([[right[0], -right[1]], [right[1], right[0]]])
+    """(2, 2) from the unit disc to the crop, of an iris that is seen so far from the eyeball's middle: round there, an
+    ellipse beside it, turned with the head."""
+    orbit = IRIS_ORBIT * size.width * pose.scale
+    x, y = (float(way) / orbit for way in off_middle)
+    length = hypot(x, y)
+    # what the turn takes of the disc, along the way from the middle
+    taken = (1 - sqrt(1 - min(length, MOST_SIDEWAYS) ** 2)) / max(length, 1e-6) ** 2
+    seen = np.array([[1 - taken * x * x, -taken * x * y], [-taken * x * y, 1 - taken * y * y]])
+    right_x, right_y = (float(way) for way in pose.rotation[:2, 0])
+    roll = np.array([[right_x, -right_y], [right_y, right_x]]) / max(hypot(right_x, right_y), 1e-6)
     return np.asarray(size.iris_radius * pose.scale * seen @ roll, np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
+from avatar.face.regions import LEFT_EYE, RIGHT_EYE
 from avatar.render.eye_geometry import EyePlace, EyeSize, eye_place, lid_index, nose_edge
 from avatar.render.eye_textures import EyeTextures, eye_textures
 from avatar.render.iris_fit import fitted
 from avatar.render.view import View
 
 EYES = (0, 1)  # the subject's right one, the left one
+RINGS = np.array([RIGHT_EYE, LEFT_EYE])
 GLINT_SHARE = 0.5  # of the iris' way that its catch-light goes
 # Distance of the lids, in widths of the eye, at which an eye is shut: MediaPipe's never meet. In shares of the
 # portrait's own, where that is less: narrow eyes are open.
@@ -24,8 +27,7 @@ SHUT, SHUT_SHARE = 0.05, 0.2
 OPEN_AGAIN = 2.0  # times as far apart it is seen in full
 LEAST_FACING = 0.3  # cosine below which an eye is seen from the side: the nose hides it, or nothing is to be seen
 MOST_ASIDE, MOST_UP = 0.36, 0.3  # of the eye's width: an iris further from the eye's middle is a mistake
-SOFT_EDGE = 0.035  # of the eye's width, over which an eyeball passes into its lids
-AT_REST = 0.08  # likewise: an iris so far from the portrait's has other lashes over it
+AT_REST = 0.08  # of the eye's width: an iris so far from the portrait's has other lashes over it
 LASH_LINE = 0.035  # likewise: height of the line of a shut eye
 HIDDEN_BY_NOSE = 1.05  # u of the nose below which it may hide something
 
@@ -39,6 +41,8 @@ class _PortraitEye:
 
     @classmethod
     def of(cls, portrait: Picture, landmarks: Array, pose: HeadPose, eye: int) -> _PortraitEye | None:
+        if not pose.scale > 0:
+            return None
         size = EyeSize.of(landmarks, pose, eye)
         place = eye_place(landmarks, pose, eye, size)
         if place is None:
@@ -74,48 +78,56 @@ class EyeLayers:
         Returns (2, h, w) in [0, 1]: where eyeballs are, and where their irises are.
         """
         hints = np.zeros((2, view.height, view.width), np.float32)
-        pose = head_pose(driving, face_model().mean_shape)
+        pose: HeadPose | None = None
         for eye, portrait in zip(EYES, self._eyes, strict=True):
-            if portrait is None:
+            if portrait is None or not _in_view(view, driving, eye):
                 continue
+            pose = pose or head_pose(driving, face_model().mean_shape)
             place = eye_place(driving, pose, eye, portrait.size)
             if place is not None and place.facing > LEAST_FACING:
                 _draw_eye(picture, hints, view, place, portrait)
         return hints
 
 
+def _in_view(view: View, driving: Array, eye: int) -> bool:
+    """Whether a part of the eye may be in the view."""
+    ring = view.pixels(driving[RINGS[eye], :2])
+    least, most = ring.min(0), ring.max(0)
+    return bool((most > -1).all() and least[0] < view.width + 1 and least[1] < view.height + 1)
+
+
 def _draw_eye(picture: Picture, hints: Array, view: View, place: EyePlace, portrait: _PortraitEye) -> None:
     textures, own = portrait.textures, portrait.place
-    to_crop, to_pixels = _square(place.to_crop), _square(view.matrix)
-    box = _box(to_pixels @ to_crop, place, view)
+    box = _box(_square(view.matrix) @ _square(place.to_crop), place, view)
     if box is None:
         return
     left, top, right, bottom = box
     size = (right - left, bottom - top)
     pixels = view.scale * float(np.hypot(*place.to_crop[:, 1]))  # of the picture for one v
-    box_to_crop = np.linalg.inv(to_pixels) @ np.array([[1, 0, left + 0.5], [0, 1, top + 0.5], [0, 0, 1]])
-    box_to_eye = np.linalg.inv(to_crop) @ box_to_crop
+    box_to_crop = _inverse(view.matrix) @ np.array([[1, 0, left + 0.5], [0, 1, top + 0.5], [0, 0, 1]])
+    box_to_eye = _inverse(place.to_crop) @ box_to_crop
     x, y = np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)[:, None]
     u, v = (np.float32(row[0]) * x + (row[1] * y + row[2]).astype(np.float32) for row in box_to_eye[:2])
     at = lid_index(u)
     upper, lower = place.upper[at], place.lower[at]
     under, over = v - upper, lower - v
-    sharpness = np.float32(pixels / max(1.0, SOFT_EDGE * pixels))
-    alpha = np.clip(under * sharpness + 0.5, 0, 1) * np.clip(over * sharpness + 0.5, 0, 1)
+    open_share = _open(place.opening, own.opening)
+    soft = min(textures.softness, max(place.opening, 0.0) / 3)
+    sharpness, reach = np.float32(pixels / max(1.0, soft * pixels)), np.float32(1 - open_share / 2)
+    # shut lids are covered up to their edges: nothing white is left in the slit
+    alpha = np.clip(under * sharpness + reach, 0, 1) * np.clip(over * sharpness + reach, 0, 1)
     if place.nose[..., 0].min() < HIDDEN_BY_NOSE:
         alpha *= np.clip((nose_edge(place.nose, v) - u) * sharpness, 0, 1)
 
     iris = np.clip(place.iris + portrait.iris_off, (0.5 - MOST_ASIDE, -MOST_UP), (0.5 + MOST_ASIDE, MOST_UP))
     box_to_white = textures.from_eye @ box_to_eye
-    turn = own.disc @ np.linalg.inv(place.disc)
     centre = place.to_crop[:, :2] @ iris + place.to_crop[:, 2]
-    to_iris = np.eye(3)
-    to_iris[:2, :2], to_iris[:2, 2] = turn, own.iris_centre - turn @ centre
+    to_iris = _disc(own.disc, own.iris_centre) @ _inverse(_disc(place.disc, centre)[:2])
     colour = _warped(textures.white, box_to_white, size, cv2.BORDER_REPLICATE)
-    drawn = _warped(textures.iris, textures.from_crop @ to_iris @ box_to_crop, size)
-    hides = drawn[..., 3:]
+    disc = _warped(textures.iris, textures.from_crop @ to_iris @ box_to_crop, size)
+    hides = disc[..., 3:]
     colour *= 1 - hides
-    colour += drawn[..., :3]
+    colour += disc[..., :3]
     if textures.glint is not None:
         back = box_to_white.copy()
         back[:2, 2] += textures.from_eye[:2, :2] @ (GLINT_SHARE * (own.iris - iris))
@@ -132,12 +144,12 @@ def _draw_eye(picture: Picture, hints: Array, view: View, place: EyePlace, portr
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    open_share = _open(place.opening, own.opening)
     if open_share < 1:
         skin = np.clip(over / LASH_LINE - 1, 0, 1)[..., None]
         colour = open_share * colour + (1 - open_share) * (textures.lash + skin * (textures.skin - textures.lash))
     part = picture[top:bottom, left:right]
-    part[:] = np.rint(np.clip(part + alpha[..., None] * (colour - part), 0, 255))
+    drawn = np.clip(colour + np.float32(0.5), 0, 255).astype(np.uint8)
+    part[:] = cv2.blendLinear(drawn, np.ascontiguousarray(part), alpha, 1 - alpha)
     alpha *= open_share
     hints[0, top:bottom, left:right] = np.maximum(hints[0, top:bottom, left:right], alpha)
     hints[1, top:bottom, left:right] = np.maximum(hints[1, top:bottom, left:right], alpha * hides[..., 0])
@@ -178,7 +190,19 @@ def _warped(texture: Array, to_texture: Array, size: tuple[int, int], border: in
     return np.asarray(cv2.warpAffine(texture, matrix, size, flags=flags, borderMode=border), np.float32)
 
 
-def _square(affine: Array) -> NDArray[np.float64]:
+def _disc(linear: Array, centre: Array) -> NDArray[np.float64]:
+    """(3, 3) from the unit disc."""
+    disc = np.eye(3)
+    disc[:2, :2], disc[:2, 2] = linear, centre
+    return disc
+
+
+def _inverse(affine: NDArray[Any]) -> NDArray[np.float64]:
+    """(3, 3) of a (2, 3) map."""
+    return _square(np.asarray(cv2.invertAffineTransform(affine)))
+
+
+def _square(affine: NDArray[Any]) -> NDArray[np.float64]:
     """(3, 3) of a (2, 3) map."""
     square = np.eye(3)
     square[:2] = affine

@@ -24,6 +24,8 @@ LEAST_WIDTH_PX, LEAST_OPENING, LEAST_FACING = 9.0, 0.11, 0.5
 LEAST_CONTRAST, LEAST_WHITE_PX, LEAST_SEEN = 20.0, 8, 0.3
 DARKEST_SHADE = 0.4
 LEAST_MOST_LIT = 0.45, 1.1  # of the light where white is seen: elsewhere in the eye
+EDGE_SHARE = 1.0  # of the way over which light changes from iris to white at its steepest
+LEAST_MOST_SOFT = 0.035, 0.12
 FAINT = 8.0  # levels below which shares of light are not trusted
 LEAST_MOST_LEFT = 0.15, 1.5
 GLINT_ABOVE = 35.0  # levels over the iris' own at the same radius
@@ -43,6 +45,7 @@ class EyeTextures:
     lids_at_rest: Array  # likewise, with the lashes over the iris where the portrait has it
     skin: Array  # (3,) colour of the upper lid
     lash: Array  # (3,) of the line that a shut eye is
+    softness: float  # how far the portrait's edges spread, in widths of the eye
 
 
 def eye_textures(portrait: Picture, place: EyePlace) -> EyeTextures | None:
@@ -62,12 +65,14 @@ def eye_textures(portrait: Picture, place: EyePlace) -> EyeTextures | None:
     light = part.pixels.mean(2)
     bright = white_px & (light >= np.percentile(light[white_px], 60))
     own_white = part.pixels[bright].mean(0)
-    if own_white.mean() - np.median(light[iris_px]) < LEAST_CONTRAST:
+    contrast = float(own_white.mean() - np.median(light[iris_px]))
+    if contrast < LEAST_CONTRAST:
         return None
+    softness = _softness(part, light, contrast / width_px)
     shade = _shade(part, light, white_px)
     unshaded = part.pixels / shade[..., None]
     white = _white(part, unshaded, own_white, width_px)
-    iris, glint = _iris(part, unshaded, white, float(np.sqrt(disc_px / np.pi)))
+    iris, glint = _iris(part, unshaded, white, float(np.sqrt(disc_px / np.pi)), softness * width_px)
     whole = white * (1 - iris[..., 3:]) + iris[..., :3] + glint * iris[..., 3:]
     from_crop = np.array([[size, 0, -part.corner[0]], [0, size, -part.corner[1]], [0, 0, 1]])
     return EyeTextures(
@@ -79,6 +84,7 @@ def eye_textures(portrait: Picture, place: EyePlace) -> EyeTextures | None:
         *_lids(part, whole, shade),
         _skin(part),
         _lash(part, light),
+        softness,
     )
 
 
@@ -114,6 +120,12 @@ class _Part:
         under_upper, over_lower = v - place.upper[at], place.lower[at] - v
         clean = (under_upper > LASHES) & (over_lower > WET_LINE) & (u > 0.06) & (u < 0.92)
         return cls(low.astype(np.float32), pixels, u, v, under_upper, over_lower, np.sqrt((disc**2).sum(-1)), clean)
+
+
+def _softness(part: _Part, light: Array, contrast: float) -> float:
+    """In widths of the eye, from the steepest change between white and iris. `contrast`: theirs, in levels a width."""
+    slopes = np.hypot(*np.gradient(light))[part.clean]
+    return float(np.clip(EDGE_SHARE * contrast / max(float(np.percentile(slopes, 95)), 1e-3), *LEAST_MOST_SOFT))
 
 
 def _shade(part: _Part, light: Array, white: NDArray[np.bool_]) -> Array:
@@ -153,25 +165,22 @@ def _spread(values: Array, sigma_px: float) -> Array:
     return np.asarray(blurred, np.float32)
 
 
-def _iris(part: _Part, unshaded: Array, white: Array, radius_px: float) -> tuple[Array, Array]:
+def _iris(part: _Part, unshaded: Array, white: Array, radius_px: float, edge_px: float) -> tuple[Array, Array]:
     """(h, w, 4) as of `EyeTextures.iris`, a full disc, and (h, w, 3) the catch-light."""
-    hides = np.clip((1 - part.radius) * radius_px / 1.6 + 0.5, 0, 1)
+    hides = np.clip((1 - part.radius) * radius_px / max(edge_px, 1.6) + 0.5, 0, 1)
     seen = unshaded - (1 - hides[..., None]) * white
     clean = _ramp(part.under_upper, LASHES * 0.6, LASHES * 1.4) * _ramp(part.over_lower, 0.0, WET_LINE)
-    rings = np.linspace(0, IRIS_REACH, _RINGS)
-    nearness = np.exp(-(((part.radius.ravel()[None] - rings[:, None]) * (_RINGS / IRIS_REACH)) ** 2))
     light = seen.mean(2)
     near = part.radius < IRIS_REACH
+    rings = (np.arange(_RINGS) + 0.5) * (IRIS_REACH / _RINGS)
+    ring_of, colours = (part.radius[near] * (_RINGS / IRIS_REACH)).astype(np.intp), seen[near]
 
     def by_ring(weight: Array) -> Array:
-        weights = nearness * (weight * near).ravel()
-        total = weights.sum(1)[:, None]
-        mean = weights @ seen.reshape(-1, 3)
-        known = total[:, 0] > 0.2
-        if not known.any():
-            return np.zeros((_RINGS, 3))
-        mean = mean[known] / total[known]
-        return np.stack([np.interp(rings, rings[known], mean[:, c]) for c in range(3)], axis=1)
+        weights = weight[near] + 1e-9
+        total, *sums = (np.bincount(ring_of, w, _RINGS) for w in (weights, *(colours * weights[:, None]).T))
+        known = total > min(0.2, total.max() / 2)
+        means = [ring_sum[known] / total[known] for ring_sum in sums]
+        return np.stack([np.interp(rings, rings[known], mean) for mean in means], axis=1)
 
     def spread(profile: Array) -> Array:
         return np.stack([np.interp(part.radius, rings, profile[:, c]) for c in range(3)], axis=-1)
@@ -218,4 +227,4 @@ def _lash(part: _Part, light: Array) -> Array:
 
 def _ramp(values: Array, low: float, high: float) -> Array:
     share = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share))
+    return np.asarray(share * share * (3 - 2 * share), np.float32)

@@ -27,8 +27,8 @@ def fitted(portrait: Picture, place: EyePlace) -> tuple[EyePlace, Array, float]:
     """The place with the iris where an (S, S, 3) portrait has it, the way there, (u, v), and the radius' factor."""
     rings, samples, cost = _circles()
     steps = samples * rings[:, 2, None, None, None] + rings[:, None, None, :2]  # (circle, side, angle, 2)
-    disc_to_eye = np.linalg.inv(place.to_crop[:, :2]) @ place.disc
-    uv = steps @ disc_to_eye.T.astype(np.float32) + place.iris
+    disc_to_eye = (np.linalg.inv(place.to_crop[:, :2]) @ place.disc).astype(np.float32)
+    uv = steps @ disc_to_eye.T + place.iris
     at = lid_index(uv[..., 0])
     near = np.minimum(uv[..., 1] - place.upper[at], place.lower[at] - uv[..., 1])
     seen = (near > _FROM_LIDS).all(1)
@@ -47,8 +47,8 @@ def fitted(portrait: Picture, place: EyePlace) -> tuple[EyePlace, Array, float]:
 @lru_cache(maxsize=1)
 def _circles() -> tuple[Array, Array, Array]:
     """(n, 3) circles to try, x, y and radius in those of the tracker's; (2, m, 2) their samples; (n,) their cost."""
-    off = np.linspace(-MOST_OFF, MOST_OFF, 9)
-    sizes = np.linspace(1 - MOST_LARGER, 1 + MOST_LARGER, 7)
+    off = np.linspace(-MOST_OFF, MOST_OFF, 7)
+    sizes = np.linspace(1 - MOST_LARGER, 1 + MOST_LARGER, 5)
     x, y, size = (axis.ravel() for axis in np.meshgrid(off, off, sizes, indexing="ij"))
     # left, right and below: above are lashes
     angles = np.radians(np.r_[np.arange(-35, 70, 10), np.arange(110, 220, 10)])
