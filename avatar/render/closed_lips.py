@@ -47,15 +47,13 @@ def without_teeth(portrait: Picture, landmarks: Array, unit: float, lips: Array)
     return result
 
 
-def line_colour(portrait: Picture, landmarks: Array, lips: Array) -> Array:
+def line_colour(portrait: Picture, landmarks: Array, shut: bool, lips: Array) -> Array:
     """(3,) of the line between shut lips: the portrait's own, or what it would be where the lips are apart."""
-    size = len(portrait)
+    if not shut:
+        return np.asarray(LINE * lips, np.float32)
     middle = (landmarks[[13, 82, 312], :2] + landmarks[[14, 87, 317], :2]) / 2
-    x, y = np.clip(np.rint(middle * size - 0.5).astype(int), 0, size - 1).T
-    seen = np.median(portrait[y, x].astype(np.float32), axis=0)
-    usual = LINE * lips
-    apart = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2]) * size)
-    return np.asarray(seen if apart < 1.5 and seen @ LUMA < lips @ LUMA else usual, np.float32)
+    x, y = np.clip(np.rint(middle * len(portrait) - 0.5).astype(int), 0, len(portrait) - 1).T
+    return np.median(portrait[y, x].astype(np.float32), axis=0)
 
 
 def _no_lip(part: Array, lips: Array) -> NDArray[np.bool_]:

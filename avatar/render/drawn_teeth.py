@@ -20,7 +20,7 @@ LEFT, WIDTH = -0.375, 192  # of the sheets: from there, so many texels
 GUM_MM = 14.0  # from the incisors' edge to where the sheet ends, under the lip
 GUMS_FROM_MM = 6.5  # above the edge, between the teeth
 GUMS_SHADE = 0.85  # they lie further back than teeth
-TOUCHING_MM = 0.15  # so much wider are teeth than they measure: no light falls between them
+TOUCHING_MM = 0.25  # so much wider are teeth than they measure: no light falls between them
 BEYOND_MM = 3.0  # of empty sheet on the other side of the edge
 TONGUE_UP_MM, TONGUE_DOWN_MM = 12.0, 18.0  # what the tongue's sheet holds above and below the lower incisors' edge
 
@@ -75,7 +75,7 @@ def drawn_row(upper: bool) -> DrawnRow:
     teeth = np.clip(0.5 - (outside - TOUCHING_MM) / 0.45, 0, 1)
     shade = shade * np.exp(-depth_mm / 30)
     gums = np.maximum(teeth, np.clip(0.5 - (y + GUMS_FROM_MM) / 1.5, 0, 1))  # they reach down between the teeth
-    return DrawnRow(*(np.asarray(cv2.GaussianBlur(part, (0, 0), 0.7), np.float32) for part in (shade, teeth, gums)))
+    return DrawnRow(*(np.asarray(cv2.GaussianBlur(part, (0, 0), 1.0), np.float32) for part in (shade, teeth, gums)))
 
 
 def _crown(tooth: _Tooth, across: Array, below: Array) -> tuple[Array, Array]:
@@ -90,7 +90,7 @@ def _crown(tooth: _Tooth, across: Array, below: Array) -> tuple[Array, Array]:
     away = np.hypot(np.maximum(a, 0), np.maximum(b, 0)) + np.minimum(np.maximum(a, b), 0) - rounding
     side = np.clip(u / half, 0, 1)
     clear = np.clip((v - 0.3 * tooth.height_mm) / (0.2 * tooth.height_mm), 0, 1)  # the edge lets light through
-    shade = 1 - 0.2 * side**6 - 0.1 * neck**2 - 0.08 * clear
+    shade = 1 - 0.16 * side**6 - 0.1 * neck**2 - 0.08 * clear
     return away, shade
 
 

@@ -62,10 +62,10 @@ class MouthLayers:
             edge = float(np.clip(edge, shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
             upper = _picture(row_picture(drawn_row(True), light))
         self.shows_teeth = own.enough
-        self.skin = portrait
-        if _parted(shape) is not None:
-            self.skin = without_teeth(portrait, landmarks, pose.scale * len(portrait), light.lips)
-        self._line = line_colour(portrait, landmarks, light.lips)
+        shut = not _parted(shape)[1]
+        unit = pose.scale * len(portrait)  # pixels
+        self.skin = portrait if shut else without_teeth(portrait, landmarks, unit, light.lips)
+        self._line = line_colour(portrait, landmarks, shut, light.lips)
         self._light = light
         # a smile parts the lips while the teeth stay together
         self._drop = max(float(shape[14, 1] - shape[13, 1]) - SMILE_GAP, 0.0)
@@ -91,10 +91,11 @@ class MouthLayers:
         unit = pose.scale * view.scale  # pixels
         rows, columns = box.slices
         part = picture[rows, columns]
+        parted, openness = _parted(shape)
         # where lips touch, no crack may show between their sheets
-        _lay(part, self._line, _between(lips, box, max(LINE_WIDTH * unit, 1.0)))
-        parted = _parted(shape)
-        if parted is None:
+        line = self._line + openness * (self._light.shadow - self._line)
+        _lay(part, line, _between(lips, box, max(LINE_WIDTH * unit, 1.0)))
+        if not openness:
             return hints
         inside = _between(view.pixels(pose.apply(parted)), box)
         hints[0, rows, columns] = inside
@@ -111,7 +112,8 @@ class MouthLayers:
         # the upper lip's shade falls deeper than the lower one's
         above = max(int(SHADE_DOWN * unit), 1)
         shade = np.concatenate([near[:1].repeat(min(above, len(near)), 0), near[:-above]])
-        colour *= (0.22 + 0.78 * np.clip(1.6 * shade - 0.25, 0, 1))[..., None]
+        lit = np.clip(1.6 * shade - 0.25, 0, 1)[..., None]
+        colour = self._light.shadow + lit * (colour - self._light.shadow)
         _lay(part, colour, inside)
         return hints
 
@@ -126,18 +128,17 @@ class MouthLayers:
         return HeadPose(pose.rotation @ turn, pose.scale, pose.translation + pose.scale * pose.rotation @ shift)
 
 
-def _parted(shape: Array) -> Array | None:
-    """(20, 3) inner lips of a pose-free face, drawn together where they all but touch. None where they touch."""
+def _parted(shape: Array) -> tuple[Array, float]:
+    """(20, 3) inner lips of a pose-free face, drawn together where they all but touch, and how far they are apart at
+    most: from 0, where they touch, to 1."""
     lips = shape[list(at.LIPS_INNER)].copy()
     upper, lower = lips[1:10], lips[:10:-1]  # views
     gap = lower[:, 1] - upper[:, 1]
     share = np.clip((gap - SHUT) / (OPEN - SHUT), 0, 1)
-    if not share.any():
-        return None
     half = 0.5 * (1 - share[:, None]) * (lower - upper)
     upper += half
     lower -= half
-    return lips
+    return lips, float(share.max())
 
 
 def _between(lips: Array, box: Box, line_px: float = 0.0) -> Picture:
@@ -147,7 +148,10 @@ def _between(lips: Array, box: Box, line_px: float = 0.0) -> Picture:
     fixed = [np.rint(points).astype(np.int32)]
     cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     if line_px:
-        cv2.polylines(mask, fixed, True, 255, round(line_px), cv2.LINE_AA, _SUBPIXEL_BITS)
+        short = points.copy()
+        short[[0, 10]] += 0.5 * (points[[1, 9]] - points[[0, 10]])  # at its ends it would run over skin
+        line = np.rint(short).astype(np.int32)
+        cv2.polylines(mask, [line], True, 255, round(line_px), cv2.LINE_AA, _SUBPIXEL_BITS)
     return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.uint8)
 
 

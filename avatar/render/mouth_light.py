@@ -33,6 +33,7 @@ class MouthLight:
     tongue: Array
     cavity: Array  # just behind the lips
     throat: Array
+    shadow: Array  # along the lips
     lips: Array
 
 
@@ -65,6 +66,7 @@ def mouth_light(portrait: Picture, landmarks: Array) -> MouthLight:
         tongue=_brought_to(_mixed(red, skin, 0.2), 0.56 * luma),
         cavity=_brought_to(_redder(lips, 1.7), 0.2 * luma),
         throat=_brought_to(_redder(lips, 1.7), 0.08 * luma),
+        shadow=_brought_to(_redder(lips, 1.3), 0.28 * float(lips @ LUMA)),
         lips=lips,
     )
 
