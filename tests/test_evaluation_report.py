@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avatar.core.errors import UsageError
+from avatar.evaluation import markdown_report
 from avatar.evaluation.clip import Clip, DriverClip
-from avatar.evaluation.contact_sheet import cross_sheet, self_sheet, worst_frames
+from avatar.evaluation.contact_sheet import Strip, cross_sheet, self_sheet, worst_frames
 from avatar.evaluation.cross_reenactment import CrossRun
 from avatar.evaluation.differences import ssim
 from avatar.evaluation.evaluation import ClipResult, CrossResult, Report, result_names
@@ -27,11 +28,14 @@ from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
 from avatar.evaluation.motion import SIGNALS
+from avatar.evaluation.neck_sweep import Sweep
 from avatar.evaluation.paper_table import as_markdown, best_rows, paper_rows
 from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP, Person, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, save_run
 from avatar.evaluation.scores import REAL, Scores
 from avatar.evaluation.signal_curves import curves
+from avatar.evaluation.steadiness import Steadiness, StillResult
+from avatar.evaluation.tooth_stills import ToothScores
 from avatar.face.crop import Crop
 from avatar.face.state import FaceState, no_face
 from avatar.sources.video_file import VideoFile
@@ -63,6 +67,8 @@ def a_clip(name: str = "talk") -> Clip:
         portraits={},
         small={},
         targets=some_pictures(),
+        moments=(30,),
+        moment_pictures=some_pictures(3)[None],
     )
 
 
@@ -83,6 +89,7 @@ def some_scores(name: str, metrics: Any, real: NDArray[np.float64], worse: float
         output_signals=moved,
         pooled={system: real + k * 0.1 for k, system in enumerate(SYSTEMS)},
         real_pooled=real,
+        yaw_change=np.linspace(0, 30, len(FRAMES)),
     )
 
 
@@ -115,6 +122,10 @@ def report() -> Report:
     sheet = cross_sheet(CrossRun(person, driver, np.zeros((1, 478, 3), np.float32), drawn)).shown()
     crossed = some_scores("x", CROSS_METRICS, real)
     found.cross[1] = [CrossResult(clip.name, "driver", FRAMES, crossed, sheet)]
+    swept = {FF: Sweep(0.02, 0.05, 0.01, 1, 23), "ff@other": Sweep(0.3, 1.1, 0.2, 0, 23)}
+    mouths = Strip("mouths", some_pictures(1)[0]).shown(160)
+    teeth = {FF: ToothScores(0.1, 0.9), "ff@other": ToothScores(-0.4, None)}
+    found.steadiness = Steadiness([StillResult("smile", teeth, mouths)], {clip.name: swept}, ["bust"])
     found.failed.append({"clip": "wall.mp4", "shots": None, "reason": "wall.mp4: no <face>"})
     return found
 
@@ -152,7 +163,7 @@ def test_the_page_holds_everything_itself(report: Report) -> None:
     assert "url(" not in text
     assert "@import" not in text
     sheets = 3 * 5  # two numbers of shots and a pair: source, driver, warp, FF, FT
-    assert page.tags["img"] == sheets + 2 * 2 * 3  # and three worst frames of FF and FT each
+    assert page.tags["img"] == sheets + 2 * 2 * 3 + 1  # and three worst frames of FF and FT each; the teeth
     assert page.tags["svg"] == 3 * 5
     assert "<b>talk" not in text
     assert "&lt;b&gt;talk&lt;/b&gt; &amp; more" in text
@@ -189,6 +200,12 @@ def test_json_holds_no_nan_and_names_what_was_not_kept(report: Report) -> None:
     assert run["total"]["frechet"]["samples"] == run["total"]["frechet"]["real_samples"] == len(FRAMES)
     assert run["total"]["frechet"]["values"][UNMOVED] == pytest.approx(0, abs=1e-6)
     assert run["total"]["correlations"][FF]["yaw"]["pooled"]["frames"] == len(FRAMES) - 1
+    assert [one["frames"] for one in run["by_yaw"]] == [6, 5, 5, 4, 0]
+    assert 0 < run["by_yaw"][3]["values"][FF]["fold"] < run["by_yaw"][3]["values"][FT]["fold"]
+    assert run["by_yaw"][4]["high_deg"] is None
+    steady = found["steadiness"]["values"]
+    assert (steady[FF]["neck_farthest"], steady[FF]["tooth_change"]) == (0.05, 0.1)
+    assert (steady["ff@other"]["tooth_change"], steady["ff@other"]["tooth_correlation"]) == (0.4, None)
     assert found["cross"][0]["pairs"][0]["driver"] == "driver"
     assert found["cross"][0]["total"]["better"]["akd"] == WARP  # the unmoved portrait is no competitor there
 
@@ -206,6 +223,19 @@ def test_the_paper_table(report: Report) -> None:
     assert "USER" in text
     assert "T = 1: fine-tuning was not better" in text
     assert "T = 8: fine-tuning was not better" not in text
+
+
+def test_markdown_has_what_decides(report: Report) -> None:
+    text = markdown_report.as_markdown(report)
+    assert text.startswith(as_markdown(report))
+    for line in (
+        "| Matte IoU (of 1) ↑ |",
+        "| Flicker (of real) →1 |",
+        "| Neck's length, farthest (of 1) ↓ | **0.0500** | 1.1000 |",
+    ):
+        assert line in text
+    assert "## By yaw between source and target, T = 8" in text
+    assert "FF other" in text
 
 
 def test_the_nearest_portrait_is_taken() -> None:

@@ -17,14 +17,17 @@ from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.whole_file import whole_file
+from avatar.evaluation import manifest
 from avatar.evaluation.evaluation import Evaluation, Report, result_names
 from avatar.evaluation.html_report import as_html
 from avatar.evaluation.json_report import as_json as as_json_report
-from avatar.evaluation.paper_table import as_markdown
-from avatar.evaluation.person import FF, FT, FULL, FineTune, Tell, Tuning
+from avatar.evaluation.markdown_report import as_markdown
+from avatar.evaluation.person import FF, FT, FULL, FineTune, Lineup, Tell, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder
 from avatar.evaluation.tables import print_paper_table, print_report
+from avatar.render.layered_network import FAST_2, RENDERERS
 from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
+from avatar.sources.photo import SUFFIXES as PHOTO_SUFFIXES
 
 MAX_SHOTS = 32
 
@@ -37,12 +40,19 @@ class Comparison:
     systems: Annotated[
         str, typer.Option(help="ff (feed-forward); ff,ft (and fine-tuned); with full beside, the paper's network.")
     ] = FF
+    renderers: Annotated[
+        str, typer.Option(help=f"What draws ff and ft, of {', '.join(RENDERERS)}; several, by commas, side by side.")
+    ] = FAST_2
     weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None
     ft_minutes: Annotated[
         float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Minutes to fine-tune at most, per clip and T.")
     ] = 2.0
     drivers: Annotated[
         list[Path] | None, typer.Option("--drivers", help="Videos or folders that drive the clips' people; repeat it.")
+    ] = None
+    stills: Annotated[
+        list[Path] | None,
+        typer.Option("--stills", help="Photos, or folders, for their teeth; at most 30 that smile are taken."),
     ] = None
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many frames to predict per clip.")] = 60
 
@@ -53,7 +63,7 @@ class Written:
 
     save: Annotated[Path | None, typer.Option(help="Write each clip's pictures and frame numbers here.")] = None
     html: Annotated[Path | None, typer.Option(help="Write a report with pictures and curves to this file.")] = None
-    markdown: Annotated[Path | None, typer.Option(help="Write the paper's table to this file.")] = None
+    markdown: Annotated[Path | None, typer.Option(help="Write the paper's table and all others to this file.")] = None
 
     def check(self, clips: Sequence[Path], drivers: Sequence[Path]) -> None:
         """Before the work. Raises UsageError for what cannot be written."""
@@ -76,7 +86,10 @@ class Written:
 
 def evaluate(
     clips: Annotated[
-        list[Path], typer.Option("--clips", help="A folder of videos, or a video; repeat it, or add more at the end.")
+        list[Path],
+        typer.Option(
+            "--clips", help="A folder of videos, or with a manifest.csv (its val split), or a video; repeat it."
+        ),
     ],
     more: Annotated[list[Path] | None, typer.Argument(help="More videos.", show_default=False)] = None,
     *,
@@ -94,8 +107,10 @@ def evaluate(
     terminal = Terminal(stderr=as_json)
     paths = find_clips([*clips, *(more or [])])
     driver_paths = find_clips(comparison.drivers, "--drivers") if comparison.drivers else []
+    photos = find_stills(comparison.stills or [], clips)
     counts = parse_shots(comparison.shots)
     asked = parse_systems(comparison.systems)
+    renderers = parse_renderers(comparison.renderers)
     full = named_network(FULL if FULL in asked else "fast", comparison.weights)
     tune = _fine_tune(comparison.ft_minutes) if FT in asked else None
     written.check(paths, driver_paths)
@@ -106,13 +121,12 @@ def evaluate(
             tracker_model=tracker,
             shots=counts,
             max_targets=comparison.frames,
-            tune=tune,
-            full=full,
+            lineup=Lineup(tune, full, renderers),
             ft_minutes=None if tune is None else comparison.ft_minutes,
             save=written.save,
             progress=lambda line, share: bar.update(task, completed=share, description=line),
             note=lambda line: terminal.say(line, style="dim"),
-        ).run(paths, driver_paths)
+        ).run(paths, driver_paths, photos)
     if as_json:
         print_json(as_json_report(report))
     elif paper:
@@ -126,11 +140,17 @@ def evaluate(
 
 
 def find_clips(given: Sequence[Path], option: str = "--clips") -> list[Path]:
-    """The videos among files and folders, in order. Raises UsageError when there is none, or two of one name."""
+    """The videos among files and folders, in order; of a folder with a manifest.csv those of its split `val`.
+
+    Raises UsageError when there is none, or two of one name.
+    """
     paths: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+            if (path / manifest.NAME).is_file():
+                inside = manifest.val_files(path, VIDEO_SUFFIXES)
+            else:
+                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
             if not inside:
                 raise UsageError(f"{path} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}). Give another {option}.")
             paths += inside
@@ -144,6 +164,21 @@ def find_clips(given: Sequence[Path], option: str = "--clips") -> list[Path]:
             raise UsageError(f"{seen[path.stem]} and {path} have the same name, which names the results. Rename one.")
         seen[path.stem] = path
     return paths
+
+
+def find_stills(given: Sequence[Path], clips: Sequence[Path]) -> list[Path]:
+    """The photos among files and folders; those of the clips' manifest.csv where none are given. Raises UsageError."""
+    photos: list[Path] = []
+    for path in given or [folder for folder in clips if (folder / manifest.NAME).is_file()]:
+        if path.is_dir() and (path / manifest.NAME).is_file():
+            photos += manifest.stills(path, PHOTO_SUFFIXES)
+        elif path.is_dir():
+            photos += sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
+        elif path.is_file():
+            photos.append(path)
+        else:
+            raise UsageError(f"{path}: no such file or folder. --stills takes photos, or folders of them.")
+    return photos
 
 
 def parse_shots(text: str) -> list[int]:
@@ -163,6 +198,14 @@ def parse_systems(text: str) -> list[str]:
         raise UsageError(
             f"--systems {text}: give ff, or ff with ft, full or both: they are compared with fast's feed-forward."
         )
+    return names
+
+
+def parse_renderers(text: str) -> tuple[str, ...]:
+    """ "fast-2" to ("fast-2",). Raises UsageError."""
+    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
+    if unknown := [name for name in names if name not in RENDERERS]:
+        raise UsageError(f"--renderers {text}: there is no {unknown[0]!r}. Give some of {', '.join(RENDERERS)}.")
     return names
 
 

@@ -20,8 +20,10 @@ from avatar.tracking.caged_tracker import CagedTracker
 
 SIZE_PX = 256
 CANDIDATES = 8  # frames of the first half among which the first source is chosen
+MOMENTS = 6  # of three frames that follow each other, to see what flickers
 
 Pictures = NDArray[np.uint8]  # (N, SIZE_PX, SIZE_PX, 3) RGB
+Moments = NDArray[np.uint8]  # (M, 3, SIZE_PX, SIZE_PX, 3) RGB
 Tick = Callable[[float], None]  # told the share done, in [0, 1]
 
 
@@ -47,6 +49,8 @@ class Clip:
     portraits: dict[int, Picture]  # by frame, (512, 512, 3)
     small: dict[int, Picture]  # the same at (SIZE_PX, SIZE_PX, 3)
     targets: Pictures
+    moments: tuple[int, ...]  # the middle ones of three frames that follow each other
+    moment_pictures: Moments
 
     @property
     def without_face(self) -> int:
@@ -81,8 +85,9 @@ def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model:
         reference = max(candidates, key=lambda i: check_photo(tried[i], tracker).check.score)
     sources, unfit = choose_sources(path, early, reference, shots)
     targets = spread(late, max_targets)
+    moments = spread([i for i in late if {i - 1, i + 1} <= set(late)], MOMENTS)
     used = {i for chosen in sources.values() for i in chosen}
-    frames = _pictures(video, [*targets, *used])
+    frames = _pictures(video, [*targets, *used, *(k for i in moments for k in moment(i))])
     crop = face_crop(states[reference].landmarks, video.width, video.height)
     return Clip(
         name=path.stem,
@@ -96,6 +101,10 @@ def read_clip(path: Path, shots: Sequence[int], max_targets: int, tracker_model:
         portraits={i: crop.cut(frames[i], CROP_SIZE_PX) for i in used},
         small={i: crop.cut(frames[i], SIZE_PX) for i in used},
         targets=np.stack([crop.cut(frames[i], SIZE_PX) for i in targets]),
+        moments=tuple(moments),
+        moment_pictures=np.array(
+            [[crop.cut(frames[k], SIZE_PX) for k in moment(i)] for i in moments], np.uint8
+        ).reshape(-1, 3, SIZE_PX, SIZE_PX, 3),
     )
 
 
@@ -164,6 +173,11 @@ def spread(indices: list[int], count: int) -> list[int]:
     if count == 1:
         return [indices[len(indices) // 2]]
     return [indices[i] for i in np.linspace(0, len(indices) - 1, count).round().astype(int)]
+
+
+def moment(middle: int) -> tuple[int, int, int]:
+    """The frames of a moment."""
+    return middle - 1, middle, middle + 1
 
 
 def middles(indices: list[int], count: int) -> list[int]:

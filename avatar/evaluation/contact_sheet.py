@@ -13,7 +13,7 @@ from PIL import Image
 from avatar.core.arrays import Picture
 from avatar.evaluation.clip import Clip, Pictures
 from avatar.evaluation.cross_reenactment import CrossRun
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
+from avatar.evaluation.person import BASELINES, FF, FT, FULL, UNMOVED, WARP, named
 from avatar.evaluation.scores import Scores
 
 COLUMNS = 8
@@ -83,7 +83,7 @@ def self_sheet(clip: Clip, drawn: Mapping[str, Pictures]) -> Sheet:
     """Rows from the top: source, driver (the real picture), landmark warp, and ours."""
     columns = _columns(len(clip.targets))
     rows = [(TITLES[UNMOVED], drawn[UNMOVED]), ("driver, the real picture", clip.targets)]
-    rows += [(TITLES[system], drawn[system]) for system in drawn if system != UNMOVED]
+    rows += [(named(system, TITLES), drawn[system]) for system in drawn if system != UNMOVED]
     return _sheet(columns, clip.target_frames, rows)
 
 
@@ -91,16 +91,18 @@ def cross_sheet(run: CrossRun) -> Sheet:
     """Rows from the top: source, driver, landmark warp, and ours."""
     columns = _columns(len(run.driver.pictures))
     rows = [(TITLES[UNMOVED], run.pictures[UNMOVED]), ("driver", run.driver.pictures)]
-    rows += [(TITLES[system], run.pictures[system]) for system in run.pictures if system != UNMOVED]
+    rows += [(named(system, TITLES), run.pictures[system]) for system in run.pictures if system != UNMOVED]
     return _sheet(columns, run.driver.target_frames, rows)
 
 
 def worst_frames(clip: Clip, drawn: Mapping[str, Pictures], scores: Scores) -> dict[str, list[WorstFrame]]:
     """By system of ours, the frames of largest feature distance, at least three targets apart from each other."""
     found: dict[str, list[WorstFrame]] = {}
-    for system in (FF, FT, FULL):
-        if system not in drawn or (system == FT and drawn[FT] is drawn[FF]):
+    seen: list[Pictures] = []
+    for system, pictures in drawn.items():
+        if system in BASELINES or any(pictures is other for other in seen):  # a tuning that was not kept
             continue
+        seen.append(pictures)
         values = scores.frames[system][WORST_BY]
         chosen: list[int] = []
         for i in np.argsort(-values):
@@ -111,7 +113,7 @@ def worst_frames(clip: Clip, drawn: Mapping[str, Pictures], scores: Scores) -> d
                 clip.target_frames[i],
                 float(values[i]),
                 Strip(
-                    f"source, real, landmark warp, {TITLES[system]}",
+                    f"source, real, landmark warp, {named(system, TITLES)}",
                     np.concatenate([drawn[UNMOVED][i], clip.targets[i], drawn[WARP][i], drawn[system][i]], axis=1),
                 ).shown(WORST_FRAME_PX),
             )

@@ -35,4 +35,5 @@ def cross_reenact(person: Person, driver: DriverClip, tick: Tick = lambda share:
     retargeter = Retargeter(person.avatars[FF], mode="relative", frame_crop=driver.crop)
     drivings = [retargeter.drive(state) for state in driver.states]
     goals = np.stack([drivings[i].landmarks for i in driver.target_frames])
-    return CrossRun(person, driver, goals, draw_all(person, drivings, goals, driver.target_frames, tick))
+    drawn = draw_all(person, drivings, goals, driver.target_frames, tick)
+    return CrossRun(person, driver, goals, {system: one.pictures for system, one in drawn.items()})

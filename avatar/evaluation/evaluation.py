@@ -12,19 +12,32 @@ from typing import Any
 
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import MODEL_ID, model_file
-from avatar.evaluation.clip import Clip, DriverClip, Pictures, read_clip, read_driver_clip
-from avatar.evaluation.contact_sheet import Sheet, Shown, WorstFrame, cross_sheet, self_sheet, worst_frames
+from avatar.evaluation.clip import Clip, DriverClip, read_clip, read_driver_clip
+from avatar.evaluation.contact_sheet import (
+    SHEET_FRAME_PX,
+    TITLES,
+    Sheet,
+    Shown,
+    WorstFrame,
+    cross_sheet,
+    self_sheet,
+    worst_frames,
+)
 from avatar.evaluation.cross_reenactment import CrossRun, cross_reenact
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
-from avatar.evaluation.person import BASELINES, FF, FT, FULL, FineTune, Person, Tuning, enrol
+from avatar.evaluation.neck_sweep import sweep
+from avatar.evaluation.person import FF, Lineup, Person, Tuning, drawn_by, enrol, named
 from avatar.evaluation.saved_run import save_cross, save_run
 from avatar.evaluation.scorer import Scorer
 from avatar.evaluation.scores import Scores, TotalScores, total
-from avatar.evaluation.self_reenactment import reenact
+from avatar.evaluation.self_reenactment import SelfRun, reenact
+from avatar.evaluation.steadiness import Steadiness, StillResult
+from avatar.evaluation.tooth_stills import avatar_of, score_teeth, smiling, tooth_sheet
 from avatar.face.crop import Crop
 from avatar.render.embedding import open_embedder
-from avatar.render.full_network import FullNetwork
 from avatar.render.generator import GENERATOR
+from avatar.render.layered_network import FAST_2
+from avatar.tracking.caged_tracker import CagedTracker
 from engines import explain, open_engine
 from engines.engine import Engine
 
@@ -70,8 +83,10 @@ class Report:
     ft_minutes: float | None
     skipped: dict[str, str] = field(default_factory=dict)  # metric -> why it is not measured here
     clips: dict[int, list[ClipResult]] = field(default_factory=dict)  # by number of shots
+    steadiness: Steadiness = field(default_factory=Steadiness)
     cross: dict[int, list[CrossResult]] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
+    renderers: tuple[str, ...] = (FAST_2,)  # the first one's systems have plain names
     model: str = MODEL_ID
     machine: str = field(default_factory=lambda: machine())
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -89,7 +104,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What to do. `tune` is fine-tuning, None without FT; `full` draws FULL, None without it.
+    """What to do. `ft_minutes` is what `lineup.tune` takes at most.
 
     `note` is told what the user should know at once.
     """
@@ -97,15 +112,14 @@ class Evaluation:
     tracker_model: Path
     shots: Sequence[int]
     max_targets: int
-    tune: FineTune | None = None
-    full: FullNetwork | None = None
+    lineup: Lineup = field(default_factory=Lineup)
     ft_minutes: float | None = None
     save: Path | None = None
     progress: Progress = lambda line, share: None
     note: Callable[[str], None] = lambda line: None
 
-    def run(self, paths: Sequence[Path], drivers: Sequence[Path] = ()) -> Report:
-        """Clips that cannot be used are noted and listed in `Report.failed`."""
+    def run(self, paths: Sequence[Path], drivers: Sequence[Path] = (), stills: Sequence[Path] = ()) -> Report:
+        """Clips that cannot be used are noted and listed in `Report.failed`. `stills`: photos, of which some smile."""
         report = self._report()
         self.note(report.engine_line)
         pairs = sum(driver.stem != path.stem for path in paths for driver in drivers)
@@ -119,6 +133,8 @@ class Evaluation:
                 found = self._clip(path, embedder, scorer, report, _part(self.progress, number / whole, 1 / whole))
                 people += found if drivers else []
             done = len(paths)
+            if stills:
+                self._teeth(stills, embedder, report.steadiness, lambda line: self.progress(line, done / whole))
             if drivers:
                 self._cross(people, drivers, scorer, report, _part(self.progress, done / whole, 1 - done / whole))
         return report
@@ -137,30 +153,64 @@ class Evaluation:
         for count, reason in clip.unfit.items():
             self._failed(report, reason, {"clip": str(path), "shots": count})
         people: list[Person] = []
-        drawn: dict[int, dict[str, Pictures]] = {}
+        drawn: dict[int, SelfRun] = {}
         step = 0.4 / max(1, len(clip.sources))
         for k, shots in enumerate(clip.sources):
             stage = _part(progress, 0.1 + k * step, step)
             try:
                 line = _tuning_line(stage, f"{name}, {shots}-shot: FT")
-                person = enrol(clip, shots, embedder, report.model, self.tune, line, self.full)
+                person = enrol(clip, shots, embedder, report.model, self.lineup, line)
             except VisavisError as error:
                 self._failed(report, f"{path}, {shots}-shot: {error}", {"clip": str(path), "shots": shots})
                 continue
             people.append(person)
+            if len(people) == 1:
+                stage(f"{name}: moving and coming near", 0.7)
+                self._sweep(person, report.steadiness)
             drawn[shots] = reenact(person, _line(stage, f"{name}, {shots}-shot: drawing", 0.7, 0.3))
         if not drawn:
             return []
-        scores = scorer.score(clip, drawn, _line(progress, f"{name}: measuring", 0.5, 0.5))
-        sheets = {shots: self_sheet(clip, pictures) for shots, pictures in drawn.items()}
+        try:
+            scores = scorer.score(clip, drawn, _line(progress, f"{name}: measuring", 0.5, 0.5))
+        except VisavisError as error:
+            self._failed(report, f"{path}: {error}", {"clip": str(path), "shots": None})
+            return []
+        sheets = {shots: self_sheet(clip, run.pictures) for shots, run in drawn.items()}
         if self.save is not None:
-            save_run(self.save, clip, drawn, sheets)
+            save_run(self.save, clip, {shots: run.pictures for shots, run in drawn.items()}, sheets)
         for person in people:
             shots = person.shots
             report.clips.setdefault(shots, []).append(
                 _clip_result(clip, person, scores[shots], sheets[shots], drawn[shots])
             )
         return people
+
+    def _sweep(self, person: Person, steadiness: Steadiness) -> None:
+        """By one photo alone: further ones would not have the marks."""
+        renderers = self.lineup.renderers
+        found = {drawn_by(FF, one, renderers): sweep(person.avatars[FF], one) for one in renderers}
+        known = {system: one for system, one in found.items() if one is not None}
+        if known:
+            steadiness.sweeps[person.clip.name] = known
+        else:
+            steadiness.without_neck.append(person.clip.name)
+
+    def _teeth(
+        self, photos: Sequence[Path], embedder: Engine, steadiness: Steadiness, tell: Callable[[str], None]
+    ) -> None:
+        renderers = self.lineup.renderers
+        tell("looking for photos that show teeth")
+        with CagedTracker(self.tracker_model, "image", patient=True) as tracker:
+            stills = smiling(photos, tracker)
+        if not stills:
+            self.note(f"None of the {len(photos)} stills shows teeth.")
+        for number, still in enumerate(stills, 1):
+            tell(f"still {number} of {len(stills)}: {still.name}")
+            avatar = avatar_of(still, embedder, renderers)
+            drawn = {drawn_by(FF, one, renderers): score_teeth(still, avatar, one) for one in renderers}
+            strip = tooth_sheet(still, {named(system, TITLES): picture for system, (_, picture) in drawn.items()})
+            scores = {system: one for system, (one, _) in drawn.items()}
+            steadiness.stills.append(StillResult(still.name, scores, strip.shown(SHEET_FRAME_PX)))
 
     def _cross(
         self, people: Sequence[Person], paths: Sequence[Path], scorer: Scorer, report: Report, progress: Progress
@@ -205,9 +255,13 @@ class Evaluation:
     def _report(self) -> Report:
         generator = open_engine(model_file(GENERATOR))
         try:
-            asked = {FT: self.tune, FULL: self.full}
-            systems = (*BASELINES, FF, *(system for system, means in asked.items() if means is not None))
-            return Report(systems, asdict(generator.describe()), explain(generator), self.ft_minutes)
+            return Report(
+                self.lineup.systems,
+                asdict(generator.describe()),
+                explain(generator),
+                self.ft_minutes,
+                renderers=self.lineup.renderers,
+            )
         finally:
             generator.close()
 
@@ -235,7 +289,7 @@ def machine() -> str:
     )
 
 
-def _clip_result(clip: Clip, person: Person, scores: Scores, sheet: Sheet, drawn: dict[str, Pictures]) -> ClipResult:
+def _clip_result(clip: Clip, person: Person, scores: Scores, sheet: Sheet, run: SelfRun) -> ClipResult:
     return ClipResult(
         name=clip.name,
         damage=clip.damage,
@@ -247,7 +301,7 @@ def _clip_result(clip: Clip, person: Person, scores: Scores, sheet: Sheet, drawn
         tuning=person.tuning,
         scores=scores,
         sheet=sheet.shown(),
-        worst=worst_frames(clip, drawn, scores),
+        worst=worst_frames(clip, run.pictures, scores),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
 from avatar.face import regions as at
@@ -21,13 +22,20 @@ def mouth_crop(picture: Picture, landmarks: Array) -> Picture:
     return _crop(picture, landmarks, MOUTH_CORNERS, at.LIPS_OUTER, MOUTH_WIDTH, MOUTH_PX)
 
 
-def eye_crops(picture: Picture, landmarks: Array) -> Picture:
-    """(2, 32, 48, 3) around the subject's right and left eye."""
+def eye_crops(picture: Picture, landmarks: Array, enlarged: int = 1) -> Picture:
+    """(2, 32, 48, 3) around the subject's right and left eye; so many times larger for networks that see coarsely."""
+    size = EYE_PX[0] * enlarged, EYE_PX[1] * enlarged
     right, left = (
-        _crop(picture, landmarks, corners, ring, EYE_WIDTH, EYE_PX)
+        _crop(picture, landmarks, corners, ring, EYE_WIDTH, size)
         for corners, ring in zip(EYE_CORNERS, (at.RIGHT_EYE, at.LEFT_EYE), strict=True)
     )
     return np.stack([right, left])
+
+
+def upright_mouth(landmarks: Array, enlarged: int) -> NDArray[np.float64]:
+    """(2, 3) from pixels of the crop of `mouth_crop`, so many times larger, to pixels of the picture."""
+    size = MOUTH_PX[0] * enlarged, MOUTH_PX[1] * enlarged
+    return _to_picture(landmarks, MOUTH_CORNERS, at.LIPS_OUTER, MOUTH_WIDTH, size)
 
 
 def _crop(
@@ -38,11 +46,17 @@ def _crop(
     width: float,
     size: tuple[int, int],
 ) -> Picture:
+    matrix = _to_picture(landmarks, corners, ring, width, size)
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(picture, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _to_picture(
+    landmarks: Array, corners: tuple[int, int], ring: tuple[int, ...], width: float, size: tuple[int, int]
+) -> NDArray[np.float64]:
     centre = landmarks[list(ring), :2].mean(0).astype(np.float64)
     across = (landmarks[corners[1], :2] - landmarks[corners[0], :2]).astype(np.float64)
     across *= width / size[0]  # one pixel of the crop, in pixels of the picture
     down = np.array([-across[1], across[0]])
     start = centre - 0.5 + across * (0.5 - size[0] / 2) + down * (0.5 - size[1] / 2)  # centre of the first pixel
-    matrix = np.stack([across, down, start], axis=1)
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(picture, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.stack([across, down, start], axis=1)

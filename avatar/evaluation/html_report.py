@@ -14,13 +14,24 @@ from avatar.evaluation import frechet, paper_table, score_table
 from avatar.evaluation.bootstrap import LEVEL, Interval
 from avatar.evaluation.contact_sheet import WORST_BY
 from avatar.evaluation.evaluation import ClipResult, CrossResult, Report
-from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, Metric
+from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, STEADY_METRICS, Metric
 from avatar.evaluation.motion import SIGNALS
 from avatar.evaluation.optional import need
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
-from avatar.evaluation.score_table import ARROWS, SIGNAL_TITLES, UNKNOWN, ScoreRow, number, score_rows, verdict
+from avatar.evaluation.person import AT, BASELINES, UNMOVED, WARP, named
+from avatar.evaluation.score_table import (
+    ARROWS,
+    SIGNAL_TITLES,
+    UNKNOWN,
+    ScoreRow,
+    number,
+    score_rows,
+    steady_rows,
+    verdict,
+    yaw_lines,
+)
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, Scores, TotalScores
 from avatar.evaluation.signal_curves import curves
+from avatar.evaluation.yaw_bins import YawBin, by_yaw
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 TITLES = score_table.TITLES | {WARP: "warp"}
@@ -66,6 +77,15 @@ class _Values:
 
 
 @dataclass(frozen=True)
+class _ByYaw:
+    """Metrics and systems down, bins across."""
+
+    shots: int
+    bins: list[YawBin]
+    lines: list[tuple[str, list[tuple[str, list[str]]]]]
+
+
+@dataclass(frozen=True)
 class _Paper:
     """The paper's table."""
 
@@ -104,10 +124,10 @@ def as_html(report: Report) -> str:
     )
     page.filters["base64"] = lambda data: b64encode(data).decode()
     totals, cross_totals = report.totals(), report.cross_totals()
-    ours = {system: TITLES[system] for system in (FF, FT, FULL) if system in report.systems}
+    ours = {_style(system): named(system, TITLES) for system in report.systems if system not in BASELINES}
     text: str = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
-        titles=TITLES,
+        title=lambda system: named(system, TITLES),
         level=f"{LEVEL:.0%}",
         clip_count=max((len(found) for found in report.clips.values()), default=0),
         paper=_paper(report),
@@ -116,6 +136,9 @@ def as_html(report: Report) -> str:
         cross_table=_values(CROSS_METRICS, cross_totals, "pairs", CROSS_ASIDE) if cross_totals else None,
         pairs=[_pair(found, shots) for shots in cross_totals for found in report.cross[shots]],
         curve_names={"driver": "driver", "warp": "landmark warp"} | ours,
+        yaw_tables=[_yaw(report, shots) for shots in totals],
+        steady_rows=steady_rows(report.steadiness),
+        steady_metrics=STEADY_METRICS,
         metrics=[*METRICS, FRECHET],
         cross_metrics=CROSS_METRICS,
         frechet_name=frechet.NAME,
@@ -130,6 +153,11 @@ def _paper(report: Report) -> _Paper:
     return _Paper(paper_table.HEADINGS, lines, paper_table.notes(report))
 
 
+def _yaw(report: Report, shots: int) -> _ByYaw:
+    bins = by_yaw([found.scores for found in report.clips[shots]])
+    return _ByYaw(shots, bins, yaw_lines(bins))
+
+
 def _values(metrics: Sequence[Metric], totals: Mapping[int, TotalScores], what: str, aside: Sequence[str]) -> _Values:
     columns = [_Column(shots, tuple(total.values)) for shots, total in totals.items()]
     by_shots = [score_rows(metrics, total, aside) for total in totals.values()]
@@ -138,7 +166,7 @@ def _values(metrics: Sequence[Metric], totals: Mapping[int, TotalScores], what: 
 
 
 def _intervals(metrics: Sequence[Metric], total: TotalScores, shots: int) -> _Intervals:
-    titles = [" − ".join(TITLES[part] for part in name.split(" - ")) for name in total.differences]
+    titles = [" − ".join(named(part, TITLES) for part in name.split(" - ")) for name in total.differences]
     lines = []
     for metric in metrics:
         differences = [found[metric.key] for found in total.differences.values()]
@@ -168,18 +196,25 @@ def _pair(result: CrossResult, shots: int) -> _Folded:
 
 
 def _listed(values: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{TITLES[system]} {number(value)}" for system, value in values.items())
+    return ", ".join(f"{named(system, TITLES)} {number(value)}" for system, value in values.items())
 
 
 def _figures(frames: tuple[int, ...], scores: Scores) -> list[_Figure]:
-    systems = [s for s in (WARP, FF, FT, FULL) if s in scores.output_signals]
+    systems = [s for s in scores.output_signals if s not in (UNMOVED, REAL)]
     found = scores.correlations
     figures = []
     for name in CURVES:
         k = SIGNALS.index(name)
-        lines = {"driver": scores.driver_signals[:, k]} | {s: scores.output_signals[s][:, k] for s in systems}
-        r = ", ".join(f"{TITLES[s]} {UNKNOWN if (v := found[s][name].r) is None else f'{v:.2f}'}" for s in systems)
+        lines = {"driver": scores.driver_signals[:, k]} | {_style(s): scores.output_signals[s][:, k] for s in systems}
+        r = ", ".join(
+            f"{named(s, TITLES)} {UNKNOWN if (v := found[s][name].r) is None else f'{v:.2f}'}" for s in systems
+        )
         title = SIGNAL_TITLES[name]
         svg = curves(frames, lines, f"{title} over the frames", "°" if name in DEGREES else "")
         figures.append(_Figure(svg, f"{title}. r: {r}"))
     return figures
+
+
+def _style(system: str) -> str:
+    """The class of a system's curve on the page: further renderers share one."""
+    return "further" if AT in system else system

@@ -9,9 +9,10 @@ from avatar.evaluation import frechet
 from avatar.evaluation.bootstrap import LEVEL, Interval
 from avatar.evaluation.clip import SIZE_PX
 from avatar.evaluation.evaluation import Report
-from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, Metric
+from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, STEADY_METRICS, Metric
 from avatar.evaluation.motion import FLOORS
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, Correlations, Scores, TotalScores, best
+from avatar.evaluation.yaw_bins import by_yaw
 
 FORMAT = 2  # 1: one system "visavis", targets that depended on the number of shots
 
@@ -27,8 +28,10 @@ def as_json(report: Report) -> dict[str, Any]:
         "engine": report.engine,
         "size_px": SIZE_PX,
         "systems": [*report.systems, REAL],
+        "renderers": report.renderers,
         "ft_minutes": report.ft_minutes,
         "metrics": [asdict(metric) for metric in METRICS],
+        "steady_metrics": [asdict(metric) for metric in STEADY_METRICS],
         "cross_metrics": [asdict(metric) for metric in CROSS_METRICS],
         "frechet": asdict(FRECHET) | {"dimension": frechet.DIMENSION, "features": frechet.FEATURES},
         "interval_level": LEVEL,
@@ -53,6 +56,7 @@ def as_json(report: Report) -> dict[str, Any]:
                     for found in report.clips[shots]
                 ],
                 "total": _total(total, METRICS, (REAL,)),
+                "by_yaw": [asdict(one) for one in by_yaw([found.scores for found in report.clips[shots]])],
             }
             for shots, total in totals.items()
         ],
@@ -73,6 +77,18 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for shots, total in cross_totals.items()
         ],
+        "steadiness": {
+            "values": report.steadiness.values(),
+            "stills": [
+                {"still": one.name, "scores": {system: asdict(found) for system, found in one.scores.items()}}
+                for one in report.steadiness.stills
+            ],
+            "sweeps": {
+                clip: {system: asdict(found) for system, found in by_system.items()}
+                for clip, by_system in report.steadiness.sweeps.items()
+            },
+            "without_neck": report.steadiness.without_neck,
+        },
         "failed": report.failed,
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from avatar.evaluation import frechet
 from avatar.evaluation.evaluation import Report
-from avatar.evaluation.person import FF, FT, FULL, WARP
+from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP, named
 
 HEADINGS = ("Method (T)", f"{frechet.NAME} ↓", "SSIM ↑", "CSIM ↑")
 METHODS = {WARP: "landmark warp", FF: "ours FF", FT: "ours FT", FULL: "full FF"}
@@ -30,11 +30,15 @@ def paper_rows(report: Report) -> list[PaperRow]:
     """By number of shots, then method."""
     return [
         PaperRow(
-            method, shots, total.frechet[system], total.values[system].get("ssim"), total.values[system].get("csim")
+            named(system, METHODS),
+            shots,
+            total.frechet[system],
+            total.values[system].get("ssim"),
+            total.values[system].get("csim"),
         )
         for shots, total in report.totals().items()
-        for system, method in METHODS.items()
-        if system in total.frechet
+        for system in total.frechet
+        if system != UNMOVED
     ]
 
 

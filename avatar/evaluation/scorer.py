@@ -17,8 +17,10 @@ from avatar.evaluation.differences import l1, landmark_distance, psnr, ssim
 from avatar.evaluation.face_crops import eye_crops, mouth_crop
 from avatar.evaluation.feature_distance import FeatureDistance, efficientnet_lite0, vgg16_hed
 from avatar.evaluation.metrics import PSNR_CAP_DB, SLOW_METRIC_FRAMES
-from avatar.evaluation.motion import signals
+from avatar.evaluation.motion import SIGNALS, signals
 from avatar.evaluation.scores import REAL, PerFrame, Scores
+from avatar.evaluation.self_reenactment import SelfRun
+from avatar.evaluation.structure import Structure
 from avatar.face.state import FaceState
 from avatar.identity.face_identity import cosine, distance, open_face_identity
 from avatar.tracking.caged_tracker import CagedTracker
@@ -40,18 +42,16 @@ class Scorer(Closing):
         try:
             return make()
         except VisavisError as error:
-            self.skipped |= {metric: str(error), f"mouth_{metric}": str(error)}
+            self.skipped |= {f"{part}{metric}": str(error) for part in ("", "face_", "silhouette_", "mouth_", "eyes_")}
             return None
 
     def close(self) -> None:
         self._tracker.close()
         self._identity.close()
 
-    def score(
-        self, clip: Clip, drawn: Mapping[int, Mapping[str, Pictures]], tick: Tick = lambda share: None
-    ) -> dict[int, Scores]:
-        """Self-reenactment: every system's pictures (by number of shots, then system) against the clip's targets."""
-        sets, alias = _distinct(drawn)
+    def score(self, clip: Clip, drawn: Mapping[int, SelfRun], tick: Tick = lambda share: None) -> dict[int, Scores]:
+        """Self-reenactment: what every system made (by number of shots) against the clip's targets."""
+        sets, alias = _distinct({shots: run.pictures for shots, run in drawn.items()})
         goals = np.stack([clip.landmarks(i) for i in clip.target_frames]) * SIZE_PX
         real = self._retrack(clip.targets)
         tracks = {name: self._retrack(pictures) for name, pictures in sets.items()}
@@ -59,26 +59,37 @@ class Scorer(Closing):
         frames: dict[str, dict[str, PerFrame]] = {
             name: _pixel_scores(clip.targets, pictures, goals) for name, pictures in sets.items()
         }
-        tick(0.3)
-        pooled, real_pooled = self._score_features(clip.targets, sets, goals, frames, tick)
+        tick(0.2)
+        structure = Structure(clip, sets)
+        for shots, names in alias.items():
+            run = drawn[shots]
+            for system, name in names.items():
+                if "matte_iou" not in frames[name]:
+                    frames[name] |= structure.of(name, run.moments[system], run.flows.get(system))
+        tick(0.35)
+        masks = {"face": structure.ovals, "silhouette": structure.rings}
+        pooled, real_pooled = self._score_features(clip.targets, sets, goals, masks, frames, tick)
         wanted = self._descriptors(clip.targets, real)
         self._known[clip.path] = (real_pooled, [d for d in wanted if d is not None])
         for name, pictures in sets.items():
             frames[name] |= _identity_scores(wanted, self._descriptors(pictures, tracks[name]))
             frames[name]["akd"] = _akd(goals, tracks[name])
         driver = np.stack([signals(clip.states[i]) for i in clip.target_frames])
+        yaw = SIGNALS.index("yaw")
+        reference = signals(clip.states[next(iter(clip.sources.values()))[0]])
         moved = {name: np.stack([signals(state) for state in track]) for name, track in tracks.items()}
         real_moved = np.stack([signals(state) for state in real])
         tick(1.0)
         return {
             shots: Scores(
                 name=clip.name,
-                frames={s: frames[names[s]] for s in names} | {REAL: {"akd": _akd(goals, real)}},
+                frames={s: frames[names[s]] for s in names} | {REAL: {"akd": _akd(goals, real), **structure.real()}},
                 lost={s: _lost(tracks[names[s]]) for s in names} | {REAL: _lost(real)},
                 driver_signals=driver,
                 output_signals={s: moved[names[s]] for s in names} | {REAL: real_moved},
                 pooled={s: pooled[names[s]] for s in names},
                 real_pooled=real_pooled,
+                yaw_change=np.abs(driver[:, yaw] - reference[yaw]),
             )
             for shots, names in alias.items()
         }
@@ -114,25 +125,36 @@ class Scorer(Closing):
         targets: Pictures,
         sets: Mapping[str, Pictures],
         goals: Array,
+        masks: Mapping[str, NDArray[np.bool_]],
         frames: dict[str, dict[str, PerFrame]],
         tick: Tick,
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
         """Fills `frames`; gives the pooled features of the sets and of the targets."""
         mouths = _mouths(targets, goals)
         drawn_mouths = {name: _mouths(pictures, goals) for name, pictures in sets.items()}
-        whole = self._lite0.compare(targets, sets, lambda share: tick(0.3 + 0.2 * share))
+        eyes = _eyes(targets, goals)
+        drawn_eyes = {name: _eyes(pictures, goals) for name, pictures in sets.items()}
+        whole = self._lite0.compare(targets, sets, lambda share: tick(0.35 + 0.2 * share), masks)
         found = {
             "feature_efficientnet_lite0": whole.distances,
             "mouth_feature_efficientnet_lite0": self._lite0.compare(mouths, drawn_mouths).distances,
+            "eyes_feature_efficientnet_lite0": _of_both(self._lite0.compare(eyes, drawn_eyes).distances),
+            **{f"{part}_feature_efficientnet_lite0": values for part, values in whole.parts.items()},
         }
         if self._vgg is not None:
             few = np.unique(np.linspace(0, len(targets) - 1, SLOW_METRIC_FRAMES).round().astype(int))
             some = {name: pictures[few] for name, pictures in sets.items()}
-            seen = self._vgg.compare(targets[few], some, lambda share: tick(0.5 + 0.3 * share)).distances
-            found["feature_vgg16_hed"] = {name: _at(few, values, len(targets)) for name, values in seen.items()}
+            masks = {part: mask[few] for part, mask in masks.items()}
+            seen = self._vgg.compare(targets[few], some, lambda share: tick(0.55 + 0.25 * share), masks)
+            by_part = {"": seen.distances, **{f"{part}_": values for part, values in seen.parts.items()}}
+            for part, by_set in by_part.items():
+                found[f"{part}feature_vgg16_hed"] = {
+                    name: _at(few, values, len(targets)) for name, values in by_set.items()
+                }
             found["mouth_feature_vgg16_hed"] = self._vgg.compare(
                 mouths, drawn_mouths, lambda share: tick(0.8 + 0.1 * share)
             ).distances
+            found["eyes_feature_vgg16_hed"] = _of_both(self._vgg.compare(eyes, drawn_eyes).distances)
         for metric, by_set in found.items():
             for name, values in by_set.items():
                 frames[name][metric] = values
@@ -202,6 +224,16 @@ def _akd(goals: Array, track: Sequence[FaceState]) -> PerFrame:
 
 def _mouths(pictures: Pictures, landmarks: Array) -> Pictures:
     return np.stack([mouth_crop(picture, points) for picture, points in zip(pictures, landmarks, strict=True)])
+
+
+def _eyes(pictures: Pictures, landmarks: Array) -> Pictures:
+    """(2 N, 64, 96, 3)"""
+    pairs = zip(pictures, landmarks, strict=True)
+    return np.concatenate([eye_crops(picture, points, enlarged=2) for picture, points in pairs])
+
+
+def _of_both(distances: Mapping[str, PerFrame]) -> dict[str, PerFrame]:
+    return {name: values.reshape(-1, 2).mean(1) for name, values in distances.items()}
 
 
 def _at(places: NDArray[np.int_], values: PerFrame, count: int) -> PerFrame:

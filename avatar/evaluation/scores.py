@@ -12,7 +12,7 @@ from avatar.evaluation.bootstrap import Interval, paired_interval
 from avatar.evaluation.frechet import frechet_distance
 from avatar.evaluation.metrics import Better, Metric
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation, correlate, correlate_pooled
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
+from avatar.evaluation.person import AT, FF, FT, FULL, UNMOVED, WARP
 
 REAL = "real"  # the real target put through the same re-tracking: what the tracker itself loses
 CROSS_ASIDE = (REAL, UNMOVED)  # in cross-reenactment the unmoved portrait is itself a source: alike, and no competitor
@@ -28,16 +28,17 @@ class Scores:
     """What one clip got by one number of shots."""
 
     name: str
-    frames: dict[str, dict[str, PerFrame]]  # system -> metric
+    frames: dict[str, dict[str, PerFrame]]  # system -> metric; by target, or by moment, or one for the clip
     lost: dict[str, int]  # frames of each system in which no face was found again
     driver_signals: NDArray[np.float64]  # (N, len(SIGNALS))
     output_signals: dict[str, NDArray[np.float64]]  # by system, (N, len(SIGNALS)), NaN where the face was lost
     pooled: dict[str, NDArray[np.float64]]  # by system, (N, F) EfficientNet-Lite0 features
     real_pooled: NDArray[np.float64]  # (M, F) of the person's real frames
+    yaw_change: PerFrame | None = None  # (N,) degrees between the first source and each target
 
     @property
     def values(self) -> Values:
-        return {system: {key: _mean(a) for key, a in found.items()} for system, found in self.frames.items()}
+        return {system: {key: mean_known(a) for key, a in found.items()} for system, found in self.frames.items()}
 
     @property
     def correlations(self) -> Correlations:
@@ -97,15 +98,20 @@ def total(scores: Sequence[Scores], metrics: Sequence[Metric]) -> TotalScores:
                     [
                         s.frames[one][metric.key] - s.frames[other][metric.key]
                         for s in scores
-                        if metric.key in s.frames[one]
+                        if metric.key in s.frames[one] and metric.key in s.frames[other]
                     ]
                 )
                 for metric in metrics
             }
-            for one, other in COMPARISONS
-            if one in systems and other in systems
+            for one, other in compared(systems)
         },
     )
+
+
+def compared(systems: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs whose differences get an interval: COMPARISONS, and each further renderer with the first one."""
+    renderers = [(system, system.partition(AT)[0]) for system in systems if AT in system]
+    return [pair for pair in (*COMPARISONS, *renderers) if set(pair) <= set(systems)]
 
 
 def best(values: Mapping[str, float | None], better: Better, aside: Sequence[str] = (REAL,)) -> str | None:
@@ -113,6 +119,8 @@ def best(values: Mapping[str, float | None], better: Better, aside: Sequence[str
     known = {system: value for system, value in values.items() if value is not None and system not in aside}
     if not known:
         return None
+    if better == "one":
+        return min(known, key=lambda system: abs(known[system] - 1))
     return (min if better == "lower" else max)(known, key=lambda system: known[system])
 
 
@@ -122,6 +130,7 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _mean(values: PerFrame) -> float | None:
+def mean_known(values: PerFrame) -> float | None:
+    """The mean of what is not NaN."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else None

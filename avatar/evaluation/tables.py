@@ -13,9 +13,10 @@ from avatar.evaluation.bootstrap import Interval
 from avatar.evaluation.evaluation import Report
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS, SLOW_METRIC_FRAMES, Better, Metric
 from avatar.evaluation.motion import SIGNALS
-from avatar.evaluation.person import FF, WARP
-from avatar.evaluation.score_table import SIGNAL_TITLES, TITLES, ScoreRow, score_rows, verdict
+from avatar.evaluation.person import AT, FF, WARP, named
+from avatar.evaluation.score_table import SIGNAL_TITLES, TITLES, ScoreRow, score_rows, steady_rows, verdict, yaw_lines
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores
+from avatar.evaluation.yaw_bins import YawBin, by_yaw
 
 BEST = "bold green"
 LEGEND = (
@@ -37,8 +38,10 @@ def print_report(console: Console, report: Report) -> None:
         without = sum(result.without_face for result in found)
         if without:
             console.print(f"{without} frames show no face and are left out.", style="dim", highlight=False)
+        _print_by_yaw(console, by_yaw([result.scores for result in found]))
         if names := report.not_kept(shots):
             console.print(f"Fine-tuning was not kept for {', '.join(names)}: FF stands for FT.", style="dim")
+    _print_steadiness(console, report)
     for shots, total in report.cross_totals().items():
         pairs = report.cross[shots]
         title = f"Cross-reenactment, {shots}-shot, {len(pairs)} pairs of source and driver"
@@ -64,22 +67,60 @@ def print_paper_table(console: Console, report: Report) -> None:
 
 def _table(title: str, metrics: Sequence[Metric], total: TotalScores, aside: Sequence[str] = (REAL,)) -> Table:
     systems = tuple(total.values)
-    table = Table("", *(TITLES[system] for system in systems), "FF − warp", title=title, title_justify="left")
+    shown = (f"{FF} - {WARP}", *(name for name in total.differences if AT in name))
+    differences = {
+        " − ".join("warp" if part == WARP else named(part, TITLES) for part in name.split(" - ")): total.differences[
+            name
+        ]
+        for name in shown
+    }
+    table = Table("", *(named(system, TITLES) for system in systems), *differences, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     better = {metric.key: metric.better for metric in metrics}
-    differences = total.differences[f"{FF} - {WARP}"]
     rows = score_rows(metrics, total, aside)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = (Text(row.cells[system], BEST if system == row.best else "") for system in systems)
-        difference = _interval(differences.get(row.key), better[row.key]) if row.key else ""
+        found = [
+            _interval(by_metric.get(row.key), better[row.key]) if row.key else "" for by_metric in differences.values()
+        ]
         # correlations, which have no unit, stand apart
         last = bool(row.unit) and (following is None or not following.unit)
-        table.add_row(_label(row), *cells, difference, end_section=last)
+        table.add_row(_label(row), *cells, *found, end_section=last)
     reasons = {signal: total.pooled[WARP][signal].reason for signal in SIGNALS}
     if notes := [f"{SIGNAL_TITLES[signal]}: {reason}" for signal, reason in reasons.items() if reason is not None]:
         table.caption = "No r for " + "; ".join(notes) + "."
     return table
+
+
+def _print_by_yaw(console: Console, bins: Sequence[YawBin]) -> None:
+    known = [one for one in bins if one.frames]
+    heads = (f"{one.label} [dim]{one.frames}/{one.clips}[/dim]" for one in known)
+    table = Table("", "", *heads, title="By yaw between source and target (frames/clips)", title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for label, lines in yaw_lines(bins):
+        for k, (system, cells) in enumerate(lines):
+            shown = (cell for cell, one in zip(cells, bins, strict=True) if one.frames)
+            table.add_row("" if k else label, named(system, TITLES), *shown, end_section=k + 1 == len(lines))
+    if known:
+        console.print(table)
+
+
+def _print_steadiness(console: Console, report: Report) -> None:
+    rows = steady_rows(report.steadiness)
+    if not rows:
+        return
+    systems = tuple(rows[0].cells)
+    stills, sweeps = len(report.steadiness.stills), len(report.steadiness.sweeps)
+    title = f"Steadiness, {stills} smiling stills, {sweeps} people moved and scaled"
+    table = Table("", *(named(system, TITLES) for system in systems), title=title, title_justify="left")
+    for row in rows:
+        cells = (Text(row.cells[system], BEST if system == row.best else "") for system in systems)
+        table.add_row(_label(row), *cells)
+    console.print(table)
+    if names := report.steadiness.without_neck:
+        console.print(f"Without a neck to measure: {', '.join(names)}.", style="dim", highlight=False)
 
 
 def _label(row: ScoreRow) -> Text:
