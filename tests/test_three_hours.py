@@ -39,6 +39,7 @@ from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, INTERVAL, LiveReport
 from avatar.live.options import LiveOptions
+from avatar.live.publishing_clock import PublishingClock
 from avatar.live.session import Session, open_session
 from avatar.live.steady_pace import SteadyPace
 from avatar.profiling.profile import Memory
@@ -401,7 +402,7 @@ def test_what_counts_and_paces_counts_and_paces_the_last_of_324000_frames_as_the
     frames, round_trip = 324_000, 300
     delays_ns = np.random.default_rng(1).normal(25e6, 4e6, round_trip).astype(np.int64).tolist()
     governor, steady, recorder = Governor(), SteadyPace(3_333_333), LatencyRecorder(("held",))
-    clock, post = loop._Clock(UP_NS, settle_s=1.0), Mailbox[int]("camera → tracker")
+    clock, post = PublishingClock(UP_NS, settle_s=1.0), Mailbox[int]("camera → tracker")
     held_ns, settled = [], 0
     for index in range(frames):
         capture_ns = UP_NS + round(index * SECOND_NS / FPS)
