@@ -1,4 +1,4 @@
-"""Renderer `fast-3`: at rest the portrait, a background that never moves, and a person that turns and opens the mouth."""
+"""Renderer `fast-3`: at rest the portrait; a background that never moves, a person that turns and opens the mouth."""
 
 from collections.abc import Iterator
 from dataclasses import replace
