@@ -53,7 +53,7 @@ def line_colour(portrait: Picture, landmarks: Array, shut: bool, lips: Array) ->
         return np.asarray(LINE * lips, np.float32)
     middle = (landmarks[[13, 82, 312], :2] + landmarks[[14, 87, 317], :2]) / 2
     x, y = np.clip(np.rint(middle * len(portrait) - 0.5).astype(int), 0, len(portrait) - 1).T
-    return np.median(portrait[y, x].astype(np.float32), axis=0)
+    return np.asarray(np.median(portrait[y, x], axis=0), np.float32)
 
 
 def _no_lip(part: Array, lips: Array) -> NDArray[np.bool_]:
