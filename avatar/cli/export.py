@@ -107,6 +107,8 @@ def export(
 
     Example: visavis export fast --precision fp32,fp16,int8 --check --out networks
 
+    Of a region of fast-3 (mouth.safetensors), the regions that lie beside it go into the same graph.
+
     Example: visavis export fast --engine tensorrt --capability 75,80,86,89,120
     """
     found = _model(model, out, files.untrained)
@@ -127,14 +129,14 @@ def export(
     if files.faces and not judged:
         raise UsageError("--faces is for --check and for other precisions than fp32.")
     try:
-        from export.layered import is_region, write_layered
+        from export.layered import is_region, regions_beside, write_layered
         from export.networks import load_networks, untrained_full
         from export.package import PackageOptions, package
     except ModuleNotFoundError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
     messages = Terminal(stderr=True)
     if found.weights is not None and is_region(found.weights):
-        written = write_layered([found.weights], found.out)
+        written = write_layered(regions_beside(found.weights) or [found.weights], found.out)
         if as_json:
             print_json(asdict(written))
         else:
