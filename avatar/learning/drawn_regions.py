@@ -39,8 +39,12 @@ class DrawnRegion(Protocol):
         """(3, h, w) in [0, 1]: the landmarks in the region."""
 
     @abstractmethod
-    def draw(self, portrait: Picture, landmarks: Array, into: Picture, driving: Array) -> Picture:
-        """Draw the layers of a portrait into the region's picture, in place. Returns (n, h, w) bytes of hints."""
+    def surface(self, portrait: Picture, landmarks: Array) -> Picture:
+        """The portrait as the relief shows it. Remembers its layers for `draw`."""
+
+    @abstractmethod
+    def draw(self, into: Picture, driving: Array) -> Picture:
+        """Draw the layers into the region's picture, in place. Returns (n, h, w) bytes of hints."""
 
     def view(self) -> View:
         height, width = self.region.size
@@ -61,8 +65,12 @@ class DrawnMouth(DrawnRegion):
     def drawing(self, driving: Array) -> Array:
         return draw_mouth(driving, self.frame)
 
-    def draw(self, portrait: Picture, landmarks: Array, into: Picture, driving: Array) -> Picture:
-        return MouthLayers(portrait, landmarks).draw(into, self.view(), driving)
+    def surface(self, portrait: Picture, landmarks: Array) -> Picture:
+        self._layers = MouthLayers(portrait, landmarks)
+        return self._layers.skin
+
+    def draw(self, into: Picture, driving: Array) -> Picture:
+        return self._layers.draw(into, self.view(), driving)
 
 
 class DrawnEye(DrawnRegion):
@@ -85,8 +93,12 @@ class DrawnEye(DrawnRegion):
     def drawing(self, driving: Array) -> Array:
         return draw_eye(driving, self.frame, self._ring, self._iris, self._brow)
 
-    def draw(self, portrait: Picture, landmarks: Array, into: Picture, driving: Array) -> Picture:
-        hints = EyeLayers(portrait, landmarks).draw(into, self.view(), driving)
+    def surface(self, portrait: Picture, landmarks: Array) -> Picture:
+        self._layers = EyeLayers(portrait, landmarks)
+        return portrait
+
+    def draw(self, into: Picture, driving: Array) -> Picture:
+        hints = self._layers.draw(into, self.view(), driving)
         return np.asarray(np.rint(hints * 255), np.uint8)
 
 

@@ -21,7 +21,7 @@ from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.drawn_regions import KINDS
 from avatar.learning.pair_dataset import PairDataset
-from avatar.learning.pseudo_pairs import OPEN_MOUTH, close_mouth, mouth_opening
+from avatar.learning.pseudo_pairs import OPEN_MOUTH, mouth_opening
 from avatar.model.layered_generator import Region
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
@@ -93,15 +93,14 @@ class RegionSamples:
         true = region.view().cut(picture)
         if rng.random() < JITTER_CHANCE:
             driving = jittered(driving, region.parts, rng)
-        drawn = warped(source, driving, region.view())
-        hints = region.draw(*source, drawn, driving)
+        drawn = warped(region.surface(*source), source[1], driving, region.view())
+        hints = region.draw(drawn, driving)
         drawing = np.rint(region.drawing(driving) * 255).astype(np.uint8)
         return RegionSample(drawn, true, _channels_last(drawing), _channels_last(hints), row)
 
 
-def warped(source: tuple[Picture, Array], driving: Array, view: View) -> Picture:
+def warped(picture: Picture, landmarks: Array, driving: Array, view: View) -> Picture:
     """(h, w, 3) the view of a portrait with (478, 3) landmarks, moved by its relief alone."""
-    picture, landmarks = source
     relief = Relief(landmarks)
     seen = relief.draw(relief.place(driving), view)
     drawn = seen.sample(picture)
@@ -124,15 +123,14 @@ def moved_still(
     if open_now > OPEN_MOUTH and rng.random() < CLOSE_CHANCE:
         changed = set_mouth_gaps(changed, np.zeros(len(INNER_LIP_PAIRS), np.float32))
     changed = uncross(changed)
-    if mouth_opening(changed) < 0.5 * open_now and open_now > OPEN_MOUTH:
-        picture = close_mouth(picture, landmarks)
     turn = np.clip(rng.normal(size=3) * TURN_DEGREES, -MOST_DEGREES, MOST_DEGREES)
     grown = np.clip(rng.normal(0, SCALE_SPREAD), -MOST_SCALE, MOST_SCALE)
     vector = Rotation.from_euler("xyz", turn, degrees=True).as_rotvec()
     goal = moved(pose, np.array([*vector, grown, 0, 0, 0], np.float32)).apply(changed)
     relief, view = Relief(landmarks), View.whole(len(picture))
-    result = relief.draw(relief.place(goal), view).sample(picture)
-    MouthLayers(picture, landmarks).draw(result, view, goal)
+    mouth = MouthLayers(picture, landmarks)
+    result = relief.draw(relief.place(goal), view).sample(mouth.skin)
+    mouth.draw(result, view, goal)
     EyeLayers(picture, landmarks).draw(result, view, goal)
     return result, goal
 

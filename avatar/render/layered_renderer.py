@@ -42,11 +42,11 @@ class Sheet:
     @classmethod
     def of(cls, portrait: Picture, matte: Picture, landmarks: Array, size_px: int) -> Sheet:
         """`matte`: of `Avatar.mattes`."""
-        cutout = in_layers(portrait, matte)
+        mouth, eyes = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
+        cutout = in_layers(mouth.skin, matte)
         relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
-        inside = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
         rgba = np.dstack([cutout.person, cutout.alpha])
-        return cls(rgba, cutout.margin_px, resized(cutout.plate, size_px), relief, *inside)
+        return cls(rgba, cutout.margin_px, resized(cutout.plate, size_px), relief, mouth, eyes)
 
 
 class LayeredRenderer:
