@@ -113,7 +113,7 @@ def _draw_eye(picture: Picture, hints: Array, view: View, place: EyePlace, portr
     under, over = v - upper, lower - v
     open_share = _open(place.opening, own.opening)
     soft = min(textures.softness, max(place.opening, 0.0) / 3)
-    sharpness, reach = np.float32(pixels / max(1.0, soft * pixels)), np.float32(1 - open_share / 2)
+    sharpness, reach = np.float32(pixels / max(1.0, soft * pixels)), np.float32(0.8 - 0.3 * open_share)
     # shut lids are covered up to their edges: nothing white is left in the slit
     alpha = np.clip(under * sharpness + reach, 0, 1) * np.clip(over * sharpness + reach, 0, 1)
     if place.nose[..., 0].min() < HIDDEN_BY_NOSE:

@@ -21,7 +21,7 @@ LASHES, WET_LINE = 0.05, 0.03  # likewise: next to the lids there is neither cle
 IRIS_REACH = 1.5  # radii of the iris within which what differs from the white moves with it
 # Less than this and there is no eye to take apart: it is left as it is
 LEAST_WIDTH_PX, LEAST_OPENING, LEAST_FACING = 9.0, 0.11, 0.5
-LEAST_CONTRAST, LEAST_WHITE_PX, LEAST_SEEN = 20.0, 8, 0.3
+LEAST_CONTRAST, LEAST_WHITE_PX, LEAST_SEEN = 20.0, 5, 0.3
 DARKEST_SHADE = 0.4
 LEAST_MOST_LIT = 0.45, 1.1  # of the light where white is seen: elsewhere in the eye
 EDGE_SHARE = 1.0  # of the way over which light changes from iris to white at its steepest
@@ -221,7 +221,7 @@ def _lash(part: _Part, light: Array) -> Array:
     edge = (np.abs(part.under_upper) < 0.04) & (part.u > 0.1) & (part.u < 0.9)
     if not edge.any():
         return np.full(3, 60, np.float32)
-    dark = edge & (light <= np.percentile(light[edge], 35))
+    dark = edge & (light <= np.percentile(light[edge], 50))
     return np.asarray(part.pixels[dark].mean(0), np.float32)
 
 
