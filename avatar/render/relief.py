@@ -39,7 +39,7 @@ OUTLINE_SOFT = 0.15  # over which depths along the outline pass into each other
 NEAREST = 6  # landmarks whose expression moves a vertex of the grid
 
 LARGE_PX = 256  # of a view's smaller side
-TORN = 0.01  # places of neighbours that are further apart than this lie on two sides of an edge
+TORN = 0.04  # places of neighbours that are further apart than this lie on two sides of an edge; lids that meet are not
 
 _FAR = 60.0  # viewing distance of the rasteriser, in eye distances: all but parallel
 _LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle joins the lips
