@@ -55,7 +55,7 @@ class SheetChoice:
         return np.asarray(degrees + self._costs, np.float32)
 
     def _needed(self, usable: list[int]) -> tuple[int, ...]:
-        """Numbers of the portraits that are worth a sheet: the first, then those that help most where help is needed."""
+        """Numbers of the portraits that are worth a sheet: the first, then what helps the worst served pose most."""
         apart = np.stack([self._distances(self._poses[number])[usable] for number in usable])  # (pose, sheet)
         least, present, needed = apart.min(1), apart[:, 0], [0]
         while len(needed) < MOST_SHEETS:
