@@ -336,6 +336,12 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     metrics = {metric["key"] for metric in report["metrics"]} - report["skipped_metrics"].keys()
     for system in (UNMOVED, WARP, FF):
         assert {key for key, value in one["values"][system].items() if value is not None} == metrics, system
+    # nothing folds, and a portrait that stands still has a background that does
+    assert one["values"][UNMOVED]["fold"] == one["values"][UNMOVED]["stretch"] == one["values"][UNMOVED]["plate"] == 0
+    assert sum(yaw["frames"] for yaw in report["runs"][0]["by_yaw"]) == 6
+    swept = report["steadiness"]["sweeps"]["sway"][FF]
+    assert swept["lost"] < swept["frames"]
+    assert swept["neck_farthest"] < 0.1
     # the plain warp follows the driver, the unmoved source does not
     assert one["values"][WARP]["akd"] < 3 < one["values"][UNMOVED]["akd"]
     assert one["values"][WARP]["ssim"] > one["values"][UNMOVED]["ssim"]
