@@ -190,7 +190,8 @@ def test_eyes_are_drawn_only_where_the_head_shows_them(yaw: float) -> None:
     driving = turned.apply(pose.remove(landmarks))
     eyeballs = EyeLayers(picture, landmarks).draw(picture.copy(), WHOLE, driving)[0]
     relief = Relief(landmarks)
-    shown = relief.draw(relief.place(driving), WHOLE).uv[eyeballs > 0.5]
+    view = relief.draw(relief.place(driving), WHOLE)
+    shown = np.stack([view.across, view.down], axis=-1)[eyeballs > 0.5]
     rings = landmarks[list(at.RIGHT_EYE + at.LEFT_EYE), :2].reshape(2, -1, 2)
     low, high = rings.min(1) - 0.02, rings.max(1) + 0.02
     in_an_eye = ((shown[:, None] > low) & (shown[:, None] < high)).all(2).any(1)
