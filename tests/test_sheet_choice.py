@@ -37,7 +37,7 @@ def test_an_expression_changes_nothing() -> None:
 
 def test_the_choice_stays_until_another_is_clearly_better() -> None:
     chooser = choice(face(), face(20))
-    there = [chooser.choose(face(yaw), range(2)) for yaw in range(0, 21)]
+    there = [chooser.choose(face(yaw), range(2)) for yaw in range(21)]
     back = [chooser.choose(face(yaw), range(2)) for yaw in range(20, -1, -1)]
     assert np.abs(np.diff(there)).sum() == np.abs(np.diff(back)).sum() == 1
     assert there.index(1) > 20 - back.index(0) + 2, "the way there and the way back meet"

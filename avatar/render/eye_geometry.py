@@ -117,10 +117,10 @@ def _iris_disc(off_middle: Array, pose: HeadPose, size: EyeSize) -> Array:
     return np.asarray(size.iris_radius * pose.scale * seen @ roll, np.float32)
 
 
-def lid_index(u: Array) -> NDArray[np.int_]:
+def lid_index(u: NDArray[np.floating]) -> NDArray[np.intp]:
     """Which sample of a lid's curve is at u."""
     step = (LID_SAMPLES - 1) / (LID_TO - LID_FROM)
-    return np.clip((u - LID_FROM) * step + 0.5, 0, LID_SAMPLES - 1).astype(np.intp)
+    return np.asarray(np.clip((u - LID_FROM) * step + 0.5, 0, LID_SAMPLES - 1), np.intp)
 
 
 def nose_edge(nose: Array, v: Array) -> Array:
@@ -128,10 +128,10 @@ def nose_edge(nose: Array, v: Array) -> Array:
     order = np.argsort(nose[..., 1], axis=1)
     lines = np.take_along_axis(nose, order[..., None], axis=1)
     edges = [np.interp(v, line[:, 1], line[:, 0]) for line in lines]
-    return np.minimum(*edges).astype(np.float32)
+    return np.asarray(np.minimum(*edges), np.float32)
 
 
-def _curve(lid: Array) -> Array:
+def _curve(lid: NDArray[np.floating]) -> Array:
     """(LID_SAMPLES,) v of a lid through (9, 2) places."""
     order = np.argsort(lid[:, 0], kind="stable")
-    return np.interp(_SAMPLES, lid[order, 0], lid[order, 1]).astype(np.float32)
+    return np.asarray(np.interp(_SAMPLES, lid[order, 0], lid[order, 1]), np.float32)

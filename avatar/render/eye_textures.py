@@ -138,7 +138,7 @@ def _shade(part: _Part, light: Array, white: NDArray[np.bool_]) -> Array:
     weights = np.exp(-(((below[None] - steps[:, None]) / 0.03) ** 2))
     measured = (weights @ light[loose] / white_light + 4 * typical) / (weights.sum(1) + 4)
     profile = np.maximum.accumulate(np.clip(measured, DARKEST_SHADE, 1))
-    return np.interp(part.under_upper, steps, profile / profile[-1]).astype(np.float32)
+    return np.asarray(np.interp(part.under_upper, steps, profile / profile[-1]), np.float32)
 
 
 def _white(part: _Part, unshaded: Array, own_white: Array, width_px: float) -> Array:
@@ -160,7 +160,7 @@ def _white(part: _Part, unshaded: Array, own_white: Array, width_px: float) -> A
     return np.asarray(kept * unshaded + (1 - kept) * filled * lit)
 
 
-def _spread(values: Array, sigma_px: float) -> Array:
+def _spread(values: NDArray[np.floating], sigma_px: float) -> Array:
     blurred = cv2.GaussianBlur(np.asarray(values, np.float32), (0, 0), max(sigma_px, 1.0))
     return np.asarray(blurred, np.float32)
 
