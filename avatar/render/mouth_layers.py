@@ -6,6 +6,8 @@ that shows its upper row lends its own (`own_teeth`), another gets a drawn one (
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -16,9 +18,9 @@ from avatar.face.head_pose import HeadPose, head_pose
 from avatar.render.arch import MILLIMETRE, Arch, Box, Sheet
 from avatar.render.closed_lips import line_colour, without_teeth
 from avatar.render.drawn_teeth import BEND, BEYOND_MM, GUM_MM, LEFT, TEXELS, TONGUE_UP_MM, drawn_row, drawn_tongue
-from avatar.render.mouth_light import mouth_light
+from avatar.render.mouth_light import MouthLight, mouth_light
 from avatar.render.own_teeth import own_teeth
-from avatar.render.upper_row import lent_row, row_picture
+from avatar.render.upper_row import UpperRow, lent_row, row_picture
 from avatar.render.view import View
 
 HINTS = ("inside", "upper teeth", "lower teeth", "tongue")
@@ -43,8 +45,9 @@ _SUBPIXEL_BITS = 4
 class MouthLayers:
     """The inside of one portrait's mouth."""
 
-    def __init__(self, portrait: Picture, landmarks: Array) -> None:
-        """`portrait` (S, S, 3) RGB, `landmarks` (478, 3) in [0, 1] of it.
+    def __init__(self, portrait: Picture, landmarks: Array, lent: UpperRow | None = None) -> None:
+        """`portrait` (S, S, 3) RGB, `landmarks` (478, 3) in [0, 1] of it. `lent`: what another portrait in the same
+        light shows of the upper row, to be shown in place of this one's.
 
         `skin` is the portrait to draw skin and lips from: nothing shows between its lips.
         """
@@ -53,15 +56,15 @@ class MouthLayers:
         shape = pose.remove(landmarks)
         self._chin = shape[list(CHIN)].mean(0)
         light = mouth_light(portrait, landmarks)
-        arch = Arch(float(shape[[13, 14], 2].mean()) + BEHIND_LIPS, BEND)
-        edge = float(shape[2, 1]) + EDGE_BELOW_NOSE
-        own = own_teeth(portrait, landmarks, pose, arch, light.lips)
-        if own.enough:
-            upper, edge, light = lent_row(own, light, edge)
+        row = lent or own_row(portrait, landmarks, light)
+        if row is not None:
+            arch, upper, edge = Arch(row.depth, BEND), row.picture, row.edge
+            light = replace(light, teeth=row.teeth)
         else:
-            edge = float(np.clip(edge, shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
+            arch = Arch(_depth(shape), BEND)
+            edge = float(np.clip(_usual_edge(shape), shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
             upper = _picture(row_picture(drawn_row(True), light))
-        self.shows_teeth = own.enough
+        self.shows_teeth = row is not None
         shut = not _parted(shape)[1]
         unit = pose.scale * len(portrait)  # pixels
         self.skin = portrait if shut else without_teeth(portrait, landmarks, unit, light.lips)
@@ -126,6 +129,25 @@ class MouthLayers:
         turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], np.float32)
         shift = self._incisors - turn @ self._incisors + np.array([aside, drop, 0], np.float32)
         return HeadPose(pose.rotation @ turn, pose.scale, pose.translation + pose.scale * pose.rotation @ shift)
+
+
+def own_row(portrait: Picture, landmarks: Array, light: MouthLight) -> UpperRow | None:
+    """The upper row of a portrait (S, S, 3) with (478, 3) landmarks and of its `light`, where it shows one."""
+    pose = head_pose(landmarks, face_model().mean_shape)
+    shape = pose.remove(landmarks)
+    depth = _depth(shape)
+    own = own_teeth(portrait, landmarks, pose, Arch(depth, BEND), light.lips)
+    return lent_row(own, light, depth, _usual_edge(shape)) if own.enough else None
+
+
+def _depth(shape: Array) -> float:
+    """Of the upper teeth, in a pose-free face."""
+    return float(shape[[13, 14], 2].mean()) + BEHIND_LIPS
+
+
+def _usual_edge(shape: Array) -> float:
+    """Height of the upper incisors' edge in a pose-free face, where it is not seen."""
+    return float(shape[2, 1]) + EDGE_BELOW_NOSE
 
 
 def _parted(shape: Array) -> tuple[Array, float]:

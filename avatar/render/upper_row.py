@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ _FEATHER = 1.2 * _MM  # texels over which own teeth pass into drawn ones
 _FRINGE = 0.3 * _MM  # at a tooth's edge, where the lip or the dark shines in
 _LIP = 1.8 * _MM  # below the upper lip's edge, where it shines in
 _MOST_SHIFT = 4 * _MM
+CUT = 0.5  # worth of a column whose tooth ends behind the lower lip
 
 
 def row_picture(row: DrawnRow, light: MouthLight, dim: float = 1.0) -> Array:
@@ -29,9 +30,20 @@ def row_picture(row: DrawnRow, light: MouthLight, dim: float = 1.0) -> Array:
     return np.concatenate([colour, 255 * row.gums[..., None]], axis=2)
 
 
-def lent_row(own: OwnTeeth, light: MouthLight, prior_edge: float) -> tuple[Picture, float, MouthLight]:
-    """(H, W, 4) of the upper row, the height in the pose-free face of its incisors' edge, and the light with the colour
-    of the teeth as they are. `prior_edge`: where that edge should be, in case that the lower lip hides it."""
+@dataclass(frozen=True, slots=True)
+class UpperRow:
+    """An upper row that a portrait shows, in its own colours and its own place of the pose-free face."""
+
+    picture: Picture  # (H, W, 4) of its sheet
+    depth: float  # of its arch
+    edge: float  # height of the incisors' edge
+    teeth: Array  # (3,) colour of the teeth as they are
+    seen: float  # share of the row that the portrait shows, lower lip and all
+
+
+def lent_row(own: OwnTeeth, light: MouthLight, depth: float, prior_edge: float) -> UpperRow:
+    """`depth`: of the arch that it was found on. `prior_edge`: where the incisors' edge should be, in case that the
+    lower lip hides it."""
     columns = np.arange(WIDTH)
     drawn = drawn_row(True)
     height = len(drawn.shade)
@@ -74,7 +86,8 @@ def lent_row(own: OwnTeeth, light: MouthLight, prior_edge: float) -> tuple[Pictu
     weight = np.clip(1.6 * cv2.GaussianBlur(weight, (0, 0), _FEATHER) - 0.1, 0, 1)[..., None]
     base = row_picture(bent, light)
     mixed = base + weight * (lent - base)
-    return np.clip(mixed, 0, 255).astype(np.uint8), edge, light
+    seen = float((own.seen * np.where(own.cut, CUT, 1)).mean())
+    return UpperRow(np.clip(mixed, 0, 255).astype(np.uint8), depth, edge, light.teeth, seen)
 
 
 def _bent(row: DrawnRow, columns: Array, rows: Array) -> DrawnRow:
