@@ -25,6 +25,7 @@ GLINT_SHARE = 0.5  # of the iris' way that its catch-light goes
 # portrait's own, where that is less: narrow eyes are open.
 SHUT, SHUT_SHARE = 0.05, 0.2
 OPEN_AGAIN = 2.0  # times as far apart it is seen in full
+LEAST_WORTH = 0.5  # of a lent eye's: below, it takes the place of the portrait's own
 LEAST_FACING = 0.3  # cosine below which an eye is seen from the side: the nose hides it, or nothing is to be seen
 MOST_ASIDE, MOST_UP = 0.36, 0.3  # of the eye's width: an iris further from the eye's middle is a mistake
 AT_REST = 0.08  # of the eye's width: an iris so far from the portrait's has other lashes over it
@@ -55,6 +56,24 @@ class _PortraitEye:
             else cls(replace(size, iris_radius=size.iris_radius * factor), place, off, textures)
         )
 
+    @property
+    def worth(self) -> float:
+        """How much of the eye the portrait shows."""
+        return self.place.width * self.place.opening * self.place.facing
+
+
+def _better(own: _PortraitEye | None, lent: _PortraitEye | None) -> _PortraitEye | None:
+    if own is None or lent is None:
+        return own or lent
+    return lent if own.worth < LEAST_WORTH * lent.worth else own
+
+
+def seen_eyes(landmarks: Array) -> float:
+    """How much a portrait with (478, 3) landmarks shows of the eye of which it shows less."""
+    pose = head_pose(landmarks, face_model().mean_shape)
+    places = (eye_place(landmarks, pose, eye, EyeSize.of(landmarks, pose, eye)) for eye in EYES)
+    return min(0.0 if place is None else place.width * place.opening * place.facing for place in places)
+
 
 class EyeLayers:
     """The eyes of one portrait (S, S, 3) with its (478, 3) landmarks in [0, 1].
@@ -63,9 +82,12 @@ class EyeLayers:
     cannot be drawn is left as the picture has it.
     """
 
-    def __init__(self, portrait: Picture, landmarks: Array) -> None:
+    def __init__(self, portrait: Picture, landmarks: Array, lender: EyeLayers | None = None) -> None:
+        """`lender`: eyes of the same person in the same light, to be drawn where they are seen far better."""
         pose = head_pose(landmarks, face_model().mean_shape)
-        self._eyes = [_PortraitEye.of(portrait, landmarks, pose, eye) for eye in EYES]
+        own = [_PortraitEye.of(portrait, landmarks, pose, eye) for eye in EYES]
+        lent = [None, None] if lender is None else lender._eyes
+        self._eyes: list[_PortraitEye | None] = [_better(*pair) for pair in zip(own, lent, strict=True)]
 
     @property
     def drawn(self) -> tuple[bool, bool]:
