@@ -27,7 +27,8 @@ PRIOR = 0.3  # standard deviation of the segmenter's share at its outline
 NOISE = 4e-4  # variance of a camera's pixel, all channels together, of 1
 SAME = 0.06  # two colours so near, of 1, are the same
 STRAND, STRANDS_REACH, STRAND_CONTRAST = 0.008, 0.13, 14  # half width, how far off, contrast of 255
-MOST_LINES = 0.01  # of the background: from here on its own lines cannot be told from hair
+MORE_THAN_USUAL = 1.5  # times the contrast of the background's own lines
+MOST_USUAL = 40  # of those lines, of 255: a plaster wall has 38; with more, leaves and frames are taken for hair
 GAP = 0.012  # between a strand and the hair that it belongs to
 STEPS = 3
 GUIDE_PX, GUIDE_EDGE = 4, 0.02  # guided filter: radius at 512 px, and the contrast that it keeps, of 1
@@ -91,17 +92,21 @@ def disc(radius_px: float) -> NDArray[np.uint8]:
 
 
 def _strands(portrait: Picture, given: Array) -> NDArray[np.bool_]:
-    """(S, S): loose hair: thin lines near the person, before a background that shows hardly any further off."""
+    """(S, S): loose hair: thin lines near the person, of more contrast than those of the background further off."""
     size = len(portrait)
     grey = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)
     thin = disc(STRAND * size)
     lines = np.maximum(cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, thin), cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, thin))
     person = (given > 0.5).astype(np.uint8)
     far = cv2.dilate(person, disc(STRANDS_REACH * size)) == 0
-    found = lines > STRAND_CONTRAST
-    if not far.any() or float(found[far].mean()) > MOST_LINES:
+    usual = float(np.percentile(lines[far], 99)) if far.any() else np.inf
+    if usual > MOST_USUAL:
         return np.zeros_like(far)
-    found &= ~far & (cv2.dilate(person, disc(OUTWARDS * size / 4)) == 0)
+    found = (
+        (lines > max(STRAND_CONTRAST, MORE_THAN_USUAL * usual))
+        & ~far
+        & (cv2.dilate(person, disc(OUTWARDS * size / 4)) == 0)
+    )
     return np.asarray(cv2.dilate(found.astype(np.uint8), disc(0.004 * size)) > 0)
 
 
