@@ -10,7 +10,7 @@ MINUTES ?= 10
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## enrol a portrait, drive it with a talking clip, write demo/demo.mp4 (PHOTO=me.jpg VIDEO=clip.mp4 for your own)
+demo: ## make Mona Lisa and an astronaut talk, write demo/demo.mp4 (PHOTO=me.jpg VIDEO=clip.mp4 for your own)
 	@VENV=$(VENV) scripts/setup.sh demo
 	@$(PY) scripts/demo.py --output "$(OUTPUT)" $(if $(PHOTO),--photo "$(PHOTO)") $(if $(VIDEO),--video "$(VIDEO)")
 

