@@ -14,8 +14,6 @@ from avatar.core.errors import VisavisError
 from avatar.core.model_files import MODEL_ID, model_file
 from avatar.evaluation.clip import Clip, DriverClip, read_clip, read_driver_clip
 from avatar.evaluation.contact_sheet import (
-    SHEET_FRAME_PX,
-    TITLES,
     Sheet,
     Shown,
     WorstFrame,
@@ -25,14 +23,12 @@ from avatar.evaluation.contact_sheet import (
 )
 from avatar.evaluation.cross_reenactment import CrossRun, cross_reenact
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
-from avatar.evaluation.neck_sweep import sweep
-from avatar.evaluation.person import FF, Lineup, Person, Tuning, drawn_by, enrol, named
+from avatar.evaluation.person import Lineup, Person, Tuning, enrol
 from avatar.evaluation.saved_run import save_cross, save_run
 from avatar.evaluation.scorer import Scorer
 from avatar.evaluation.scores import Scores, TotalScores, total
 from avatar.evaluation.self_reenactment import SelfRun, reenact
-from avatar.evaluation.steadiness import Steadiness, StillResult
-from avatar.evaluation.tooth_stills import avatar_of, score_teeth, smiling, tooth_sheet
+from avatar.evaluation.steadiness import Steadiness
 from avatar.face.crop import Crop
 from avatar.render.embedding import open_embedder
 from avatar.render.generator import GENERATOR
@@ -134,7 +130,12 @@ class Evaluation:
                 people += found if drivers else []
             done = len(paths)
             if stills:
-                self._teeth(stills, embedder, report.steadiness, lambda line: self.progress(line, done / whole))
+                with CagedTracker(self.tracker_model, "image", patient=True) as tracker:
+                    report.steadiness.open_jaws(
+                        stills, tracker, embedder, self.lineup.renderers, _still(self.progress, done / whole)
+                    )
+                if not report.steadiness.stills:
+                    self.note(f"None of the {len(stills)} stills shows teeth.")
             if drivers:
                 self._cross(people, drivers, scorer, report, _part(self.progress, done / whole, 1 - done / whole))
         return report
@@ -166,7 +167,7 @@ class Evaluation:
             people.append(person)
             if len(people) == 1:
                 stage(f"{name}: moving and coming near", 0.7)
-                self._sweep(person, report.steadiness)
+                report.steadiness.sweep_neck(person)
             drawn[shots] = reenact(person, _line(stage, f"{name}, {shots}-shot: drawing", 0.7, 0.3))
         if not drawn:
             return []
@@ -184,33 +185,6 @@ class Evaluation:
                 _clip_result(clip, person, scores[shots], sheets[shots], drawn[shots])
             )
         return people
-
-    def _sweep(self, person: Person, steadiness: Steadiness) -> None:
-        """By one photo alone: further ones would not have the marks."""
-        renderers = self.lineup.renderers
-        found = {drawn_by(FF, one, renderers): sweep(person.avatars[FF], one) for one in renderers}
-        known = {system: one for system, one in found.items() if one is not None}
-        if known:
-            steadiness.sweeps[person.clip.name] = known
-        else:
-            steadiness.without_neck.append(person.clip.name)
-
-    def _teeth(
-        self, photos: Sequence[Path], embedder: Engine, steadiness: Steadiness, tell: Callable[[str], None]
-    ) -> None:
-        renderers = self.lineup.renderers
-        tell("looking for photos that show teeth")
-        with CagedTracker(self.tracker_model, "image", patient=True) as tracker:
-            stills = smiling(photos, tracker)
-        if not stills:
-            self.note(f"None of the {len(photos)} stills shows teeth.")
-        for number, still in enumerate(stills, 1):
-            tell(f"still {number} of {len(stills)}: {still.name}")
-            avatar = avatar_of(still, embedder, renderers)
-            drawn = {drawn_by(FF, one, renderers): score_teeth(still, avatar, one) for one in renderers}
-            strip = tooth_sheet(still, {named(system, TITLES): picture for system, (_, picture) in drawn.items()})
-            scores = {system: one for system, (one, _) in drawn.items()}
-            steadiness.stills.append(StillResult(still.name, scores, strip.shown(SHEET_FRAME_PX)))
 
     def _cross(
         self, people: Sequence[Person], paths: Sequence[Path], scorer: Scorer, report: Report, progress: Progress
@@ -303,6 +277,10 @@ def _clip_result(clip: Clip, person: Person, scores: Scores, sheet: Sheet, run: 
         sheet=sheet.shown(),
         worst=worst_frames(clip, run.pictures, scores),
     )
+
+
+def _still(progress: Progress, share: float) -> Callable[[str], None]:
+    return lambda line: progress(line, share)
 
 
 def _part(progress: Progress, start: float, size: float) -> Progress:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from avatar.evaluation.contact_sheet import Shown
+from avatar.evaluation.contact_sheet import SHEET_FRAME_PX, TITLES, Shown
 from avatar.evaluation.metrics import STEADY_METRICS
-from avatar.evaluation.neck_sweep import Sweep
+from avatar.evaluation.neck_sweep import Sweep, sweep
+from avatar.evaluation.person import FF, Person, drawn_by, named
 from avatar.evaluation.scores import Values, mean_of
-from avatar.evaluation.tooth_stills import ToothScores
+from avatar.evaluation.tooth_stills import ToothScores, avatar_of, score_teeth, smiling, tooth_sheet
+from avatar.face.state import Tracker
+from engines.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,35 @@ class Steadiness:
     stills: list[StillResult] = field(default_factory=list)
     sweeps: dict[str, dict[str, Sweep]] = field(default_factory=dict)  # by clip, then system
     without_neck: list[str] = field(default_factory=list)  # clips whose portrait ends above the neck's base
+
+    def sweep_neck(self, person: Person) -> None:
+        """Of the person's first portrait alone: further ones would not have the marks."""
+        avatar, renderers = person.avatars[FF], person.renderers
+        found = {drawn_by(FF, one, renderers): sweep(avatar, one) for one in renderers}
+        known = {system: one for system, one in found.items() if one is not None}
+        if known:
+            self.sweeps[person.clip.name] = known
+        else:
+            self.without_neck.append(person.clip.name)
+
+    def open_jaws(
+        self,
+        photos: Sequence[Path],
+        tracker: Tracker,
+        embedder: Engine,
+        renderers: Sequence[str],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Of those photos that show teeth."""
+        tell("looking for photos that show teeth")
+        found = smiling(photos, tracker)
+        for number, still in enumerate(found, 1):
+            tell(f"still {number} of {len(found)}: {still.name}")
+            avatar = avatar_of(still, embedder, renderers)
+            drawn = {drawn_by(FF, one, renderers): score_teeth(still, avatar, one) for one in renderers}
+            strip = tooth_sheet(still, {named(system, TITLES): picture for system, (_, picture) in drawn.items()})
+            scores = {system: one for system, (one, _) in drawn.items()}
+            self.stills.append(StillResult(still.name, scores, strip.shown(SHEET_FRAME_PX)))
 
     def values(self) -> Values:
         """By system, then metric of STEADY_METRICS."""
