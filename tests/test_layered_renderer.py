@@ -97,20 +97,20 @@ def test_without_mattes_the_picture_is_whole(engine: Engine) -> None:
 
 
 def test_another_portrait_fades_in(engine: Engine, avatar: Avatar) -> None:
-    """The second is the first one in blue, which is taken for its open mouth."""
+    """The second is the first one in blue, which is taken for its turned head."""
     one = avatar
-    wide = driven(one, jawOpen=0.7).landmarks
+    turned = driven(one, (0, 0.5, 0, 0, 0, 0, 0)).landmarks
     blue = np.stack([one.portraits[0], np.full_like(one.portraits[0], (0, 0, 255))])
     two = replace(
         one,
         portraits=blue,
-        landmarks=np.stack([one.landmarks[0], wide]),
+        landmarks=np.stack([one.landmarks[0], turned]),
         blendshapes=np.repeat(one.blendshapes, 2, 0),
         mattes=np.repeat(one.mattes, 2, 0),
     )
-    renderer = LayeredRenderer(two, engine, SIZE_PX)
+    renderer = LayeredRenderer(two, engine, SIZE_PX, patient=True)
     shares = []
-    for landmarks, at_ms in ((one.landmarks[0], 0), (wide, 33), (wide, 100), (wide, 400)):
+    for landmarks, at_ms in ((one.landmarks[0], 0), (turned, 33), (turned, 100), (turned, 400)):
         picture = renderer.render(Driving(landmarks, at_ms * 1_000_000)).astype(float)
         shares.append(picture[..., 2].mean() / picture.mean())
     assert shares == sorted(shares) and shares[1] < 0.9 * shares[3]

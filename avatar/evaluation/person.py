@@ -157,7 +157,7 @@ def draw(
     avatar = avatar if full is not None else options.person(avatar)
     engine = options.open(avatar)
     try:
-        painter = open_painter(avatar, engine, size_px=size_px)
+        painter = open_painter(avatar, engine, size_px, patient=True)
         fades = full is None and len(avatar.portraits) > 1
         needed = warm_up([d.capture_ns for d in drivings], wanted) if fades else set(wanted)
         drawn = {i: (painter.render(drivings[i]), painter.flow()) for i in sorted(needed)}

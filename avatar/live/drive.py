@@ -115,7 +115,8 @@ def drive_file(
     else:
         expected, moments = len(driver), _recorded(driver)
     retargeter = Retargeter(avatar, options.mode)
-    pictures = _drawn(moments, retargeter, open_painter(avatar, engine, options.size_px), options.compose, latency)
+    painter = open_painter(avatar, engine, options.size_px, patient=True)
+    pictures = _drawn(moments, retargeter, painter, options.compose, latency)
     frames = faceless = 0
     first_s = last_s = 0.0
     with _output(drive, latency) as output, closing(pictures):

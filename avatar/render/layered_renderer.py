@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,12 +14,12 @@ from avatar.face.driving import Driving
 from avatar.face.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
 from avatar.render.assemble import RegionChange, blend_region
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_mouth, region_frames
-from avatar.render.cutout import in_layers
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
-from avatar.render.portrait_choice import PortraitChoice
-from avatar.render.relief import Drawn, Relief
+from avatar.render.relief import Drawn
 from avatar.render.renderer import FADE_NS, check_numbers
+from avatar.render.sheet_choice import SheetChoice
+from avatar.render.sheets import Sheet, Sheets, alike_cut, portrait_mattes
 from avatar.render.view import View
 from avatar.render.warp import pixel_grid
 from engines.engine import Engine, Tensors
@@ -28,65 +27,45 @@ from engines.engine import Engine, Tensors
 EYES = (RIGHT_EYE, RIGHT_IRIS, RIGHT_BROW), (LEFT_EYE, LEFT_IRIS, LEFT_BROW)
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One portrait made ready to be moved."""
-
-    rgba: Picture  # (H, H, 4) the person alone, continued beyond the portrait
-    margin_px: int  # of the sheet, on each side
-    plate: Picture  # (size_px, size_px, 3) what is behind
-    relief: Relief
-    mouth: MouthLayers
-    eyes: EyeLayers
-
-    @classmethod
-    def of(cls, portrait: Picture, matte: Picture, landmarks: Array, size_px: int) -> Sheet:
-        """`matte`: of `Avatar.mattes`."""
-        mouth, eyes = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
-        cutout = in_layers(mouth.skin, matte)
-        relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
-        rgba = np.dstack([cutout.person, cutout.alpha])
-        return cls(rgba, cutout.margin_px, resized(cutout.plate, size_px), relief, mouth, eyes)
-
-
 class LayeredRenderer:
     """Draws one avatar. All that it is given of the driver is Driving, so no camera pixel can come out.
 
-    Of several portraits, each frame takes the one that fits it best, which fades in.
+    Of several portraits, each frame takes the one that has seen most of what it shows, which fades in.
     """
 
-    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512) -> None:
-        """Without mattes, the avatar's whole portrait is taken to be the person."""
+    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512, patient: bool = False) -> None:
+        """Without mattes, the avatar's whole portrait is taken to be the person. `patient`: see `open_painter`."""
         self._avatar, self._engine, self._view = avatar, engine, View.whole(size_px)
-        everybody = np.full(avatar.portraits.shape[:3], 255, np.uint8)
-        self._mattes = avatar.mattes if len(avatar.mattes) else everybody
         self._embedding = avatar.embedding[None].astype(np.float32)
-        self._choice = PortraitChoice(avatar.landmarks)
-        self._sheets: dict[int, Sheet] = {}
-        self._shown: int | None = None
-        self._former: int | None = None  # the sheet that fades out
+        self._choice = SheetChoice(avatar.landmarks, alike_cut(portrait_mattes(avatar)))
+        self._sheets = Sheets(avatar, self._choice.sheets)
+        if patient:
+            self._sheets.wait()
+        self._plate = resized(self._sheets.plate, size_px)
+        self._shown = 0
+        self._former: int | None = None  # the portrait whose sheet fades out
         self._fade_start_ns = 0
         self._alpha: Picture | None = None
         self._seen: Drawn | None = None  # what of the portrait the last picture shows
-        self._sheet(0)  # made now, not when the first frame waits for it
 
     def render(self, driving: Driving) -> Picture:
         """As of `Painter`."""
-        number = self._choice.choose(driving.landmarks)["face"]
-        if self._shown is not None and number != self._shown:
-            self._former, self._fade_start_ns = self._shown, driving.capture_ns
-        self._shown = number
-        picture, self._alpha = self._drawn(number, driving.landmarks)
         share = (driving.capture_ns - self._fade_start_ns) / FADE_NS
         if self._former is None or not 0 <= share < 1:
-            self._former = None
-            return picture
-        seen = self._seen
-        former, alpha = self._drawn(self._former, driving.landmarks)
-        self._seen = seen
-        share = max(share, 0.2)  # the first frame shows something of the new one already
-        self._alpha = np.asarray(cv2.addWeighted(self._alpha, share, alpha, 1 - share, 0), np.uint8)
-        return np.asarray(cv2.addWeighted(picture, share, former, 1 - share, 0), np.uint8)
+            self._former, share = None, 1.0
+            number = self._choice.choose(driving.landmarks, self._sheets.ready)
+            if number != self._shown:
+                self._former, self._shown, self._fade_start_ns, share = self._shown, number, driving.capture_ns, 0.0
+        sheet = self._sheets[self._shown]
+        picture, alpha, self._seen = self._drawn(sheet, driving.landmarks)
+        if self._former is not None:
+            former, former_alpha, _ = self._drawn(self._sheets[self._former], driving.landmarks)
+            share = max(share, 0.2)  # the first frame shows something of the new one already
+            cv2.addWeighted(picture, share, former, 1 - share, 0, dst=picture)
+            cv2.addWeighted(alpha, share, former_alpha, 1 - share, 0, dst=alpha)
+        self._alpha = alpha
+        self._refine(picture, alpha, sheet, driving.landmarks)
+        return picture
 
     def matte(self) -> Picture | None:
         """As of `Painter`."""
@@ -99,28 +78,17 @@ class LayeredRenderer:
         seen = np.stack([self._seen.across, self._seen.down], axis=-1)
         return np.where(self._seen.covered[..., None], 2 * seen - 1, np.float32(np.nan))
 
-    def _sheet(self, number: int) -> Sheet:
-        if number not in self._sheets:
-            avatar = self._avatar
-            self._sheets[number] = Sheet.of(
-                avatar.portraits[number], self._mattes[number], avatar.landmarks[number], self._view.width
-            )
-        return self._sheets[number]
-
-    def _drawn(self, number: int, driving: Array) -> tuple[Picture, Picture]:
-        """The picture by one portrait's layers, and where the person is in it."""
-        sheet = self._sheet(number)
+    def _drawn(self, sheet: Sheet, driving: Array) -> tuple[Picture, Picture, Drawn]:
+        """The picture by one portrait's layers, where the person is in it, and what of the portrait it shows."""
         drawn = sheet.relief.draw(sheet.relief.place(driving), self._view)
-        self._seen = drawn
         rgba = drawn.sample(sheet.rgba, sheet.margin_px)
         alpha = np.asarray(cv2.multiply(cv2.extractChannel(rgba, 3), drawn.cover, scale=1 / 255), np.uint8)
         person = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
         share = np.multiply(alpha, np.float32(1 / 255))
-        picture = np.asarray(cv2.blendLinear(person, sheet.plate, share, 1 - share), np.uint8)
+        picture = np.asarray(cv2.blendLinear(person, self._plate, share, 1 - share), np.uint8)
         sheet.eyes.draw(picture, self._view, driving)
         sheet.mouth.draw(picture, self._view, driving)
-        self._refine(picture, alpha, sheet, driving)
-        return picture, alpha
+        return picture, alpha, drawn
 
     def _refine(self, picture: Picture, alpha: Picture, sheet: Sheet, driving: Array) -> None:
         """Let the network change mouth and eyes in the picture, in place, and nothing of what is behind the person."""

@@ -33,9 +33,12 @@ class Painter(Protocol):
         ...
 
 
-def open_painter(avatar: Avatar, engine: Engine, size_px: int = 512) -> Painter:
-    """The engine's network says which renderer it belongs to."""
+def open_painter(avatar: Avatar, engine: Engine, size_px: int = 512, patient: bool = False) -> Painter:
+    """The engine's network says which renderer it belongs to.
+
+    `patient`: all portraits are made ready first, 0.4 s each, so that the same numbers give the same pictures.
+    """
     if is_layered(engine):
-        return LayeredRenderer(avatar, engine, size_px)
+        return LayeredRenderer(avatar, engine, size_px, patient)
     kind = FullRenderer if avatar.model_id == FULL else Renderer
     return kind(avatar, engine, size_px)
