@@ -82,6 +82,15 @@ def test_the_landmarks_lie_where_they_are_driven() -> None:
     np.testing.assert_array_equal(Relief(portrait()).place(driving)[:FACE_POINTS], driving[:FACE_POINTS])
 
 
+@pytest.mark.parametrize("yaw", [-0.35, 0.35])
+def test_a_cheek_that_comes_into_sight_is_seen_once(yaw: float) -> None:
+    relief = Relief(turned(yaw=yaw))
+    drawn = relief.draw(relief.place(portrait()), View.whole(256))
+    cheeks = slice(round(256 * portrait()[6, 1]), round(256 * portrait()[0, 1]))
+    assert np.diff(drawn.across[cheeks], axis=1).min() > -1 / 256
+    assert drawn.covered[cheeks, 32:-32].all()
+
+
 def test_no_triangle_joins_the_lips_sideways() -> None:
     """Between the lips there are triangles of inner lip points alone; all else keeps to its own lip."""
     upper, lower = set(LIPS_INNER[1:10]), set(LIPS_INNER[11:])

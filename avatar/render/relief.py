@@ -81,9 +81,11 @@ class Relief:
         self.pose = head_pose(landmarks, model.mean_shape)
         self._landmarks = landmarks
         face = landmarks[:FACE_POINTS]
-        around = _grid_around(landmarks[list(FACE_OVAL), :2], alpha, margin_px)
+        mesh = _seen_triangles(face)
+        self._outline = _outline(face, mesh)
+        around = _grid_around(face[self._outline, :2], alpha, margin_px)
         self.vertices = np.concatenate([face, self._with_depth(around)]).astype(np.float32)  # (V, 3)
-        self.triangles = _triangles(landmarks, around)  # (T, 3)
+        self.triangles = np.concatenate([mesh, _triangles_around(face, self._outline, around)])  # (T, 3)
         self._head = self.pose.remove(self.vertices)  # pose-free
         self._body_share = self._shares(around)
         self._near, self._weights = self._expression_weights(around)
@@ -109,7 +111,7 @@ class Relief:
         return rasterised(placed, self.vertices[:, :2], self.triangles if triangles is None else triangles, view)
 
     def _with_depth(self, places: Array) -> Array:
-        outline = self._landmarks[list(FACE_OVAL)]
+        outline = self._landmarks[self._outline]
         distance = np.linalg.norm(places[:, None] - outline[:, :2], axis=2)
         weight = (distance + OUTLINE_SOFT * self.pose.scale) ** -3
         depth_there = (weight @ outline[:, 2]) / weight.sum(1)  # a nearest point alone would jump, and hair wave
@@ -215,25 +217,62 @@ def _grid_around(outline: Array, alpha: Picture | None, margin_px: int) -> Array
     return np.asarray(grid[inside < -OFF_OVAL * GRID], np.float32)
 
 
-def _triangles(landmarks: Array, around: Array) -> NDArray[np.int32]:
-    """(T, 3) triangles of the face's own topology inside of its outline, and of the grid outside."""
-    oval = np.array(FACE_OVAL)
-    points = np.concatenate([landmarks[oval, :2], around])
+def _seen_triangles(face: Array) -> NDArray[np.int32]:
+    """(t, 3) of the face's triangles, those that the portrait shows from the front: a cheek that is turned away hides
+    its own edge, which would show the photo's cheek a second time once it comes into sight."""
+    triangles = face_triangles()
+    return np.ascontiguousarray(triangles[_clockwise(face[triangles, :2])])
+
+
+def _outline(face: Array, triangles: NDArray[np.int32]) -> NDArray[np.int_]:
+    """Landmarks around what the portrait shows of the face, in order: the longest edge of its triangles."""
+    edges = {(int(a), int(b)) for corners in triangles for a, b in zip(corners, np.roll(corners, -1), strict=True)}
+    after = {a: b for a, b in edges if (b, a) not in edges}
+    longest: list[int] = []
+    while after:
+        start = next(iter(after))
+        line = [start]
+        while (step := after.pop(line[-1], start)) != start:
+            line.append(step)
+        if _area(face[line, :2]) > _area(face[longest, :2]):
+            longest = line
+    return np.array(longest)
+
+
+def _area(polygon: Array) -> float:
+    return float(cv2.contourArea(polygon.astype(np.float32))) if len(polygon) > 2 else 0.0
+
+
+def _triangles_around(face: Array, oval: NDArray[np.int_], around: Array) -> NDArray[np.int32]:
+    """(T, 3) triangles between the face's outline, landmarks `oval`, and the grid around."""
+    points = np.concatenate([face[oval, :2], around])
     found = Delaunay(points).simplices
     number = np.concatenate([oval, FACE_POINTS + np.arange(len(around))])
     outside = ~(found < len(oval)).all(1)
     ring = found[~outside]  # between points of the outline alone: outside of it where the outline is hollow
-    outline = landmarks[oval, :2].astype(np.float32).reshape(-1, 1, 2)
+    outline = face[oval, :2].astype(np.float32).reshape(-1, 1, 2)
     middles = points[ring].mean(1)
     hollow = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) < 0 for x, y in middles]
-    around_face = number[np.concatenate([found[outside], ring[np.array(hollow, bool)]])]
-    at = np.concatenate([landmarks[:FACE_POINTS, :2], around])[around_face]
+    around_face = number[
+        np.concatenate([found[outside], ring[np.array(hollow, bool)], _seams(found, points, len(oval))])
+    ]
+    at = np.concatenate([face[:, :2], around])[around_face]
     longest = np.linalg.norm(at - np.roll(at, 1, axis=1), axis=2).max(1)
     short = longest < LONGEST * GRID  # others bridge what the mesh leaves out
     at, around_face = at[short], around_face[short]
-    around_face = np.where(_clockwise(at)[:, None], around_face, around_face[:, ::-1])
-    # a triangle of the face that the portrait shows from behind stays one
-    return np.ascontiguousarray(np.concatenate([face_triangles(), around_face]), np.int32)
+    return np.ascontiguousarray(np.where(_clockwise(at)[:, None], around_face, around_face[:, ::-1]), np.int32)
+
+
+def _seams(found: NDArray[np.int32], points: Array, outline: int) -> NDArray[np.int32]:
+    """(t, 3) triangles along edges of the outline, the first `outline` points, that no triangle found has: there the
+    face and what is around it would part when they move."""
+    edges = {
+        frozenset(edge) for corners in found.tolist() for edge in zip(corners, corners[1:] + corners[:1], strict=True)
+    }
+    missing = [(a, (a + 1) % outline) for a in range(outline) if frozenset((a, (a + 1) % outline)) not in edges]
+    ends = np.array(missing, np.int32).reshape(-1, 2)
+    _, nearest = cKDTree(points[outline:]).query(points[ends].mean(1))
+    return np.column_stack([ends, nearest + outline]).astype(np.int32)
 
 
 @lru_cache(maxsize=1)
