@@ -139,13 +139,13 @@ def test_teeth_that_vanish_shrink_to_nothing() -> None:
 
 def portrait() -> Picture:
     noise = cv2.GaussianBlur(RNG.uniform(0, 1, (SIZE, SIZE)).astype(np.float32), (0, 0), 3)
-    return np.clip(130 + 900 * (noise - 0.5), 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+    return np.asarray(np.clip(130 + 900 * (noise - 0.5), 0, 255), np.uint8)[..., None].repeat(3, 2)
 
 
 def moved(picture: Picture, scale: float, shift: tuple[float, float]) -> tuple[Picture, Array]:
     """The whole picture, and where the face then is."""
     matrix = np.array([[scale, 0, SIZE * shift[0]], [0, scale, SIZE * shift[1]]], float)
-    return cv2.warpAffine(picture, matrix, (SIZE, SIZE)), np.asarray(
+    return np.asarray(cv2.warpAffine(picture, matrix, (SIZE, SIZE)), np.uint8), np.asarray(
         a_face() * scale + np.array([*shift, 0]), np.float32
     )
 
@@ -233,7 +233,7 @@ def test_the_driver_moves_comes_near_and_changes_its_camera() -> None:
         np.zeros(0, np.float32),
     )  # fmt: skip
     states, wanted = driver(avatar)
-    poses = [head_pose(s.landmarks / s.frame_px, face_model().mean_shape) for s in states]
+    poses = [head_pose(np.asarray(s.landmarks / s.frame_px, np.float32), face_model().mean_shape) for s in states]
     scales = np.array([pose.scale for pose in poses])
     assert scales.max() / scales.min() == pytest.approx(1.4 / 0.65, rel=0.02)
     assert {s.frame_px for s in states} == {320, 640, 1280}

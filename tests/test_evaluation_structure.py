@@ -37,7 +37,7 @@ def texture(sigma: float = 2.0, size: int = SIZE) -> Picture:
     """Something to see everywhere."""
     noise = cv2.GaussianBlur(RNG.uniform(0, 1, (size, size, 3)).astype(np.float32), (0, 0), sigma)
     noise = (noise - noise.mean()) / noise.std()
-    return np.clip(128 + 40 * noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 40 * noise, 0, 255), np.uint8)
 
 
 def disc(radius: float, x: float = SIZE / 2, y: float = SIZE / 2, soft: float = 0) -> Picture:
@@ -155,11 +155,11 @@ def boxed(picture: Picture, by: int, region: int) -> Picture:
     inverse = region_frames(a_face())[region].inverse()
     places = pixel_grid(SIZE, SIZE) @ inverse[:, :2].T + inverse[:, 2]
     inside = 1 - np.clip((np.abs(places).max(-1) - 0.72) / 0.25, 0, 1)
-    return np.clip(picture + by * inside[..., None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + by * inside[..., None], 0, 255), np.uint8)
 
 
 def test_a_box_of_another_exposure_is_a_seam_and_is_measured() -> None:
-    real = cv2.GaussianBlur(texture(20), (0, 0), 2)
+    real = np.asarray(cv2.GaussianBlur(texture(20), (0, 0), 2), np.uint8)
     same = seam(real, real.copy(), a_face())
     assert same == {"mouth": 0, "eyes": 0}
     for by in (-12, 6):
@@ -247,7 +247,7 @@ def test_steady_change_does_not_flicker_and_to_and_fro_does() -> None:
     assert second_difference(moment(50, 54, 50), everywhere) == pytest.approx(8)
     beside = moment(50, 50, 50)
     beside[1, :100] = 90
-    assert second_difference(beside, oval_mask(a_face() + np.float32([0, 0.2, 0]), SIZE)) < 1
+    assert second_difference(beside, oval_mask(a_face() + np.array([0, 0.2, 0], np.float32), SIZE)) < 1
     assert flicker(4.0, 8.0) == 2
     assert np.isnan(flicker(0.0, 8.0))
 
