@@ -9,7 +9,7 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.model_files import model_file
-from avatar.render.conditioning import MOUTH_SIZE
+from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE
 from avatar.render.generator import engine_folder
 from engines import Engine, EngineFolder, Say, on_stderr, open_engine
 
@@ -38,12 +38,20 @@ def without_own_weights(avatar: Avatar) -> Avatar:
 
 def example_inputs() -> dict[str, Array]:
     """What the network is fed for one frame: waves of grey, which show nobody."""
-    height, width = MOUTH_SIZE
-    y, x = np.mgrid[0:height, 0:width] / height
-    waves = np.stack([0.5 + 0.3 * np.sin(9 * x + phase) * np.cos(7 * y) for phase in (0.0, 0.4, 0.8)])[None]
+    mouth = _example_region(MOUTH_SIZE, hints=4)
+    eye = _example_region(EYE_SIZE, hints=2)
+    inputs = {"embedding": np.sin(np.arange(512, dtype=np.float32))[None]}
+    inputs |= {f"mouth_{part}": value[None] for part, value in mouth.items()}
+    return inputs | {f"eye_{part}": np.stack([value, value])[None] for part, value in eye.items()}
+
+
+def _example_region(size: tuple[int, int], hints: int) -> dict[str, Array]:
+    height, width = size
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
+    waves = np.stack([0.5 + 0.3 * np.sin(9 * x + phase) * np.cos(7 * y) for phase in (0.0, 0.4, 0.8)])
     between = (np.hypot(x - 0.75, 2 * (y - 0.5)) < 0.3).astype(np.float32)
-    embedding = np.sin(np.arange(512, dtype=np.float32))[None]
-    drawing = np.stack([between] * 3)[None]
-    hints = np.stack([between, between, 0 * between, 0 * between])[None]
-    inputs = {"mouth_picture": waves, "mouth_drawing": drawing, "mouth_hints": hints, "embedding": embedding}
-    return {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+    return {
+        "picture": waves.astype(np.float32),
+        "drawing": np.stack([between] * 3),
+        "hints": np.stack([between] * hints),
+    }
