@@ -162,6 +162,7 @@ def test_the_command_reports_a_clip_as_json(clip: Path) -> None:
     assert set(report["frames"][0]["shows"]) <= set(WANTED)
 
 
+@pytest.mark.realtime
 def test_a_camera_is_directed_by_hints(tmp_path: Path) -> None:
     """A video plays the camera, in real time."""
     pictures = [acted_face()] * 10 + [acted_face(yaw_deg=18)] * 6 + [acted_face(mouth=0.5)] * 6
