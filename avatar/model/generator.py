@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.model.blocks import SLOPE, AdaINConv, AdaINResidual, sample, upsample
+from avatar.model.blocks import sample, upsample
 from avatar.model.config import ModelConfig, RegionConfig
+from avatar.model.person_unet import Layers, PersonUNet
 
 REGIONS = ("face", "mouth", "eyes")
 DRAWING_CHANNELS = 3
-FLOW_REACH = 0.12  # how far the learned flow may move a place, in the source's [-1, 1]
-SHADE_REACH = 0.3
 TRUST = 0.5  # share of the painting prior that is left where the texture fits as it is
 TEARS_FROM = 0.25  # log of the stretch in area from which the texture counts as torn
 
@@ -60,19 +58,6 @@ class Seen(NamedTuple):
 
 
 @dataclass
-class Layers:
-    """What one region net gives, at the drawing's resolution (h, w) or half of it: small, whatever the output's size.
-
-    A picture of any size is keep · (source at flow + offset) + added, with each layer upsampled bilinearly.
-    """
-
-    offset: Tensor  # (B, 2, h/2, w/2) of the backward flow, (x, y), within ±FLOW_REACH where the source is [-1, 1]
-    keep: Tensor  # (B, 1, h, w) share of the warped source
-    added: Tensor  # (B, 3, h, w) shading and paint
-    paint: Tensor  # (B, 3, h, w) the painted layer alone
-
-
-@dataclass
 class Region:
     """A region's layers put together. All at the output's resolution but `paint`, which is at the drawing's."""
 
@@ -81,54 +66,21 @@ class Region:
     paint: Tensor  # (B, 3, h, w)
 
 
-class RegionNet(nn.Module):
-    """A U-Net over a drawing and the coarsely warped source: residual flow, shading, painted layer and its mask."""
+class RegionNet(PersonUNet):
+    """Sees a drawing and the coarsely warped source: residual flow, shading, painted layer and its mask."""
 
     def __init__(self, config: RegionConfig, paint_prior: tuple[float, float]) -> None:
         """`paint_prior` is the mask's logit outside and inside of the drawing's first channel at the start."""
-        super().__init__()
-        channels = config.channels
+        super().__init__(config, 4 * (3 + DRAWING_CHANNELS) + 1)
         self.prior_outside, prior_inside = paint_prior
         self.prior_step = prior_inside - self.prior_outside
-        self.stem = nn.Conv2d(4 * (3 + DRAWING_CHANNELS) + 1, channels[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
-        residual = [AdaINResidual(channels[-1]) for _ in range(config.residual_blocks)]
-        self.residual = nn.ModuleList(residual)
-        steps = list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
-        self.up_adain = AdaINConv(steps[0][0] + steps[0][1], steps[0][1])
-        self.up = nn.ModuleList(nn.Conv2d(a + b, b, 3, padding=1) for a, b in steps[1:])
-        self.head = nn.Conv2d(channels[0], 2 + 3 + 4 + 12, 3, padding=1)
-        nn.init.normal_(self.head.weight, std=0.01)
-        if self.head.bias is not None:
-            nn.init.zeros_(self.head.bias)
-        self.psi_sizes: list[int] = [block.parameters_needed for block in residual] + [self.up_adain.parameters_needed]
-
-    @property
-    def psi_size(self) -> int:
-        return sum(self.psi_sizes)
 
     def layers(self, seen: Seen, psi: Tensor) -> Layers:
         x = F.pixel_unshuffle(torch.cat([seen.texture * 2 - 1, seen.drawing], dim=1), 2)
-        x = F.leaky_relu(self.stem(torch.cat([x, seen.stretch], dim=1)), SLOPE)
-        skips = []
-        for down in self.down:
-            skips.append(x)
-            x = F.leaky_relu(down(x), SLOPE)
-        person = psi.split(self.psi_sizes, dim=1)
-        for block, part in zip(self.residual, person, strict=False):
-            x = block(x, part)
-        x = self.up_adain(torch.cat([upsample(x, 2), skips.pop()], dim=1), person[-1])
-        for up in self.up:
-            x = F.leaky_relu(up(torch.cat([upsample(x, 2), skips.pop()], dim=1)), SLOPE)
-        residual, shade, mask, paint = self.head(x).split([2, 3, 4, 12], dim=1)
-        paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
         # a texture pulled to more than its size shows nothing true inside of a mouth or an eye: paint all the more
         torn = upsample((-seen.stretch - TEARS_FROM).clamp(0.0, 1.0), 2)
         prior = self.prior_outside + self.prior_step * seen.drawing[:, :1] * (TRUST + (2.0 - TRUST) * torn)
-        mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)  # share of the painted layer
-        keep = 1.0 - mask
-        added = keep * (SHADE_REACH * upsample(torch.tanh(shade), 2)) + mask * paint
-        return Layers(FLOW_REACH * torch.tanh(residual), keep, added, paint)
+        return self.layers_of(torch.cat([x, seen.stretch], dim=1), psi, prior)
 
     def forward(self, source: Tensor, flow: Tensor, drawing: Tensor, psi: Tensor, scale: int) -> Region:
         """source (B, 3, S, S), flow (B, 2, h/2, w/2), drawing (B, 3, h, w), psi (B, …); output is scale·(h, w)."""
