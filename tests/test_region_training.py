@@ -12,7 +12,8 @@ from avatar.core.errors import InputError
 from avatar.core.model_files import model_file
 from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.learning.dataset.pack import PICTURE_SIZE_PX, open_pack, pack_written_to
-from avatar.learning.region_crops import Crops, RegionCrops, draw_crops, to_floats
+from avatar.learning.parallel import CPU, to_device
+from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions
 from avatar.learning.region_samples import RegionSamples
 from avatar.model.checkpoint import load_weights
@@ -64,7 +65,7 @@ def test_a_sample_is_the_same_every_time_and_shows_the_region(pack: Path, region
 
 
 def test_crops_are_read_as_they_were_drawn(pack: Path, crops: Path) -> None:
-    sample = to_floats({k: v[None] for k, v in RegionCrops(crops, 1, plain=True)[2].items()})
+    sample = to_device({k: v[None] for k, v in RegionCrops(crops, 1, plain=True)[2].items()}, CPU)
     drawn = RegionSamples(open_pack(pack), MOUTH, 1).draw(2)
     np.testing.assert_allclose(sample["target"][0].permute(1, 2, 0).numpy() * 255, drawn.target, atol=1e-3)
     assert sample["embedding"].abs().sum() > 1
@@ -73,7 +74,7 @@ def test_crops_are_read_as_they_were_drawn(pack: Path, crops: Path) -> None:
 def test_light_and_mirror_change_picture_and_target_alike(crops: Path) -> None:
     differences = []
     for index in range(12):
-        sample = to_floats(RegionCrops(crops, 5)[index])
+        sample = to_device(RegionCrops(crops, 5)[index], CPU)
         differences.append(float((sample["picture"] - sample["target"]).abs().mean()))
     assert max(differences) < 0.15
 
@@ -87,7 +88,7 @@ def test_steps_bring_the_drawn_nearer_to_the_true(crops: Path, tmp_path: Path) -
     torch.manual_seed(1)
     objective = RegionObjective(MOUTH, RegionOptions(adversarial_from_step=6, ema=0.5))
     loader = torch.utils.data.DataLoader(RegionCrops(crops, 1, plain=True), batch_size=COUNT, sampler=range(COUNT))
-    batch = to_floats(next(iter(loader)))
+    batch = to_device(next(iter(loader)), CPU)
     before = objective.validate(batch)
     figures = [objective.step([batch], number, 1.0) for number in range(8)]
     after = objective.validate(batch)

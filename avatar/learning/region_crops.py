@@ -70,11 +70,6 @@ class RegionCrops(Dataset[Batch]):
         return sample
 
 
-def to_floats(batch: Batch) -> Batch:
-    """Bytes in [0, 255] to [0, 1]."""
-    return {name: value.float() / 255 if value.dtype == torch.uint8 else value for name, value in batch.items()}
-
-
 @dataclass(frozen=True)
 class Crops:
     """What is drawn: `count` crops of a region from the pack in a folder."""

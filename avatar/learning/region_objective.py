@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.losses import ContentNet, hinge_discriminator, weighted_l1
+from avatar.learning.efficientnet_lite import BLOCKS
+from avatar.learning.losses import FEATURE_BLOCKS, ContentNet, hinge_discriminator, weighted_l1
 from avatar.learning.objective import Batch, average, mean_of, update
 from avatar.learning.parallel import CPU, Parallel, frozen
 from avatar.learning.projected_discriminator import ProjectedDiscriminator, augmented
@@ -23,7 +24,6 @@ from avatar.model.refinement import Changes, Drawn
 
 MAX_GRADIENT = 5.0
 SCALES = (1, 2, 3)  # of the content net's features, for the discriminator
-FEATURE_CHANNELS = (16, 24, 40, 80)  # of the content net's features
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RegionObjective:
         self.generator = RegionGenerator(region)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = deepcopy(self.generator).requires_grad_(False)
-        self.discriminator = ProjectedDiscriminator([FEATURE_CHANNELS[i] for i in SCALES])
+        self.discriminator = ProjectedDiscriminator([BLOCKS[FEATURE_BLOCKS[i]][-1] for i in SCALES])
         self.content = content or ContentNet()
         self.optimiser = torch.optim.Adam(self.generator.parameters(), options.rate, betas=(0.5, 0.99))
         learned = [p for p in self.discriminator.parameters() if p.requires_grad]

@@ -9,8 +9,8 @@ import numpy as np
 
 from avatar.core.model_files import model_file
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.parallel import Parallel
-from avatar.learning.region_crops import Crops, RegionCrops, draw_crops, to_floats
+from avatar.learning.parallel import Parallel, to_device
+from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions
 from avatar.learning.trainer import Feed, RunOptions, Trainer, TrainingData
 from avatar.model.checkpoint import load_weights
@@ -50,7 +50,8 @@ def train_region(
 
     def feed(pack: Pack, seed: int) -> Feed:
         held_out = pack is validation
-        return Feed(RegionCrops(out / "crops" / ("val" if held_out else "train"), seed, plain=held_out), to_floats)
+        crops = RegionCrops(out / "crops" / ("val" if held_out else "train"), seed, plain=held_out)
+        return Feed(crops, lambda batch: to_device(batch, group.device))
 
     Trainer(objective, TrainingData(training, validation, feed), out, run, say).run()
 
