@@ -106,9 +106,9 @@ class Relief:
         placed[FACE_POINTS:] += share * (body - placed[FACE_POINTS:])
         return placed
 
-    def draw(self, placed: Array, view: View, triangles: NDArray[np.int32] | None = None) -> Drawn:
-        """What the view shows of the mesh once its vertices are `placed`. `triangles`: only those."""
-        return rasterised(placed, self.vertices[:, :2], self.triangles if triangles is None else triangles, view)
+    def draw(self, placed: Array, view: View) -> Drawn:
+        """What the view shows of the mesh once its vertices are `placed`."""
+        return rasterised(placed, self.vertices[:, :2], self.triangles, view)
 
     def _with_depth(self, places: Array) -> Array:
         outline = self._landmarks[self._outline]
