@@ -135,3 +135,12 @@ def test_an_unknown_renderer_is_refused() -> None:
 
     with pytest.raises(UsageError, match="Choose fast-2 or fast-3"):
         EngineChoice(renderer="fast-4").options()
+
+
+def test_another_size_of_the_picture_takes_the_portraits_that_are_ready(engine: Engine, avatar: Avatar) -> None:
+    large = LayeredRenderer(avatar, engine, SIZE_PX)
+    small = open_painter(avatar, engine, SIZE_PX // 2, beside=large)
+    assert isinstance(small, LayeredRenderer) and small.sheets is large.sheets
+    alone = LayeredRenderer(avatar, engine, SIZE_PX // 2)
+    wide = driven(avatar, jawOpen=0.5)
+    np.testing.assert_array_equal(small.render(wide), alone.render(wide))

@@ -47,7 +47,9 @@ class Rig:
 
     def renderer(self, side_px: int) -> Painter:
         if side_px not in self.renderers:
-            self.renderers[side_px] = open_painter(self.avatar, TimedEngine(self.engine, self.latency), side_px)
+            beside = next(iter(self.renderers.values()), None)
+            engine = TimedEngine(self.engine, self.latency)
+            self.renderers[side_px] = open_painter(self.avatar, engine, side_px, beside=beside)
         return self.renderers[side_px]
 
     @property

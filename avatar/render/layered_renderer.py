@@ -33,15 +33,20 @@ class LayeredRenderer:
     Of several portraits, each frame takes the one that has seen most of what it shows, which fades in.
     """
 
-    def __init__(self, avatar: Avatar, engine: Engine, size_px: int = 512, patient: bool = False) -> None:
-        """Without mattes, the avatar's whole portrait is taken to be the person. `patient`: see `open_painter`."""
+    def __init__(
+        self, avatar: Avatar, engine: Engine, size_px: int = 512, patient: bool = False, sheets: Sheets | None = None
+    ) -> None:
+        """Without mattes, the avatar's whole portrait is taken to be the person. `patient`: see `open_painter`.
+
+        `sheets`: of a renderer of the same avatar, which do not depend on the size.
+        """
         self._avatar, self._engine, self._view = avatar, engine, View.whole(size_px)
         self._embedding = avatar.embedding[None].astype(np.float32)
         self._choice = SheetChoice(avatar.landmarks, alike_cut(portrait_mattes(avatar)))
-        self._sheets = Sheets(avatar, self._choice.sheets)
+        self.sheets = sheets or Sheets(avatar, self._choice.sheets)
         if patient:
-            self._sheets.wait()
-        self._plate = resized(self._sheets.plate, size_px)
+            self.sheets.wait()
+        self._plate = resized(self.sheets.plate, size_px)
         self._shown = 0
         self._former: int | None = None  # the portrait whose sheet fades out
         self._fade_start_ns = 0
@@ -53,13 +58,13 @@ class LayeredRenderer:
         share = (driving.capture_ns - self._fade_start_ns) / FADE_NS
         if self._former is None or not 0 <= share < 1:
             self._former, share = None, 1.0
-            number = self._choice.choose(driving.landmarks, self._sheets.ready)
+            number = self._choice.choose(driving.landmarks, self.sheets.ready)
             if number != self._shown:
                 self._former, self._shown, self._fade_start_ns, share = self._shown, number, driving.capture_ns, 0.0
-        sheet = self._sheets[self._shown]
+        sheet = self.sheets[self._shown]
         picture, alpha, self._seen = self._drawn(sheet, driving.landmarks)
         if self._former is not None:
-            former, former_alpha, _ = self._drawn(self._sheets[self._former], driving.landmarks)
+            former, former_alpha, _ = self._drawn(self.sheets[self._former], driving.landmarks)
             share = max(share, 0.2)  # the first frame shows something of the new one already
             cv2.addWeighted(picture, share, former, 1 - share, 0, dst=picture)
             cv2.addWeighted(alpha, share, former_alpha, 1 - share, 0, dst=alpha)

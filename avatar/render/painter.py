@@ -33,12 +33,16 @@ class Painter(Protocol):
         ...
 
 
-def open_painter(avatar: Avatar, engine: Engine, size_px: int = 512, patient: bool = False) -> Painter:
+def open_painter(
+    avatar: Avatar, engine: Engine, size_px: int = 512, patient: bool = False, beside: Painter | None = None
+) -> Painter:
     """The engine's network says which renderer it belongs to.
 
     `patient`: all portraits are made ready first, 0.4 s each, so that the same numbers give the same pictures.
+    `beside`: draws the same avatar at another size, and lends the portraits that it has made ready.
     """
     if is_layered(engine):
-        return LayeredRenderer(avatar, engine, size_px, patient)
+        sheets = beside.sheets if isinstance(beside, LayeredRenderer) else None
+        return LayeredRenderer(avatar, engine, size_px, patient, sheets)
     kind = FullRenderer if avatar.model_id == FULL else Renderer
     return kind(avatar, engine, size_px)
