@@ -2,13 +2,15 @@
 
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
 from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose, turned_by
-from avatar.face.regions import LIPS_INNER
+from avatar.face.regions import INNER_LIP_PAIRS, LIPS_INNER
+from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.render.relief import FACE_POINTS, Drawn, Relief, face_triangles
 from avatar.render.view import View
 from avatar.retarget.head_limits import moved
@@ -89,6 +91,24 @@ def test_a_cheek_that_comes_into_sight_is_seen_once(yaw: float) -> None:
     cheeks = slice(round(256 * portrait()[6, 1]), round(256 * portrait()[0, 1]))
     assert np.diff(drawn.across[cheeks], axis=1).min() > -1 / 256
     assert drawn.covered[cheeks, 32:-32].all()
+
+
+def test_lips_that_are_shut_in_the_portrait_open_without_a_hole_between_them() -> None:
+    model = face_model()
+    shut = portrait()
+    for number, (upper, lower) in enumerate(INNER_LIP_PAIRS):  # where lips meet, a tracker's cross here and there
+        middle, apart = (shut[upper, 1] + shut[lower, 1]) / 2, 1e-3 * (-1) ** number
+        shut[upper, 1], shut[lower, 1] = middle + apart, middle - apart
+    scores = np.zeros(len(model.expression_basis), np.float32)
+    scores[BLENDSHAPE_INDEX["jawOpen"]] = 0.8
+    pose = head_pose(shut, model.mean_shape)
+    wide = pose.apply(pose.remove(shut) + model.expression(scores))
+    relief = Relief(shut)
+    drawn = relief.draw(relief.place(wide), View.whole(SIZE_PX))
+    lips = np.rint(wide[list(LIPS_INNER), :2] * SIZE_PX).astype(np.int32)
+    between = cv2.fillPoly(np.zeros((SIZE_PX, SIZE_PX), np.uint8), [lips], 255) > 0
+    assert between.sum() > 200
+    assert drawn.covered[between].all()
 
 
 def test_no_triangle_joins_the_lips_sideways() -> None:

@@ -19,7 +19,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.face.body import BodyMove
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.face.regions import FACE_OVAL
+from avatar.face.regions import FACE_OVAL, LIPS_INNER
 from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.render.view import View
 
@@ -42,7 +42,7 @@ LARGE_PX = 256  # of a view's smaller side
 TORN = 0.04  # places of neighbours that are further apart than this lie on two sides of an edge; lids that meet are not
 
 _FAR = 60.0  # viewing distance of the rasteriser, in eye distances: all but parallel
-_LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle joins the lips
+_LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle of the lips' skin crosses the mouth
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +219,13 @@ def _grid_around(outline: Array, alpha: Picture | None, margin_px: int) -> Array
 
 def _seen_triangles(face: Array) -> NDArray[np.int32]:
     """(t, 3) of the face's triangles, those that the portrait shows from the front: a cheek that is turned away hides
-    its own edge, which would show the photo's cheek a second time once it comes into sight."""
+    its own edge, which would show the photo's cheek a second time once it comes into sight.
+
+    Between the lips all of them: closed ones show none, and a hole there would be one in the person.
+    """
     triangles = face_triangles()
-    return np.ascontiguousarray(triangles[_clockwise(face[triangles, :2])])
+    between = np.isin(triangles, LIPS_INNER).all(1)
+    return np.ascontiguousarray(triangles[_clockwise(face[triangles, :2]) | between])
 
 
 def _outline(face: Array, triangles: NDArray[np.int32]) -> NDArray[np.int_]:
@@ -277,7 +281,7 @@ def _seams(found: NDArray[np.int32], points: Array, outline: int) -> NDArray[np.
 
 @lru_cache(maxsize=1)
 def face_triangles() -> NDArray[np.int32]:
-    """(t, 3) triangles between the face's landmarks, none of which joins upper and lower lip across the mouth."""
+    """(t, 3) triangles between the face's landmarks, as they lie in a mean face whose mouth is open."""
     model = face_model()
     scores = np.zeros(len(model.expression_basis), np.float32)
     scores[BLENDSHAPE_INDEX["jawOpen"]] = _LIPS_APART
