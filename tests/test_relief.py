@@ -11,7 +11,9 @@ from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose, turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LIPS_INNER
 from avatar.face.state import BLENDSHAPE_INDEX
-from avatar.render.relief import FACE_POINTS, Drawn, Relief, face_triangles
+from avatar.render.rasteriser import Drawn
+from avatar.render.relief import Relief
+from avatar.render.relief_mesh import FACE_POINTS, FaceMesh, face_triangles
 from avatar.render.view import View
 from avatar.retarget.head_limits import moved
 
@@ -109,6 +111,28 @@ def test_lips_that_are_shut_in_the_portrait_open_without_a_hole_between_them() -
     between = cv2.fillPoly(np.zeros((SIZE_PX, SIZE_PX), np.uint8), [lips], 255) > 0
     assert between.sum() > 200
     assert drawn.covered[between].all()
+
+
+@pytest.mark.parametrize("yaw", [-0.6, -0.1, 0.0, 0.6, 1.4])
+def test_what_the_portrait_shows_of_the_face_is_one_piece_without_holes(yaw: float) -> None:
+    """Euler: corners - edges + triangles = 1. The mean face, rougher than it is, has pinches and folds."""
+    rough = np.random.default_rng(0).normal(0, 0.01, (FACE_POINTS, 3)).astype(np.float32)
+    face, head = turned(yaw=np.rad2deg(yaw))[:FACE_POINTS] + 0.25 * rough, face_model().mean_shape[:FACE_POINTS] + rough
+    mesh = FaceMesh.of(face, head)
+    edges = {tuple(sorted(edge)) for a, b, c in mesh.triangles.tolist() for edge in ((a, b), (b, c), (c, a))}
+    assert len(np.unique(mesh.triangles)) - len(edges) + len(mesh.triangles) == 1
+    assert len(set(mesh.outline.tolist())) == len(mesh.outline) > 10
+
+
+@pytest.mark.parametrize("back", [10, 20, 35, -20])
+def test_a_face_in_three_quarter_view_turned_back_has_no_holes(back: float) -> None:
+    """What its nose hid takes the nearest colours."""
+    relief = Relief(turned(yaw=36))
+    placed = relief.place(turned(yaw=36 - back))
+    drawn = relief.draw(placed, View.whole(SIZE_PX))
+    face = cv2.convexHull(np.rint(placed[:FACE_POINTS, :2] * SIZE_PX).astype(np.int32))
+    inside = cv2.erode(cv2.fillConvexPoly(np.zeros((SIZE_PX, SIZE_PX), np.uint8), face, 1), np.ones((5, 5), np.uint8))
+    assert drawn.covered[inside > 0].all()
 
 
 def test_no_triangle_joins_the_lips_sideways() -> None:

@@ -16,7 +16,7 @@ from avatar.render.assemble import RegionChange, blend_region
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_mouth, region_frames
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
-from avatar.render.relief import Drawn
+from avatar.render.rasteriser import Drawn
 from avatar.render.renderer import FADE_NS, check_numbers
 from avatar.render.sheet_choice import SheetChoice
 from avatar.render.sheets import Sheet, Sheets, alike_cut, portrait_mattes

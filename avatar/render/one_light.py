@@ -14,7 +14,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.render.relief import FACE_POINTS, face_triangles
+from avatar.render.relief_mesh import FACE_POINTS, face_triangles
 
 AVERAGED = 0.1  # how far around a point its colour is averaged, in distances of the outer eye corners
 SLOW = 0.25  # over which the change of light varies, likewise

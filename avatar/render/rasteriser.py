@@ -1,0 +1,100 @@
+"""Draws a mesh: for each pixel of a view the place of the portrait that it shows, the nearest front side winning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.core.arrays import Array, Picture
+from avatar.render.view import View
+
+LARGE_PX = 256  # of a view's smaller side
+TORN = 0.04  # places of neighbours that are further apart than this lie on two sides of an edge; lids that meet are not
+
+_FAR = 60.0  # viewing distance, in eye distances: all but parallel
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Which place of the portrait a view shows, (x, y) in [0, 1], and where it shows any: (h, w) each."""
+
+    across: Array
+    down: Array
+    cover: Picture  # 255 where it does, soft at the edges of a large view
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        return self.cover > 127
+
+    def sample(self, sheet: Picture, margin_px: int = 0) -> Picture:
+        """(h, w[, C]) of a layer of the portrait as the view shows it; of no meaning where nothing covers.
+
+        The layer reaches `margin_px` of its pixels beyond the portrait on each side.
+        """
+        size, shift = float(len(sheet) - 2 * margin_px), margin_px - 0.5
+        columns, rows = (cv2.addWeighted(part, size, part, 0.0, shift) for part in (self.across, self.down))
+        return np.asarray(
+            cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            np.uint8,
+        )
+
+
+def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: View) -> Drawn:
+    """Triangles of vertices `placed` (V, 3), which show the places `uv` (V, 2): the nearest front side wins."""
+    # places change slowly: in large views every second pixel will do, which takes a third of the time
+    step = 2 if min(view.width, view.height) >= LARGE_PX else 1
+    width, height = -(-view.width // step), -(-view.height // step)
+    pixels = view.pixels(placed) * np.float32(1 / step)
+    side = max(width, height)
+    # OpenCV's camera: a square picture that [-1, 1] fills at any depth once it is multiplied by it
+    unit = pixels * np.float32(2 / side) - 1
+    depth = _FAR + (placed[:, 2] - placed[:, 2].mean()) * np.float32(4.0)
+    vertices = np.stack([unit[:, 0] * depth, -unit[:, 1] * depth, -depth], axis=1).astype(np.float32)
+    colours = np.concatenate([uv, np.ones((len(uv), 1), np.float32)], axis=1).astype(np.float32)
+    drawn = np.zeros((side, side, 3), np.float32)
+    cv2.triangleRasterize(
+        vertices, triangles, colours, drawn, np.full((side, side), 2 * _FAR, np.float32), np.eye(4, dtype=np.float32),
+        float(np.pi / 2), 1.0, 2 * _FAR, _settings(view.mirrored),
+    )  # fmt: skip
+    drawn = drawn[:height, :width]
+    if step == 1:
+        across, down, share = (np.asarray(part, np.float32) for part in cv2.split(drawn))
+    else:
+        across, down, share = _enlarged(drawn, step)
+    inside = np.s_[: view.height, : view.width]
+    cover = cv2.addWeighted(share, 510, share, 0, -127.5, dtype=cv2.CV_8U)  # a ramp of one pixel about the edge
+    return Drawn(np.asarray(across[inside]), np.asarray(down[inside]), np.asarray(cover[inside], np.uint8))
+
+
+def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array]:
+    """Places and cover of (h, w, 3), each `step` times as large.
+
+    Nothing has weight 0, so that an outline keeps its own places; where the mesh hides itself, the nearest pixel's are
+    taken, since between nose and cheek there is no third place.
+    """
+    size = (step * drawn.shape[1], step * drawn.shape[0])
+    smooth, near = (
+        [np.asarray(part, np.float32) for part in cv2.split(cv2.resize(drawn, size, interpolation=method))]
+        for method in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
+    )
+    across, down, share = smooth
+    cv2.divide(across, share, dst=across)
+    cv2.divide(down, share, dst=down)
+    torn = (np.abs(across - near[0]) > TORN) | (np.abs(down - near[1]) > TORN)
+    torn &= near[2] > 0.5
+    np.copyto(across, near[0], where=torn)
+    np.copyto(down, near[1], where=torn)
+    return across, down, share
+
+
+@lru_cache(maxsize=2)
+def _settings(mirrored: bool) -> cv2.TriangleRasterizeSettings:
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_CW if mirrored else cv2.RASTERIZE_CULLING_CCW)
+    settings.setGlCompatibleMode(cv2.RASTERIZE_COMPAT_DISABLED)
+    return settings
