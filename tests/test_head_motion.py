@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from avatar.core.arrays import Array
 from avatar.face.crop import Crop
 from avatar.face.head_pose import HeadPose, from_vector, to_vector, turn_between
 from avatar.retarget.driver_face import DriverFace, driver_face
-from avatar.retarget.head_limits import MAX_SHIFT, MAX_TURN_RADIANS
+from avatar.retarget.head_limits import MAX_SHIFT, MAX_TURN_RADIANS, HeadLimits
 from avatar.retarget.head_motion import HeadMotion
 from tests.test_retarget import driver, seen, turned
 
@@ -42,6 +43,22 @@ def test_no_turn_and_no_move_goes_beyond_the_portraits_limits() -> None:
     pose = HeadMotion([OWN]).of(face(80, 300), face(), True, 1.0, STEP_S)
     assert abs(turn(pose)) < MAX_TURN_RADIANS
     assert abs(from_vector(pose).translation[0] - OWN.translation[0]) < 2 * MAX_SHIFT  # the neck's joint moves less
+
+
+@pytest.mark.parametrize(
+    ("yaw", "back", "away"), [(0, 0.6, 0.6), (36, 0.13, 0.47), (-36, 0.13, 0.47), (80, 0.08, 0.08)]
+)
+def test_a_turned_portrait_turns_little_towards_the_side_that_it_hides(yaw: float, back: float, away: float) -> None:
+    limits = HeadLimits.of([HeadPose(turned(yaw), 0.22, OWN.translation)])
+    low, high = (-back, away) if yaw >= 0 else (-away, back)
+    assert limits.low[1] == pytest.approx(low, abs=0.01)
+    assert limits.high[1] == pytest.approx(high, abs=0.01)
+
+
+def test_several_portraits_turn_as_far_as_any_of_them_shows() -> None:
+    limits = HeadLimits.of([HeadPose(turned(yaw), 0.22, OWN.translation) for yaw in (0, 36, -36)])
+    assert limits.high[1] == pytest.approx(np.radians(36) + 0.47, abs=0.01)
+    assert limits.low[1] == pytest.approx(-np.radians(36) - 0.47, abs=0.01)
 
 
 def test_taken_as_it_is_a_pose_is_the_drivers() -> None:
