@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import TimeElapsedColumn
 
+from avatar.cli.evaluate_driving import DrivingEvaluation
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.options import WEIGHTS_HELP, named_network
 from avatar.cli.terminal import Terminal, print_json
@@ -50,6 +51,10 @@ class Comparison:
     drivers: Annotated[
         list[Path] | None, typer.Option("--drivers", help="Videos or folders that drive the clips' people; repeat it.")
     ] = None
+    portraits: Annotated[
+        list[Path] | None,
+        typer.Option("--portraits", help="Without --clips: photos that --drivers move; measures what of them arrives."),
+    ] = None
     stills: Annotated[
         list[Path] | None,
         typer.Option("--stills", help="Photos, or folders, for their teeth; at most 30 that smile are taken."),
@@ -86,11 +91,11 @@ class Written:
 
 def evaluate(
     clips: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--clips", help="A folder of videos, or with a manifest.csv (its val split), or a video; repeat it."
         ),
-    ],
+    ] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="More videos.", show_default=False)] = None,
     *,
     comparison: Comparison,
@@ -102,12 +107,26 @@ def evaluate(
 
     With --drivers also cross-reenactment: other clips drive the same people, as a camera would.
 
+    With --portraits and --drivers, without --clips: whether what the drivers mean arrives on the portraits, signal by
+    signal.
+
     Example: visavis evaluate --clips my_clips --shots 1,8,32 --systems ff,ft --html report.html
     """
-    terminal = Terminal(stderr=as_json)
-    paths = find_clips([*clips, *(more or [])])
+    given = [*(clips or []), *(more or [])]
     driver_paths = find_clips(comparison.drivers, "--drivers") if comparison.drivers else []
-    photos = find_stills(comparison.stills or [], clips)
+    if comparison.portraits:
+        if given:
+            raise UsageError("--portraits take the place of --clips: give one of them.")
+        renderer = parse_renderers(comparison.renderers)[0]
+        DrivingEvaluation(
+            comparison.portraits, driver_paths, renderer, comparison.frames, written.markdown, as_json
+        ).run()
+        return
+    if not given:
+        raise UsageError("Give --clips to make again, or --portraits that --drivers move.")
+    terminal = Terminal(stderr=as_json)
+    paths = find_clips(given)
+    photos = find_stills(comparison.stills or [], clips or [])
     counts = parse_shots(comparison.shots)
     asked = parse_systems(comparison.systems)
     renderers = parse_renderers(comparison.renderers)
