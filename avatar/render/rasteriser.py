@@ -13,7 +13,8 @@ from avatar.core.arrays import Array, Picture
 from avatar.render.view import View
 
 LARGE_PX = 256  # of a view's smaller side
-TORN = 0.04  # places of neighbours that are further apart than this lie on two sides of an edge; lids that meet are not
+TORN = 0.015  # places of neighbours that are further apart than this lie on two sides of an edge
+EDGE_PX = 5, 5  # over which such an edge is smoothed, since half the size gives it steps
 
 _FAR = 60.0  # viewing distance, in eye distances: all but parallel
 
@@ -25,6 +26,7 @@ class Drawn:
     across: Array
     down: Array
     cover: Picture  # 255 where it does, soft at the edges of a large view
+    edges: Picture | None = None  # 255 in a large view where the mesh hides a part of itself
 
     @property
     def covered(self) -> NDArray[np.bool_]:
@@ -37,10 +39,13 @@ class Drawn:
         """
         size, shift = float(len(sheet) - 2 * margin_px), margin_px - 0.5
         columns, rows = (cv2.addWeighted(part, size, part, 0.0, shift) for part in (self.across, self.down))
-        return np.asarray(
-            cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-            np.uint8,
-        )
+        shown = cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        if self.edges is not None:
+            x, y, width, height = cv2.boundingRect(self.edges)
+            box = np.s_[y : y + height, x : x + width]
+            if width:
+                cv2.copyTo(cv2.blur(shown[box], EDGE_PX), self.edges[box], shown[box])
+        return np.asarray(shown, np.uint8)
 
 
 def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: View) -> Drawn:
@@ -61,17 +66,19 @@ def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: Vie
         float(np.pi / 2), 1.0, 2 * _FAR, _settings(view.mirrored),
     )  # fmt: skip
     drawn = drawn[:height, :width]
+    edges = None
     if step == 1:
         across, down, share = (np.asarray(part, np.float32) for part in cv2.split(drawn))
     else:
-        across, down, share = _enlarged(drawn, step)
+        across, down, share, hides = _enlarged(drawn, step)
+        edges = hides[: view.height, : view.width]
     inside = np.s_[: view.height, : view.width]
     cover = cv2.addWeighted(share, 510, share, 0, -127.5, dtype=cv2.CV_8U)  # a ramp of one pixel about the edge
-    return Drawn(np.asarray(across[inside]), np.asarray(down[inside]), np.asarray(cover[inside], np.uint8))
+    return Drawn(np.asarray(across[inside]), np.asarray(down[inside]), np.asarray(cover[inside], np.uint8), edges)
 
 
-def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array]:
-    """Places and cover of (h, w, 3), each `step` times as large.
+def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array, Picture]:
+    """Places and cover of (h, w, 3), each `step` times as large, and 255 where the mesh hides a part of itself.
 
     Nothing has weight 0, so that an outline keeps its own places; where the mesh hides itself, the nearest pixel's are
     taken, since between nose and cheek there is no third place.
@@ -84,11 +91,11 @@ def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array]:
     across, down, share = smooth
     cv2.divide(across, share, dst=across)
     cv2.divide(down, share, dst=down)
-    torn = (np.abs(across - near[0]) > TORN) | (np.abs(down - near[1]) > TORN)
-    torn &= near[2] > 0.5
-    np.copyto(across, near[0], where=torn)
-    np.copyto(down, near[1], where=torn)
-    return across, down, share
+    apart = cv2.max(cv2.absdiff(across, near[0]), cv2.absdiff(down, near[1]))
+    torn = cv2.compare(cv2.multiply(apart, near[2]), np.array(TORN), cv2.CMP_GT)
+    cv2.copyTo(near[0], torn, across)
+    cv2.copyTo(near[1], torn, down)
+    return across, down, share, np.asarray(cv2.dilate(torn, np.ones(EDGE_PX, np.uint8)), np.uint8)
 
 
 @lru_cache(maxsize=2)

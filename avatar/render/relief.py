@@ -22,8 +22,8 @@ from avatar.render.view import View
 CHIN = 152
 
 # In distances of the outer eye corners
-SLOPE = 0.9  # how steeply the head begins to recede beyond the face's outline
-LEAST_DEPTH = 0.25  # by which it does: ears and hair lie behind their outline
+SLOPE = 1.4  # how steeply the head begins to recede beyond the face's outline
+LEAST_DEPTH = 0.35  # by which it does: ears and hair lie behind their outline
 NECK_FROM, NECK_TO = -0.15, 0.75  # below the chin: from where to where the head passes into the body
 NECK_RELIEF = 0.3  # how much deeper than the chin the body lies
 REACH = 0.35  # outside of the outline, over which an expression fades
