@@ -7,7 +7,7 @@ import torch
 
 from avatar.core.errors import InputError
 from avatar.learning.projected_discriminator import ProjectedDiscriminator, augmented
-from avatar.model.layered_generator import EYE, MOUTH, LayeredGenerator, RegionGenerator, load_region, save_region
+from avatar.model.layered_generator import EYE, FACE, MOUTH, LayeredGenerator, RegionGenerator, load_region, save_region
 from avatar.model.refinement import Changes, Drawn
 
 
@@ -48,6 +48,19 @@ def test_an_offset_looks_to_the_right() -> None:
     right[:, 0] = 4 / 48  # four of 96 pixels
     moved = Changes(right, torch.ones(1, 1, 64, 96), torch.zeros(1, 3, 64, 96), picture).applied(picture)
     torch.testing.assert_close(moved[..., :90], picture[..., 4:94], atol=1e-4, rtol=0)
+
+
+def test_a_confined_net_changes_nothing_beyond_its_reach() -> None:
+    torch.manual_seed(1)
+    picture, hints = torch.rand(1, 3, 256, 256), torch.rand(1, FACE.hints, 128, 128)
+    hints[:, 1] = 0
+    hints[:, 1, 40:60, 20:80] = 1
+    drawn = Drawn(torch.nn.functional.avg_pool2d(picture, 2), torch.rand(1, 3, 128, 128), hints)
+    result = changes(RegionGenerator(FACE), drawn).applied(picture)  # a picture twice as large as what it saw
+    changed = (result - picture).abs().amax(1)[0] > 1e-4
+    assert changed[80:120, 40:160].float().mean() > 0.9
+    changed[76:124, 36:164] = False
+    assert not changed.any()
 
 
 def test_saved_and_read_again(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions
 from avatar.learning.region_samples import RegionSamples
 from avatar.model.checkpoint import load_weights
-from avatar.model.layered_generator import EYE, MOUTH, Region
+from avatar.model.layered_generator import EYE, FACE, MOUTH, Region
 from tests.clips import astronaut_avatar
 from tests.portraits import resized
 
@@ -111,6 +111,26 @@ def test_it_goes_on_from_nets_that_saw_less(crops: Path) -> None:
     torch.testing.assert_close(stem[:, :24], generator.mouth.stem.weight[:, :24])
     assert stem[:, 24:].abs().max() == 0
     torch.testing.assert_close(objective.generator.projection.weight, projection["weight"])
+
+
+def test_the_whole_picture_is_learned_where_the_layers_know_little(pack: Path, tmp_path: Path) -> None:
+    embedder = load_weights(model_file("fast/fast.safetensors"))[1]
+    count = 2
+    draw_crops(Crops(pack, FACE, count, 1), tmp_path, embedder, say=lambda line: None)
+    crops = RegionCrops(tmp_path, 1, plain=True)
+    loader = torch.utils.data.DataLoader(crops, batch_size=count, sampler=range(count))
+    batch = to_device(next(iter(loader)), CPU)
+    assert batch["picture"].shape == batch["target"].shape == (count, 3, PICTURE_SIZE_PX, PICTURE_SIZE_PX)
+    # the background is as drawn, and so is nothing to be learned
+    behind = torch.nn.functional.max_pool2d(batch["hints"][:, 2:3], 9, 1, 4) == 0
+    apart = torch.nn.functional.avg_pool2d((batch["picture"] - batch["target"]).abs(), 2).mean(1, keepdim=True)
+    assert behind.any() and apart[behind].mean() < 0.01 < apart[~behind].mean()
+    torch.manual_seed(1)
+    objective = RegionObjective(FACE, RegionOptions(adversarial_from_step=3, ema=0.5))
+    before = objective.validate(batch)
+    figures = [objective.step([batch], number, 1.0) for number in range(4)]
+    assert objective.validate(batch)["l1_inside"] < before["l1_inside"]
+    assert {"adversarial", "discriminator"} <= figures[3].keys()
 
 
 def test_the_pack_has_the_size_that_the_networks_see() -> None:

@@ -29,7 +29,7 @@ class Training:
     size: Annotated[
         str,
         typer.Option(
-            help="fast: for live use on any machine. mouth, eye: a net of fast-3. full: the paper's, for GPUs."
+            help="fast: for live use on any machine. face, mouth, eye: a net of fast-3. full: the paper's, for GPUs."
         ),
     ] = "fast"
     resolution: Annotated[int, typer.Option(help="Side of the pictures of `full`, in pixels.")] = 256
@@ -70,14 +70,14 @@ def train(
         else:
             Terminal().print(summary_table(rows))
         return
-    if wish.size not in ("fast", "mouth", "eye", "full"):
-        raise UsageError(f"There is no size '{wish.size}'. Choose fast, mouth, eye or full.")
+    if wish.size not in ("fast", "face", "mouth", "eye", "full"):
+        raise UsageError(f"There is no size '{wish.size}'. Choose fast, face, mouth, eye or full.")
     if not wish.dry_run and (wish.data is None or wish.out is None):
         raise UsageError("Say what to learn from and where to write: --data FOLDER --out FOLDER.")
     if wish.threads:
         torch.set_num_threads(wish.threads)
     with parallel() as group:
-        if wish.size in ("mouth", "eye"):
+        if wish.size in ("face", "mouth", "eye"):
             _train_region(wish, group)
         else:
             _train(wish, group)
@@ -89,9 +89,9 @@ def _train_region(wish: Training, group: Parallel) -> None:
     from avatar.learning.settings import apply_settings
     from avatar.learning.trainer import RunOptions
     from avatar.learning.training_packs import training_packs
-    from avatar.model.layered_generator import EYE, MOUTH
+    from avatar.model.layered_generator import EYE, FACE, MOUTH
 
-    region = MOUTH if wish.size == "mouth" else EYE
+    region = {one.name: one for one in (FACE, MOUTH, EYE)}[wish.size]
     run, options = apply_settings(wish.set_option or [], [RunOptions(batch=16, save_every=500), RegionOptions()])
     if wish.dry_run:
         print_json({"run": asdict(run), "options": asdict(options), "model": asdict(region)})

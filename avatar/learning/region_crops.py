@@ -23,15 +23,16 @@ from torch.utils.data import Dataset
 
 from avatar.core.errors import InputError
 from avatar.learning.dataset.pack import Pack, open_pack
+from avatar.learning.face_samples import FaceSamples
 from avatar.learning.objective import Batch
 from avatar.learning.pair_dataset import Augmentation
 from avatar.learning.region_samples import RegionSamples
 from avatar.model.embedder import Embedder
-from avatar.model.layered_generator import Region
+from avatar.model.layered_generator import FACE, Region
 from avatar.render.conditioning import draw_face
 
 CHUNK = 512  # crops that one process draws at a time
-PICTURES = 9  # channels of picture, target and drawing
+PICTURES, DRAWING = 6, 3  # channels of picture and target, and of the drawing
 NO_HINTS_CHANCE = 0.2
 EMBEDDED_AT_ONCE = 32
 
@@ -45,6 +46,7 @@ class RegionCrops(Dataset[Batch]):
             about = json.loads((folder / "crops.json").read_text())
             self.sources = np.load(folder / "sources.npy")
             self.embeddings = np.load(folder / "embeddings.npy")
+            self.detail, self.confined = about.get("detail", 1), about.get("confined", False)
             self.crops = np.memmap(folder / "crops.raw", np.uint8, "r", shape=tuple(about["shape"]))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder} holds no complete crops ({error}). Draw them again.") from error
@@ -57,11 +59,13 @@ class RegionCrops(Dataset[Batch]):
         rng = np.random.default_rng([self.seed, index])
         row = index % len(self.crops) if self.plain else int(rng.integers(len(self.crops)))
         crop = np.asarray(self.crops[row])
-        pictures, drawing, hints = crop[..., :6], crop[..., 6:PICTURES], crop[..., PICTURES:]
+        split = PICTURES * self.detail**2
+        pictures, drawing, hints = crop[..., :split], crop[..., split : split + DRAWING], crop[..., split + DRAWING :]
+        pictures = _unpacked(pictures, self.detail)
         if not self.plain:
             how = Augmentation.random(rng)
             pictures = _lit(pictures, how)
-            hints = hints * np.uint8(rng.random() >= NO_HINTS_CHANCE)
+            hints = hints * np.uint8(self.confined or rng.random() >= NO_HINTS_CHANCE)
             if how.mirrored:
                 pictures, drawing, hints = pictures[:, ::-1], drawing[:, ::-1], hints[:, ::-1]
         layers = {"picture": pictures[..., :3], "target": pictures[..., 3:], "drawing": drawing, "hints": hints}
@@ -81,7 +85,8 @@ class Crops:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return self.count, *self.region.size, PICTURES + self.region.hints
+        pictures = PICTURES * self.region.detail**2
+        return self.count, *self.region.size, pictures + DRAWING + self.region.hints
 
 
 def draw_crops(
@@ -105,7 +110,9 @@ def draw_crops(
     sources = np.concatenate([np.load(_part(folder, start)) for start in starts])
     np.save(folder / "sources.npy", sources)
     np.save(folder / "embeddings.npy", _embeddings(open_pack(crops.pack), sources, embedder))
-    (folder / "crops.json").write_text(json.dumps({"shape": crops.shape, "seed": crops.seed}))
+    region = crops.region
+    about = {"shape": crops.shape, "seed": crops.seed, "detail": region.detail, "confined": region.confined}
+    (folder / "crops.json").write_text(json.dumps(about))
     for start in starts:
         _part(folder, start).unlink()
 
@@ -116,11 +123,13 @@ def _part(folder: Path, start: int) -> Path:
 
 def _draw_chunk(crops: Crops, folder: Path, start: int) -> None:
     cv2.setNumThreads(1)
-    samples = RegionSamples(open_pack(crops.pack), crops.region, crops.seed)
+    pack = open_pack(crops.pack)
+    whole = crops.region.name == FACE.name
+    samples = FaceSamples(pack, crops.seed) if whole else RegionSamples(pack, crops.region, crops.seed)
     drawn = np.memmap(folder / "crops.raw", np.uint8, "r+", shape=crops.shape)
     rows = []
-    for i in range(start, min(start + CHUNK, crops.count)):
-        sample = samples.draw(i)
+    numbers = range(start, min(start + CHUNK, crops.count))
+    for i, sample in zip(numbers, samples.draw_all(numbers), strict=True):
         drawn[i] = np.concatenate([sample.picture, sample.target, sample.drawing, sample.hints], axis=2)
         rows.append(sample.source)
     drawn.flush()
@@ -145,6 +154,15 @@ def _lit(pictures: NDArray[np.uint8], how: Augmentation) -> NDArray[np.uint8]:
     if how.grey:
         both = [np.repeat(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) for part in both]
     return np.concatenate(both, axis=2)
+
+
+def _unpacked(pictures: NDArray[np.uint8], detail: int) -> NDArray[np.uint8]:
+    """(h, w, 2·3·n²) to (n·h, n·w, 6): picture and target, in which a cell's n·n pixels were channels."""
+    if detail == 1:
+        return pictures
+    height, width = pictures.shape[:2]
+    cells = pictures.reshape(height, width, 2, detail, detail, 3).transpose(0, 3, 1, 4, 2, 5)
+    return np.ascontiguousarray(cells).reshape(height * detail, width * detail, PICTURES)
 
 
 def _to_tensor(layer: NDArray[np.uint8]) -> Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from avatar.learning.objective import Batch, average, mean_of, update
 from avatar.learning.parallel import CPU, Parallel, frozen
 from avatar.learning.projected_discriminator import ProjectedDiscriminator, augmented
 from avatar.learning.region_sheet import save_region_sheet
+from avatar.model.blocks import upsample
 from avatar.model.layered_generator import Region, RegionGenerator, save_region
 from avatar.model.refinement import Changes, Drawn
 
@@ -47,6 +49,14 @@ class RegionOptions:
     adversarial_from_step: int = 1500
     crops: int = 20_000  # drawn of the people to learn from
     weights: RegionWeights = field(default_factory=RegionWeights)
+
+
+class LookedAt(NamedTuple):
+    """What features are compared of."""
+
+    result: Tensor  # (B, 3, h, w)
+    target: Tensor
+    drawing: Tensor
 
 
 class RegionObjective:
@@ -90,45 +100,70 @@ class RegionObjective:
 
     def step(self, batches: Sequence[Batch], number: int, share: float) -> dict[str, float]:
         adversarial = number >= self.options.adversarial_from_step
-        weights = self.options.weights
         made, parts = [], []
         self.optimiser.zero_grad(set_to_none=True)
         with frozen(nn.ModuleList([self.discriminator])):
             for batch in batches:
                 with self._precision():
                     result, changes = self._drawn(self.generator, batch)
+                looked_at = self._looked_at(result.float(), batch)
                 losses = self._losses(result.float(), changes, batch)
+                losses["content"] = self.options.weights.content * self.content(looked_at.result, looked_at.target)
                 if adversarial:
-                    scores = self.discriminator(*self._judged(result.float(), batch["drawing"]))
-                    losses["adversarial"] = -weights.adversarial * scores.mean()
+                    scores = self.discriminator(*self._judged(looked_at.result, looked_at.drawing))
+                    losses["adversarial"] = -self.options.weights.adversarial * scores.mean()
                 (torch.stack(list(losses.values())).sum() / len(batches)).backward()
                 parts.append(losses)
-                made.append(result.detach().float())
+                made.append(LookedAt(looked_at.result.detach(), looked_at.target, looked_at.drawing))
         figures = {name: float(value) for name, value in mean_of(parts).items()}
         update(self.optimiser, figures, share * self.options.rate, MAX_GRADIENT)
         average(self.averaged, self.generator, self.options.ema, number)
         if adversarial:
-            figures |= self._discriminator_step(batches, made, share)
+            figures |= self._discriminator_step(made, share)
         return figures
 
     def _losses(self, result: Tensor, changes: Changes, batch: Batch) -> dict[str, Tensor]:
-        weights, target = self.options.weights, batch["target"]
-        inside = 1.0 + weights.inside * batch["hints"][:, :1]
+        weights, target = self.options.weights, self._within_reach(batch)
+        inside = self._inside(batch)
+        small = target if self.region.detail == 1 else F.avg_pool2d(target, self.region.detail)
         return {
-            "l1": weights.l1 * weighted_l1(result, target, inside),
-            "paint": weights.paint * weighted_l1(changes.paint.float(), target, inside),
-            "content": weights.content * self.content(result, target),
+            "l1": weights.l1 * weighted_l1(result, target, self._enlarged(inside)),
+            "paint": weights.paint * weighted_l1(changes.paint.float(), small, inside),
         }
 
-    def _discriminator_step(self, batches: Sequence[Batch], made: Sequence[Tensor], share: float) -> dict[str, float]:
+    def _inside(self, batch: Batch) -> Tensor:
+        """(B, 1, h, w) how much a place weighs."""
+        anywhere = batch["hints"][:, 1:2] if self.region.confined else 1.0
+        return anywhere + self.options.weights.inside * batch["hints"][:, :1]
+
+    def _within_reach(self, batch: Batch) -> Tensor:
+        """The target, as drawn where the net changes nothing: what it cannot mend is not to disturb its lesson."""
+        if not self.region.confined:
+            return batch["target"]
+        return batch["picture"] + self._enlarged(batch["hints"][:, 1:2]) * (batch["target"] - batch["picture"])
+
+    def _enlarged(self, layer: Tensor) -> Tensor:
+        return layer if self.region.detail == 1 else upsample(layer, self.region.detail)
+
+    def _looked_at(self, result: Tensor, batch: Batch) -> LookedAt:
+        """All of a picture as large as what the net sees, and as much of a larger one: features take time."""
+        target, drawing = self._within_reach(batch), self._enlarged(batch["drawing"])
+        if self.region.detail == 1:
+            return LookedAt(result, target, drawing)
+        height, width = self.region.size
+        top, left = (int(torch.randint(n * (self.region.detail - 1) + 1, ())) for n in (height, width))
+        part = np.s_[..., top : top + height, left : left + width]
+        return LookedAt(result[part], target[part], drawing[part])
+
+    def _discriminator_step(self, made: Sequence[LookedAt], share: float) -> dict[str, float]:
         losses = []
         self.discriminator_optimiser.zero_grad(set_to_none=True)
-        for batch, fake in zip(batches, made, strict=True):
-            drawing = torch.cat([batch["drawing"]] * 2)
+        for one in made:
             with torch.no_grad():
-                features, drawing = self._judged(torch.cat([batch["target"], fake]), drawing)
+                pictures = torch.cat([one.target, one.result])
+                features, drawing = self._judged(pictures, torch.cat([one.drawing] * 2))
             loss = hinge_discriminator(*self.discriminator(features, drawing).chunk(2))
-            (loss / len(batches)).backward()
+            (loss / len(made)).backward()
             losses.append({"discriminator": loss.detach()})
         figures = {name: float(value) for name, value in mean_of(losses).items()}
         update(self.discriminator_optimiser, figures, share * self.options.rate_discriminator)
@@ -139,11 +174,11 @@ class RegionObjective:
         features = self.content.features(picture)
         return [features[i] for i in SCALES], drawing
 
-    @staticmethod
-    def _drawn(generator: nn.Module, batch: Batch) -> tuple[Tensor, Changes]:
-        drawn = Drawn(batch["picture"], batch["drawing"], batch["hints"])
-        changes = Changes(*generator(batch["embedding"], drawn))
-        return changes.applied(drawn.picture), changes
+    def _drawn(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, Changes]:
+        picture = batch["picture"]
+        seen = picture if self.region.detail == 1 else F.avg_pool2d(picture, self.region.detail)
+        changes = Changes(*generator(batch["embedding"], Drawn(seen, batch["drawing"], batch["hints"])))
+        return changes.applied(picture), changes
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.bf16)
@@ -151,12 +186,13 @@ class RegionObjective:
     @torch.no_grad()
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         result, _ = self._drawn(self.averaged, batch)
-        inside = batch["hints"][:, :1] + 1e-3
+        inside, target = self._enlarged(batch["hints"][:, :1]) + 1e-3, self._within_reach(batch)
         return {
-            "l1": F.l1_loss(result, batch["target"]),
-            "l1_inside": weighted_l1(result, batch["target"], inside),
-            "features": self.content(result, batch["target"]),
-            "features_of_the_layers": self.content(batch["picture"], batch["target"]),
+            "l1": F.l1_loss(result, target),
+            "l1_inside": weighted_l1(result, target, inside),
+            "l1_inside_of_the_layers": weighted_l1(batch["picture"], target, inside),
+            "features": self.content(result, target),
+            "features_of_the_layers": self.content(batch["picture"], target),
         }
 
     def compilable(self) -> Sequence[nn.Module]:
@@ -170,7 +206,8 @@ class RegionObjective:
     @torch.no_grad()
     def save_sheet(self, path: Path, batch: Batch) -> None:
         result, changes = self._drawn(self.averaged, batch)
-        save_region_sheet(path, [batch["picture"], changes.paint, result, batch["target"]])
+        paint = self._enlarged(changes.paint)
+        save_region_sheet(path, [batch["picture"], paint, result, self._within_reach(batch)])
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name).state_dict() for name in _STATE}

@@ -6,7 +6,7 @@ and given another expression, by its own relief, and the layers are to bring it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -63,6 +63,9 @@ class RegionSamples:
         rng = np.random.default_rng([self.seed, index])
         share = CLIP_SHARE if len(self.pairs.stills) and self.pairs.clips else float(bool(self.pairs.clips))
         return self._from_clip(rng) if rng.random() < share else self._from_stills(rng)
+
+    def draw_all(self, indices: Iterable[int]) -> Iterator[RegionSample]:
+        return map(self.draw, indices)
 
     def _from_clip(self, rng: np.random.Generator) -> RegionSample:
         pairs = self.pairs

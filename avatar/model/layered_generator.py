@@ -32,6 +32,8 @@ class Region:
     paint_prior: tuple[float, float]
     of_each: int = 1  # how many of them a face has, all drawn at once
     embedding: int = 512
+    detail: int = 1  # how many times larger the picture is that its training corrects than what it sees
+    confined: bool = False  # to where its second hint is: beyond, it changes nothing
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Region:
@@ -45,6 +47,7 @@ class Region:
         return Region(**own)
 
 
+FACE = Region("face", (128, 128), RegionConfig((32, 64, 128)), 6, (-5.0, -0.5), detail=2, confined=True)
 MOUTH = Region("mouth", (64, 96), RegionConfig((48, 96, 128)), 4, (-3.0, 0.0))
 EYE = Region("eye", (32, 48), RegionConfig((32, 64, 96)), 2, (-3.0, -1.0), of_each=2)
 
@@ -55,7 +58,7 @@ class RegionGenerator(nn.Module):
     def __init__(self, region: Region) -> None:
         super().__init__()
         self.region = region
-        self.net = RefinementNet(region.config, region.hints, region.paint_prior)
+        self.net = RefinementNet(region.config, region.hints, region.paint_prior, region.confined)
         self.projection = nn.Linear(region.embedding, self.net.psi_size)
         nn.init.normal_(self.projection.weight, std=0.01)
         nn.init.zeros_(self.projection.bias)

@@ -34,16 +34,24 @@ class Changes(Layers):
     __slots__ = ()
 
     def applied(self, picture: Tensor) -> Tensor:
-        """To the (B, 3, h, w) picture that the net saw."""
-        return self.keep * sample(picture, upsample(self.offset, 2) + _grid(picture)) + self.added
+        """To the (B, 3, n·h, n·w) picture of which the net saw (B, 3, h, w)."""
+        times = picture.shape[-1] // self.keep.shape[-1]
+        keep, added = (part if times == 1 else upsample(part, times) for part in (self.keep, self.added))
+        return keep * sample(picture, upsample(self.offset, 2 * times) + _grid(picture)) + added
 
 
 class RefinementNet(PersonUNet):
     """Sees a region as the layers drew it."""
 
-    def __init__(self, config: RegionConfig, hints: int, paint_prior: tuple[float, float]) -> None:
-        """`paint_prior`: the mask's logit at the start, where the first hint is 0 and where it is 1."""
+    def __init__(
+        self, config: RegionConfig, hints: int, paint_prior: tuple[float, float], confined: bool = False
+    ) -> None:
+        """`paint_prior`: the mask's logit at the start, where the first hint is 0 and where it is 1.
+
+        `confined`: nothing changes where the second hint is 0.
+        """
         super().__init__(config, 4 * (3 + DRAWING_CHANNELS + hints))
+        self.confined = confined
         self.prior_outside, inside = paint_prior
         self.prior_step = inside - self.prior_outside
 
@@ -51,7 +59,14 @@ class RefinementNet(PersonUNet):
         """psi (B, psi_size): the person's AdaIN parameters."""
         seen = torch.cat([drawn.picture * 2 - 1, drawn.drawing, drawn.hints], dim=1)
         prior = self.prior_outside + self.prior_step * drawn.hints[:, :1]
-        return Changes(*self.layers_of(F.pixel_unshuffle(seen, 2), psi, prior))
+        layers = self.layers_of(F.pixel_unshuffle(seen, 2), psi, prior)
+        return Changes(*(_within(drawn.hints[:, 1:2], layers) if self.confined else layers))
+
+
+def _within(reach: Tensor, layers: Layers) -> Layers:
+    """As much of a change as `reach` (B, 1, h, w) allows."""
+    offset = F.avg_pool2d(reach, 2) * layers.offset
+    return Layers(offset, 1 - reach * (1 - layers.keep), reach * layers.added, layers.paint)
 
 
 def _grid(picture: Tensor) -> Tensor:

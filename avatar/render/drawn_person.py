@@ -1,0 +1,45 @@
+"""One portrait made ready to be moved, and the person drawn from it before a background."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from avatar.core.arrays import Array, Picture
+from avatar.render.cutout import in_layers
+from avatar.render.eye_layers import EyeLayers
+from avatar.render.mouth_layers import MouthLayers
+from avatar.render.relief import Drawn, Relief
+from avatar.render.sheets import Sheet
+from avatar.render.view import View
+
+
+class DrawnPerson(NamedTuple):
+    picture: Picture  # (S, S, 3)
+    alpha: Picture  # (S, S): where the person is in it
+    seen: Drawn  # which place of the portrait it shows
+
+
+def draw_person(sheet: Sheet, plate: Picture, driving: Array) -> DrawnPerson:
+    """By (478, 3) landmarks in [0, 1], before an (S, S, 3) plate."""
+    view = View.whole(len(plate))
+    seen = sheet.relief.draw(sheet.relief.place(driving), view)
+    rgba = seen.sample(sheet.rgba, sheet.margin_px)
+    alpha = np.asarray(cv2.multiply(cv2.extractChannel(rgba, 3), seen.cover, scale=1 / 255), np.uint8)
+    person = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+    share = np.multiply(alpha, np.float32(1 / 255))
+    picture = np.asarray(cv2.blendLinear(person, plate, share, 1 - share), np.uint8)
+    sheet.eyes.draw(picture, view, driving)
+    sheet.mouth.draw(picture, view, driving)
+    return DrawnPerson(picture, alpha, seen)
+
+
+def made_ready(portrait: Picture, alpha: Picture, landmarks: Array) -> tuple[Sheet, Picture]:
+    """The sheet of an (S, S, 3) portrait with its `usable_matte` and landmarks, and its background (S, S, 3)."""
+    mouth, eyes = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
+    cutout = in_layers(mouth.skin, alpha)
+    relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
+    rgba = np.dstack([cutout.person, cutout.alpha])
+    return Sheet(rgba, cutout.margin_px, relief, mouth, eyes), cutout.plate
