@@ -24,6 +24,8 @@ MOST_AREA = 0.97  # of the portrait
 BLURS = 0.09, 0.012  # boxes over which the person's colours are estimated, in shares of the side
 FALL, BEND = 0.5, 2.0  # how shoulders fall beyond the portrait: FALL·d + BEND·d², d in sides
 WIDEN = 0.7  # how much wider the body gets for each side that it goes down
+CLOSE = 1.0  # how much of a neckline's half width closes for each side that it goes down
+SEAM = 0.02  # over which its two sides pass into each other, in sides
 CROWN = 0.4  # height of a head that the portrait cuts off above, in half widths of what it cuts
 FADE = 0.06  # over which mirrored texture passes into its mean, in sides
 
@@ -94,26 +96,35 @@ def _person(portrait: Picture, alpha: Matte, plate: Picture) -> Picture:
 
 
 def _continued(person: Picture, alpha: Matte, margin_px: int) -> tuple[Picture, Matte]:
-    """The sheets: beyond the portrait, shoulders fall, the body goes on and texture fades into its mean."""
+    """The sheets: beyond the portrait, shoulders fall, the body goes on and texture fades into its mean.
+
+    Below, the last row goes on, for what is mirrored there shows two collars; a neckline closes to a V.
+    """
     size = len(person)
     side = size + 2 * margin_px
     x, y = np.meshgrid(*(((np.arange(side, dtype=np.float32) - margin_px + 0.5) / size,) * 2))
     beside = np.maximum(np.maximum(-x, x - 1), 0)
     fallen = y - FALL * beside - BEND * beside**2
     below, above = np.maximum(fallen - 1, 0), np.maximum(-y, 0)
-    (hips, _), (crown, half) = _extent(alpha[-1]), _extent(alpha[0])
+    (hips, half_hips), (crown, half_crown) = _extent(alpha[-1]), _extent(alpha[0])
     down = hips + (x - hips) / (1 + WIDEN * below)
-    height = np.float32(max(CROWN * half, 1e-3))
+    height = np.float32(max(CROWN * half_crown, 1e-3))
     up = crown + (x - crown) / np.sqrt(np.maximum(1 - (above / height) ** 2, 1e-4))
-    pixels = x * size - np.float32(0.5), (fallen * size - 0.5).astype(np.float32)
-    mirrored = cv2.remap(person, *pixels, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    inwards = np.maximum(1 - np.abs(down - hips) / max(half_hips, 1e-3), 0)
+    closed = down + np.tanh((x - hips) / SEAM) * CLOSE * below * inwards
+    columns, rows = (
+        (places * size - 0.5).astype(np.float32) for places in (closed, np.minimum(fallen, 1 - 0.5 / size))
+    )
+    mirrored = cv2.remap(person, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     calm = cv2.GaussianBlur(person, (0, 0), FADE / 3 * size)
-    mean = cv2.remap(calm, *pixels, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mean = cv2.remap(calm, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     outside = np.maximum(np.maximum(beside, below), above)
     near = np.exp(-((outside / FADE) ** 2)).astype(np.float32)
     colours = cv2.blendLinear(mirrored, mean, near, 1 - near)
     across = (np.where(above > 0, up, down) * size - 0.5).astype(np.float32)
-    reach = cv2.remap(alpha, across, pixels[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    reach = cv2.remap(
+        alpha, across, (fallen * size - 0.5).astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     reach[above > height] = 0
     inner = slice(margin_px, margin_px + size)
     colours[inner, inner], reach[inner, inner] = person, alpha

@@ -26,6 +26,8 @@ SLOPE = 1.4  # how steeply the head begins to recede beyond the face's outline
 LEAST_DEPTH = 0.35  # by which it does: ears and hair lie behind their outline
 NECK_FROM, NECK_TO = -0.15, 0.75  # below the chin: from where to where the head passes into the body
 NECK_RELIEF = 0.3  # how much deeper than the chin the body lies
+HAIR = 1.0  # half width of head and hair: what is further aside belongs to the body sooner,
+SHOULDERS = 3.0  # by so much, in distances below the chin
 REACH = 0.35  # outside of the outline, over which an expression fades
 OUTLINE_SOFT = 0.15  # over which depths along the outline pass into each other
 BETWEEN = 6  # places along each edge of the outline
@@ -86,9 +88,11 @@ class Relief:
         return np.concatenate([places, z[:, None]], axis=1).astype(np.float32)
 
     def _below_chin(self, places: Array) -> Array:
-        """How far places lie below the chin, along the head, in eye distances."""
+        """How far places lie below the chin, along the head, in eye distances; shoulders beside it count as below."""
         down = self.pose.rotation[:2, 1] / max(float(np.linalg.norm(self.pose.rotation[:2, 1])), 1e-6)
-        return np.asarray((places - self._landmarks[CHIN, :2]) @ down / self.pose.scale, np.float32)
+        from_chin = (places - self._landmarks[CHIN, :2]) / self.pose.scale
+        aside = np.abs((places - neck_joint(self.pose)[:2]) / self.pose.scale @ (down[1], -down[0]))
+        return np.asarray(from_chin @ down + SHOULDERS * np.maximum(aside - HAIR, 0), np.float32)
 
     def _shares(self, around: Array) -> Array:
         """(v, 1) how much a vertex of the grid belongs to the body."""

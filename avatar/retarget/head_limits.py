@@ -10,15 +10,16 @@ from avatar.core.arrays import Array
 from avatar.face.body import NECK_JOINT, neck_joint
 from avatar.face.head_pose import HeadPose, turn_between, turned_by
 
-MAX_TURN_RADIANS = 0.6  # to the sides (yaw) and in the picture's plane (roll), from the nearest portrait's pose
+MAX_TURN_RADIANS = 0.6  # to the sides (yaw), from the nearest portrait's pose
+MAX_ROLL_RADIANS = 0.45  # in the picture's plane: collars and hair on the shoulders bear no more
 MAX_NOD_RADIANS = 0.45  # pitch: a relief bears less of it, since it brings chin or crown into view
 # A portrait that is itself turned: it turns back, towards the side that it hides, the less the further it is turned
 HALF_HIDDEN_RADIANS = 0.8  # yaw from which on it hardly does
 PROFILE_RADIANS = 1.1  # and no further away than to this yaw
 LEAST_TURN_RADIANS = 0.08
 MAX_SHIFT = 0.12  # of the neck's joint, and of the body with it: of the crop's side
-MAX_RISE, MAX_SINK = 0.06, 0.08  # the same, up and down: outside of its edge a portrait has no body and no hair to show
-MAX_GROWTH, MAX_SHRINKAGE = 0.2, 0.1  # natural logarithm of the size
+MAX_RISE, MAX_SINK = 0.08, 0.08  # the same, up and down: outside of its edge body and hair of a portrait are made up
+MAX_GROWTH, MAX_SHRINKAGE = 0.25, 0.15  # natural logarithm of the size
 KNEE = 0.6  # share of a limit up to which motion passes as it is; from there it eases towards the limit
 
 
@@ -37,8 +38,8 @@ class HeadLimits:
         near = np.array([MAX_GROWTH, MAX_SHIFT, MAX_SINK, 1.0], np.float32)  # depth shows nowhere
         far = -np.array([MAX_SHRINKAGE, MAX_SHIFT, MAX_RISE, 1.0], np.float32)
         back, forth = np.minimum(turns.min(0), 0), np.maximum(turns.max(0), 0)
-        low = [back[0] - MAX_NOD_RADIANS, (turns[:, 1] - left).min(), back[2] - MAX_TURN_RADIANS]
-        high = [forth[0] + MAX_NOD_RADIANS, (turns[:, 1] + right).max(), forth[2] + MAX_TURN_RADIANS]
+        low = [back[0] - MAX_NOD_RADIANS, (turns[:, 1] - left).min(), back[2] - MAX_ROLL_RADIANS]
+        high = [forth[0] + MAX_NOD_RADIANS, (turns[:, 1] + right).max(), forth[2] + MAX_ROLL_RADIANS]
         return cls(*(np.concatenate([turn, place]).astype(np.float32) for turn, place in ((low, far), (high, near))))
 
     def ease(self, change: Array) -> Array:
