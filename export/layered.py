@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatar.model.checkpoint import DAMAGE, read_header
-from avatar.model.layered_generator import EYE, MOUTH, LayeredGenerator, load_region
+from avatar.model.layered_generator import EYE, FACE, MOUTH, LayeredGenerator, load_region
 from export.networks import Traced
 from export.to_onnx import Exported, staged, write_onnx
 
@@ -22,7 +22,9 @@ def is_region(checkpoint: Path) -> bool:
 
 def regions_beside(checkpoint: Path) -> list[Path]:
     """The checkpoints of all regions that lie in its folder, in the order of the graph."""
-    return [path for region in (MOUTH, EYE) if (path := checkpoint.parent / f"{region.name}.safetensors").is_file()]
+    return [
+        path for region in (MOUTH, EYE, FACE) if (path := checkpoint.parent / f"{region.name}.safetensors").is_file()
+    ]
 
 
 def write_layered(checkpoints: Sequence[Path], out: Path) -> Exported:

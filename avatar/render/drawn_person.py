@@ -11,7 +11,8 @@ from avatar.core.arrays import Array, Picture
 from avatar.render.cutout import in_layers
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
-from avatar.render.relief import Drawn, Relief
+from avatar.render.rasteriser import Drawn
+from avatar.render.relief import Relief
 from avatar.render.sheets import Sheet
 from avatar.render.view import View
 

@@ -16,7 +16,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.face.regions import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from avatar.render.conditioning import FACE_SIZE
 from avatar.render.drawn_person import DrawnPerson
-from avatar.render.relief import Drawn
+from avatar.render.rasteriser import Drawn
 
 HINTS = 6  # lack of trust; where anything may change; the person; the plate's three colours
 
@@ -88,8 +88,8 @@ def _lack(drawn: Drawn, alpha: Picture) -> Picture:
 
 
 def _reach(lack: Picture, alpha: Picture, driving: Array) -> Picture:
-    """(128, 128): where anything may change: around what lacks trust, but of the background a rim alone, and not in
-    eyes and mouth, which have networks of their own."""
+    """(128, 128): where anything may change: around what lacks trust, of the background a rim alone, and neither in
+    eyes nor mouth, which have networks of their own."""
     some = np.asarray(lack > 255 * SOME_LACK, np.uint8) * np.uint8(255)
     wide = cv2.dilate(some, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * AROUND + 1,) * 2))
     for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):
@@ -97,8 +97,7 @@ def _reach(lack: Picture, alpha: Picture, driving: Array) -> Picture:
         cv2.fillPoly(wide, [points], 0)
         cv2.polylines(wide, [points], True, 0, 3)
     soft = cv2.GaussianBlur(wide, (0, 0), FADE)
-    rim = cv2.dilate(np.asarray(alpha > 12, np.uint8), ONE_CELL)
-    return np.asarray(soft * rim, np.uint8)
+    return np.asarray(soft * np.asarray(alpha > 12, np.uint8), np.uint8)  # enlarged, it reaches a cell beyond
 
 
 def _box(change: NDArray[np.bool_], even: int) -> tuple[int, int, int, int] | None:

@@ -13,8 +13,10 @@ from avatar.core.resizing import resized
 from avatar.face.driving import Driving
 from avatar.face.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
 from avatar.render.assemble import RegionChange, blend_region
-from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_mouth, region_frames
+from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_face, draw_mouth, region_frames
+from avatar.render.drawn_person import DrawnPerson, draw_person
 from avatar.render.eye_layers import EyeLayers
+from avatar.render.face_seen import mend, seen_face, small_plate
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.rasteriser import Drawn
 from avatar.render.renderer import FADE_NS, check_numbers
@@ -24,6 +26,7 @@ from avatar.render.view import View
 from avatar.render.warp import pixel_grid
 from engines.engine import Engine, Tensors
 
+CHANGES = ("offset", "keep", "added")  # what the network gives of each region
 EYES = (RIGHT_EYE, RIGHT_IRIS, RIGHT_BROW), (LEFT_EYE, LEFT_IRIS, LEFT_BROW)
 
 
@@ -40,13 +43,14 @@ class LayeredRenderer:
 
         `sheets`: of a renderer of the same avatar, which do not depend on the size.
         """
-        self._avatar, self._engine, self._view = avatar, engine, View.whole(size_px)
+        self._avatar, self._engine = avatar, engine
         self._embedding = avatar.embedding[None].astype(np.float32)
         self._choice = SheetChoice(avatar.landmarks, alike_cut(portrait_mattes(avatar)))
         self.sheets = sheets or Sheets(avatar, self._choice.sheets)
         if patient:
             self.sheets.wait()
         self._plate = resized(self.sheets.plate, size_px)
+        self._small_plate = small_plate(self._plate)
         self._shown = 0
         self._former: int | None = None  # the portrait whose sheet fades out
         self._fade_start_ns = 0
@@ -62,15 +66,15 @@ class LayeredRenderer:
             if number != self._shown:
                 self._former, self._shown, self._fade_start_ns, share = self._shown, number, driving.capture_ns, 0.0
         sheet = self.sheets[self._shown]
-        picture, alpha, self._seen = self._drawn(sheet, driving.landmarks)
+        person = draw_person(sheet, self._plate, driving.landmarks)
         if self._former is not None:
-            former, former_alpha, _ = self._drawn(self.sheets[self._former], driving.landmarks)
+            former = draw_person(self.sheets[self._former], self._plate, driving.landmarks)
             share = max(share, 0.2)  # the first frame shows something of the new one already
-            cv2.addWeighted(picture, share, former, 1 - share, 0, dst=picture)
-            cv2.addWeighted(alpha, share, former_alpha, 1 - share, 0, dst=alpha)
-        self._alpha = alpha
-        self._refine(picture, alpha, sheet, driving.landmarks)
-        return picture
+            cv2.addWeighted(person.picture, share, former.picture, 1 - share, 0, dst=person.picture)
+            cv2.addWeighted(person.alpha, share, former.alpha, 1 - share, 0, dst=person.alpha)
+        self._alpha, self._seen = person.alpha, person.seen
+        self._refine(person, sheet, driving.landmarks)
+        return person.picture
 
     def matte(self) -> Picture | None:
         """As of `Painter`."""
@@ -83,20 +87,13 @@ class LayeredRenderer:
         seen = np.stack([self._seen.across, self._seen.down], axis=-1)
         return np.where(self._seen.covered[..., None], 2 * seen - 1, np.float32(np.nan))
 
-    def _drawn(self, sheet: Sheet, driving: Array) -> tuple[Picture, Picture, Drawn]:
-        """The picture by one portrait's layers, where the person is in it, and what of the portrait it shows."""
-        drawn = sheet.relief.draw(sheet.relief.place(driving), self._view)
-        rgba = drawn.sample(sheet.rgba, sheet.margin_px)
-        alpha = np.asarray(cv2.multiply(cv2.extractChannel(rgba, 3), drawn.cover, scale=1 / 255), np.uint8)
-        person = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-        share = np.multiply(alpha, np.float32(1 / 255))
-        picture = np.asarray(cv2.blendLinear(person, self._plate, share, 1 - share), np.uint8)
-        sheet.eyes.draw(picture, self._view, driving)
-        sheet.mouth.draw(picture, self._view, driving)
-        return picture, alpha, drawn
+    def _refine(self, person: DrawnPerson, sheet: Sheet, driving: Array) -> None:
+        """Let the network change face, mouth and eyes in the picture, in place, and nothing of what is behind.
 
-    def _refine(self, picture: Picture, alpha: Picture, sheet: Sheet, driving: Array) -> None:
-        """Let the network change mouth and eyes in the picture, in place, and nothing of what is behind the person."""
+        All see the picture as the layers drew it, in one call. The face is mended first: mouth and eyes fade into what
+        is around them, and so into the mended skin.
+        """
+        picture = person.picture
         mouth, right, left = region_frames(driving)
         seen = _seen_mouth(picture, sheet.mouth, driving, mouth)
         fed = {f"mouth_{part}": value[None] for part, value in seen.items()}
@@ -104,11 +101,22 @@ class LayeredRenderer:
             pairs = zip((right, left), EYES, strict=True)
             eyes = [_seen_eye(picture, sheet.eyes, driving, frame, points) for frame, points in pairs]
             fed |= {f"eye_{part}": np.stack([eye[part] for eye in eyes])[None] for part in eyes[0]}
+        if "face_picture" in self._engine.inputs:
+            face = _seen_whole(person, self._small_plate, driving)
+            fed |= {f"face_{part}": value[None] for part, value in face.items()}
         changes = self._engine.infer({"embedding": self._embedding, **fed})
         check_numbers(changes, self._avatar.name)
+        if "face_keep" in changes:
+            mend(picture, face["hints"][1], *(changes[f"face_{name}"][0] for name in CHANGES))
         before = picture.copy()
         for change in _changes(changes, "mouth", [mouth]) + _changes(changes, "eye", [right, left]):
-            blend_region(picture, before, change, only=alpha)
+            blend_region(picture, before, change, only=person.alpha)
+
+
+def _seen_whole(person: DrawnPerson, plate: Picture, driving: Array) -> dict[str, Array]:
+    """What the network sees of the whole picture, as of `avatar.model.refinement.Drawn`."""
+    picture, hints = seen_face(person, plate, driving)
+    return {"picture": _channels_first(picture), "drawing": draw_face(driving), "hints": _shares(hints)}
 
 
 def _seen_mouth(picture: Picture, layers: MouthLayers, driving: Array, frame: RegionFrame) -> dict[str, Array]:
@@ -135,7 +143,7 @@ def _changes(given: Tensors, region: str, frames: Sequence[RegionFrame]) -> list
         return []
     changes = []
     for i, frame in enumerate(frames):
-        offset, keep, added = (given[f"{region}_{name}"][0] for name in ("offset", "keep", "added"))
+        offset, keep, added = (given[f"{region}_{name}"][0] for name in CHANGES)
         if len(frames) > 1:
             offset, keep, added = offset[i], keep[i], added[i]
         moved = pixel_grid(*offset.shape[1:]) + offset.transpose(1, 2, 0)
