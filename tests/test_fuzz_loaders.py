@@ -19,13 +19,14 @@ from safetensors.numpy import load, save
 
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
-from avatar.core.model_files import MODEL_ID, WEIGHT_COUNT
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.face.face_model import face_model
 from avatar.face.state import FaceState, no_face
 from avatar.identity.bundle import MANIFEST, PARAMETERS, load_avatar, save_avatar
 from avatar.identity.thumbnail import THUMBNAIL
-from avatar.render.generator import open_generator
-from avatar.render.renderer import Renderer
+from avatar.render.generator import open_generator, weight_count
+from avatar.render.layered_network import NETWORK, network_name, open_layered_network
+from avatar.render.painter import open_painter
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MotionRecorder, read_motion, write_motion
 from engines.engine import Engine
@@ -63,7 +64,7 @@ def refused(error: InputError, path: Path) -> None:
 
 def drawn(avatar: Avatar, states: list[FaceState], engine: Engine, mode: Mode) -> None:
     """As live and drive do it: finite numbers throughout."""
-    renderer = Renderer(avatar, engine, SIZE_PX)
+    renderer = open_painter(avatar, engine, SIZE_PX)
     retargeter = Retargeter(avatar, mode)
     for state in states:
         driving = retargeter.drive(state)
@@ -178,7 +179,7 @@ def loads_or_is_refused(data: bytes, folder: Path, engine: Engine, mode: Mode) -
     except InputError as error:
         refused(error, path)
         return
-    own = open_generator(avatar, "onnxruntime", precision="fp32") if avatar.fine_tuned else None
+    own = open_layered_network(avatar, "onnxruntime", precision="fp32") if avatar.fine_tuned else None
     try:
         drawn(avatar, STATES, own or engine, mode)
     except InputError as error:  # weights in their range may still add up to numbers without end
@@ -197,10 +198,12 @@ def test_an_avatar_of_other_numbers(
     arrays["landmarks"] = data.draw(bent(arrays["landmarks"]))
     for name in data.draw(st.sets(st.sampled_from(["landmarks", "blendshapes", "embedding", "psi"]), max_size=2)):
         arrays[name] = data.draw(poked(arrays[name]))
-    count = data.draw(st.sampled_from([0] * 20 + [1, 7, WEIGHT_COUNT]))
+    count = data.draw(st.sampled_from([0] * 20 + [1, 7, weight_count(model_file(NETWORK))]))
     scale = data.draw(st.sampled_from([0.02, 0.5, 20.0, 21.0]))
     arrays["weights"] = (scale * np.sin(np.arange(count))).astype(np.float32)
-    sealed = vouched({**members, PARAMETERS: save(arrays)})
+    sealed = vouched(
+        {**members, PARAMETERS: save(arrays)}, {"network": data.draw(st.sampled_from(["", network_name()]))}
+    )
     loads_or_is_refused(packed(sealed), tmp_path, network, data.draw(MODES))
 
 

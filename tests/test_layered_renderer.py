@@ -18,7 +18,7 @@ from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.identity.mattes import with_mattes
 from avatar.model.layered_generator import EYE, FACE, MOUTH, LayeredGenerator, RegionGenerator
 from avatar.render.engine_options import EngineOptions
-from avatar.render.layered_network import FAST_3, example_inputs, is_layered
+from avatar.render.layered_network import FAST_2, FAST_3, example_inputs, is_layered
 from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.painter import open_painter
 from avatar.retarget.head_limits import moved
@@ -151,8 +151,15 @@ def test_the_engine_says_which_renderer_draws(engine: Engine, avatar: Avatar) ->
 
 def test_weights_of_the_other_renderer_are_left_out() -> None:
     tuned = replace(astronaut_avatar(), weights=np.ones(5, np.float32))
-    assert not EngineOptions(renderer=FAST_3).person(tuned).fine_tuned
-    assert EngineOptions().person(tuned).fine_tuned
+    assert not EngineOptions(renderer=FAST_2).person(tuned).fine_tuned
+    assert EngineOptions(renderer=FAST_3).person(tuned).fine_tuned
+
+
+def test_weights_that_were_lost_are_told_of() -> None:
+    said: list[str] = []
+    older = replace(astronaut_avatar(), provenance={"fine_tuned": {"steps": 3}})
+    EngineOptions("onnxruntime", "fp32", renderer=FAST_3).open(older, said.append).close()
+    assert any("fine-tuned for another network" in line and "visavis finetune astronaut" in line for line in said)
 
 
 def test_an_unknown_renderer_is_refused() -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from avatar.core.arrays import Array
     from avatar.core.avatar import Avatar
     from avatar.render.real_frame import RealFrame
-    from export.networks import Networks
 
 PRECISIONS = ("fp32", "fp16", "int8")
 FULL_PX = 256
@@ -128,6 +127,10 @@ def export(
     judged = files.check or precisions != ["fp32"]
     if files.faces and not judged:
         raise UsageError("--faces is for --check and for other precisions than fp32.")
+    from avatar.core.model_files import model_file
+    from avatar.render.generator import weight_names
+    from avatar.render.layered_network import NETWORK
+
     try:
         from export.layered import is_region, regions_beside, write_layered
         from export.networks import load_networks, untrained_full
@@ -136,7 +139,8 @@ def export(
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
     messages = Terminal(stderr=True)
     if found.weights is not None and is_region(found.weights):
-        written = write_layered(regions_beside(found.weights) or [found.weights], found.out)
+        own = None if found.avatar is None else (weight_names(model_file(NETWORK)), found.avatar.weights)
+        written = write_layered(regions_beside(found.weights) or [found.weights], found.out, own)
         if as_json:
             print_json(asdict(written))
         else:
@@ -145,7 +149,7 @@ def export(
             )
         return
     networks = untrained_full(files.size or FULL_PX) if found.weights is None else load_networks(found.weights)
-    psi = None if found.avatar is None else _become(networks, found.avatar, messages)
+    psi = None if found.avatar is None else _shared_by(found.avatar, messages)
     frames = _frames(found.avatar, files.faces, messages) if judged else []
     options = PackageOptions(
         precisions,
@@ -185,7 +189,8 @@ def _model(model: str, out: Path | None, untrained: bool) -> _Model:
     from avatar.identity.bundle import find_avatar, load_avatar
 
     avatar = load_avatar(find_avatar(model))
-    return _Model(model_file("fast/fast.safetensors"), out or Path(f"{avatar.name}-onnx"), avatar)
+    checkpoint = "fast-3/mouth.safetensors" if avatar.fine_tuned else "fast/fast.safetensors"
+    return _Model(model_file(checkpoint), out or Path(f"{avatar.name}-onnx"), avatar)
 
 
 def _precisions(text: str | None) -> list[str]:
@@ -196,16 +201,9 @@ def _precisions(text: str | None) -> list[str]:
     return [name for name in PRECISIONS if name == "fp32" or name in named]
 
 
-def _become(networks: Networks, avatar: Avatar, messages: Terminal) -> dict[str, Array]:
-    """The shared networks with what was fine-tuned for the avatar; its parameters by its name."""
-    from avatar.core.model_files import model_file
-    from avatar.render.generator import GENERATOR, weight_names
-    from export.networks import put_weights
-
-    if avatar.fine_tuned:
-        put_weights(networks.generator, weight_names(model_file(GENERATOR)), avatar.weights)
-    else:
-        messages.say(f"{avatar.name} has no weights of its own: this is the network that all share.")
+def _shared_by(avatar: Avatar, messages: Terminal) -> dict[str, Array]:
+    """The avatar's parameters of the network that all share, by its name."""
+    messages.say(f"{avatar.name} has no weights of its own: this is the network that all share.")
     return {avatar.name: avatar.psi[None]}
 
 

@@ -14,7 +14,7 @@ def finetune(
     minutes: Annotated[float, typer.Option(help="Stop after so many minutes at the latest.", min=0.1, max=600.0)] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Make the network the person's own, by adversarial steps on the enrolled photos; keep it only if it is better.
+    """Make `fast-3` the person's own, by adversarial steps on the enrolled photos; keep it only if it is better.
 
     The more photos or frames were enrolled, the more there is to learn: `visavis enroll --video SELFIE.mp4`.
 
@@ -42,7 +42,7 @@ def finetune(
     if avatar.fine_tuned:
         raise UsageError(f"{path} is fine-tuned already. Enrol the photos again first: `visavis enroll … --force`.")
     refuse_network()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(max((os.cpu_count() or 1) - 1, 1))  # one draws what the others learn from
     with Terminal(stderr=True).progress(TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=1.0)
         report = tune(

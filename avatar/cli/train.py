@@ -89,9 +89,9 @@ def _train_region(wish: Training, group: Parallel) -> None:
     from avatar.learning.settings import apply_settings
     from avatar.learning.trainer import RunOptions
     from avatar.learning.training_packs import training_packs
-    from avatar.model.layered_generator import EYE, FACE, MOUTH
+    from avatar.model.layered_generator import REGIONS
 
-    region = {one.name: one for one in (FACE, MOUTH, EYE)}[wish.size]
+    region = {one.name: one for one in REGIONS}[wish.size]
     run, options = apply_settings(wish.set_option or [], [RunOptions(batch=16, save_every=500), RegionOptions()])
     if wish.dry_run:
         print_json({"run": asdict(run), "options": asdict(options), "model": asdict(region)})

@@ -36,6 +36,7 @@ class Avatar:
     provenance: dict[str, Any] = field(default_factory=dict)  # photos used and left out, date, version
     consent: dict[str, Any] = field(default_factory=dict)  # who said yes to what, and when
     weights: Array = field(default_factory=_none)  # (n,) the person's own generator; (0,): the shared one
+    network: str = ""  # whose weights those are, see `avatar.render.layered_network.network_name`
     # (T, 512, 512) of `usable_matte`, 255 where the person is; (0, …): not made yet, see `avatar.identity.mattes`
     mattes: NDArray[np.uint8] = field(default_factory=no_mattes)
 

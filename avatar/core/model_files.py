@@ -10,7 +10,6 @@ from avatar.core.errors import VisavisError
 
 MODEL_ID = "fast-2"  # changes whenever a bundle made with the old weights could not be driven by the new ones
 PSI_COUNT = 3264  # AdaIN parameters that the generator of MODEL_ID takes
-WEIGHT_COUNT = 2_392_031  # its learned weights, which fine-tuning makes a person's own
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SUMS = "SHA256SUMS"  # as `sha256sum` writes it
 

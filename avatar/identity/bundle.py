@@ -21,7 +21,7 @@ from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar, no_mattes
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
-from avatar.core.model_files import MODEL_ID, PSI_COUNT, WEIGHT_COUNT
+from avatar.core.model_files import MODEL_ID, PSI_COUNT, model_file
 from avatar.core.paths import home
 from avatar.core.private_file import UnfitError, read_bounded, write_private
 from avatar.core.strict_json import parse_json
@@ -29,6 +29,8 @@ from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
+from avatar.render.generator import weight_count
+from avatar.render.layered_network import NETWORK, network_name
 
 FORMAT = "visavis-avatar"
 FORMAT_VERSION = 3
@@ -48,6 +50,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "psi": 20, "weights": 7}
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
 _MAX_DIRECTORY_BYTES = 1024
+_TEXTS, _OBJECTS = ("name", "model_id", "network"), ("members", "arrays", "consent", "provenance")  # of the manifest
 
 # name -> dtype and shape; "T" is the number of portraits, "T or 0" that or none, "n" stands for any length
 _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
@@ -104,7 +107,7 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
     """
     arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
     try:
-        _check_arrays(arrays, avatar.model_id)
+        _check_arrays(arrays, avatar.model_id, avatar.network)
     except UnfitError as error:
         raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}. Enrol other photos.") from None
     members = {PARAMETERS: save(arrays), THUMBNAIL: thumbnail(avatar.portraits[0])}
@@ -113,6 +116,7 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
         "format_version": FORMAT_VERSION,
         "name": avatar.name,
         "model_id": avatar.model_id,
+        "network": avatar.network,
         "arrays": _described(arrays),
         "members": {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in members.items()
@@ -134,7 +138,8 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
 def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     """Read a bundle after checking all of it: structure, sizes before unpacking, hashes, shapes, types, finite values.
 
-    `model_id`: the generator that it must belong to; None accepts any.
+    `model_id`: the generator that it must belong to; None accepts any. What was fine-tuned for another network than the
+    installed one is left out.
     Raises InputError, naming the file, for anything other than a whole bundle of this format.
     """
     try:
@@ -143,9 +148,11 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         _check_hashes(manifest, members)
         stored = _arrays(members[PARAMETERS])
         arrays = {"mattes": no_mattes(), **stored} if manifest["format_version"] < FORMAT_VERSION else stored
-        _check_arrays(arrays, manifest["model_id"])
+        _check_arrays(arrays, manifest["model_id"], manifest["network"])
         if manifest["arrays"] != _described(stored):
             raise UnfitError("its arrays are not those that the manifest lists")
+        if manifest["network"] != network_name():
+            arrays["weights"], manifest["network"] = np.zeros(0, np.float32), ""
         check_thumbnail(members[THUMBNAIL])
     except UnfitError as error:
         raise InputError(
@@ -162,6 +169,7 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     return Avatar(
         name=manifest["name"],
         model_id=manifest["model_id"],
+        network=manifest["network"],
         provenance=manifest["provenance"],
         consent=manifest["consent"],
         **arrays,
@@ -213,9 +221,9 @@ def _manifest(data: bytes) -> dict[str, Any]:
             f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION})",
             "Upgrade: `pip install --upgrade visavis`",
         )
-    for key, kind in (("name", str), ("model_id", str), ("members", dict), ("arrays", dict), ("consent", dict),
-                      ("provenance", dict)):  # fmt: skip
-        if not isinstance(manifest.get(key), kind):
+    manifest.setdefault("network", "")  # an older visavis, whose networks were others, did not name them
+    for key in (*_TEXTS, *_OBJECTS):
+        if not isinstance(manifest.get(key), str if key in _TEXTS else dict):
             raise UnfitError(f"its manifest lacks {key!r}")
     if len(manifest["name"]) > MAX_NAME_LENGTH or not _NAME.fullmatch(manifest["name"]):
         raise UnfitError("its manifest holds a name that no avatar can have")
@@ -240,7 +248,7 @@ def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
         raise UnfitError(f"{PARAMETERS} is not valid ({error})") from None
 
 
-def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str) -> None:
+def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str, network: str) -> None:
     if set(arrays) != set(_ARRAYS):
         raise UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
     portraits = arrays["portraits"].shape[0] if arrays["portraits"].ndim else 0
@@ -256,8 +264,8 @@ def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str) -> None:
     psi, weights = arrays["psi"].size, arrays["weights"].size
     if not (psi == PSI_COUNT if model_id == MODEL_ID else 1 <= psi <= MAX_PSI):
         raise UnfitError(f"it holds {psi} parameters of a person, the network takes {PSI_COUNT}")
-    if not (weights in (0, WEIGHT_COUNT) if model_id == MODEL_ID else weights <= MAX_WEIGHTS):
-        raise UnfitError(f"it holds {weights} weights of a fine-tuned network, the network has {WEIGHT_COUNT}")
+    if weights > MAX_WEIGHTS or (network == network_name() and weights != weight_count(model_file(NETWORK))):
+        raise UnfitError(f"it holds {weights} weights of a fine-tuned network, more or less than the network has")
     if float(arrays["blendshapes"].min()) < 0:
         raise UnfitError("its blendshapes are not between 0 and 1")
     _check_faces(arrays["landmarks"])

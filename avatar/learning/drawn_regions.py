@@ -16,6 +16,7 @@ from avatar.model.layered_generator import EYE, MOUTH, Region
 from avatar.render.conditioning import RegionFrame, draw_eye, draw_mouth, eye_frames, mouth_frame
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
+from avatar.render.upper_row import UpperRow
 from avatar.render.view import View
 
 OPEN_CHANCE = 0.6  # of choosing a clip's target for its open mouth
@@ -53,6 +54,7 @@ class DrawnRegion(Protocol):
 
 class DrawnMouth(DrawnRegion):
     region = MOUTH
+    lent: UpperRow | None = None  # what another portrait shows of the upper row
     parts = (at.LIPS_OUTER + at.LIPS_INNER, at.LIPS_OUTER[:11] + at.LIPS_INNER[:11])
 
     def __init__(self, driving: Array, rng: np.random.Generator) -> None:
@@ -66,7 +68,7 @@ class DrawnMouth(DrawnRegion):
         return draw_mouth(driving, self.frame)
 
     def surface(self, portrait: Picture, landmarks: Array) -> Picture:
-        self._layers = MouthLayers(portrait, landmarks)
+        self._layers = MouthLayers(portrait, landmarks, self.lent)
         return self._layers.skin
 
     def draw(self, into: Picture, driving: Array) -> Picture:

@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.efficientnet_lite import BLOCKS
-from avatar.learning.losses import FEATURE_BLOCKS, ContentNet, hinge_discriminator, weighted_l1
+from avatar.learning.losses import ContentNet, hinge_discriminator, weighted_l1
 from avatar.learning.objective import Batch, average, mean_of, update
 from avatar.learning.parallel import CPU, Parallel, frozen
-from avatar.learning.projected_discriminator import ProjectedDiscriminator, augmented
+from avatar.learning.projected_discriminator import augmented
+from avatar.learning.region_judge import SCALES, judge_name, region_judge, save_judge
 from avatar.learning.region_sheet import save_region_sheet
 from avatar.model.blocks import upsample
 from avatar.model.layered_generator import Region, RegionGenerator, save_region
 from avatar.model.refinement import Changes, Drawn
 
 MAX_GRADIENT = 5.0
-SCALES = (1, 2, 3)  # of the content net's features, for the discriminator
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class RegionObjective:
         self.generator = RegionGenerator(region)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = deepcopy(self.generator).requires_grad_(False)
-        self.discriminator = ProjectedDiscriminator([BLOCKS[FEATURE_BLOCKS[i]][-1] for i in SCALES])
+        self.discriminator = region_judge()
         self.content = content or ContentNet()
         self.optimiser = torch.optim.Adam(self.generator.parameters(), options.rate, betas=(0.5, 0.99))
         learned = [p for p in self.discriminator.parameters() if p.requires_grad]
@@ -201,6 +200,7 @@ class RegionObjective:
     def save(self, folder: Path, about: dict[str, Any]) -> Path:
         path = folder / f"{self.region.name}.safetensors"
         save_region(path, self.averaged, about)
+        save_judge(folder / judge_name(self.region.name), self.discriminator)
         return path
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ and given another expression, by its own relief, and the layers are to bring it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from avatar.face.gaps import set_mouth_gaps, uncross
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.drawn_regions import KINDS
+from avatar.learning.drawn_regions import KINDS, DrawnRegion
 from avatar.learning.pair_dataset import PairDataset
 from avatar.learning.pseudo_pairs import OPEN_MOUTH, mouth_opening
 from avatar.model.layered_generator import Region
@@ -48,7 +48,7 @@ class RegionSample:
     target: Picture  # 3
     drawing: Picture  # 3
     hints: Picture  # as many as the region has
-    source: int  # row of the pack whose face the portrait is
+    source: int = -1  # row of the pack whose face the portrait is
 
 
 class RegionSamples:
@@ -91,15 +91,22 @@ class RegionSamples:
     def _sample(
         self, source: tuple[Picture, Array], target: tuple[Picture, Array], row: int, rng: np.random.Generator
     ) -> RegionSample:
-        picture, driving = target
-        region = self.kind(driving, rng)
-        true = region.view().cut(picture)
-        if rng.random() < JITTER_CHANCE:
-            driving = jittered(driving, region.parts, rng)
-        drawn = warped(region.surface(*source), source[1], driving, region.view())
-        hints = region.draw(drawn, driving)
-        drawing = np.rint(region.drawing(driving) * 255).astype(np.uint8)
-        return RegionSample(drawn, true, _channels_last(drawing), _channels_last(hints), row)
+        region = self.kind(target[1], rng)
+        return replace(region_sample(region, source, target, rng), source=row)
+
+
+def region_sample(
+    region: DrawnRegion, source: tuple[Picture, Array], target: tuple[Picture, Array], rng: np.random.Generator
+) -> RegionSample:
+    """A region of the target's face as drawn from the source's: pictures (S, S, 3) with (478, 3) landmarks."""
+    picture, driving = target
+    true = region.view().cut(picture)
+    if rng.random() < JITTER_CHANCE:
+        driving = jittered(driving, region.parts, rng)
+    drawn = warped(region.surface(*source), source[1], driving, region.view())
+    hints = region.draw(drawn, driving)
+    drawing = np.rint(region.drawing(driving) * 255).astype(np.uint8)
+    return RegionSample(drawn, true, _channels_last(drawing), _channels_last(hints))
 
 
 def warped(picture: Picture, landmarks: Array, driving: Array, view: View) -> Picture:

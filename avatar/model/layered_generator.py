@@ -50,6 +50,7 @@ class Region:
 FACE = Region("face", (128, 128), RegionConfig((32, 64, 128)), 6, (-5.0, -0.5), detail=2, confined=True)
 MOUTH = Region("mouth", (64, 96), RegionConfig((48, 96, 128)), 4, (-3.0, 0.0))
 EYE = Region("eye", (32, 48), RegionConfig((32, 64, 96)), 2, (-3.0, -1.0), of_each=2)
+REGIONS = (MOUTH, EYE, FACE)  # in the order of the graph
 
 
 class RegionGenerator(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -51,19 +52,6 @@ def open_generator(
         device, digits = backend.partition(":")[2] or None, precision.replace("auto", "fp32")
         return open_torch(model_file("fast/fast.safetensors"), device, digits, own, threads)
 
-    def tensors() -> dict[str, Array]:
-        return named_weights(shared, avatar.weights)
-
-    @contextmanager
-    def file() -> Iterator[Path]:
-        descriptor, path = tempfile.mkstemp(prefix="visavis-", suffix=".onnx")  # readable by its owner alone
-        try:
-            with os.fdopen(descriptor, "wb") as network:
-                network.write(with_weights(shared, avatar.weights))
-            yield Path(path)
-        finally:
-            Path(path).unlink()
-
     return open_engine(
         shared,
         backend,
@@ -71,8 +59,24 @@ def open_generator(
         precision=precision,
         folder=EngineFolder(engine_folder(), example_frame),
         say=say,
-        own=OwnWeights(tensors, file) if avatar.fine_tuned else None,
+        own=own_weights(shared, avatar.weights) if avatar.fine_tuned else None,
     )
+
+
+def own_weights(network: Path, weights: Array) -> OwnWeights:
+    """A person's `weights` (n,) for a network that everybody shares."""
+
+    @contextmanager
+    def file() -> Iterator[Path]:
+        descriptor, path = tempfile.mkstemp(prefix="visavis-", suffix=".onnx")  # readable by its owner alone
+        try:
+            with os.fdopen(descriptor, "wb") as made:
+                made.write(with_weights(network, weights))
+            yield Path(path)
+        finally:
+            Path(path).unlink()
+
+    return OwnWeights(lambda: named_weights(network, weights), file)
 
 
 def engine_folder() -> Path:
@@ -97,6 +101,17 @@ def named_weights(network: Path, weights: Array) -> dict[str, Array]:
 def weight_names(network: Path) -> list[str]:
     """The learned tensors of an exported network, in the order in which a bundle keeps them."""
     return [name for name, _, _ in _layout(network)]
+
+
+def layout_name(network: Path) -> str:
+    """What tells a network's learned tensors from those of every other: weights made for one fit no other."""
+    tensors = [(name, count) for name, _, count in _layout(network)]
+    return hashlib.sha256(json.dumps(tensors).encode()).hexdigest()[:16]
+
+
+def weight_count(network: Path) -> int:
+    """Of the learned tensors together."""
+    return sum(count for _, _, count in _layout(network))
 
 
 def _layout(network: Path) -> list[tuple[str, int, int]]:

@@ -10,7 +10,7 @@ from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.model_files import model_file
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE
-from avatar.render.generator import engine_folder
+from avatar.render.generator import engine_folder, layout_name, own_weights
 from engines import Engine, EngineFolder, Say, on_stderr, open_engine
 
 FAST_2, FAST_3 = "fast-2", "fast-3"
@@ -19,11 +19,18 @@ NETWORK = "fast-3/generator.onnx"
 
 
 def open_layered_network(
-    backend: str = "auto", threads: int | None = None, *, precision: str = "auto", say: Say = on_stderr
+    avatar: Avatar | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+    *,
+    precision: str = "auto",
+    say: Say = on_stderr,
 ) -> Engine:
-    """Open the network that all avatars share. Arguments and errors as of `engines.open_engine`."""
-    folder = EngineFolder(engine_folder(), example_inputs)
-    return open_engine(model_file(NETWORK), backend, threads, precision=precision, folder=folder, say=say)
+    """Open the network that all avatars share, or the one that fine-tuning made the avatar's own. Arguments and errors
+    as of `engines.open_engine`."""
+    network, folder = model_file(NETWORK), EngineFolder(engine_folder(), example_inputs)
+    own = own_weights(network, avatar.weights) if avatar is not None and avatar.fine_tuned else None
+    return open_engine(network, backend, threads, precision=precision, folder=folder, say=say, own=own)
 
 
 def is_layered(engine: Engine) -> bool:
@@ -31,8 +38,18 @@ def is_layered(engine: Engine) -> bool:
     return "mouth_picture" in engine.inputs
 
 
+def network_name() -> str:
+    """Of the installed network, as a fine-tuned avatar's bundle names the one that its weights belong to."""
+    return layout_name(model_file(NETWORK))
+
+
+def lost_weights(avatar: Avatar) -> bool:
+    """Whether the avatar was fine-tuned for another network than the installed one, which is of no use now."""
+    return "fine_tuned" in avatar.provenance and not avatar.fine_tuned
+
+
 def without_own_weights(avatar: Avatar) -> Avatar:
-    """The avatar as `fast-3` draws it: what fine-tuning made its own belongs to `fast-2`."""
+    """The avatar as `fast-2` draws it: what fine-tuning made its own belongs to `fast-3`."""
     return replace(avatar, weights=np.zeros(0, np.float32)) if avatar.fine_tuned else avatar
 
 
