@@ -231,12 +231,14 @@ def parse_renderers(text: str) -> tuple[str, ...]:
 def _fine_tune(minutes: float) -> FineTune:
     """Fine-tuning as `visavis finetune` does it. Raises VisavisError when it cannot run here."""
     try:
-        from avatar.learning.finetune import finetune
+        from avatar.learning.finetune import finetune, leave_a_core
     except ImportError as error:
         raise VisavisError(
             f"Fine-tuning cannot start ({error.name or error} is missing). Run: pip install 'visavis[train]', or leave "
             "ft out of --systems."
         ) from error
+
+    leave_a_core()
 
     def tune(avatar: Avatar, tell: Tell) -> tuple[Avatar, Tuning]:
         report = finetune(avatar, minutes=minutes, progress=tell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -29,9 +28,8 @@ def finetune(
     from avatar.sandbox.no_network import refuse_network
 
     try:
-        import torch
-
         from avatar.learning.finetune import finetune as tune
+        from avatar.learning.finetune import leave_a_core
     except ModuleNotFoundError as error:
         raise VisavisError(
             f"Fine-tuning needs torch ({error.name} is missing): pip install 'visavis[train]'"
@@ -42,7 +40,7 @@ def finetune(
     if avatar.fine_tuned:
         raise UsageError(f"{path} is fine-tuned already. Enrol the photos again first: `visavis enroll … --force`.")
     refuse_network()
-    torch.set_num_threads(max((os.cpu_count() or 1) - 1, 1))  # one draws what the others learn from
+    leave_a_core()
     with Terminal(stderr=True).progress(TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=1.0)
         report = tune(

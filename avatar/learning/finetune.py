@@ -7,6 +7,7 @@ held out, drawn as they are live, and kept only if it is better.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,11 @@ def finetune(
     reason = objection or "better than feed-forward on what was held out"
     seconds = time.monotonic() - started
     return FineTuneReport(result, best is not None, reason, step, seconds, len(held_out), before, after)
+
+
+def leave_a_core() -> None:
+    """To what draws the crops, while torch learns from them: two that want the same core are many times slower."""
+    torch.set_num_threads(max((os.cpu_count() or 1) - 1, 1))
 
 
 def held_out_photos(count: int) -> tuple[int, ...]:
