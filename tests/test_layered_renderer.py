@@ -16,6 +16,11 @@ from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.identity.mattes import with_mattes
+from avatar.live.latency import LatencyRecorder
+from avatar.live.live_report import STAGES
+from avatar.live.options import LiveOptions
+from avatar.live.session import open_rig
+from avatar.live.timed_engine import TimedEngine
 from avatar.model.layered_generator import EYE, FACE, MOUTH, LayeredGenerator, RegionGenerator
 from avatar.render.engine_options import EngineOptions
 from avatar.render.layered_network import FAST_2, FAST_3, example_inputs, is_layered
@@ -176,3 +181,12 @@ def test_another_size_of_the_picture_takes_the_portraits_that_are_ready(engine: 
     alone = LayeredRenderer(avatar, engine, SIZE_PX // 2)
     wide = driven(avatar, jawOpen=0.5)
     np.testing.assert_array_equal(small.render(wide), alone.render(wide))
+
+
+def test_another_engine_takes_the_portraits_that_are_ready(engine: Engine, avatar: Avatar) -> None:
+    rig = open_rig(avatar, engine, LiveOptions(), LatencyRecorder(STAGES))
+    (before,) = rig.renderers.values()
+    rig.take_engine(TimedEngine(engine, rig.latency))
+    (after,) = rig.renderers.values()
+    assert isinstance(before, LayeredRenderer) and isinstance(after, LayeredRenderer)
+    assert after is not before and after.sheets is before.sheets

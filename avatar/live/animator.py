@@ -47,9 +47,7 @@ class Rig:
 
     def renderer(self, side_px: int) -> Painter:
         if side_px not in self.renderers:
-            beside = next(iter(self.renderers.values()), None)
-            engine = TimedEngine(self.engine, self.latency)
-            self.renderers[side_px] = open_painter(self.avatar, engine, side_px, beside=beside)
+            self.renderers[side_px] = self._opened(side_px, next(iter(self.renderers.values()), None))
         return self.renderers[side_px]
 
     @property
@@ -61,7 +59,10 @@ class Rig:
         """Draw with another engine from here on."""
         if engine is not self.engine:
             self.engine = engine
-            self.renderers.clear()
+            self.renderers = {side_px: self._opened(side_px, before) for side_px, before in self.renderers.items()}
+
+    def _opened(self, side_px: int, beside: Painter | None) -> Painter:
+        return open_painter(self.avatar, TimedEngine(self.engine, self.latency), side_px, beside=beside)
 
 
 class Animator:
