@@ -38,6 +38,10 @@ def signs(shape: Array | None = None, **scores: float) -> FaceSigns:
     return found
 
 
+def a_pair(wanted: tuple[FaceSigns, ...], drawn: tuple[FaceSigns, ...]) -> Driven:
+    return Driven("a", "d", False, wanted, drawn, signs(), np.zeros((len(wanted), 2), bool))
+
+
 def smiler(smile_at: int, frames: int = 100) -> Driver:
     """Smiles for a second."""
     mean = face_model().mean_shape
@@ -70,7 +74,7 @@ def test_gaze_behind_shut_lids_does_not_count() -> None:
 
     awake = tuple(look(i, 0.0) for i in range(30))
     blind = tuple(look(i, 0.9) for i in range(30))
-    driven = Driven("a", "d", False, awake, awake, signs())
+    driven = a_pair(awake, awake)
     assert "gaze across" in driven.following()
     assert "gaze across" not in replace(driven, wanted=blind).following()
 
@@ -107,22 +111,33 @@ def test_lips_that_touch_and_eyes_that_narrow_are_counted() -> None:
     width = mouth_width(mean)
     shut = signs(set_mouth_gaps(mean, np.full(9, 0.0)))
     wide = signs(set_mouth_gaps(mean, np.full(9, 0.3 * width)))
-    driven = Driven("a", "d", False, (shut, shut, wide), (shut, wide, wide), signs())
-    found = contacts([driven])
+    found = contacts([a_pair((shut, shut, wide), (shut, wide, wide))])
     assert found.lips_shut == 0.5 and found.lips_parted == 1.0 and found.blinks_shut is None
     own = gaps(mean, RIGHT_LID_PAIRS)
     usual, narrow, closed = (signs(set_lid_gaps(mean, RIGHT_LID_PAIRS, own * share)) for share in (1.0, 0.6, 0.1))
     wanted = (usual, usual, usual, narrow, narrow)
-    found = contacts([Driven("a", "d", False, wanted, (usual, usual, usual, narrow, closed), usual)])
+    pair = a_pair(wanted, (usual, usual, usual, narrow, closed))
+    found = contacts([replace(pair, narrow=np.array([[False, False]] * 3 + [[True, False]] * 2))])
     assert found.narrow_open == 0.5
     assert found.opening_at_rest == pytest.approx(1.0)
+
+
+def test_eyes_on_their_way_to_a_blink_are_not_narrow() -> None:
+    mean = face_model().mean_shape
+    own = gaps(mean, RIGHT_LID_PAIRS)
+    shares = [1.0] * 30 + [0.6, 0.1, 0.6] + [1.0] * 30 + [0.6] * 10 + [1.0] * 30
+    narrowed = Driver(
+        "d", tuple(seen(set_lid_gaps(mean, RIGHT_LID_PAIRS, own * share), i) for i, share in enumerate(shares))
+    ).narrowed()
+    assert not narrowed[:63].any() and narrowed[63:73, 0].all() and not narrowed[73:].any()
+    assert not narrowed[:, 1].any()
 
 
 def test_the_worst_fifth_is_told() -> None:
     def one(slope: float) -> Driven:
         wanted = tuple(signs(jawOpen=0.5 + 0.5 * np.sin(i)) for i in range(30))
         drawn = tuple(signs(jawOpen=slope * (0.5 + 0.5 * np.sin(i))) for i in range(30))
-        return Driven("a", "d", False, wanted, drawn, signs())
+        return a_pair(wanted, drawn)
 
     rows = signal_rows([one(slope) for slope in (0.9, 1.0, 1.0, 1.0, 0.2, 0.3)])
     assert [row.name for row in rows] == ["jaw"]
@@ -131,7 +146,7 @@ def test_the_worst_fifth_is_told() -> None:
 
 def test_the_report_has_both_starts() -> None:
     wanted = tuple(signs(jawOpen=0.5 + 0.5 * np.sin(i)) for i in range(30))
-    both = [Driven("a", "d", first, wanted, wanted, signs()) for first in (False, True)]
+    both = [replace(a_pair(wanted, wanted), smiled_first=first) for first in (False, True)]
     assert [title for title, _, _ in sections(both)] == ["Driving", "Driving, 5 s after a smiling first second"]
     text = as_markdown(both)
     assert "| jaw | 1 | 1.00 | 1.00 | 1.00 | 1.00 |" in text

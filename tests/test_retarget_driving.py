@@ -173,6 +173,31 @@ def test_a_wink_shuts_one_eye() -> None:
     assert left_open > 0.8
 
 
+@pytest.mark.parametrize(("narrow", "score"), [(0.6, 0.35), (0.45, 0.5)])
+def test_laughing_eyes_narrow_and_stay_open(narrow: float, score: float) -> None:
+    """They get there in some 0.3 s, with scores of which half is a blink's."""
+    retargeter = started()
+    for i, share in enumerate([*np.linspace(0.125, 1, 8), *np.ones(25)], 50):
+        opening = 1 - share * (1 - narrow)
+        driving = retargeter.drive(blinking(lids(opening, opening), i, share * score, share * score))
+        assert np.all(openness(driving) > 0.8 * narrow)
+    assert np.all(openness(driving) < narrow + 0.1)
+
+
+def test_lids_that_fall_slowly_shut_in_the_end() -> None:
+    retargeter = started()
+    for i, opening in enumerate(np.linspace(1, 0.1, 20), 50):
+        driving = retargeter.drive(blinking(lids(opening, opening), i, 0.75 * (1 - opening), 0.75 * (1 - opening)))
+    assert np.all(openness(driving) < DRAWN_SHUT + 0.06)
+
+
+def test_a_laughing_eye_blinks_too() -> None:
+    retargeter = started()
+    for i, opening in enumerate([*np.linspace(1, 0.6, 10), *[0.6] * 20, 0.3, 0.1], 50):
+        driving = retargeter.drive(blinking(lids(opening, opening), i, 0.7 * (1 - opening), 0.7 * (1 - opening)))
+    assert np.all(openness(driving) < DRAWN_SHUT + 0.06)
+
+
 def test_lids_are_never_nearer_than_the_generator_can_draw() -> None:
     retargeter = started(gains=Gains(eyes=2.0))
     driving = retargeter.drive(blinking(lids(0.0, 0.0), 50, 0.8, 0.8))

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.core.avatar import Avatar
 from avatar.evaluation.clip import Tick, spread
@@ -34,6 +36,7 @@ from avatar.retarget.retargeter import Retargeter
 SIZE_PX = 512
 FORGIVEN_S = 5.0
 SMILE_S, SMILE = 1.0, 0.3  # how long a smile is at the start, and what is one
+NARROW_S = 0.2  # how long an eye is narrow that is not on its way to shut or open
 WORST = 0.2  # share of the pairs that the worst ones are
 
 
@@ -57,6 +60,15 @@ class Driver:
         means = np.convolve(smile, np.ones(count) / count, "valid")
         start = int(means.argmax())
         return range(start, start + count) if means[start] - np.quantile(smile, 0.2) > SMILE else None
+
+    def narrowed(self) -> NDArray[np.bool_]:
+        """(N, 2) in which frames the right and the left eye are narrow and stay so."""
+        eyes = np.stack([np.full(2, np.nan) if signs is None else signs.eyes for signs in map(face_signs, self.states)])
+        openings = eyes / np.nanmedian(eyes, axis=0)
+        narrow = (openings > NARROW[0]) & (openings < NARROW[1])
+        width = max(1, round(NARROW_S * 1e9 / self.step_ns))
+        line = np.ones((width, 1), np.uint8)
+        return np.asarray(cv2.morphologyEx(narrow.astype(np.uint8), cv2.MORPH_OPEN, line) > 0)
 
     def numbers(self, count: int) -> list[int]:
         """At most `count` frames: half of them evenly spread, the others where signals are strongest and weakest."""
@@ -83,6 +95,7 @@ class Driven:
     wanted: tuple[FaceSigns | None, ...]
     drawn: tuple[FaceSigns | None, ...]
     at_rest: FaceSigns  # the portrait itself
+    narrow: NDArray[np.bool_]  # (N, 2): in which of the frames the right and the left eye stay narrow
 
     def following(self) -> dict[str, Following]:
         """By signal, of those in which the driver moves."""
@@ -94,6 +107,15 @@ class Driven:
         wanted[np.ix_(hidden, OF_IRISES)] = np.nan
         found = {name: following(wanted[:, i], drawn[:, i], float(FLOORS[i])) for i, name in enumerate(SIGNALS)}
         return {name: one for name, one in found.items() if one is not None}
+
+    def narrow_eyes(self) -> list[float]:
+        """How far open the avatar's are, in shares of the portrait's own, where the driver's stay narrow."""
+        return [
+            float(opening)
+            for signs, narrow in zip(self.drawn, self.narrow, strict=True)
+            if signs is not None
+            for opening in (signs.eyes / self.at_rest.eyes)[narrow]
+        ]
 
     def pairs(self) -> list[tuple[FaceSigns, FaceSigns]]:
         both = zip(self.wanted, self.drawn, strict=True)
@@ -125,7 +147,7 @@ def drive(avatar: Avatar, driver: Driver, tracker: Tracker, renderer: str, frame
     drawn = [face_signs(tracker.track(picture, i)) for i, picture in enumerate(pictures.pictures)]
     at_rest = drawn.pop() or _of(avatar)
     wanted = tuple(face_signs(driver.states[i]) for i in numbers)
-    return Driven(avatar.name, driver.name, smile_first, wanted, tuple(drawn), at_rest)
+    return Driven(avatar.name, driver.name, smile_first, wanted, tuple(drawn), at_rest, driver.narrowed()[numbers])
 
 
 def drive_all(
@@ -189,6 +211,7 @@ def contacts(driven: Sequence[Driven]) -> Contacts:
     narrow: list[bool] = []
     rest: list[float] = []
     for one in driven:
+        narrow += [opening > SHUT for opening in one.narrow_eyes()]
         pairs = one.pairs()
         usual = np.median([wanted.eyes for wanted, _ in pairs], axis=0) if pairs else np.ones(2)
         for wanted, drawn in pairs:
@@ -200,9 +223,7 @@ def contacts(driven: Sequence[Driven]) -> Contacts:
             both_shut = float(opening.max()) < SHUT
             shut += [float(value) < SHUT + 0.1 for value in shown] if both_shut else []
             for seen, value in zip(opening, shown, strict=True):
-                if NARROW[0] < seen < NARROW[1]:
-                    narrow.append(value > SHUT)
-                elif 0.9 < seen < 1.1:
+                if 0.9 < seen < 1.1:
                     rest.append(float(value))
     lips_shut, lips_parted, blinks_shut, narrow_open = (
         float(np.mean(values)) if values else None for values in (touch, part, shut, narrow)

@@ -48,8 +48,8 @@ class Expression:
         self._blinks.reset()
         self._gaze.reset()
 
-    def of(self, face: DriverFace, calm: DriverFace, gains: Gains) -> Array:
-        """(478, 3) pose-free shape for the driver's `face`, of which `calm` is the neutral one."""
+    def of(self, face: DriverFace, calm: DriverFace, gains: Gains, step_s: float) -> Array:
+        """(478, 3) pose-free shape for `face`, of which `calm` is the neutral one, `step_s` after the last one."""
         change = face.shape - calm.shape
         if gains != Gains():
             change = change * (1 + sum((getattr(gains, part) - 1) * share for part, share in part_shares().items()))
@@ -58,16 +58,16 @@ class Expression:
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
         result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio)
         result = keep_lips(result, self._lip_heights)  # a thick lip that is rolled in leaves nothing of a thin one
-        return self._with_eyes(result, face, calm, gains.eyes)
+        return self._with_eyes(result, face, calm, gains.eyes, step_s)
 
-    def _with_eyes(self, result: Array, face: DriverFace, calm: DriverFace, gain: float) -> Array:
+    def _with_eyes(self, result: Array, face: DriverFace, calm: DriverFace, gain: float, step_s: float) -> Array:
         at_rest = np.array([_openness(calm.shape, pairs) for pairs in _LIDS], np.float32)
         lids = [gaps(face.shape, pairs) for pairs in _LIDS]
         measured = np.array([distances.mean() for distances in lids], np.float32) / at_rest
         shown = measured
         if self._judged:
             turn_sine = float(turned_by(face.pose[:3])[2, 0])  # of the head's right-left axis into the picture
-            shown, closure = self._blinks(face.openings / at_rest, face.blinks, calm.blinks, turn_sine)
+            shown, closure = self._blinks(face.openings / at_rest, face.blinks, calm.blinks, turn_sine, step_s)
         shown = 1 + gain * (shown - 1)
         if self._judged:
             shown = np.maximum(shown, DRAWN_SHUT)

@@ -147,7 +147,7 @@ class Retargeter:
         if self.mirror:
             face, calm = face.mirrored(), calm.mirrored()
         pose = self._head.of(face, calm, self.mode == "relative", self.gains.head, step_s)
-        self._target = self._expression.of(face, calm, self.gains), pose
+        self._target = self._expression.of(face, calm, self.gains, step_s), pose
         return True
 
     def _strangeness(self, face: DriverFace, state: FaceState) -> float | None:
