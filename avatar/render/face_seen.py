@@ -73,14 +73,15 @@ def _lack(drawn: Drawn, alpha: Picture) -> Picture:
     cells = len(alpha)
     step = len(drawn.across) // cells
     every = np.s_[step // 2 :: step, step // 2 :: step]
-    covered = np.asarray(drawn.cover[every] > 127, np.uint8)
+    shown = np.asarray(drawn.cover[every] > 127, np.uint8)
+    covered = cv2.morphologyEx(shown, cv2.MORPH_CLOSE, ONE_CELL)  # cracks between triangles are no edges
     (xy, xx), (yy, yx) = (np.gradient(part[every] * np.float32(cells)) for part in (drawn.across, drawn.down))
     squares = xx * xx + xy * xy + yx * yx + yy * yy
     det = xx * yy - xy * yx
     root = np.sqrt(np.maximum(squares * squares - 4 * det * det, 0))
     least, most = np.sqrt(np.maximum(squares - root, 0) / 2), np.sqrt((squares + root) / 2)
     stretch = 1 / np.maximum(least, 1e-3)
-    lack = np.clip((stretch - STRETCHED) / (WORTHLESS - STRETCHED), 0, 1)
+    lack = np.nan_to_num(np.clip((stretch - STRETCHED) / (WORTHLESS - STRETCHED), 0, 1))  # a crack shows no place
     lack[most > CRUSHED] = 1
     lack[cv2.erode(covered, ONE_CELL) == 0] = 1
     near = cv2.dilate(alpha, ONE_CELL) > 25
