@@ -36,6 +36,7 @@ class RegionWeights:
     content: float = 4.0
     adversarial: float = 0.25
     inside: float = 3.0  # of what the first hint marks against its surroundings
+    painting: float = 0.0  # what it costs to paint over what is there: pictures are sharper than those learned from
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class RegionOptions:
     weights: RegionWeights = field(default_factory=RegionWeights)
 
 
-class LookedAt(NamedTuple):
-    """What features are compared of."""
+class Judged(NamedTuple):
+    """What the discriminator sees."""
 
     result: Tensor  # (B, 3, h, w)
     target: Tensor
@@ -105,15 +106,15 @@ class RegionObjective:
             for batch in batches:
                 with self._precision():
                     result, changes = self._drawn(self.generator, batch)
-                looked_at = self._looked_at(result.float(), batch)
-                losses = self._losses(result.float(), changes, batch)
-                losses["content"] = self.options.weights.content * self.content(looked_at.result, looked_at.target)
+                target = self._within_reach(batch)
+                losses = self._losses(result.float(), changes, target, batch)
+                fake = Judged(self._reduced(result.float()), self._reduced(target), batch["drawing"])
                 if adversarial:
-                    scores = self.discriminator(*self._judged(looked_at.result, looked_at.drawing))
+                    scores = self.discriminator(*self._judged(fake.result, fake.drawing))
                     losses["adversarial"] = -self.options.weights.adversarial * scores.mean()
                 (torch.stack(list(losses.values())).sum() / len(batches)).backward()
                 parts.append(losses)
-                made.append(LookedAt(looked_at.result.detach(), looked_at.target, looked_at.drawing))
+                made.append(fake._replace(result=fake.result.detach()))
         figures = {name: float(value) for name, value in mean_of(parts).items()}
         update(self.optimiser, figures, share * self.options.rate, MAX_GRADIENT)
         average(self.averaged, self.generator, self.options.ema, number)
@@ -121,14 +122,16 @@ class RegionObjective:
             figures |= self._discriminator_step(made, share)
         return figures
 
-    def _losses(self, result: Tensor, changes: Changes, batch: Batch) -> dict[str, Tensor]:
-        weights, target = self.options.weights, self._within_reach(batch)
-        inside = self._inside(batch)
-        small = target if self.region.detail == 1 else F.avg_pool2d(target, self.region.detail)
-        return {
+    def _losses(self, result: Tensor, changes: Changes, target: Tensor, batch: Batch) -> dict[str, Tensor]:
+        weights, inside, part = self.options.weights, self._inside(batch), self._part()
+        losses = {
             "l1": weights.l1 * weighted_l1(result, target, self._enlarged(inside)),
-            "paint": weights.paint * weighted_l1(changes.paint.float(), small, inside),
+            "paint": weights.paint * weighted_l1(changes.paint.float(), self._reduced(target), inside),
+            "content": weights.content * self.content(result[part], target[part]),
         }
+        if weights.painting:
+            losses["painting"] = weights.painting * (1 - changes.keep.float()).mean() / inside.mean().clamp_min(1e-4)
+        return losses
 
     def _inside(self, batch: Batch) -> Tensor:
         """(B, 1, h, w) how much a place weighs."""
@@ -144,17 +147,17 @@ class RegionObjective:
     def _enlarged(self, layer: Tensor) -> Tensor:
         return layer if self.region.detail == 1 else upsample(layer, self.region.detail)
 
-    def _looked_at(self, result: Tensor, batch: Batch) -> LookedAt:
-        """All of a picture as large as what the net sees, and as much of a larger one: features take time."""
-        target, drawing = self._within_reach(batch), self._enlarged(batch["drawing"])
-        if self.region.detail == 1:
-            return LookedAt(result, target, drawing)
+    def _part(self) -> Any:
+        """A random window as large as what the net sees: features of all of a larger picture take time."""
         height, width = self.region.size
         top, left = (int(torch.randint(n * (self.region.detail - 1) + 1, ())) for n in (height, width))
-        part = np.s_[..., top : top + height, left : left + width]
-        return LookedAt(result[part], target[part], drawing[part])
+        return np.s_[..., top : top + height, left : left + width]
 
-    def _discriminator_step(self, made: Sequence[LookedAt], share: float) -> dict[str, float]:
+    def _reduced(self, picture: Tensor) -> Tensor:
+        """To what the net sees: no discriminator may ask for more, or it is answered with squares."""
+        return picture if self.region.detail == 1 else F.avg_pool2d(picture, self.region.detail)
+
+    def _discriminator_step(self, made: Sequence[Judged], share: float) -> dict[str, float]:
         losses = []
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         for one in made:
@@ -175,8 +178,8 @@ class RegionObjective:
 
     def _drawn(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, Changes]:
         picture = batch["picture"]
-        seen = picture if self.region.detail == 1 else F.avg_pool2d(picture, self.region.detail)
-        changes = Changes(*generator(batch["embedding"], Drawn(seen, batch["drawing"], batch["hints"])))
+        drawn = Drawn(self._reduced(picture), batch["drawing"], batch["hints"])
+        changes = Changes(*generator(batch["embedding"], drawn))
         return changes.applied(picture), changes
 
     def _precision(self) -> torch.autocast:

@@ -52,8 +52,12 @@ class PersonUNet(nn.Module):
     def psi_size(self) -> int:
         return sum(self.psi_sizes)
 
-    def layers_of(self, seen: Tensor, psi: Tensor, prior: Tensor) -> Layers:
-        """seen (B, inputs, h/2, w/2), psi (B, psi_size), prior (B, 1, h, w): added to the logit of paint."""
+    def layers_of(self, seen: Tensor, psi: Tensor, prior: Tensor, reach: Tensor | None = None) -> Layers:
+        """seen (B, inputs, h/2, w/2), psi (B, psi_size), prior (B, 1, h, w): added to the logit of paint.
+
+        reach: (B, 1, h, w) in [0, 1], how much of a change each place allows. Such a net paints on pictures that are
+        larger than what it sees, so its mask is smoothed: each of its pixels by itself would show as a square.
+        """
         x = F.leaky_relu(self.stem(seen), SLOPE)
         skips = []
         for down in self.down:
@@ -68,6 +72,9 @@ class PersonUNet(nn.Module):
         residual, shade, mask, paint = self.head(x).split([2, 3, 4, 12], dim=1)
         paint = torch.sigmoid(F.pixel_shuffle(paint, 2))
         mask = torch.sigmoid(F.pixel_shuffle(mask, 2) + prior)  # share of the painted layer
+        offset, shade = FLOW_REACH * torch.tanh(residual), SHADE_REACH * upsample(torch.tanh(shade), 2)
+        if reach is not None:
+            mask = reach * F.avg_pool2d(mask, 3, 1, 1)
+            offset, shade = F.avg_pool2d(reach, 2) * offset, reach * shade
         keep = 1.0 - mask
-        added = keep * (SHADE_REACH * upsample(torch.tanh(shade), 2)) + mask * paint
-        return Layers(FLOW_REACH * torch.tanh(residual), keep, added, paint)
+        return Layers(offset, keep, keep * shade + mask * paint, paint)

@@ -59,14 +59,8 @@ class RefinementNet(PersonUNet):
         """psi (B, psi_size): the person's AdaIN parameters."""
         seen = torch.cat([drawn.picture * 2 - 1, drawn.drawing, drawn.hints], dim=1)
         prior = self.prior_outside + self.prior_step * drawn.hints[:, :1]
-        layers = self.layers_of(F.pixel_unshuffle(seen, 2), psi, prior)
-        return Changes(*(_within(drawn.hints[:, 1:2], layers) if self.confined else layers))
-
-
-def _within(reach: Tensor, layers: Layers) -> Layers:
-    """As much of a change as `reach` (B, 1, h, w) allows."""
-    offset = F.avg_pool2d(reach, 2) * layers.offset
-    return Layers(offset, 1 - reach * (1 - layers.keep), reach * layers.added, layers.paint)
+        reach = drawn.hints[:, 1:2] if self.confined else None
+        return Changes(*self.layers_of(F.pixel_unshuffle(seen, 2), psi, prior, reach))
 
 
 def _grid(picture: Tensor) -> Tensor:
