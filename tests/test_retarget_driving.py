@@ -18,7 +18,7 @@ from avatar.face.face_model import face_model
 from avatar.face.gaps import DRAWN_SHUT, gaps, set_lid_gaps, set_mouth_gaps
 from avatar.face.gaze import gaze
 from avatar.face.head_pose import head_pose
-from avatar.face.regions import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.regions import LEFT_BROW, LEFT_LID_PAIRS, RIGHT_BROW, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.retarget.calibration import Calibration
 from avatar.retarget.driver_face import driver_face
@@ -225,6 +225,24 @@ def test_eyes_do_not_roll_behind_shut_lids() -> None:
     rolled[468:478, :2] += 0.05
     shut = gaze(shape_of(retargeter.drive(blinking(rolled, 51, 0.7, 0.7))))
     assert np.abs(shut - before)[:, 0].max() < 0.02
+
+
+# Brows and mouth
+
+
+def test_brows_move_as_far_as_to_be_seen_where_the_drivers_are() -> None:
+    """A picture whose brows were moved shows less of it than a face that makes folds."""
+    brows, raised = list(RIGHT_BROW + LEFT_BROW), driver()
+    raised[brows, 1] -= 0.05
+    moves = {}
+    for smoothing in (False, True):
+        retargeter = Retargeter(astronaut_avatar(), frame_crop=CROP, smoothing=smoothing)
+        retargeter.recalibrate(seen(driver()))
+        at_rest = shape_of(retargeter.drive(seen(driver(), 0)))
+        way = (shape_of(settle(retargeter, raised, 1)) - at_rest)[brows, 1]
+        moves[smoothing] = -float(way.mean())
+    assert moves[False] == pytest.approx(0.05, abs=0.005), "what was measured goes over as it is"
+    assert 0.06 < moves[True] < 0.08
 
 
 # Gains, mirror, modes

@@ -50,12 +50,10 @@ def lip_heights(shape: Array) -> Array:
     return np.stack([upper, -lower])
 
 
-def keep_lips(shape: Array, own: Array) -> Array:
-    """A copy of a pose-free (478, 3) face whose lips are as high as lips of `own` (2, 9) heights can be. Their inner
-    edges stay."""
+def set_lip_heights(shape: Array, wanted: Array) -> Array:
+    """A copy of a pose-free (478, 3) face whose lips are `wanted` (2, 9) high. Their inner edges stay."""
     result = shape.copy()
-    heights = np.clip(lip_heights(shape), THINNEST_LIP * own, THICKEST_LIP * own)
-    for lip, height, down in zip(_LIPS, heights, (-1, 1), strict=True):
+    for lip, height, down in zip(_LIPS, wanted, (-1, 1), strict=True):
         result[lip[:, 0], 1] = result[lip[:, 1], 1] + down * height
     return result
 
