@@ -9,7 +9,9 @@ from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.render.drawn_person import DrawnPerson, draw_person, made_ready
+from avatar.render.eye_layers import EyeLayers
 from avatar.render.face_seen import HINTS, mend, seen_face, small_plate
+from avatar.render.mouth_layers import MouthLayers
 from avatar.retarget.head_limits import moved
 from tests.clips import astronaut_avatar
 
@@ -28,7 +30,8 @@ def turned(yaw_degrees: float) -> tuple[DrawnPerson, Array, Picture]:
     pose = head_pose(landmarks, face_model().mean_shape)
     change = np.array([0, np.radians(yaw_degrees), 0, 0, 0, 0, 0], np.float32)
     driving = moved(pose, change).apply(pose.remove(landmarks))
-    sheet, plate = made_ready(portrait, alpha, landmarks)
+    layers = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
+    sheet, plate = made_ready(landmarks, alpha, *layers)
     return draw_person(sheet, plate, driving), driving, plate
 
 

@@ -26,8 +26,10 @@ from avatar.learning.region_samples import RegionSample
 from avatar.model.layered_generator import FACE
 from avatar.render.conditioning import draw_face
 from avatar.render.cutout import usable_matte
-from avatar.render.drawn_person import draw_person, made_ready
+from avatar.render.drawn_person import Sheet, draw_person, made_ready
+from avatar.render.eye_layers import EyeLayers
 from avatar.render.face_seen import seen_face, small_plate
+from avatar.render.mouth_layers import MouthLayers
 from avatar.render.plate import background_plate
 from avatar.render.refined_matte import Matte, face_oval
 from avatar.retarget.head_limits import moved
@@ -102,7 +104,7 @@ class FaceSamples:
         else:
             own_plate = background_plate(picture, alpha)
             source = np.asarray(self.pack.pictures[one.source]), mattes[one.source], self.pack.landmarks[one.source]
-        sheet, plate = made_ready(*source)
+        sheet, plate = _cut(*source)
         drawn = draw_person(sheet, plate, driving)
         target = _before(picture, alpha, plate.astype(np.float32) - own_plate)
         if one.source is not None:
@@ -123,9 +125,13 @@ class FaceSamples:
         before, after = (head_pose(face, mean).remove(face) for face in self.pack.landmarks[list(one.motion)])
         shape = uncross(pose.remove(landmarks) + one.rng.uniform(0.4, 1.0) * (after - before))
         goal = moved(pose, _change(pose, one.rng)).apply(shape)
-        sheet, plate = made_ready(picture, alpha, landmarks)
+        sheet, plate = _cut(picture, alpha, landmarks)
         drawn = draw_person(sheet, plate, goal)
         return (drawn.picture, drawn.alpha, goal), plate
+
+
+def _cut(picture: Picture, alpha: Matte, landmarks: Array) -> tuple[Sheet, Picture]:
+    return made_ready(landmarks, alpha, MouthLayers(picture, landmarks), EyeLayers(picture, landmarks))
 
 
 def packed(picture: Picture) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -13,8 +14,18 @@ from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.rasteriser import Drawn
 from avatar.render.relief import Relief
-from avatar.render.sheets import Sheet
 from avatar.render.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One portrait made ready to be moved."""
+
+    rgba: Picture  # (H, H, 4) the person alone, continued beyond the portrait
+    margin_px: int  # of the sheet, on each side
+    relief: Relief
+    mouth: MouthLayers
+    eyes: EyeLayers
 
 
 class DrawnPerson(NamedTuple):
@@ -37,9 +48,8 @@ def draw_person(sheet: Sheet, plate: Picture, driving: Array) -> DrawnPerson:
     return DrawnPerson(picture, alpha, seen)
 
 
-def made_ready(portrait: Picture, alpha: Picture, landmarks: Array) -> tuple[Sheet, Picture]:
-    """The sheet of an (S, S, 3) portrait with its `usable_matte` and landmarks, and its background (S, S, 3)."""
-    mouth, eyes = MouthLayers(portrait, landmarks), EyeLayers(portrait, landmarks)
+def made_ready(landmarks: Array, alpha: Picture, mouth: MouthLayers, eyes: EyeLayers) -> tuple[Sheet, Picture]:
+    """The sheet of a portrait with (478, 3) landmarks and `usable_matte` (S, S); and its background (S, S, 3)."""
     cutout = in_layers(mouth.skin, alpha)
     relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
     rgba = np.dstack([cutout.person, cutout.alpha])

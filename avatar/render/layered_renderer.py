@@ -14,14 +14,14 @@ from avatar.face.driving import Driving
 from avatar.face.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
 from avatar.render.assemble import RegionChange, blend_region
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_face, draw_mouth, region_frames
-from avatar.render.drawn_person import DrawnPerson, draw_person
+from avatar.render.drawn_person import DrawnPerson, Sheet, draw_person
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.face_seen import mend, seen_face, small_plate
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.rasteriser import Drawn
 from avatar.render.renderer import FADE_NS, check_numbers
 from avatar.render.sheet_choice import SheetChoice
-from avatar.render.sheets import Sheet, Sheets, alike_cut, portrait_mattes
+from avatar.render.sheets import Sheets, alike_cut, portrait_mattes
 from avatar.render.view import View
 from avatar.render.warp import pixel_grid
 from engines.engine import Engine, Tensors

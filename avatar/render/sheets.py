@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,28 +12,16 @@ from avatar.core.avatar import Avatar
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import INNER_LIP_PAIRS
-from avatar.render.cutout import in_layers
+from avatar.render.drawn_person import Sheet, made_ready
 from avatar.render.eye_layers import EyeLayers, seen_eyes
 from avatar.render.mouth_layers import MouthLayers, own_row
 from avatar.render.mouth_light import mouth_light
 from avatar.render.one_light import OneLight
-from avatar.render.relief import Relief
 from avatar.render.upper_row import UpperRow
 
 MOST_MOUTHS = 6  # portraits whose teeth are looked at
 PARTED = 0.03  # lips, in distances of the outer eye corners, between which teeth may show
 SMILE = 0.12  # likewise: lips that are further apart show no more of the upper row
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One portrait made ready to be moved."""
-
-    rgba: Picture  # (H, H, 4) the person alone, continued beyond the portrait
-    margin_px: int  # of the sheet, on each side
-    relief: Relief
-    mouth: MouthLayers
-    eyes: EyeLayers
 
 
 class Sheets:
@@ -76,10 +63,7 @@ class Sheets:
         """One portrait's sheet, and its background (S, S, 3)."""
         portrait, landmarks = self._lit(number), self._avatar.landmarks[number]
         mouth, eyes = MouthLayers(portrait, landmarks, self._row), EyeLayers(portrait, landmarks, self._eyes)
-        cutout = in_layers(mouth.skin, self._mattes[number])
-        relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
-        rgba = np.dstack([cutout.person, cutout.alpha])
-        return Sheet(rgba, cutout.margin_px, relief, mouth, eyes), cutout.plate
+        return made_ready(landmarks, self._mattes[number], mouth, eyes)
 
     def _lit(self, number: int) -> Picture:
         """A portrait in the first one's light."""
