@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from avatar.cli.evaluate import find_clips, find_stills
+from avatar.cli.evaluate import find_clips, find_groups, find_stills
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError
 from avatar.evaluation.neck import Lengths, farthest, mark, measure, spread
 from avatar.evaluation.neck_sweep import Sweep, driver, summary
+from avatar.evaluation.photo_group import read_group
 from avatar.evaluation.steadiness import Steadiness
 from avatar.evaluation.teeth import Teeth, growth
 from avatar.evaluation.tooth_stills import ToothScores
@@ -21,8 +23,9 @@ from avatar.face.body import neck_joint
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import INNER_LIP_PAIRS, LIPS_INNER, LIPS_OUTER
-from avatar.face.state import BLENDSHAPE_INDEX
+from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
 from avatar.retarget.retargeter import Retargeter
+from avatar.sources.photo import PhotoReader
 
 SIZE = 512
 SCALE = 0.22  # distance of the outer eye corners
@@ -284,3 +287,46 @@ def test_of_a_pack_only_val_is_evaluated_and_its_photos_come_first(tmp_path: Pat
     (tmp_path / "manifest.csv").write_text("name,size\na,1\n")
     with pytest.raises(UsageError, match="split"):
         find_clips([tmp_path])
+
+
+# Turned heads
+
+
+class Turned:
+    """A tracker that finds the next of these turns in each picture, None for no face."""
+
+    def __init__(self, *degrees: float | None) -> None:
+        self.degrees = list(degrees)
+
+    def track(self, rgb: Picture, capture_ns: int) -> FaceState:
+        turn = self.degrees.pop(0)
+        if turn is None:
+            return no_face(capture_ns)
+        pose = np.eye(4, dtype=np.float32)
+        pose[:3, :3] = Rotation.from_euler("y", turn, degrees=True).as_matrix()
+        middle = np.array([0.5, 0.35, 0], np.float32)
+        points = np.asarray((a_face() - middle) @ pose[:3, :3].T + middle, np.float32) * np.float32(len(rgb))
+        return FaceState(points, np.zeros(52, np.float32), pose, 1.0, capture_ns, len(rgb))
+
+
+def test_from_the_photo_that_is_turned_least_the_turned_ones_are_predicted(tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, path in enumerate(photos):
+        cv2.imwrite(str(path), np.full((200 + number, 200 + number, 3), 40 * number, np.uint8))
+    with PhotoReader() as reader:
+        clip = read_group(photos, reader, Turned(30.0, None, 4.0, -13.0, -9.0), 0)
+        assert read_group(photos[:3], reader, Turned(4.0, -9.0, None), 0) is None
+        assert read_group(photos[:1], reader, Turned(None), 0) is None
+    assert clip is not None and clip.sources == {1: (1,)} and clip.target_frames == (0, 2)
+    assert [int(picture.mean()) for picture in clip.targets] == [0, 120] and clip.portraits[1].mean() == 80
+    assert clip.landmarks(0)[:, :2].min() > 0 and clip.landmarks(0)[:, :2].max() < 1
+
+
+def test_a_pack_names_the_photos_of_a_person(tmp_path: Path) -> None:
+    rows = [("clips/a.mp4", "ann", "val"), ("frames/b.jpg", "ann", "val"), ("frames/c.jpg", "bob", "val"),
+            ("stills/d.jpg", "ann", "val"), ("frames/e.jpg", "eve", "train"),
+            ("frames/f.jpg", "eve", "train")]  # fmt: skip
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,identity,split", *map(",".join, rows)]))
+    assert find_groups([tmp_path]) == [[tmp_path / "frames" / "b.jpg", tmp_path / "stills" / "d.jpg"]]
+    with pytest.raises(UsageError, match="--turned"):
+        find_groups([tmp_path / "clips"])

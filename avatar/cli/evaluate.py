@@ -59,6 +59,9 @@ class Comparison:
         list[Path] | None,
         typer.Option("--stills", help="Photos, or folders, for their teeth; at most 30 that smile are taken."),
     ] = None
+    turned: Annotated[
+        bool, typer.Option("--turned", help="Also photos of --clips' manifest.csv, for turned heads.")
+    ] = False
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many frames to predict per clip.")] = 60
 
 
@@ -127,6 +130,7 @@ def evaluate(
     terminal = Terminal(stderr=as_json)
     paths = find_clips(given)
     photos = find_stills(comparison.stills or [], clips or [])
+    groups = find_groups(clips or []) if comparison.turned else []
     counts = parse_shots(comparison.shots)
     asked = parse_systems(comparison.systems)
     renderers = parse_renderers(comparison.renderers)
@@ -145,7 +149,7 @@ def evaluate(
             save=written.save,
             progress=lambda line, share: bar.update(task, completed=share, description=line),
             note=lambda line: terminal.say(line, style="dim"),
-        ).run(paths, driver_paths, photos)
+        ).run(paths, driver_paths, photos, groups)
     if as_json:
         print_json(as_json_report(report))
     elif paper:
@@ -198,6 +202,15 @@ def find_stills(given: Sequence[Path], clips: Sequence[Path]) -> list[Path]:
         else:
             raise UsageError(f"{path}: no such file or folder. --stills takes photos, or folders of them.")
     return photos
+
+
+def find_groups(clips: Sequence[Path]) -> list[list[Path]]:
+    """Photos of one person each, of the folders with a manifest.csv. Raises UsageError when there are none."""
+    folders = [path for path in clips if (path / manifest.NAME).is_file()]
+    groups = [group for folder in folders for group in manifest.photo_groups(folder, PHOTO_SUFFIXES)]
+    if not groups:
+        raise UsageError("--turned: the manifests of --clips name no several photos of one person. Leave it out.")
+    return groups
 
 
 def parse_shots(text: str) -> list[int]:

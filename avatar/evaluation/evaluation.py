@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,18 @@ from avatar.evaluation.contact_sheet import (
 from avatar.evaluation.cross_reenactment import CrossRun, cross_reenact
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS
 from avatar.evaluation.person import Lineup, Person, Tuning, enrol
+from avatar.evaluation.photo_group import APART_NS, read_group
 from avatar.evaluation.saved_run import save_cross, save_run
 from avatar.evaluation.scorer import Scorer
 from avatar.evaluation.scores import Scores, TotalScores, total
 from avatar.evaluation.self_reenactment import SelfRun, reenact
 from avatar.evaluation.steadiness import Steadiness
+from avatar.evaluation.yaw_bins import YawBin, by_yaw
 from avatar.face.crop import Crop
 from avatar.render.embedding import open_embedder
 from avatar.render.generator import GENERATOR
 from avatar.render.layered_network import FAST_2
+from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
 from engines import explain, open_engine
 from engines.engine import Engine
@@ -80,6 +83,7 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)  # metric -> why it is not measured here
     clips: dict[int, list[ClipResult]] = field(default_factory=dict)  # by number of shots
     steadiness: Steadiness = field(default_factory=Steadiness)
+    turned: list[Scores] = field(default_factory=list)  # of groups of photos, from one of each
     cross: dict[int, list[CrossResult]] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
     renderers: tuple[str, ...] = (FAST_2,)  # the first one's systems have plain names
@@ -92,6 +96,10 @@ class Report:
 
     def cross_totals(self) -> dict[int, TotalScores]:
         return {n: total([r.scores for r in found], CROSS_METRICS) for n, found in sorted(self.cross.items()) if found}
+
+    def by_yaw(self, shots: int) -> list[YawBin]:
+        """Of the clips, and from one photo of the groups too."""
+        return by_yaw([found.scores for found in self.clips[shots]] + (self.turned if shots == 1 else []))
 
     def not_kept(self, shots: int) -> list[str]:
         """The clips on which fine-tuning was not better, so that FF's pictures stand for FT's."""
@@ -114,8 +122,15 @@ class Evaluation:
     progress: Progress = lambda line, share: None
     note: Callable[[str], None] = lambda line: None
 
-    def run(self, paths: Sequence[Path], drivers: Sequence[Path] = (), stills: Sequence[Path] = ()) -> Report:
-        """Clips that cannot be used are noted and listed in `Report.failed`. `stills`: photos, of which some smile."""
+    def run(
+        self,
+        paths: Sequence[Path],
+        drivers: Sequence[Path] = (),
+        stills: Sequence[Path] = (),
+        groups: Sequence[Sequence[Path]] = (),
+    ) -> Report:
+        """Clips that cannot be used are noted and listed in `Report.failed`. `stills`: photos, of which some smile.
+        `groups`: photos of one person each, turned."""
         report = self._report()
         self.note(report.engine_line)
         pairs = sum(driver.stem != path.stem for path in paths for driver in drivers)
@@ -129,6 +144,7 @@ class Evaluation:
                 found = self._clip(path, embedder, scorer, report, _part(self.progress, number / whole, 1 / whole))
                 people += found if drivers else []
             done = len(paths)
+            self._groups(groups, embedder, scorer, report, _still(self.progress, done / whole))
             if stills:
                 with CagedTracker(self.tracker_model, "image", patient=True) as tracker:
                     report.steadiness.open_jaws(
@@ -185,6 +201,29 @@ class Evaluation:
                 _clip_result(clip, person, scores[shots], sheets[shots], drawn[shots])
             )
         return people
+
+    def _groups(
+        self,
+        groups: Sequence[Sequence[Path]],
+        embedder: Engine,
+        scorer: Scorer,
+        report: Report,
+        tell: Callable[[str], None],
+    ) -> None:
+        """From one photo of each the others, feed-forward."""
+        lineup, first_ns = replace(self.lineup, tune=None, full=None), 0
+        with PhotoReader() as reader, CagedTracker(self.tracker_model, "image", patient=True) as tracker:
+            for number, paths in enumerate(groups):
+                tell(f"photos {number + 1} of {len(groups)}: {paths[0].stem}")
+                try:
+                    clip = read_group(paths, reader, tracker, first_ns)
+                    first_ns += len(paths) * APART_NS
+                    if clip is None:
+                        continue
+                    person = enrol(clip, 1, embedder, report.model, lineup, lambda share, line: None)
+                    report.turned.append(scorer.score(clip, {1: reenact(person)})[1])
+                except VisavisError as error:
+                    self._failed(report, str(error), {"clip": str(paths[0]), "shots": 1})
 
     def _cross(
         self, people: Sequence[Person], paths: Sequence[Path], scorer: Scorer, report: Report, progress: Progress

@@ -31,7 +31,7 @@ from avatar.evaluation.score_table import (
 )
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, Scores, TotalScores
 from avatar.evaluation.signal_curves import curves
-from avatar.evaluation.yaw_bins import YawBin, by_yaw
+from avatar.evaluation.yaw_bins import YawBin
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 TITLES = score_table.TITLES | {WARP: "warp"}
@@ -154,7 +154,7 @@ def _paper(report: Report) -> _Paper:
 
 
 def _yaw(report: Report, shots: int) -> _ByYaw:
-    bins = by_yaw([found.scores for found in report.clips[shots]])
+    bins = report.by_yaw(shots)
     return _ByYaw(shots, bins, yaw_lines(bins))
 
 

@@ -12,7 +12,6 @@ from avatar.evaluation.evaluation import Report
 from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, STEADY_METRICS, Metric
 from avatar.evaluation.motion import FLOORS
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, Correlations, Scores, TotalScores, best
-from avatar.evaluation.yaw_bins import by_yaw
 
 FORMAT = 2  # 1: one system "visavis", targets that depended on the number of shots
 
@@ -56,7 +55,7 @@ def as_json(report: Report) -> dict[str, Any]:
                     for found in report.clips[shots]
                 ],
                 "total": _total(total, METRICS, (REAL,)),
-                "by_yaw": [asdict(one) for one in by_yaw([found.scores for found in report.clips[shots]])],
+                "by_yaw": [asdict(one) for one in report.by_yaw(shots)],
             }
             for shots, total in totals.items()
         ],

@@ -26,6 +26,15 @@ def stills(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return [folder / row["file"] for row in rows]
 
 
+def photo_groups(folder: Path, suffixes: Collection[str]) -> list[list[Path]]:
+    """The photos of `val`, those of one person together. None where the manifest has no column `identity`."""
+    groups: dict[str, list[Path]] = {}
+    for row in _rows(folder):
+        if row["split"] == VAL and row.get("identity") and _is_one(row["file"], suffixes):
+            groups.setdefault(row["identity"], []).append(folder / row["file"])
+    return [paths for paths in groups.values() if len(paths) > 1]
+
+
 def _rows(folder: Path) -> list[dict[str, str]]:
     with (folder / NAME).open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))

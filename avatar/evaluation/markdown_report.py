@@ -10,7 +10,6 @@ from avatar.evaluation.metrics import METRICS
 from avatar.evaluation.person import named
 from avatar.evaluation.score_table import TITLES, ScoreRow, score_rows, steady_rows, yaw_lines
 from avatar.evaluation.scores import REAL
-from avatar.evaluation.yaw_bins import by_yaw
 
 
 def as_markdown(report: Report) -> str:
@@ -18,7 +17,7 @@ def as_markdown(report: Report) -> str:
     parts = [paper_table.as_markdown(report)]
     for shots, total in report.totals().items():
         parts.append(f"## All metrics, T = {shots}\n\n{_rows(score_rows(METRICS, total, (REAL,)))}")
-        bins = by_yaw([found.scores for found in report.clips[shots]])
+        bins = report.by_yaw(shots)
         heads = [f"{one.label} ({one.frames} frames, {one.clips} clips)" for one in bins]
         lines = [
             [label, named(system, TITLES), *cells]

@@ -16,7 +16,7 @@ from avatar.evaluation.motion import SIGNALS
 from avatar.evaluation.person import AT, FF, WARP, named
 from avatar.evaluation.score_table import SIGNAL_TITLES, TITLES, ScoreRow, score_rows, steady_rows, verdict, yaw_lines
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores
-from avatar.evaluation.yaw_bins import YawBin, by_yaw
+from avatar.evaluation.yaw_bins import YawBin
 
 BEST = "bold green"
 LEGEND = (
@@ -38,7 +38,7 @@ def print_report(console: Console, report: Report) -> None:
         without = sum(result.without_face for result in found)
         if without:
             console.print(f"{without} frames show no face and are left out.", style="dim", highlight=False)
-        _print_by_yaw(console, by_yaw([result.scores for result in found]))
+        _print_by_yaw(console, report.by_yaw(shots))
         if names := report.not_kept(shots):
             console.print(f"Fine-tuning was not kept for {', '.join(names)}: FF stands for FT.", style="dim")
     _print_steadiness(console, report)
