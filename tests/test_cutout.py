@@ -137,6 +137,17 @@ def test_no_person_is_left_in_the_plate() -> None:
     assert 0 < grain[0] < grain[1] and 0.6 < near[0] / near[1] < 1.1
 
 
+def test_a_horizon_goes_on_behind_the_person() -> None:
+    picture = np.full((SIZE, SIZE, 3), 220, np.uint8)
+    picture[SIZE // 2 :] = 60
+    person = np.zeros((SIZE, SIZE), np.uint8)
+    person[100:, 180:340] = 255
+    plate = background_plate(picture, person)[..., 0].astype(int)
+    for beside in (200, 320):  # 20 px behind the silhouette
+        assert plate[150 : SIZE // 2 - 40, beside].min() > 210
+        assert plate[SIZE // 2 + 40 :, beside].max() < 100
+
+
 def test_the_rim_has_the_persons_own_colours_inside_and_beyond() -> None:
     picture, share, _ = drawn_person()
     layers = cut_out(picture, coarse(share), drawn_face())
@@ -168,6 +179,19 @@ def test_the_body_goes_on_where_the_portrait_ends(astronaut_layers: tuple[Pictur
     assert np.median(seam) < 3
     corner = layers.sheet_pixels(np.array([[0, 0], [1, 1]], np.float32))
     assert np.array_equal(corner, [[margin, margin], [margin + size, margin + size]])
+
+
+def test_the_body_below_shows_no_second_collar_and_closes_the_neckline() -> None:
+    portrait = np.full((SIZE, SIZE, 3), 40, np.uint8)
+    portrait[:, 226:286] = 200  # a neck in a dark shirt
+    portrait[SIZE - 30 : SIZE - 20] = (250, 0, 0)  # a collar
+    matte = np.zeros((SIZE, SIZE), np.uint8)
+    matte[100:, 100:412] = 255
+    layers = in_layers(portrait, matte)
+    below = layers.person[layers.margin_px + SIZE :, layers.margin_px : -layers.margin_px]
+    assert below[:40, 150:220, 0].max() < 80
+    widths = [int((below[row, :, 1] > 120).sum()) for row in (2, 14, 26)]
+    assert widths[0] > widths[1] > widths[2]
 
 
 def test_nothing_of_the_person_stays_behind_when_it_moves(astronaut_layers: tuple[Picture, Cutout]) -> None:

@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 
 from avatar.core.arrays import Array, Picture
-from avatar.render.push_pull import push_pull
 from avatar.render.refined_matte import Matte, disc
 
 # lengths are shares of the picture's side
-RIM = 0.014  # that the hole is wider than the matte: strands, light that spills over, a camera's sharpening
-REACH, GRAIN_REACH = 0.08, 0.24  # how far into the hole what is around it is mirrored, and its grain alone
+RIM = 0.028  # that the hole is wider than the matte: strands, light that spills over, a camera's sharpening
+REACH, GRAIN_REACH = 0.035, 0.14  # how far into the hole what is around it is mirrored, and its grain alone
+COARSE, INPAINTED_PX = 4, 4  # how much smaller colours are filled in, and from how far around
+SEAM = 0.012  # standard deviation over which they are smoothed
 CALM = 0.012  # standard deviation over which the mirror's edge is smoothed: the nearest edge jumps from pixel to pixel
-GRAIN_PX, MOST_GRAIN = 1.5, 6.0  # standard deviation at 512 px of what is finer, and the most of it, of 255
+GRAIN_PX, MOST_GRAIN = 1.5, 4.0  # standard deviation at 512 px of what is finer, and the most of it, of 255
 
 
 def background_plate(portrait: Picture, alpha: Matte) -> Picture:
@@ -27,7 +28,7 @@ def background_plate(portrait: Picture, alpha: Matte) -> Picture:
         return portrait.copy()
     known = 1 - hole.astype(np.float32)[..., None]
     colours = portrait.astype(np.float32)
-    smooth = push_pull(colours, known[..., 0])
+    smooth = _smooth(portrait, hole)
     x, y, depth = _mirror(hole)
     found = cv2.remap(np.dstack([colours * known, known]), x, y, cv2.INTER_CUBIC)
     mirrored, there = found[..., :3] / np.maximum(found[..., 3:], 0.01), np.clip(found[..., 3:], 0, 1) ** 2
@@ -36,6 +37,20 @@ def background_plate(portrait: Picture, alpha: Matte) -> Picture:
     grain = np.clip(fine, -MOST_GRAIN, MOST_GRAIN)
     filled = smooth + near * (mirrored - smooth) + (far - near) * grain
     return np.asarray(np.rint(np.clip(filled + known * (colours - filled), 0, 255)), np.uint8)
+
+
+def _smooth(portrait: Picture, hole: Matte) -> Array:
+    """(S, S, 3): the hole filled in coarse colours that go on along what meets it: a horizon, a wall's edge, a sofa.
+
+    Source: Bertalmio, Bertozzi & Sapiro, Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting, CVPR 2001.
+    """
+    small = max(8, len(portrait) // COARSE)
+    share = cv2.resize(hole, (small, small), interpolation=cv2.INTER_AREA)
+    unknown = np.asarray(share > share.min(), np.uint8)  # a narrow rim of background may fill no coarse pixel
+    coarse = np.asarray(cv2.resize(portrait, (small, small), interpolation=cv2.INTER_AREA), np.uint8)
+    filled = cv2.inpaint(coarse, unknown, INPAINTED_PX, cv2.INPAINT_NS).astype(np.float32)
+    calm = _blurred(filled, SEAM * small)  # fronts that meet behind the person make a seam
+    return np.asarray(cv2.resize(calm, hole.shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _mirror(hole: Matte) -> tuple[Array, Array, Array]:
