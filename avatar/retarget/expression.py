@@ -27,8 +27,8 @@ from avatar.retarget.gains import Gains
 
 _LIDS = RIGHT_LID_PAIRS, LEFT_LID_PAIRS
 LEAST_LIP = 0.01  # height in widths of the mouth: a portrait's pressed lips show as much
-# Share of a motion that the tracker finds again in the drawn picture (4 portraits, 3 drivers; alike in all). The skin is
-# moved as far as it was asked to, but makes no folds and no shades, so that it seems to have moved less.
+# Share of a motion that the tracker finds again in the drawn picture (4 portraits, 3 drivers; alike in all): skin that
+# is moved as far as it was asked to, but makes neither folds nor shades, seems to have moved less.
 SEEN = {"mouth": 0.85, "brows": 0.68}
 LIPS_SEEN = 0.7  # the same of the height of lips, as a power
 GAZE_SEEN = 0.8  # the same of the irises
@@ -57,10 +57,11 @@ class Expression:
 
     def of(self, face: DriverFace, calm: DriverFace, gains: Gains, step_s: float) -> Array:
         """(478, 3) pose-free shape for `face`, of which `calm` is the neutral one, `step_s` after the last one."""
-        change = face.shape - calm.shape
-        factors = {part: getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0) for part in part_shares()}
-        change = change * (1 + sum((factors[part] - 1) * share for part, share in part_shares().items()))
-        result = np.asarray(self._neutral + change, np.float32)
+        moved = change = face.shape - calm.shape
+        for part, share in part_shares().items():
+            factor = getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0)
+            moved = moved + (factor - 1) * share * change
+        result = np.asarray(self._neutral + moved, np.float32)
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
         result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio)
