@@ -218,6 +218,18 @@ def test_marks_that_are_painted_over_are_lost_and_portraits_that_end_too_high_ha
     assert mark(portrait(), a_face() + np.array([0, 0.35, 0], np.float32)) is None
 
 
+def test_whoever_is_marked_is_measured_at_rest() -> None:
+    """A mark that touches the picture's edge would be taken for one that it cuts, and all pictures for lost."""
+    marked = 0
+    for down in np.arange(0.0, 0.35, 0.004):
+        face = a_face() + np.array([0, down, 0], np.float32)
+        found = mark(portrait(), face)
+        if found is not None:
+            marked += 1
+            assert measure(found.picture, found.colour, face) is not None
+    assert marked > 3
+
+
 def test_the_marks_colour_is_one_that_the_portrait_has_not() -> None:
     lawn = np.full((SIZE, SIZE, 3), (40, 200, 30), np.uint8)
     found = mark(lawn, a_face())

@@ -50,7 +50,8 @@ def mark(portrait: Picture, landmarks: Array) -> Marked | None:
     size, pose = len(portrait), head_pose(landmarks, face_model().mean_shape)
     base = neck_joint(pose)[:2] + pose.scale * NECK_BASE
     radius = RADIUS * pose.scale
-    if not (radius < base).all() or not (base < 1 - radius).all():
+    reach = radius + 2 / size  # a mark that touches the picture's edge is taken for one that it cuts
+    if not (reach < base).all() or not (base < 1 - reach).all():
         return None
     colour = min(COLOURS, key=lambda one: float(np.quantile(_likeness(portrait, one), 0.999)))
     picture = portrait.copy()
