@@ -218,6 +218,17 @@ def test_marks_that_are_painted_over_are_lost_and_portraits_that_end_too_high_ha
     assert mark(portrait(), a_face() + np.array([0, 0.35, 0], np.float32)) is None
 
 
+def test_what_a_network_has_left_of_a_mark_on_the_chin_is_no_place() -> None:
+    """Its middle lies elsewhere, and the neck would seem longer or shorter."""
+    picture, colour = marked()
+    scale = head_pose(a_face(), face_model().mean_shape).scale
+    chin, radius_px = a_face()[199, :2] * SIZE, 0.06 * scale * SIZE
+    painted = picture.copy()
+    middle = np.rint(chin - (0, 0.35 * radius_px)).astype(int).tolist()
+    cv2.circle(painted, middle, round(radius_px), (90, 90, 90), -1)
+    assert measure(painted, colour, a_face()) is None
+
+
 def test_whoever_is_marked_is_measured_at_rest() -> None:
     """A mark that touches the picture's edge would be taken for one that it cuts, and all pictures for lost."""
     marked = 0

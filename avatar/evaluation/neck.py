@@ -25,8 +25,7 @@ RADIUS = 0.06  # of the marks, in the same
 SEARCH = 0.3  # around where a mark of the face shall be
 COLOURS = ((0, 255, 0), (255, 0, 255), (0, 255, 255))
 STRONG = 50  # of 255: how much a mark's colour must stand out
-LEAST_PX = 4  # of a mark on the face
-LEAST_SHARE = 0.3  # of the area of the neck's mark
+LEAST_SHARE = 0.3  # of a mark's area: the middle of a remnant, where a network has painted, is not the mark's
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,14 @@ def measure(picture: Picture, colour: tuple[int, int, int], goal: Array) -> Leng
     pose = head_pose(goal, face_model().mean_shape)
     likeness = _likeness(picture, colour)
     sent = goal[list(ON_FACE), :2]
-    found = [_centre(likeness, place, SEARCH * pose.scale) for place in sent]
+    least_px = LEAST_SHARE * np.pi * (RADIUS * pose.scale * len(picture)) ** 2
+    found = [_centre(likeness, place, SEARCH * pose.scale, least_px) for place in sent]
     seen = np.array([place for place in found if place is not None])
     if len(seen) < len(sent):
         return None
     below = likeness.copy()
     below[: int((seen[1, 1] + 2 * RADIUS * pose.scale) * len(picture))] = 0
-    base = _largest(below, LEAST_SHARE * np.pi * (RADIUS * pose.scale * len(picture)) ** 2)
+    base = _largest(below, least_px)
     if base is None:
         return None
     # the head may be drawn elsewhere than it was sent: its joint goes with the marks
@@ -103,13 +103,13 @@ def _likeness(picture: Picture, colour: tuple[int, int, int]) -> NDArray[np.floa
     return np.where(stands_out > STRONG, stands_out, 0)
 
 
-def _centre(likeness: NDArray[np.float32], near: Array, reach: float) -> NDArray[np.float64] | None:
-    """Of the mark within `reach` of a place, all in [0, 1]."""
+def _centre(likeness: NDArray[np.float32], near: Array, reach: float, least_px: float) -> NDArray[np.float64] | None:
+    """Of the mark within `reach` of a place, all in [0, 1]. None where it is too small."""
     size = len(likeness)
     rows, columns = np.nonzero(likeness)
     places = np.stack([columns + 0.5, rows + 0.5], 1) / size
     inside = np.linalg.norm(places - near, axis=1) < reach
-    if inside.sum() < LEAST_PX:
+    if inside.sum() < least_px:
         return None
     weights = likeness[rows[inside], columns[inside]]
     return np.asarray(np.average(places[inside], axis=0, weights=weights), np.float64)
