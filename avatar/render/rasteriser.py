@@ -15,6 +15,7 @@ from avatar.render.view import View
 LARGE_PX = 256  # of a view's smaller side
 TORN = 0.015  # places of neighbours that are further apart than this lie on two sides of an edge
 EDGE_PX = 5, 5  # over which such an edge is smoothed, since half the size gives it steps
+BESIDE = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))  # neighbours, the nearest first
 
 _FAR = 60.0  # viewing distance, in eye distances: all but parallel
 
@@ -65,7 +66,7 @@ def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: Vie
         vertices, triangles, colours, drawn, np.full((side, side), 2 * _FAR, np.float32), np.eye(4, dtype=np.float32),
         float(np.pi / 2), 1.0, 2 * _FAR, _settings(view.mirrored),
     )  # fmt: skip
-    drawn = drawn[:height, :width]
+    drawn = _without_cracks(drawn[:height, :width])
     edges = None
     if step == 1:
         across, down, share = (np.asarray(part, np.float32) for part in cv2.split(drawn))
@@ -75,6 +76,19 @@ def rasterised(placed: Array, uv: Array, triangles: NDArray[np.int32], view: Vie
     inside = np.s_[: view.height, : view.width]
     cover = cv2.addWeighted(share, 510, share, 0, -127.5, dtype=cv2.CV_8U)  # a ramp of one pixel about the edge
     return Drawn(np.asarray(across[inside]), np.asarray(down[inside]), np.asarray(cover[inside], np.uint8), edges)
+
+
+def _without_cracks(drawn: Array) -> Array:
+    """(h, w, 3) whose single pixels that fell between two triangles show what is beside them, in place."""
+    there = (drawn[..., 2] > 0.5).astype(np.uint8)
+    rows, columns = np.nonzero(cv2.morphologyEx(there, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > there)
+    if len(rows):
+        padded = cv2.copyMakeBorder(drawn, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        beside = np.stack([padded[rows + 1 + y, columns + 1 + x] for y, x in BESIDE])  # (8, n, 3)
+        nearest = beside[(beside[..., 2] > 0.5).argmax(0), np.arange(len(rows))]
+        alike = np.abs(beside - nearest).max(2, keepdims=True) < TORN  # on the same side of an edge
+        drawn[rows, columns] = (beside * alike).sum(0) / alike.sum(0)
+    return drawn
 
 
 def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array, Picture]:
