@@ -13,7 +13,7 @@ from avatar.identity.bundle import avatar_names, avatar_path, find_avatar, save_
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.mattes import open_avatar
-from avatar.render.generator import open_generator
+from avatar.render.engine_options import EngineOptions
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, EngineFailure, Say, on_stderr
 
@@ -74,6 +74,6 @@ def open_shared_engine(avatar: Avatar, backend: str = "auto", precision: str = "
     if avatar.fine_tuned:
         raise UsageError(f"{avatar.name} is fine-tuned: its network draws nobody else. Open the engine for another.")
     try:
-        return open_generator(avatar, backend, precision=precision, say=say)
+        return EngineOptions(backend, precision).open(avatar, say)
     except EngineFailure as failure:
         raise VisavisError(str(failure)) from failure

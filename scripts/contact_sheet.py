@@ -27,8 +27,8 @@ from avatar.face.head_pose import head_pose
 from avatar.face.state import FaceState
 from avatar.identity.enrolment import enroll
 from avatar.learning.degrade import black_and_white, painting
-from avatar.render.generator import open_generator
-from avatar.render.renderer import Renderer
+from avatar.render.engine_options import EngineOptions
+from avatar.render.painter import open_painter
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
@@ -79,16 +79,16 @@ def read_driver(path: Path, model: Path) -> Driver:
 
 def drive(avatar: Avatar, driver: Driver) -> list[Picture]:
     """Portrait, then driver and avatar side by side for each chosen frame."""
-    engine = open_generator(avatar)
+    engine = EngineOptions().open(avatar)
     try:
-        retargeter, renderer = Retargeter(avatar, "relative"), Renderer(avatar, engine)
+        retargeter, painter = Retargeter(avatar, "relative"), open_painter(avatar, engine, patient=True)
         cells = [cv2.resize(avatar.portraits[0], (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)]
         for i, state in enumerate(driver.states):
             if retargeter.frame_crop is None and state.found:
                 retargeter.frame_crop = face_crop(state.landmarks, *driver.frame_px)
             driving = retargeter.drive(state)
             if i in driver.shown:
-                drawn = cv2.resize(renderer.render(driving), (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)
+                drawn = cv2.resize(painter.render(driving), (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)
                 cells += [driver.shown[i], drawn]
     finally:
         engine.close()

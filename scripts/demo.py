@@ -27,7 +27,6 @@ from avatar.identity.bundle import save_avatar
 from avatar.identity.enrolment import enroll
 from avatar.live.drive import Compose, Drive, DriveOptions, DriveReport, drive_file, only_avatar
 from avatar.render.engine_options import EngineOptions
-from avatar.render.layered_network import FAST_3
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
 from engines import explain
@@ -94,7 +93,7 @@ def enrolled(photo: Path) -> Avatar:
 
 
 def driven(avatar: Avatar, video: Path, output: Path, compose: Compose = only_avatar) -> DriveReport:
-    options = EngineOptions(renderer=FAST_3)
+    options = EngineOptions()
     person = options.person(avatar)
     network = options.open(person)
     step(f"Driving it with {video}; {explain(network)}")

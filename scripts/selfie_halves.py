@@ -30,8 +30,8 @@ from avatar.face.driving import Driving
 from avatar.identity.clip_enrolment import SelfieClip, enroll_clip
 from avatar.learning.finetune import finetune
 from avatar.render.embedding import embed, open_embedder
-from avatar.render.generator import open_generator
-from avatar.render.renderer import Renderer
+from avatar.render.engine_options import EngineOptions
+from avatar.render.painter import open_painter
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
@@ -51,7 +51,7 @@ def compare(clip: Path, minutes: float, networks: list[FeatureDistance], output:
         embedding, psi = embed(embedder, many.portraits[:1], many.landmarks[:1])
     one = replace(
         many, portraits=many.portraits[:1], landmarks=many.landmarks[:1], blendshapes=many.blendshapes[:1],
-        embedding=embedding, psi=psi,
+        embedding=embedding, psi=psi, mattes=many.mattes[:1],
     )  # fmt: skip
     print(
         f"{clip.name}: {len(many.portraits)} frames enrolled; missing: {', '.join(report.coverage.missing) or 'none'}"
@@ -102,10 +102,10 @@ def _refined(crop: Crop, pixels: NDArray[np.float32], normalised: NDArray[np.flo
 
 
 def _draw(avatar: Avatar, landmarks: NDArray[np.float32]) -> Pictures:
-    engine = open_generator(avatar)
+    engine = EngineOptions().open(avatar)
     try:
-        renderer = Renderer(avatar, engine)
-        drawn = [renderer.render(Driving(points, i * 1_000_000_000)) for i, points in enumerate(landmarks)]
+        painter = open_painter(avatar, engine, patient=True)
+        drawn = [painter.render(Driving(points, i * 1_000_000_000)) for i, points in enumerate(landmarks)]
     finally:
         engine.close()
     return np.stack([cv2.resize(p, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for p in drawn])

@@ -82,14 +82,14 @@ def measure(
     Example: visavis engines measure
     """
     from avatar.core.model_files import model_file
-    from avatar.render.example import example_frame
-    from avatar.render.generator import GENERATOR, engine_folder
+    from avatar.render.generator import engine_folder
+    from avatar.render.layered_network import NETWORK, example_inputs
     from engines.selection.choice import choose
 
     folder = engine_folder()
     terminal = Terminal(stderr=True)
     with terminal.status("measuring"):
-        choice = choose(model_file(GENERATOR), threads, folder, terminal.note, anew=True, example=example_frame)
+        choice = choose(model_file(NETWORK), threads, folder, terminal.note, anew=True, example=example_inputs)
     if as_json:
         print_json(asdict(choice))
     else:
@@ -141,10 +141,10 @@ def _backends() -> list[dict[str, Any]]:
 def _current(choice: Choice) -> bool:
     """Whether nothing that the choice depends on has changed."""
     from avatar.core.model_files import model_file
-    from avatar.render.generator import GENERATOR
+    from avatar.render.layered_network import NETWORK
     from engines.selection.choice import choice_key
 
-    return choice.key == choice_key(model_file(GENERATOR), int(choice.key.get("threads", 0)))
+    return choice.key == choice_key(model_file(NETWORK), int(choice.key.get("threads", 0)))
 
 
 def _print_choice(out: Terminal, choice: Choice) -> None:

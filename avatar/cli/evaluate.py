@@ -26,7 +26,7 @@ from avatar.evaluation.markdown_report import as_markdown
 from avatar.evaluation.person import FF, FT, FULL, FineTune, Lineup, Tell, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder
 from avatar.evaluation.tables import print_paper_table, print_report
-from avatar.render.layered_network import FAST_2, RENDERERS
+from avatar.render.layered_network import FAST_3, RENDERERS
 from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 from avatar.sources.photo import SUFFIXES as PHOTO_SUFFIXES
 
@@ -43,7 +43,7 @@ class Comparison:
     ] = FF
     renderers: Annotated[
         str, typer.Option(help=f"What draws ff and ft, of {', '.join(RENDERERS)}; several, by commas, side by side.")
-    ] = FAST_2
+    ] = FAST_3
     weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None
     ft_minutes: Annotated[
         float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Minutes to fine-tune at most, per clip and T.")
@@ -234,7 +234,7 @@ def parse_systems(text: str) -> list[str]:
 
 
 def parse_renderers(text: str) -> tuple[str, ...]:
-    """ "fast-2" to ("fast-2",). Raises UsageError."""
+    """ "fast-3" to ("fast-3",). Raises UsageError."""
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
     if unknown := [name for name in names if name not in RENDERERS]:
         raise UsageError(f"--renderers {text}: there is no {unknown[0]!r}. Give some of {', '.join(RENDERERS)}.")

@@ -43,18 +43,16 @@ class EngineChoice:
         str, typer.Option(help="auto, fp32, fp16, bf16 or int8: the numbers that the generator computes with.")
     ] = "auto"
     renderer: Annotated[
-        str, typer.Option(help="fast-2, or fast-3: the head in layers, which turns further (a preview).")
-    ] = "fast-2"
+        str, typer.Option(help="fast-3: the head in layers. fast-2: the photo pulled like rubber, for comparison.")
+    ] = "fast-3"
 
     def options(self, full: FullNetwork | None = None, threads: int | None = None) -> EngineOptions:
         """As the product has them. `full` draws instead of the network that comes with visavis. Raises UsageError."""
         from avatar.render.engine_options import EngineOptions
-        from avatar.render.layered_network import FAST_3, RENDERERS
+        from avatar.render.layered_network import RENDERERS
 
         if self.renderer not in RENDERERS:
             raise UsageError(f"There is no renderer '{self.renderer}'. Choose {' or '.join(RENDERERS)}.")
-        if self.renderer == FAST_3 and full is not None:
-            raise UsageError("--renderer fast-3 and --network full are two ways to draw: choose one.")
         return EngineOptions(self.engine, self.precision, threads, full, open_torch, self.renderer)
 
 

@@ -33,8 +33,7 @@ from avatar.evaluation.steadiness import Steadiness
 from avatar.evaluation.yaw_bins import YawBin, by_yaw
 from avatar.face.crop import Crop
 from avatar.render.embedding import open_embedder
-from avatar.render.generator import GENERATOR
-from avatar.render.layered_network import FAST_2
+from avatar.render.layered_network import FAST_3, NETWORK
 from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
 from engines import explain, open_engine
@@ -86,7 +85,7 @@ class Report:
     turned: list[Scores] = field(default_factory=list)  # of groups of photos, from one of each
     cross: dict[int, list[CrossResult]] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
-    renderers: tuple[str, ...] = (FAST_2,)  # the first one's systems have plain names
+    renderers: tuple[str, ...] = (FAST_3,)  # the first one's systems have plain names
     model: str = MODEL_ID
     machine: str = field(default_factory=lambda: machine())
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -266,7 +265,7 @@ class Evaluation:
             save_cross(self.save, runs, sheets)
 
     def _report(self) -> Report:
-        generator = open_engine(model_file(GENERATOR))
+        generator = open_engine(model_file(NETWORK))
         try:
             return Report(
                 self.lineup.systems,

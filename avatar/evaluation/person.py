@@ -15,7 +15,7 @@ from avatar.identity.mattes import with_mattes
 from avatar.render.embedding import embed
 from avatar.render.engine_options import EngineOptions
 from avatar.render.full_network import FullNetwork
-from avatar.render.layered_network import FAST_2, FAST_3
+from avatar.render.layered_network import FAST_3
 from avatar.render.painter import open_painter
 from avatar.render.warp import FLOW_GRID, landmark_flow, landmark_warp, pixel_grid
 from engines.engine import Engine
@@ -52,7 +52,7 @@ class Person:
     portraits: Pictures  # (T, SIZE_PX, SIZE_PX, 3), as they are in the clip
     landmarks: Array  # (T, 478, 3) in [0, 1]
     full: FullNetwork | None = None  # draws FULL
-    renderers: tuple[str, ...] = (FAST_2,)  # each draws FF and FT
+    renderers: tuple[str, ...] = (FAST_3,)  # each draws FF and FT
 
     def nearest(self, goal: Array) -> int:
         """The portrait whose landmarks lie nearest to `goal` (478, 3): mean distance in the crop."""
@@ -81,7 +81,7 @@ class Lineup:
 
     tune: FineTune | None = None
     full: FullNetwork | None = None
-    renderers: tuple[str, ...] = (FAST_2,)
+    renderers: tuple[str, ...] = (FAST_3,)
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ def draw(
     avatar: Avatar,
     drivings: Sequence[Driving],
     wanted: Sequence[int],
-    renderer: str = FAST_2,
+    renderer: str = FAST_3,
     full: FullNetwork | None = None,
     size_px: int = SIZE_PX,
 ) -> Drawn:

@@ -16,7 +16,7 @@ class EngineOptions:
     """backend, precision, threads: as of `engines.open_engine`; `backend` may also be "torch", where `open_torch` is
     given.
 
-    full: draws instead of the network that comes with visavis. renderer: FAST_2 or FAST_3, how that one draws.
+    full: draws instead of the network that comes with visavis. renderer: one of RENDERERS, how that one draws.
     """
 
     backend: str = "auto"
@@ -24,7 +24,7 @@ class EngineOptions:
     threads: int | None = None
     full: FullNetwork | None = None
     open_torch: OpenTorch | None = None
-    renderer: str = FAST_2
+    renderer: str = FAST_3
 
     def person(self, avatar: Avatar) -> Avatar:
         """The avatar with its parameters of the network that draws. Raises InputError without that network."""
