@@ -39,6 +39,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or `engines` would be this file
 
 from avatar.core.model_files import model_file
+from avatar.render.layered_network import NETWORK, TRAINED
 from benchmarks.reporting import machine
 from engines import Engine, EngineFailure, open_engine
 from engines.backends import Candidate, Devices, candidates, installed_versions
@@ -49,7 +50,7 @@ from export.networks import Networks, Traced, load_networks, trace_generator, un
 from export.to_onnx import write_onnx
 
 BASELINE = "full 256²"
-LIVE = "fast, live layers"
+LIVE = "fast"
 ROUND_S = 0.15  # of each contender, in turn
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads of one inference (default: as the live loop takes)")
     parser.add_argument("--batch", default="", help="persons in one call, such as 1,2,4,8")
     parser.add_argument("--rounds", type=int, default=15, help="how often each has its turn (default: 15)")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds; only the live network and the baseline")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument("--markdown", action="store_true", help="print the report as Markdown")
@@ -114,7 +115,7 @@ def main() -> None:
     rounds = min(5, options.rounds) if options.quick else options.rounds
     threads = thread_count(options.threads)
     with tempfile.TemporaryDirectory(prefix="visavis-benchmark-") as folder:
-        report = _measure(Path(folder), threads, batches, rounds, options.quick)
+        report = _measure(Path(folder), threads, batches, rounds)
     if options.json:
         print(json.dumps(report, indent=2))
     else:
@@ -131,11 +132,11 @@ def _batches(parser: argparse.ArgumentParser, text: str) -> list[int]:
     return sizes
 
 
-def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int, quick: bool) -> dict[str, Any]:
+def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    fast, full = load_networks(model_file("fast/fast.safetensors")), untrained_full(256)
+    fast, full = load_networks(model_file(TRAINED)), untrained_full(256)
     _say("writing the networks")
-    networks = _networks(folder, fast, full, quick)
+    networks = _networks(folder, fast, full)
     crowds = [_written(f"{LIVE}, batch", folder, _crowd(trace_generator(fast), size), size) for size in batches]
     ways = [
         way
@@ -174,21 +175,16 @@ def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int, qu
 # ---- what is measured
 
 
-def _networks(folder: Path, fast: Networks, full: Networks, quick: bool) -> list[Network]:
+def _networks(folder: Path, fast: Networks, full: Networks) -> list[Network]:
     shipped = {name: value.numpy() for name, value in trace_generator(fast).inputs.items()}
-    found = [
-        _written(BASELINE, folder, trace_generator(full)),
-        _network(LIVE, model_file("fast/generator.onnx"), shipped),
-    ]
-    for size_px in () if quick else (256, 512):
-        found.append(_written(f"fast, picture {size_px}²", folder, trace_generator(fast, size_px)))
-    return found
+    return [_written(BASELINE, folder, trace_generator(full)), _network(LIVE, model_file(NETWORK), shipped)]
 
 
 def _crowd(traced: Traced, batch: int) -> Traced:
-    """For `batch` persons in one call, each with parameters ψ of its own."""
+    """For `batch` persons in one call, each with an embedding of its own."""
     many = {name: value.repeat(batch, *[1] * (value.dim() - 1)) for name, value in traced.inputs.items()}
-    many["psi"] = many["psi"] + 0.05 * torch.randn(many["psi"].shape, generator=torch.Generator().manual_seed(5))
+    own = torch.randn(many["embedding"].shape, generator=torch.Generator().manual_seed(5))
+    many["embedding"] = many["embedding"] + 0.05 * own
     return Traced(traced.network, many, traced.outputs)
 
 

@@ -43,7 +43,7 @@ from avatar.identity.bundle import find_avatar, load_avatar
 from avatar.live.animator import AvatarFrame
 from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
-from avatar.render.warp import LandmarkWarp
+from avatar.render.relief import Relief
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.model_asset import tracker_model
 from engines import EngineDescription, EngineFailure, Tensors
@@ -54,7 +54,6 @@ FAULT_S = 2.0
 MOST_S = 15.0  # by when all must be well again
 STUCK_S = 3.0
 NECK_BASE = np.array([0.0, 1.4], np.float32)  # below the neck's joint, in sizes of the head
-FIXED_POINT_STEPS = 10
 
 
 def painted(picture: Picture) -> Picture:
@@ -149,12 +148,16 @@ class BrokenEngine:
 
 
 class Sitter:
-    """What the pictures show of one: numbers from the landmarks and the warp that each was drawn with."""
+    """What the pictures show of one: numbers from the landmarks and the relief that each was drawn with."""
 
     def __init__(self, portrait: NDArray[np.float32]) -> None:
-        self._portrait, self._pose = portrait, head_pose(portrait, face_model().mean_shape)
+        self._pose = head_pose(portrait, face_model().mean_shape)
         self._ears = neck_joint(self._pose)[:2]
-        self._base = self._ears + self._pose.scale * NECK_BASE
+        self._relief = Relief(portrait)
+        places = self._relief.vertices[:, :2]
+        base = self._ears + self._pose.scale * NECK_BASE
+        self._vertex = int(np.linalg.norm(places - base, axis=1).argmin())
+        self._base = places[self._vertex]
         self._last: Driving | None = None
         self.forget()
 
@@ -164,10 +167,8 @@ class Sitter:
     def see(self, driving: Driving) -> None:
         """Take in the next picture."""
         pose = head_pose(driving.landmarks, face_model().mean_shape)
-        warp, place = LandmarkWarp(self._portrait, driving.landmarks), self._base * 2 - 1
-        for _ in range(FIXED_POINT_STEPS):  # the warp leads backwards: where is the neck's base now?
-            place = place - 0.8 * (warp.at(place[None])[0] - (self._base * 2 - 1))
-        neck = np.linalg.norm((place + 1) / 2 - neck_joint(pose)[:2]) / pose.scale
+        base = self._relief.place(driving.landmarks)[self._vertex, :2]
+        neck = np.linalg.norm(base - neck_joint(pose)[:2]) / pose.scale
         at_rest = np.linalg.norm(self._base - self._ears) / self._pose.scale
         self.neck_change = max(self.neck_change, abs(float(neck / at_rest) - 1))
         self.width_change = max(self.width_change, abs(pose.scale / self._pose.scale - 1))

@@ -15,7 +15,7 @@ from aiortc import RTCPeerConnection
 from safetensors.numpy import save
 
 from avatar.core.avatar import Avatar
-from avatar.core.model_files import MODEL_ID, PSI_COUNT
+from avatar.core.model_files import MODEL_ID
 from avatar.face.face_model import face_model
 from avatar.identity.bundle import save_avatar
 from avatar.webrtc.ice import Ice
@@ -116,7 +116,6 @@ def made_up_avatar() -> Avatar:
         landmarks=0.5 + 0.25 * face_model().mean_shape[None],
         blendshapes=rng.random((1, 52), np.float32),
         embedding=rng.standard_normal(512).astype(np.float32),
-        psi=rng.standard_normal(PSI_COUNT).astype(np.float32),
         provenance={"photos": [{"file": "ännä.jpg", "sha256": "0" * 64}], "made_by": "visavis 0"},
         consent={"statement": "I agree", "given": True, "at": "2026-01-01T00:00:00+00:00"},
     )

@@ -13,31 +13,31 @@ from torch import Tensor, nn
 
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError, UsageError
-from avatar.model.checkpoint import DAMAGE, in_a_line, load_weights, read_header
-from avatar.model.embedder import Embedder
+from avatar.core.model_files import model_file
+from avatar.model.checkpoint import DAMAGE, in_a_line, read_header
+from avatar.model.embedder import PICTURE_PX, Embedder, load_embedder
 from avatar.model.full.blocks import without_spectral_norm
 from avatar.model.full.checkpoint import load_full
 from avatar.model.full.config import FullConfig
 from avatar.model.full.embedder import FullEmbedder
 from avatar.model.full.generator import FullGenerator
-from avatar.model.generator import REGIONS, Generator, LayerGenerator, PictureGenerator
-from avatar.render.example import example_landmarks
-from avatar.render.landmark_image import landmark_image
-from export.example import example_inputs, layer_inputs, smooth_noise
+from avatar.model.layered_generator import REGIONS, LayeredGenerator, load_region
+from avatar.render.landmark_image import mean_face_image
 
 MAX_PIXELS = 2048 * 2048  # in one output, all pictures of a batch together
+EMBEDDER = "embedder.safetensors"
 
 
 @dataclass(frozen=True)
 class Networks:
-    """A generator and the embedder that gives its ψ: of size `fast`, or `full`."""
+    """A generator and the embedder that knows the person: of size `fast`, or `full`."""
 
-    generator: Generator | FullGenerator
+    generator: LayeredGenerator | FullGenerator
     embedder: Embedder | FullEmbedder
 
     @property
     def size(self) -> str:
-        return self.generator.config.size
+        return "full" if isinstance(self.generator, FullGenerator) else "fast"
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,32 @@ class Traced:
 
 
 def load_networks(path: Path) -> Networks:
-    """The networks of a checkpoint of either size. Raises InputError naming the file."""
+    """The networks of a checkpoint: of `full`, or of one region of `fast` with those that lie beside it.
+
+    Where no embedder lies beside a region, it is the one that comes with visavis, which all are trained with.
+    Raises InputError naming the file.
+    """
     try:
-        size = read_header(path)[0].get("size")
+        config = read_header(path)[0]
     except DAMAGE as error:
         raise InputError(
             f"{path} is no visavis checkpoint ({in_a_line(error)}). Train one with `visavis train`."
         ) from error
-    if size == "full":
+    if config.get("size") == "full":
         networks, _ = load_full(path)
         return _full(networks.generator, networks.embedder)
-    generator, embedder, _ = load_weights(path)
-    return Networks(generator, embedder)
+    beside = regions_beside(path)
+    regions = [load_region(one) for one in (beside if path in beside else [path])]
+    embedder = path.parent / EMBEDDER
+    return Networks(
+        LayeredGenerator(regions).eval(),
+        load_embedder(embedder if embedder.is_file() else model_file(f"fast-3/{EMBEDDER}")),
+    )
+
+
+def regions_beside(checkpoint: Path) -> list[Path]:
+    """The checkpoints of all regions that lie in its folder, in the order of the graph."""
+    return [path for one in REGIONS if (path := checkpoint.parent / f"{one.name}.safetensors").is_file()]
 
 
 def untrained_full(picture_px: int) -> Networks:
@@ -95,47 +109,36 @@ def put_weights(network: nn.Module, names: Sequence[str], values: Array) -> None
 
 
 def trace_generator(networks: Networks, size_px: int | None = None, batch: int = 1) -> Traced:
-    """The generator as it is exported; ψ is an input, so that one graph serves every person.
+    """The generator as it is exported; what it knows of a person is an input, so that one graph serves everybody.
 
-    size_px: None gives `fast` as it runs live: layers for an output of any size. Otherwise pictures of that side: then
-    `fast` takes portraits of that side too, and warps them by itself. Raises UsageError for a size that does not fit.
+    size_px: of the pictures of `full`, None for its own; `fast` gives layers for an output of any size. Raises
+    UsageError for a size that does not fit.
     """
     generator = networks.generator
+    if not isinstance(generator, FullGenerator):
+        if size_px is not None:
+            raise UsageError("`fast` gives layers for pictures of any size: leave the size out.")
+        return _batched(Traced(generator, generator.example(), generator.outputs), batch)
     own = generator.config.picture_size_px
-    if batch * (size_px or own) ** 2 > MAX_PIXELS:
-        raise UsageError(f"{batch} pictures of {size_px or own}² in one batch are more than networks are built for.")
+    if size_px not in (None, own):
+        raise UsageError(
+            f"This network of size `full` draws {own}², and its weights fit no other size, such as {size_px}²."
+        )
+    if batch * own**2 > MAX_PIXELS:
+        raise UsageError(f"{batch} pictures of {own}² in one batch are more than networks are built for.")
     noise = np.random.default_rng(3).normal(0, 0.1, (1, generator.psi_size))
-    psi = torch.from_numpy(noise.astype(np.float32))
-    if isinstance(generator, FullGenerator):
-        if size_px not in (None, own):
-            raise UsageError(
-                f"This network of size `full` draws {own}², and its weights fit no other size, such as {size_px}²."
-            )
-        return _batched(Traced(generator, {"drawing": _full_drawing(own), "psi": psi}, ["picture"]), batch)
-    if size_px is None:
-        live = LayerGenerator(generator.config)
-        live.load_state_dict(generator.state_dict())
-        return _batched(Traced(live.eval(), layer_inputs(generator), list(LayerGenerator.OUTPUTS)), batch)
-    if size_px < own or size_px % own:
-        raise UsageError(f"The output's size must be a multiple of {own}, not {size_px}.")
-    pictures = PictureGenerator(generator.config)
-    pictures.load_state_dict(generator.state_dict())
-    pictures.output_px = size_px
-    fed = {"psi": psi} | example_inputs(generator.config, size_px)
-    given = {name: fed[name] for name in PictureGenerator.INPUTS}
-    return _batched(Traced(pictures.eval(), given, list(REGIONS)), batch)
+    given = {"drawing": _full_drawing(own), "psi": torch.from_numpy(noise.astype(np.float32))}
+    return _batched(Traced(generator, given, ["picture"]), batch)
 
 
 def trace_embedder(networks: Networks) -> Traced:
-    """A photo with its landmark image to the embedding and to ψ."""
+    """A photo with its landmark image to the embedding; of `full` to ψ as well."""
     if isinstance(networks.generator, FullGenerator):
         side = networks.generator.config.picture_size_px
-        picture = torch.from_numpy(smooth_noise(np.random.default_rng(7), side))[None]
-        given = {"picture": picture, "drawing": _full_drawing(side)}
+        given = {"picture": _smooth_noise(7, side), "drawing": _full_drawing(side)}
         return Traced(_Projected(networks.embedder, networks.generator.projection).eval(), given, ["embedding", "psi"])
-    fed = example_inputs(networks.generator.config)
-    given = {"picture": fed["source"], "drawing": fed["source_drawing"]}
-    return Traced(networks.embedder, given, ["embedding", "psi"])
+    given = {"picture": _smooth_noise(7, PICTURE_PX), "drawing": _smooth_noise(8, PICTURE_PX // 2)}
+    return Traced(networks.embedder, given, ["embedding"])
 
 
 class _Projected(nn.Module):
@@ -155,5 +158,13 @@ def _batched(traced: Traced, batch: int) -> Traced:
     return Traced(traced.network, inputs, traced.outputs)
 
 
+def _smooth_noise(seed: int, side_px: int) -> Tensor:
+    """(1, 3, side, side) in [0, 1]."""
+    rough = np.random.default_rng(seed).random((1, 3, side_px // 8, side_px // 8), np.float32)
+    return nn.functional.interpolate(
+        torch.from_numpy(rough), size=(side_px, side_px), mode="bilinear", align_corners=False
+    )
+
+
 def _full_drawing(side_px: int) -> Tensor:
-    return torch.from_numpy(landmark_image(example_landmarks()[0], side_px))[None]
+    return torch.from_numpy(mean_face_image(side_px))[None]

@@ -82,14 +82,14 @@ def package(
     options: PackageOptions = EVERYTHING_FP32,
     *,
     frames: Sequence[RealFrame] = (),
-    psi: Mapping[str, Array] | None = None,
+    people: Mapping[str, Array] | None = None,
     say: Say = lambda what, share: None,
 ) -> Package:
     """Write `generator.onnx` (with another size or batch in its name) and `embedder.onnx` into the folder `out`.
 
     Other precisions than float32 lie beside it, as `engines.backends.variant` names them, for the generator alone,
     which runs for every frame. One that loses too much is left out.
-    frames: real people, for other precisions and for checking. psi: person -> (1, P), instead of the embedder's.
+    frames: real people, for other precisions and for checking. people: as of `Scene`, instead of the embedder's.
     All files appear together, or none; older ones of another network, which engines would take for this one's, go.
     Raises VisavisError as `write_onnx`, `check` and `staged` do.
     """
@@ -107,9 +107,8 @@ def package(
         if frames:
             most = CALIBRATED[networks.size], JUDGED[networks.size]
             calibrating, judging = (_evenly(part, count) for part, count in zip(split(frames), most, strict=True))
-            everyone = psi or _psi(networks, frames)
             shapes = {key: tuple(value.shape) for key, value in traced.inputs.items()}
-            scene = Scene(judging, everyone)
+            scene = Scene(judging, people or _people(networks, frames))
             fed = scene.fed(shapes)
             _other_precisions(result, path, options, scene, fed, calibrating, say)
             if options.checked:
@@ -117,8 +116,8 @@ def package(
                 devices, threads = find_devices(), options.threads
                 result.checks = check(path, [*options.precisions, "bf16"], devices, traced, fed, scene, threads)
                 if photos:
-                    people = {frame.person: frame for frame in scene.frames}.values()
-                    rows = [photo_of(frame, {n: tuple(v.shape) for n, v in photos.inputs.items()}) for frame in people]
+                    shown = {frame.person: frame for frame in scene.frames}.values()
+                    rows = [photo_of(frame, {n: tuple(v.shape) for n, v in photos.inputs.items()}) for frame in shown]
                     result.checks += check(folder / "embedder.onnx", ("fp32",), devices, photos, rows, None, threads)
         stale = _stale(out / path.name, path)
     for precision, old in stale.items():
@@ -170,7 +169,7 @@ def _other_precisions(
             result.left_out.append(LeftOut("fp16", why))
     if "int8" in options.precisions:
         shapes = {name: value.shape for name, value in fed[0].items()}
-        ranges = Scene(calibrating, scene.psi).fed(shapes)
+        ranges = Scene(calibrating, scene.people).fed(shapes)
         quantised, reached, result.int8 = quantise(
             path,
             ranges,
@@ -206,8 +205,8 @@ def _run(model: onnx.ModelProto, fed: Sequence[Tensors]) -> list[Tensors]:
     return [dict(zip(names, session.run(None, inputs), strict=True)) for inputs in fed]
 
 
-def _psi(networks: Networks, frames: Sequence[RealFrame]) -> dict[str, Array]:
-    """Each person's ψ, from the portrait."""
+def _people(networks: Networks, frames: Sequence[RealFrame]) -> dict[str, Array]:
+    """What the generator knows of each person, from the portrait."""
     traced = trace_embedder(networks)
     shapes = {name: tuple(value.shape) for name, value in traced.inputs.items()}
     found: dict[str, Array] = {}
@@ -215,8 +214,8 @@ def _psi(networks: Networks, frames: Sequence[RealFrame]) -> dict[str, Array]:
         if frame.person not in found:
             photo = photo_of(frame, shapes)
             with torch.no_grad():
-                _, psi = traced.network(*(torch.from_numpy(photo[name]) for name in traced.inputs))
-            found[frame.person] = psi.numpy()
+                known = traced.network(*(torch.from_numpy(photo[name]) for name in traced.inputs))
+            found[frame.person] = (known[-1] if isinstance(known, tuple) else known).numpy()  # of `full`: ψ
     return found
 
 

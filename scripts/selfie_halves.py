@@ -48,10 +48,10 @@ def compare(clip: Path, minutes: float, networks: list[FeatureDistance], output:
     report = enroll_clip(SelfieClip(first, clip.name), "selfie", model)
     many = report.avatar
     with open_embedder() as embedder:
-        embedding, psi = embed(embedder, many.portraits[:1], many.landmarks[:1])
+        embedding = embed(embedder, many.portraits[:1], many.landmarks[:1])
     one = replace(
         many, portraits=many.portraits[:1], landmarks=many.landmarks[:1], blendshapes=many.blendshapes[:1],
-        embedding=embedding, psi=psi, mattes=many.mattes[:1],
+        embedding=embedding, mattes=many.mattes[:1],
     )  # fmt: skip
     print(
         f"{clip.name}: {len(many.portraits)} frames enrolled; missing: {', '.join(report.coverage.missing) or 'none'}"

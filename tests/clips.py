@@ -22,7 +22,8 @@ from avatar.face.gaps import mouth_width, set_mouth_gaps
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.render.embedding import embed
-from avatar.render.renderer import Renderer
+from avatar.render.engine_options import EngineOptions
+from avatar.render.painter import open_painter
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
@@ -128,10 +129,10 @@ def astronaut_avatar() -> Avatar:
         state = tracker.track(rgb, 0)
     crop = face_crop(state.landmarks, rgb.shape[1], rgb.shape[0])
     portraits, landmarks = crop.cut(rgb)[None], crop.normalise(state.landmarks)[None]
-    embedder = open_engine(model_file("fast/embedder.onnx"))
-    embedding, psi = embed(embedder, portraits, landmarks)
+    embedder = open_engine(model_file("fast-3/embedder.onnx"))
+    embedding = embed(embedder, portraits, landmarks)
     embedder.close()
-    return Avatar("astronaut", MODEL_ID, portraits, landmarks, state.blendshapes[None], embedding, psi)
+    return Avatar("astronaut", MODEL_ID, portraits, landmarks, state.blendshapes[None], embedding)
 
 
 @lru_cache(maxsize=32)
@@ -147,7 +148,7 @@ def acted_face(yaw_deg: float = 0.0, pitch_deg: float = 0.0, mouth: float = 0.0)
     (c, s), (d, t) = ((math.cos(math.radians(a)), math.sin(math.radians(a))) for a in (yaw_deg, pitch_deg))
     turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) @ np.array([[1, 0, 0], [0, d, t], [0, -t, d]])
     posed = HeadPose((turn @ pose.rotation).astype(np.float32), pose.scale, pose.translation)
-    engine = open_engine(model_file("fast/generator.onnx"))
-    picture = Renderer(avatar, engine).render(Driving(posed.apply(shape), 0))
+    engine = EngineOptions().open(avatar)
+    picture = open_painter(avatar, engine).render(Driving(posed.apply(shape), 0))
     engine.close()
     return picture

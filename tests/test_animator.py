@@ -19,7 +19,7 @@ from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
-from avatar.render.generator import open_generator
+from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import Retargeter
 from engines.engine import Engine, EngineFailure
 from tests.clips import astronaut_avatar
@@ -30,8 +30,8 @@ NAN = np.float32(np.nan)
 
 # what no file that `load_avatar` takes can bring, and what its checks may one day miss
 HOSTILE = {
-    "psi of 7 numbers": replace(ANNA, name="eve", psi=np.zeros(7, np.float32)),
-    "psi that is no number": replace(ANNA, name="eve", psi=np.full_like(ANNA.psi, NAN)),
+    "an embedding of 7 numbers": replace(ANNA, name="eve", embedding=np.zeros(7, np.float32)),
+    "an embedding that is no number": replace(ANNA, name="eve", embedding=np.full_like(ANNA.embedding, NAN)),
     "a portrait of other channels": replace(ANNA, name="eve", portraits=np.zeros((1, 512, 512), np.uint8)),
     "a portrait without pixels": replace(ANNA, name="eve", portraits=np.zeros((1, 0, 0, 3), np.uint8)),
     "a face that is no number": replace(ANNA, name="eve", landmarks=np.full_like(ANNA.landmarks, NAN)),
@@ -51,7 +51,7 @@ class Animation:
         self._now_ns = 0
 
     def open_engine(self, avatar: Avatar) -> Engine:
-        self.opened.append(open_generator(ANNA, "onnxruntime", precision="fp32"))
+        self.opened.append(EngineOptions("onnxruntime", "fp32").open(ANNA))
         return self.opened[-1]
 
     def rig(self, avatar: Avatar, engine: Engine) -> Rig:
@@ -115,7 +115,7 @@ def own_network(animation: Animation, avatar: Avatar) -> Rig:
 
 def test_a_network_of_its_own_is_closed_when_it_cannot_be_drawn(animation: Animation) -> None:
     animation.paint()
-    failing = own_network(animation, HOSTILE["psi of 7 numbers"])
+    failing = own_network(animation, HOSTILE["an embedding of 7 numbers"])
     animation.animator.show(failing)
     animation.paint()
     assert animation.shown == "anna"
@@ -204,6 +204,6 @@ def test_the_very_first_avatar_that_cannot_be_drawn_is_an_error_in_one_line(what
 
 
 def test_a_network_that_answers_no_numbers_says_what_to_do(animation: Animation) -> None:
-    rig = animation.rig(HOSTILE["psi that is no number"], animation.animator.rig.engine)
+    rig = animation.rig(HOSTILE["an embedding that is no number"], animation.animator.rig.engine)
     with pytest.raises(InputError, match=r"no picture of eve.*Enrol the photos again.*--precision fp32"):
         rig.renderer(512).render(animation.animator.rig.retargeter.drive(no_face(1)))

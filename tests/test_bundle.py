@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
-from avatar.core.model_files import PSI_COUNT, model_file
+from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity import bundle
 from avatar.identity.bundle import (
     FORMAT_VERSION,
@@ -39,7 +39,6 @@ from avatar.identity.thumbnail import THUMBNAIL
 from avatar.render.generator import weight_count
 from avatar.render.layered_network import NETWORK, network_name
 from benchmarks.hostile import Exploit, made_up_avatar
-from engines import open_engine
 
 Members = dict[str, bytes]
 
@@ -104,7 +103,7 @@ def refused(path: Path, said: str) -> None:
 
 def test_round_trip(avatar: Avatar, saved: Path) -> None:
     back = load_avatar(saved)
-    for name in ("portraits", "landmarks", "blendshapes", "embedding", "psi"):
+    for name in ("portraits", "landmarks", "blendshapes", "embedding"):
         assert np.array_equal(getattr(back, name), getattr(avatar, name))
         assert getattr(back, name).dtype == getattr(avatar, name).dtype
     assert (back.name, back.model_id) == (avatar.name, avatar.model_id)
@@ -150,8 +149,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(
 
 
 def test_what_would_not_load_is_not_saved(avatar: Avatar, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="psi"):
-        save_avatar(replace(avatar, psi=np.full(PSI_COUNT, np.nan, np.float32)), tmp_path / "x.avatar")
+    with pytest.raises(InputError, match="embedding"):
+        save_avatar(replace(avatar, embedding=np.full(512, np.nan, np.float32)), tmp_path / "x.avatar")
     assert not (tmp_path / "x.avatar").exists()
 
 
@@ -171,7 +170,7 @@ def test_every_flipped_byte_is_refused_or_harmless(avatar: Avatar, saved: Path) 
             back = load_avatar(saved)
         except InputError:
             continue
-        assert np.array_equal(back.psi, avatar.psi)  # a date or an attribute of the zip, which nobody reads
+        assert np.array_equal(back.embedding, avatar.embedding)  # a date or an attribute of the zip, which nobody reads
         assert np.array_equal(back.portraits, avatar.portraits)
 
 
@@ -248,7 +247,7 @@ def test_an_oversized_file_is_not_read(saved: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
-@pytest.mark.parametrize("name", ["landmarks", "blendshapes", "embedding", "psi"])
+@pytest.mark.parametrize("name", ["landmarks", "blendshapes", "embedding"])
 def test_values_that_are_not_finite(saved: Path, name: str, bad: float) -> None:
     array = load(unpacked(saved)[PARAMETERS])[name].copy()
     array.flat[7] = bad
@@ -268,8 +267,7 @@ def test_values_that_are_not_finite(saved: Path, name: str, bad: float) -> None:
         ("blendshapes", np.full((1, 52), 2, np.float32)),
         ("embedding", np.zeros(511, np.float32)),
         ("embedding", np.zeros(512, np.float64)),
-        ("psi", np.zeros((7, 100), np.float32)),
-        ("psi", np.zeros(0, np.float32)),
+        ("psi", np.zeros(3264, np.float32)),
         ("extra", np.zeros(1, np.float32)),
     ],
 )
@@ -319,22 +317,21 @@ def test_a_face_that_is_turned_is_still_one(avatar: Avatar, saved: Path, degrees
 @pytest.mark.parametrize(
     ("name", "array", "said"),
     [
-        ("psi", np.zeros(7, np.float32), "7 parameters of a person, the network takes 3264"),
-        ("psi", np.full(3264, 1e5, np.float32), "its psi holds what is no number from -20 to 20"),
-        ("embedding", np.full(512, 1e5, np.float32), "its embedding holds"),
-        ("weights", np.zeros(6_000_001, np.float32), "6000001 weights of a fine-tuned network, more or less than"),
+        ("embedding", np.full(512, 1e5, np.float32), "its embedding holds what is no number from -10 to 10"),
         ("weights", np.full(7, 1e5, np.float32), "its weights holds"),
+        ("weights", np.zeros(6_000_001, np.float32), "6000001 weights of a fine-tuned network"),
     ],
 )
 def test_parameters_that_the_network_does_not_take(saved: Path, name: str, array: np.ndarray, said: str) -> None:
     refused(forged(saved, **{name: array}), f"{said}.*Enrol the photos again: `visavis enroll")
 
 
-def test_what_the_network_takes_is_what_the_shipped_one_has() -> None:
-    shipped = model_file("fast/generator.onnx")
-    engine = open_engine(shipped, "onnxruntime")
-    assert engine.inputs["psi"] == (1, PSI_COUNT)
-    engine.close()
+def test_an_avatar_of_the_network_before_is_driven_by_this_one(avatar: Avatar, saved: Path) -> None:
+    """Its parameters are not: the embedding alone is of the same embedder."""
+    older = forged(saved, psi=np.zeros(3264, np.float32), weights=np.ones(2_392_031, np.float32))
+    back = load_avatar(with_manifest(older, format_version=3, model_id="fast-2"))
+    assert back.model_id == MODEL_ID and np.array_equal(back.embedding, avatar.embedding)
+    assert back.psi.size == 0 and not back.fine_tuned
 
 
 def test_what_was_fine_tuned_for_another_network_is_left_out(avatar: Avatar, saved: Path) -> None:
@@ -350,7 +347,7 @@ def test_what_was_fine_tuned_for_another_network_is_left_out(avatar: Avatar, sav
 
 
 def test_manifest_that_vouches_for_other_shapes(saved: Path) -> None:
-    refused(with_manifest(saved, arrays={"psi": {"dtype": "float32", "shape": [1]}}), "that the manifest lists")
+    refused(with_manifest(saved, arrays={"embedding": {"dtype": "float32", "shape": [1]}}), "that the manifest lists")
 
 
 def test_newer_and_nonsensical_versions(saved: Path) -> None:

@@ -84,13 +84,13 @@ def test_every_shipped_file_stands_in_the_list_of_sums() -> None:
 def test_a_network_that_was_changed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = shutil.copytree(model_files.WEIGHTS, tmp_path / "weights")
     monkeypatch.setattr(model_files, "WEIGHTS", changed)
-    variant = changed / "fast" / "generator.int8.onnx"
+    variant = changed / "fast-3" / "generator.int8.onnx"
     data = bytearray(variant.read_bytes())
     data[len(data) // 2] ^= 1
     variant.write_bytes(data)
-    model_files.model_file("fast/embedder.onnx")
+    model_files.model_file("fast-3/embedder.onnx")
     with pytest.raises(VisavisError, match=r"generator\.int8\.onnx is not what was shipped"):
-        model_files.model_file("fast/generator.onnx")
+        model_files.model_file("fast-3/generator.onnx")
     assert finding("Networks").state == "missing"
 
 

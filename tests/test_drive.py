@@ -20,6 +20,7 @@ from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
 from avatar.live.drive import STAGES, Drive, DriveOptions, DriveReport, drive_file
 from avatar.live.record_motion import record_motion
+from avatar.render.layered_network import NETWORK
 from avatar.retarget.retargeter import Mode
 from avatar.sources.camera import open_camera
 from avatar.sources.motion import write_motion
@@ -36,7 +37,7 @@ def drive(
     options: DriveOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, expected: None,
 ) -> DriveReport:
-    engine = open_engine(model_file("fast/generator.onnx"))
+    engine = open_engine(model_file(NETWORK))
     try:
         job = Drive.open(source, output, options)
         return drive_file(astronaut_avatar(), engine, tracker_model(), job, progress)

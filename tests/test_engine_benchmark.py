@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from avatar.core.model_files import model_file
+from avatar.render.layered_network import NETWORK, TRAINED
 from export.networks import load_networks, trace_generator
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "engines.py"
@@ -29,8 +30,8 @@ def benchmark() -> ModuleType:
 
 
 def test_flops_of_the_live_graph_are_those_that_torch_counts(benchmark: ModuleType) -> None:
-    traced = trace_generator(load_networks(model_file("fast/fast.safetensors")))
-    network = benchmark._network(benchmark.LIVE, model_file("fast/generator.onnx"), {})
+    traced = trace_generator(load_networks(model_file(TRAINED)))
+    network = benchmark._network(benchmark.LIVE, model_file(NETWORK), {})
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         traced.network(*traced.inputs.values())
@@ -40,11 +41,11 @@ def test_flops_of_the_live_graph_are_those_that_torch_counts(benchmark: ModuleTy
 
 
 def test_several_persons_in_one_call_are_each_their_own(benchmark: ModuleType) -> None:
-    traced = benchmark._crowd(trace_generator(load_networks(model_file("fast/fast.safetensors"))), 2)
+    traced = benchmark._crowd(trace_generator(load_networks(model_file(TRAINED))), 2)
     with torch.no_grad():
         both = traced.network(*traced.inputs.values())
         second = traced.network(*(value[1:] for value in traced.inputs.values()))
-    assert not torch.equal(traced.inputs["psi"][0], traced.inputs["psi"][1])
+    assert not torch.equal(traced.inputs["embedding"][0], traced.inputs["embedding"][1])
     for layer, alone in zip(both, second, strict=True):
         assert torch.allclose(layer[1:], alone, atol=1e-4)
 

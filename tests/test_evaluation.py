@@ -25,7 +25,6 @@ from avatar.evaluation.optional import need, package_file
 from avatar.evaluation.person import warm_up
 from avatar.face.regions import LIPS_OUTER
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
-from avatar.render.warp import landmark_warp
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
@@ -232,21 +231,6 @@ def test_tracked_akd_of_a_shifted_picture() -> None:
     with CagedTracker(tracker_model(), mode="image", patient=True) as tracker:
         here, there = tracker.track(portrait, 0), tracker.track(shifted, 0)
     assert landmark_distance(here.landmarks, there.landmarks) == pytest.approx(6, abs=0.7)
-
-
-def test_landmark_warp_of_unmoved_landmarks_is_the_picture() -> None:
-    portrait = np.ascontiguousarray(skimage_data.astronaut()[0:256, 96:352])
-    points = RNG.uniform(0.3, 0.7, (478, 3)).astype(np.float32)
-    assert l1(portrait, landmark_warp(portrait, points, points)) < 0.003
-
-
-def test_landmark_warp_carries_the_face_along() -> None:
-    portrait = np.ascontiguousarray(skimage_data.astronaut()[0:256, 96:352])
-    with CagedTracker(tracker_model(), mode="image", patient=True) as tracker:
-        source = tracker.track(portrait, 0).landmarks
-        driving = source + np.array([8, -5, 0], np.float32)
-        warped = landmark_warp(portrait, source / np.float32(256), driving / np.float32(256))
-        assert landmark_distance(tracker.track(warped, 0).landmarks, driving) < 1.5
 
 
 def test_signals_of_a_face() -> None:

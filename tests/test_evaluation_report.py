@@ -30,7 +30,7 @@ from avatar.evaluation.metrics import CROSS_METRICS, METRICS
 from avatar.evaluation.motion import SIGNALS
 from avatar.evaluation.neck_sweep import Sweep
 from avatar.evaluation.paper_table import as_markdown, best_rows, paper_rows
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP, Person, Tuning
+from avatar.evaluation.person import FF, FT, FULL, LAYERS, UNMOVED, Person, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder, save_run
 from avatar.evaluation.scores import REAL, Scores
 from avatar.evaluation.signal_curves import curves
@@ -43,7 +43,7 @@ from tests.clips import face_clip, write_clip
 
 RNG = np.random.default_rng(11)
 FRAMES = tuple(range(20, 40))
-SYSTEMS = (UNMOVED, WARP, FF, FT)
+SYSTEMS = (UNMOVED, LAYERS, FF, FT)
 Pictures = NDArray[np.uint8]
 
 
@@ -99,7 +99,7 @@ def report() -> Report:
     clip = a_clip("<b>talk</b> & more")
     drawn = {system: some_pictures() for system in SYSTEMS}
     real = RNG.normal(0, 1, (len(FRAMES), 1280))
-    found = Report((UNMOVED, WARP, FF, FT), {"backend": "none"}, "no engine", 2.0, {"psnr": "left at home"})
+    found = Report((UNMOVED, LAYERS, FF, FT), {"backend": "none"}, "no engine", 2.0, {"psnr": "left at home"})
     for shots in (8, 1):
         scores = some_scores(clip.name, METRICS, real)
         found.clips[shots] = [
@@ -193,7 +193,7 @@ def test_json_holds_no_nan_and_names_what_was_not_kept(report: Report) -> None:
     assert run["clips"][0]["fine_tuning"]["kept"] is False
     assert run["total"]["better"]["l1"] == UNMOVED
     assert run["total"]["better"]["ssim"] == FT
-    difference = run["total"]["differences"]["ff - landmark_warp"]["l1"]
+    difference = run["total"]["differences"]["ff - layers"]["l1"]
     assert difference["sure"]
     assert difference["low"] < difference["mean"] < difference["high"]
     assert difference["mean"] == pytest.approx(0.1, abs=0.02)
@@ -207,7 +207,7 @@ def test_json_holds_no_nan_and_names_what_was_not_kept(report: Report) -> None:
     assert (steady[FF]["neck_farthest"], steady[FF]["tooth_change"]) == (0.05, 0.1)
     assert (steady["ff@other"]["tooth_change"], steady["ff@other"]["tooth_correlation"]) == (0.4, None)
     assert found["cross"][0]["pairs"][0]["driver"] == "driver"
-    assert found["cross"][0]["total"]["better"]["akd"] == WARP  # the unmoved portrait is no competitor there
+    assert found["cross"][0]["total"]["better"]["akd"] == LAYERS  # the unmoved portrait is no competitor there
 
 
 def test_the_paper_table(report: Report) -> None:
@@ -258,7 +258,7 @@ def test_worst_frames_are_the_worst(report: Report) -> None:
 
 def test_saved_run_can_be_recomputed(tmp_path: Path) -> None:
     clip = a_clip()
-    drawn = {1: {system: some_pictures() for system in (UNMOVED, WARP, FF)}}
+    drawn = {1: {system: some_pictures() for system in (UNMOVED, LAYERS, FF)}}
     sheets = {1: self_sheet(clip, drawn[1])}
     folder = save_run(tmp_path / "out", clip, drawn, sheets)
     assert save_run(tmp_path / "out", clip, drawn, sheets) == folder  # a second run replaces the first
@@ -334,7 +334,7 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     assert one["source_frames"] == four["source_frames"][:1]
     assert max(four["source_frames"]) < 20 <= min(one["target_frames"])
     metrics = {metric["key"] for metric in report["metrics"]} - report["skipped_metrics"].keys()
-    for system in (UNMOVED, WARP, FF):
+    for system in (UNMOVED, LAYERS, FF):
         assert {key for key, value in one["values"][system].items() if value is not None} == metrics, system
     # nothing folds, and a portrait that stands still has a background that does
     assert one["values"][UNMOVED]["fold"] == one["values"][UNMOVED]["stretch"] == one["values"][UNMOVED]["plate"] == 0
@@ -343,14 +343,14 @@ def test_evaluate_end_to_end(tmp_path: Path) -> None:
     assert swept["lost"] < swept["frames"]
     assert swept["neck_farthest"] < 0.1
     # the plain warp follows the driver, the unmoved source does not
-    assert one["values"][WARP]["akd"] < 3 < one["values"][UNMOVED]["akd"]
-    assert one["values"][WARP]["ssim"] > one["values"][UNMOVED]["ssim"]
+    assert one["values"][LAYERS]["akd"] < 3 < one["values"][UNMOVED]["akd"]
+    assert one["values"][LAYERS]["ssim"] > one["values"][UNMOVED]["ssim"]
     # of more portraits one is nearer
     assert four["values"][UNMOVED]["akd"] < one["values"][UNMOVED]["akd"]
     cross = report["cross"][0]["pairs"][0]
     assert (cross["source"], cross["driver"]) == ("sway", "mirror")
     assert cross["values"][FF]["csim"] > 0.9
-    assert report["systems"] == [UNMOVED, WARP, FF, FULL, "real"]
+    assert report["systems"] == [UNMOVED, LAYERS, FF, FULL, "real"]
     assert 0 < four["values"][FULL]["ssim"] < four["values"][FF]["ssim"]
     assert FULL in cross["values"]
 

@@ -255,7 +255,7 @@ def _with(colour: tuple[int, int, int], one: tuple[Picture, Array]) -> tuple[Pic
 def test_the_driver_moves_comes_near_and_changes_its_camera() -> None:
     picture = portrait()
     avatar = Avatar(
-        "anna", "fast-2", picture[None], a_face()[None], np.zeros((1, 52), np.float32), np.zeros(512, np.float32),
+        "anna", "fast-3", picture[None], a_face()[None], np.zeros((1, 52), np.float32), np.zeros(512, np.float32),
         np.zeros(0, np.float32),
     )  # fmt: skip
     states, wanted = driver(avatar)

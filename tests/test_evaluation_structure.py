@@ -19,7 +19,7 @@ from avatar.evaluation.yaw_bins import by_yaw
 from avatar.face.face_model import face_model
 from avatar.face.regions import FACE_OVAL
 from avatar.render.conditioning import region_frames
-from avatar.render.warp import pixel_grid
+from avatar.render.region_change import pixel_grid
 
 SIZE = 256
 RNG = np.random.default_rng(3)

@@ -25,21 +25,20 @@ from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
-from avatar.learning.person_nets import shipped_regions
-from avatar.model.layered_generator import LayeredGenerator
 from avatar.render.generator import weight_names, with_weights
-from avatar.render.layered_network import NETWORK, network_name
+from avatar.render.layered_network import NETWORK, TRAINED, network_name
 from avatar.render.real_frame import ACTS
 from avatar.tracking.model_asset import tracker_model
+from export.networks import load_networks
 from tests.clips import astronaut_avatar, face_clip
 
-GENERATOR, LAYERED = model_file("fast/generator.onnx"), model_file(NETWORK)
+GENERATOR = model_file(NETWORK)
 export = flat(export_command)
 
 
 def fine_tuned() -> Avatar:
-    state = LayeredGenerator(shipped_regions()).state_dict()
-    own = np.concatenate([state[name].numpy().ravel() for name in weight_names(LAYERED)]) * np.float32(1.02)
+    state = load_networks(model_file(TRAINED)).generator.state_dict()
+    own = np.concatenate([state[name].numpy().ravel() for name in weight_names(GENERATOR)]) * np.float32(1.02)
     return replace(astronaut_avatar(), name="ada", weights=own, network=network_name())
 
 
@@ -62,9 +61,9 @@ def test_what_an_avatar_has_learned_is_baked_in_and_stays_private(
     assert Path(report["path"]).name == "generator.onnx"
     assert set(contents(out)) == {"generator.onnx", "generator.layout.json"}
     baked = {t.name: numpy_helper.to_array(t) for t in onnx.load(out / "generator.onnx").graph.initializer}
-    patched = onnx.load_model_from_string(with_weights(LAYERED, fine_tuned().weights))
+    patched = onnx.load_model_from_string(with_weights(GENERATOR, fine_tuned().weights))
     for tensor in patched.graph.initializer:
-        if tensor.name in weight_names(LAYERED):
+        if tensor.name in weight_names(GENERATOR):
             assert (baked[tensor.name] == numpy_helper.to_array(tensor)).all()
     assert all(path.stat().st_mode & 0o077 == 0 for path in (out, *out.iterdir()))
     assert not list(tmp_path.rglob("cache/**/*.onnx"))
@@ -134,8 +133,8 @@ def test_the_command_shows_its_table(tmp_path: Path) -> None:
         ({"model": "full"}, UsageError, "The weights of `full` do not come with visavis"),
         ({"model": "fast", "untrained": True}, UsageError, "--untrained is for `full`"),
         ({"model": "fast", "precision": "fp32,fp7"}, UsageError, "no precision 'fp7'. Choose from fp32, fp16, int8"),
-        ({"model": "fast", "size": 300}, UsageError, "must be a multiple of 256, not 300"),
-        ({"model": "fast", "size": 4096}, UsageError, "more than networks are built for"),
+        ({"model": "fast", "size": 300}, UsageError, "leave the size out"),
+        ({"model": "full", "untrained": True, "batch": 65}, UsageError, "more than networks are built for"),
         ({"model": "full", "untrained": True, "size": 300}, UsageError, "power of two"),
         ({"model": "fast", "faces": [Path("x")]}, UsageError, "--faces is for --check"),
         ({"model": "fast", "capability": "89"}, UsageError, "add --engine tensorrt"),
@@ -157,11 +156,11 @@ def truncated(path: Path) -> bytes:
 
 
 def unknown_field(path: Path) -> bytes:
-    return path.read_bytes().replace(b"embedder_channels", b"embedder_chaNNels", 1)
+    return path.read_bytes().replace(b"residual_blocks", b"residual_bloCKs", 1)
 
 
 def enormous(path: Path) -> bytes:
-    return path.read_bytes().replace(b"[32, 64, 128, 256, 384]", b"[99999999, 999999999  ]", 1)
+    return path.read_bytes().replace(b"[48, 96, 128]", b"[9999999, 99]", 1)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +168,7 @@ def enormous(path: Path) -> bytes:
 )
 def test_a_damaged_checkpoint_or_avatar_is_named(damage: Callable[[Path], bytes], tmp_path: Path) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "whole.avatar")
-    (tmp_path / "bad.safetensors").write_bytes(damage(model_file("fast/fast.safetensors")))
+    (tmp_path / "bad.safetensors").write_bytes(damage(model_file(TRAINED)))
     (tmp_path / "bad.avatar").write_bytes(damage(tmp_path / "whole.avatar"))
     for name in ("bad.safetensors", "bad.avatar"):
         if (tmp_path / name).read_bytes() == (tmp_path / "whole.avatar").read_bytes():
@@ -180,7 +179,7 @@ def test_a_damaged_checkpoint_or_avatar_is_named(damage: Callable[[Path], bytes]
 
 
 def test_an_engine_of_a_precision_that_is_not_there_asks_for_it(tmp_path: Path) -> None:
-    (tmp_path / "my.safetensors").write_bytes(model_file("fast/fast.safetensors").read_bytes())
+    (tmp_path / "my.safetensors").write_bytes(model_file(TRAINED).read_bytes())
     with pytest.raises(UsageError, match=r"generator\.fp16\.onnx does not exist. Write it first: .* --precision fp16"):
         export(model=str(tmp_path / "my.safetensors"), engine="tensorrt", capability="89", precision="fp16")
 

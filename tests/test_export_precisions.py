@@ -19,10 +19,12 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.model_files import model_file
-from avatar.model.checkpoint import build_networks
-from avatar.model.config import ModelConfig, RegionConfig
+from avatar.model.config import EmbedderConfig, RegionConfig
+from avatar.model.embedder import Embedder
 from avatar.model.full.checkpoint import FullNetworks, save_full
 from avatar.model.full.config import FullConfig
+from avatar.model.layered_generator import REGIONS, LayeredGenerator, RegionGenerator
+from avatar.render.layered_network import NETWORK
 from avatar.render.real_frame import RealFrame, acted
 from engines.backends import variant
 from export import check as check_module
@@ -36,7 +38,7 @@ from export.package import Package, PackageOptions, package, split
 from export.to_onnx import MAX_DIFFERENCE, OPSET
 from tests.clips import astronaut_avatar
 
-GENERATOR = model_file("fast/generator.onnx")
+GENERATOR = model_file(NETWORK)
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +52,9 @@ def one_thread() -> Iterator[None]:
 def small_networks() -> Networks:
     """Size `fast` with few channels and random weights: the shipped ones are tried once, below."""
     torch.manual_seed(6)
-    region = RegionConfig((8, 16, 16), residual_blocks=1)
-    generator, embedder = build_networks(
-        ModelConfig(embedder_channels=(8, 16, 16, 16, 16), face=region, mouth=region, eye=region)
-    )
-    return Networks(generator.eval(), embedder.eval())
+    small = RegionConfig((8, 16, 16), residual_blocks=1)
+    generator = LayeredGenerator([RegionGenerator(replace(region, config=small)) for region in REGIONS])
+    return Networks(generator.eval(), Embedder(EmbedderConfig((8, 16, 16))).eval())
 
 
 def astronaut_frames() -> list[RealFrame]:
@@ -237,7 +237,8 @@ def test_every_precision_is_near_float32_on_real_faces(written: tuple[Path, Pack
     assert {"fp32", "fp16", "int8"} <= {row.precision for row in drawn}
     assert all((row.psnr_db or 0) >= near[row.precision] and not row.note for row in drawn)
     assert report.fp16_db is not None and report.fp16_db >= 45
-    assert {layer.name for layer in report.int8 if layer.kept} >= {"face.head", "mouth.head", "eye.head"}
+    heads = {f"regions.{number}.net.head" for number in range(len(REGIONS))}
+    assert {layer.name for layer in report.int8 if layer.kept} >= heads
 
 
 def test_all_precisions_are_fed_alike(written: tuple[Path, Package]) -> None:
@@ -253,11 +254,11 @@ def test_all_precisions_are_fed_alike(written: tuple[Path, Package]) -> None:
 @pytest.mark.parametrize(("precision", "near_db"), [("fp16", 45), ("int8", 35)])
 def test_the_shipped_files_draw_what_the_shipped_network_draws(precision: str, near_db: float) -> None:
     avatar = astronaut_avatar()
-    scene = Scene(astronaut_frames()[::2], {avatar.name: avatar.psi[None]})
+    scene = Scene(astronaut_frames()[::2], {avatar.name: avatar.embedding[None]})
     shapes = {
         i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in onnx.load(GENERATOR).graph.input
     }
-    exact, other = onnx.load(GENERATOR), onnx.load(model_file(f"fast/generator.{precision}.onnx"))
+    exact, other = onnx.load(GENERATOR), onnx.load(model_file(f"fast-3/generator.{precision}.onnx"))
     fed = scene.fed(shapes)
     pictures, wanted = (scene.pictures([run(model, row) for row in fed]) for model in (other, exact))
     over_all, worst = psnr_db(pictures, wanted)
@@ -268,9 +269,7 @@ def test_a_batch_draws_each_of_its_rows(written: tuple[Path, Package], tmp_path:
     report = package(small_networks(), tmp_path, PackageOptions(batch=2, embedder=False))
     assert report.files[0].path.name == "generator_batch2.onnx"
     graphs = {2: onnx.load(report.files[0].path), 1: onnx.load(written[0] / "generator.onnx")}
-    size = graphs[1].graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    psi = np.random.default_rng(8).standard_normal((1, size)).astype(np.float32)
-    scene = Scene(astronaut_frames()[1:4], {astronaut_avatar().name: psi})
+    scene = Scene(astronaut_frames()[1:4], {astronaut_avatar().name: astronaut_avatar().embedding[None]})
     drawn = {
         batch: scene.drawn(
             partial(run, graph),
@@ -278,7 +277,7 @@ def test_a_batch_draws_each_of_its_rows(written: tuple[Path, Package], tmp_path:
         )
         for batch, graph in graphs.items()
     }
-    assert len(drawn[2]) == 3 and psnr_db(drawn[2], drawn[1])[1] > 60
+    assert len(drawn[2]) == 3 * sum(region.of_each for region in REGIONS) and psnr_db(drawn[2], drawn[1])[1] > 60
 
 
 def test_the_papers_network_is_exported_with_the_person_as_an_input(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.face.state import FaceState, no_face
-from avatar.render.warp import LandmarkWarp
+from avatar.render.relief import Relief
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_RISE, MAX_SHIFT, MAX_SHRINKAGE, MAX_SINK
 from avatar.retarget.retargeter import Retargeter
 from avatar.tracking.caged_tracker import CagedTracker
@@ -44,15 +44,15 @@ def ramp(i: int, length: int = 20) -> float:
 
 def neck(driving: Driving) -> tuple[float, float]:
     """Length in the portrait's, and slant in degrees, of the line from between the ears to the neck's base, found where
-    the warp shows the portrait's. In sizes of the head."""
+    the relief shows the portrait's. In sizes of the head."""
     own = astronaut_avatar().landmarks[0]
     poses = [head_pose(landmarks, face_model().mean_shape) for landmarks in (own, driving.landmarks)]
     ears = [pose.apply(np.array([0, 0.6, 0.8], np.float32))[:2] for pose in poses]
-    base = ears[0] + poses[0].scale * np.array([0, 1.4], np.float32)
-    warp, place = LandmarkWarp(own, driving.landmarks), base * 2 - 1
-    for _ in range(12):  # a fixed point: the warp leads backwards
-        place = place - 0.8 * (warp.at(place[None])[0] - (base * 2 - 1))
-    lines = [(base - ears[0]) / poses[0].scale, ((place + 1) / 2 - ears[1]) / poses[1].scale]
+    relief = Relief(own)
+    wanted = ears[0] + poses[0].scale * np.array([0, 1.4], np.float32)
+    vertex = int(np.linalg.norm(relief.vertices[:, :2] - wanted, axis=1).argmin())
+    bases = [vertices[vertex, :2] for vertices in (relief.vertices, relief.place(driving.landmarks))]
+    lines = [(base - ear) / pose.scale for base, ear, pose in zip(bases, ears, poses, strict=True)]
     slants = [np.degrees(np.arctan2(x, y)) for x, y in lines]
     return float(np.linalg.norm(lines[1]) / np.linalg.norm(lines[0])), float(slants[1] - slants[0])
 

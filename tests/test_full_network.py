@@ -142,14 +142,14 @@ def test_what_is_no_full_network_is_refused(checkpoint: Path, folder: Path, tmp_
     avatar = astronaut_avatar()
     with pytest.raises(InputError, match=r"holds no embedder\.onnx.*visavis export RUN/full\.safetensors"):
         FullNetwork(tmp_path).person(avatar)
-    with pytest.raises(InputError, match=r"fast/embedder\.onnx is no embedder of size `full`"):
-        FullNetwork(WEIGHTS / "fast").person(avatar)
+    with pytest.raises(InputError, match=r"fast-3/embedder\.onnx is no embedder of size `full`"):
+        FullNetwork(WEIGHTS / "fast-3").person(avatar)
     person = FullNetwork(folder).person(avatar)
     shutil.copy(folder / "embedder.onnx", tmp_path)
     with pytest.raises(InputError, match=r"holds no generator\.onnx"):
         FullNetwork(tmp_path).open(person)
     with pytest.raises(InputError, match=r"generator\.onnx is no generator of size `full`"):
-        FullNetwork(WEIGHTS / "fast").open(person, "onnxruntime")
+        FullNetwork(WEIGHTS / "fast-3").open(person, "onnxruntime")
     shutil.copy(
         small.exported(small.save_small(tmp_path / "narrow.safetensors", 12), tmp_path / "narrow", embedder=False),
         tmp_path,

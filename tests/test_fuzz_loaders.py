@@ -24,8 +24,9 @@ from avatar.face.face_model import face_model
 from avatar.face.state import FaceState, no_face
 from avatar.identity.bundle import MANIFEST, PARAMETERS, load_avatar, save_avatar
 from avatar.identity.thumbnail import THUMBNAIL
-from avatar.render.generator import open_generator, weight_count
-from avatar.render.layered_network import NETWORK, network_name, open_layered_network
+from avatar.render.engine_options import EngineOptions
+from avatar.render.generator import weight_count
+from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.painter import open_painter
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MotionRecorder, read_motion, write_motion
@@ -51,7 +52,7 @@ JSON = st.recursive(
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Engine]:
-    engine = open_generator(astronaut_avatar(), "onnxruntime", precision="fp32")
+    engine = EngineOptions("onnxruntime", "fp32").open(astronaut_avatar())
     yield engine
     engine.close()
 
@@ -64,12 +65,12 @@ def refused(error: InputError, path: Path) -> None:
 
 def drawn(avatar: Avatar, states: list[FaceState], engine: Engine, mode: Mode) -> None:
     """As live and drive do it: finite numbers throughout."""
-    renderer = open_painter(avatar, engine, SIZE_PX)
+    painter = open_painter(avatar, engine, SIZE_PX)
     retargeter = Retargeter(avatar, mode)
     for state in states:
         driving = retargeter.drive(state)
         assert np.isfinite(driving.landmarks).all()
-        assert renderer.render(driving).shape == (SIZE_PX, SIZE_PX, 3)
+        assert painter.render(driving).shape == (SIZE_PX, SIZE_PX, 3)
 
 
 def moving_face(index: int) -> FaceState:
@@ -179,7 +180,7 @@ def loads_or_is_refused(data: bytes, folder: Path, engine: Engine, mode: Mode) -
     except InputError as error:
         refused(error, path)
         return
-    own = open_layered_network(avatar, "onnxruntime", precision="fp32") if avatar.fine_tuned else None
+    own = EngineOptions("onnxruntime", "fp32").open(avatar) if avatar.fine_tuned else None
     try:
         drawn(avatar, STATES, own or engine, mode)
     except InputError as error:  # weights in their range may still add up to numbers without end
@@ -196,7 +197,7 @@ def test_an_avatar_of_other_numbers(
 ) -> None:
     arrays: Arrays = dict(load(members[PARAMETERS]))
     arrays["landmarks"] = data.draw(bent(arrays["landmarks"]))
-    for name in data.draw(st.sets(st.sampled_from(["landmarks", "blendshapes", "embedding", "psi"]), max_size=2)):
+    for name in data.draw(st.sets(st.sampled_from(["landmarks", "blendshapes", "embedding"]), max_size=2)):
         arrays[name] = data.draw(poked(arrays[name]))
     count = data.draw(st.sampled_from([0] * 20 + [1, 7, weight_count(model_file(NETWORK))]))
     scale = data.draw(st.sampled_from([0.02, 0.5, 20.0, 21.0]))
@@ -326,19 +327,18 @@ def test_what_is_remembered_of_the_engines(data: st.DataObject, tmp_path: Path) 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     pytest.importorskip("torch", reason="checkpoints need torch: pip install 'visavis[train]'")
-    from avatar.model.checkpoint import build_networks, save_weights
-    from avatar.model.config import ModelConfig, RegionConfig
+    from avatar.model.config import RegionConfig
+    from avatar.model.layered_generator import Region, RegionGenerator, save_region
 
-    region = RegionConfig((2, 2), 1)
-    config = ModelConfig("fast", 32, 4, (2, 2), region, region, region, (2, 2))
+    region = Region("mouth", (8, 8), RegionConfig((2, 2), 1), 1, (-3.0, 0.0), embedding=2)
     path = tmp_path_factory.mktemp("whole") / "small.safetensors"
-    save_weights(path, *build_networks(config), {"steps": 1})
+    save_region(path, RegionGenerator(region), {"steps": 1})
     return path.read_bytes()
 
 
 @given(data=st.data())
 def test_a_checkpoint_of_other_numbers(data: st.DataObject, checkpoint: bytes, tmp_path: Path) -> None:
-    from avatar.model.checkpoint import load_weights
+    from avatar.model.layered_generator import load_region
 
     arrays = dict(load(checkpoint))
     length = int.from_bytes(checkpoint[:8], "little")
@@ -351,10 +351,8 @@ def test_a_checkpoint_of_other_numbers(data: st.DataObject, checkpoint: bytes, t
     file = save(arrays, header)
     path.write_bytes(data.draw(st.one_of(st.just(file), damaged(file))))
     try:
-        generator, embedder, about = load_weights(path)
+        network = load_region(path)
     except InputError as error:
         refused(error, path)
         return
-    assert isinstance(about, dict)
-    for network in (generator, embedder):
-        assert all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
+    assert all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())

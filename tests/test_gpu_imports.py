@@ -19,7 +19,7 @@ from avatar.learning.losses import FEATURE_BLOCKS
 ROOT = Path(__file__).parents[1]
 NEEDED = [
     "avatar.learning.content_losses",
-    "avatar.learning.fast_objective",
+    "avatar.learning.region_run",
     "avatar.learning.full_objective",
     "avatar.learning.gpu.bench",
     "avatar.learning.gpu.smoke",

@@ -19,8 +19,8 @@ from avatar.core.errors import DeviceError, InputError
 from avatar.learning.gpu.machine import check_memory, join_parts, split_out, try_compile
 from avatar.learning.gpu.smoke import SMOKE_FILE, advised
 from avatar.learning.gpu.stages import main
-from avatar.model.checkpoint import load_discriminators, load_weights
 from avatar.model.full.checkpoint import load_full
+from avatar.model.layered_generator import load_region
 from tests.gpu_freight import small_freight
 
 ROOT = Path(__file__).parents[1]
@@ -46,22 +46,23 @@ def words(stage: str, freight: Path, folder: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_smoke_tries_both_sizes_and_its_advice_is_heard(
+def test_smoke_tries_every_size_and_its_advice_is_heard(
     freight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*words("smoke", freight, tmp_path, "--seconds", "20"), "--batch", "8"]) == 0
+    assert main([*words("smoke", freight, tmp_path, "--seconds", "30"), "--batch", "8"]) == 0
     told = json.loads((tmp_path / "out" / SMOKE_FILE).read_text())
-    for size, network in (("fast", "face_l1"), ("full", "imagenet")):
+    for size, network in (("mouth", "l1"), ("eye", "paint"), ("full", "imagenet")):
         figures = told["sizes"][size]
         assert figures["batch"] == 8 and figures["rates"]["8"] > 0 and figures["feed_per_s"] > 0
         assert {network, "discriminator", "adversarial"} <= set(figures["losses"])
         assert advised(tmp_path / "run", size) == (8, False)
     said = capsys.readouterr().out
-    assert "on the processor" in said and "fast, batch 8" in said and "full, batch 8" in said
-    assert advised(tmp_path / "nowhere", "fast") == (None, False)
+    assert "on the processor" in said and "mouth, batch 8" in said and "full, batch 8" in said
+    assert advised(tmp_path / "nowhere", "mouth") == (None, False)
+    assert not (tmp_path / "run" / "smoke").exists()
 
 
-@pytest.mark.parametrize("size", ["fast", "full"])
+@pytest.mark.parametrize("size", ["mouth", "full"])
 def test_a_stage_trains_goes_on_for_its_time_and_brings_out_what_is_needed(
     freight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str
 ) -> None:
@@ -71,12 +72,11 @@ def test_a_stage_trains_goes_on_for_its_time_and_brings_out_what_is_needed(
     assert (run / "state.pt").is_file() and "14 pictures of 2 people to learn from, 4 of 1 held out" in said
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert any("validation/l1" in line for line in lines) and any("discriminator" in line for line in lines) == (
-        size == "full"  # `fast` waits with its discriminators
+        size == "full"  # a region waits with its discriminator
     )
     assert (tmp_path / "out" / "sheet.png").is_file()
-    if size == "fast":
-        load_weights(tmp_path / "out" / "fast.safetensors")
-        load_discriminators(tmp_path / "out" / "judges.safetensors")
+    if size == "mouth":
+        load_region(tmp_path / "out" / "mouth.safetensors")
     else:
         load_full(run / "full.safetensors")
     assert main(words(size, freight, tmp_path, "--seconds", "3")) == 0
@@ -85,15 +85,15 @@ def test_a_stage_trains_goes_on_for_its_time_and_brings_out_what_is_needed(
 
 
 def test_a_call_that_dies_leaves_the_last_checkpoint(freight: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "avatar.learning.gpu.stages", *words("fast", freight, tmp_path)]
+    command = [sys.executable, "-m", "avatar.learning.gpu.stages", *words("mouth", freight, tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     saving = ["--seconds", "100", "--set", "save_every=2", "--set", "log_every=1"]
     with subprocess.Popen([*command, *saving], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (tmp_path / "out" / "fast.safetensors").exists():
+        while time.monotonic() < deadline and not (tmp_path / "out" / "mouth.safetensors").exists():
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    load_weights(tmp_path / "out" / "fast.safetensors")  # what came back with the dead call
+    load_region(tmp_path / "out" / "mouth.safetensors")  # what came back with the dead call
     done = subprocess.run(
         [*command, "--seconds", "1"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
@@ -104,20 +104,11 @@ def test_a_checkpoint_of_other_sizes_is_named(
     freight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words("full", freight, tmp_path, "--set", "steps=1")) == 0
-    shutil.copytree(tmp_path / "run" / "full", tmp_path / "run" / "fast")
-    assert main(words("fast", freight, tmp_path, "--set", "steps=1")) == 1
+    shutil.copytree(tmp_path / "run" / "full", tmp_path / "run" / "mouth")
+    assert main(words("mouth", freight, tmp_path, "--set", "steps=1")) == 1
     assert "belongs to other networks" in capsys.readouterr().err
-    shutil.rmtree(tmp_path / "run")
-    start = tmp_path / "start"
-    start.mkdir()
-    shutil.copyfile(ROOT / "avatar/weights/fast/fast.safetensors", start / "fast.safetensors")
-    small = tmp_path / "out" / "judges.safetensors"
-    assert main(words("fast", freight, tmp_path, "--set", "steps=1")) == 0
-    shutil.copyfile(small, start / "judges.safetensors")
-    given = [word for word in words("fast", freight, tmp_path) if word != "--tiny"]
-    given[given.index("--run") + 1] = str(tmp_path / "other run")
-    assert main([*given, "--start", str(start)]) == 1
-    assert "are of another size" in capsys.readouterr().err
+    assert main(words("mouth", freight, tmp_path, "--start", str(ROOT / "avatar/weights/fast-3"))) == 1
+    assert "The mouth to start from is of another size" in capsys.readouterr().err
 
 
 def test_a_cut_off_shard_stops_the_stage_with_a_line(
@@ -127,14 +118,14 @@ def test_a_cut_off_shard_stops_the_stage_with_a_line(
     shutil.copytree(freight, copy)
     shard = copy / "shard-00.safetensors"
     shard.write_bytes(shard.read_bytes()[:1000])
-    assert main(words("fast", copy, tmp_path, "--set", "steps=1")) == 1
+    assert main(words("mouth", copy, tmp_path, "--set", "steps=1")) == 1
     assert "cut off" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_a_stage_says_so(freight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = words("fast", freight, tmp_path)
+    given = words("mouth", freight, tmp_path)
     given[given.index("cpu")] = "cuda"
     assert main(given) == 1
     assert "sees no GPU here. Run on a machine that has one, or rehearse: --device cpu" in capsys.readouterr().err
@@ -149,7 +140,7 @@ def test_too_little_memory_is_said() -> None:
 def test_a_loss_that_is_no_number_is_left_out_until_there_are_many(
     freight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = words("fast", freight, tmp_path, "--seconds", "60", "--set", "rate_makers=1e30", "--set", "skips=2")
+    broken = words("mouth", freight, tmp_path, "--seconds", "60", "--set", "rate=1e30", "--set", "skips=2")
     assert main(broken) == 1
     said = capsys.readouterr()
     assert "is left out (2 of at most 2)" in said.out and "is no number" in said.err
@@ -201,19 +192,19 @@ def test_weights_aside_come_back_after_a_kill(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     (clone / "scripts/gpu").mkdir(parents=True)
     shutil.copyfile(ROOT / "scripts/gpu/freight.py", clone / "scripts/gpu/freight.py")
-    for name in ("fast/fast.safetensors", "fast/generator.onnx", "identity/face_identity.onnx"):
+    for name in ("fast-3/mouth.safetensors", "fast-3/generator.onnx", "identity/face_identity.onnx"):
         path = clone / "avatar/weights" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(300_000))
     subprocess.run(["git", "init", "-q"], cwd=clone, check=True)
     subprocess.run(["git", "add", "."], cwd=clone, check=True)
-    onnx = clone / "avatar/weights/fast/generator.onnx"
+    onnx = clone / "avatar/weights/fast-3/generator.onnx"
     content = onnx.read_bytes()
 
     def freight_py(*words: str) -> list[str]:
         return [sys.executable, "scripts/gpu/freight.py", *words]
 
-    look = "import pathlib, sys; sys.exit(pathlib.Path('avatar/weights/fast/generator.onnx').exists())"
+    look = "import pathlib, sys; sys.exit(pathlib.Path('avatar/weights/fast-3/generator.onnx').exists())"
     done = subprocess.run(freight_py("--", sys.executable, "-c", look), cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0 and onnx.read_bytes() == content, done.stderr
     assert subprocess.run(freight_py("--", "false"), cwd=clone, capture_output=True).returncode == 1

@@ -1,4 +1,4 @@
-"""Renderer `fast-3`: at rest the portrait; a background that never moves, a person that turns and opens the mouth."""
+"""The renderer: at rest the portrait; a background that never moves, a person that turns and opens the mouth."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,6 @@ import torch
 
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
-from avatar.core.errors import UsageError
 from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
@@ -23,7 +22,7 @@ from avatar.live.session import open_rig
 from avatar.live.timed_engine import TimedEngine
 from avatar.model.layered_generator import EYE, FACE, MOUTH, LayeredGenerator, RegionGenerator
 from avatar.render.engine_options import EngineOptions
-from avatar.render.layered_network import FAST_2, FAST_3, example_inputs, is_layered
+from avatar.render.layered_network import example_inputs, is_layered
 from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.painter import open_painter
 from avatar.retarget.head_limits import moved
@@ -36,7 +35,7 @@ SIZE_PX = 256
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    engine = EngineOptions("onnxruntime", "fp32", renderer=FAST_3).open(astronaut_avatar())
+    engine = EngineOptions("onnxruntime", "fp32").open(astronaut_avatar())
     yield engine
     engine.close()
 
@@ -154,24 +153,11 @@ def test_the_engine_says_which_renderer_draws(engine: Engine, avatar: Avatar) ->
     }
 
 
-def test_weights_of_the_other_renderer_are_left_out() -> None:
-    tuned = replace(astronaut_avatar(), weights=np.ones(5, np.float32))
-    assert not EngineOptions(renderer=FAST_2).person(tuned).fine_tuned
-    assert EngineOptions(renderer=FAST_3).person(tuned).fine_tuned
-
-
-def test_weights_that_were_lost_are_told_of() -> None:
+def test_an_avatar_whose_own_weights_are_of_no_use_is_told() -> None:
+    tuned = replace(astronaut_avatar(), provenance={"fine_tuned": {"steps": 9}})
     said: list[str] = []
-    older = replace(astronaut_avatar(), provenance={"fine_tuned": {"steps": 3}})
-    EngineOptions("onnxruntime", "fp32", renderer=FAST_3).open(older, said.append).close()
-    assert any("fine-tuned for another network" in line and "visavis finetune astronaut" in line for line in said)
-
-
-def test_an_unknown_renderer_is_refused() -> None:
-    from avatar.cli.options import EngineChoice
-
-    with pytest.raises(UsageError, match="Choose fast-2 or fast-3"):
-        EngineChoice(renderer="fast-4").options()
+    EngineOptions("onnxruntime", "fp32").open(tuned, said.append).close()
+    assert "astronaut was fine-tuned for another network" in said[0] and "visavis finetune astronaut" in said[0]
 
 
 def test_another_size_of_the_picture_takes_the_portraits_that_are_ready(engine: Engine, avatar: Avatar) -> None:

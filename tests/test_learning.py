@@ -16,9 +16,9 @@ from avatar.learning.dataset.pack import Pack, open_pack
 from avatar.learning.dataset.pack_building import build_pack
 from avatar.learning.dataset.source_layouts import manifest_sources
 from avatar.learning.dataset.split import TRAIN, is_held_out
-from avatar.learning.pair_dataset import PairDataset, mirror
+from avatar.learning.pair_choice import mirror
 from avatar.learning.parallel import Parallel
-from avatar.learning.pseudo_pairs import close_mouth, pseudo_source
+from avatar.learning.pseudo_pairs import moved_still
 from avatar.learning.training_packs import training_packs
 from avatar.tracking.model_asset import tracker_model
 from tests.clips import astronaut_avatar, face_clip
@@ -102,34 +102,15 @@ def test_nobody_whom_the_manifest_holds_out_is_trained_on(tmp_path: Path) -> Non
         training_packs(data, run, [], Parallel(), said.append)
 
 
-def test_sample_number_i_is_always_the_same(pack: Pack) -> None:
-    for index in range(6):
-        one, two = PairDataset(pack, 5)[index], PairDataset(pack, 5)[index]
-        assert all(torch.equal(one[name], two[name]) for name in one)
-        assert all(torch.isfinite(value.float()).all() for value in one.values())
-    assert not torch.equal(PairDataset(pack, 5)[0]["target"], PairDataset(pack, 6)[0]["target"])
-
-
 def test_a_pseudo_source_is_another_pose_of_the_same_person(pack: Pack) -> None:
     rng = np.random.default_rng(1)
     row = int(np.flatnonzero(pack.clip < 0)[0])
     picture, landmarks = np.asarray(pack.pictures[row]), pack.landmarks[row]
     frames = pack.landmarks[pack.clip == 0]
-    source, moved = pseudo_source(picture, landmarks, (frames[0], frames[-1]), rng)
+    source, moved = moved_still(picture, landmarks, (frames[0], frames[-1]), rng)
     assert source.shape == picture.shape and np.abs(moved - landmarks).max() > 0.01
     turn = head_pose(moved, face_model().mean_shape).rotation @ head_pose(landmarks, face_model().mean_shape).rotation.T
     assert 0.5 < np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 40
-
-
-def test_closing_the_mouth_takes_the_teeth_away() -> None:
-    avatar = astronaut_avatar()
-    picture, landmarks = avatar.portraits[0], avatar.landmarks[0]
-    closed = close_mouth(picture, landmarks)
-    x, y = (landmarks[[13, 14], :2].mean(0) * picture.shape[0]).astype(int)
-    before, after = (p[y - 3 : y + 4, x - 12 : x + 13].astype(int) for p in (picture, closed))
-    redness = [(p[..., 0] - p[..., 2]).mean() for p in (before, after)]
-    assert redness[1] > redness[0] + 15  # teeth are grey, lips are red
-    assert np.array_equal(closed[:200], picture[:200])
 
 
 def test_mirroring_twice_is_nothing() -> None:

@@ -64,7 +64,7 @@ def test_a_photo_becomes_an_avatar_that_loads_by_its_name(tmp_path: Path, monkey
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
     made = avatar.enroll([str(save(enlarged(2.0), tmp_path / "anna.png"))], "anna")
     assert avatar.avatars() == ["anna"]
-    assert np.array_equal(avatar.load("anna").psi, made.psi)
+    assert np.array_equal(avatar.load("anna").embedding, made.embedding)
     with pytest.raises(avatar.UsageError, match="replace=True"):
         avatar.enroll([enlarged(2.0)], "anna")
     with pytest.raises(avatar.InputError, match=r"picture 1: is .* give"):

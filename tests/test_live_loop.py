@@ -28,7 +28,7 @@ from avatar.profiling.profile import Memory
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.publish.virtual_camera import VirtualCamera
-from avatar.render.renderer import Renderer
+from avatar.render.layered_renderer import LayeredRenderer
 from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
@@ -203,8 +203,8 @@ def test_an_engine_that_never_works_ends_the_loop(tmp_path: Path) -> None:
     with open_session(astronaut_avatar(), tracker_model(), camera, [album]) as session:
         rig = session.animator.rig
         renderer = rig.renderer(rig.canvas.square_px)
-        assert isinstance(renderer, Renderer)
-        renderer._psi = np.zeros((1, 3), np.float32)
+        assert isinstance(renderer, LayeredRenderer)
+        renderer._embedding = np.zeros((1, 3), np.float32)
         with pytest.raises(EngineFailure):
             session.loop.run()
     assert album.closed == 1

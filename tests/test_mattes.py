@@ -88,7 +88,7 @@ def test_an_older_bundle_is_read_without(tmp_path: Path) -> None:
     path = tmp_path / "anna.avatar"
     save_avatar(made_up_avatar(), path)
     back = load_avatar(in_format_2(path))
-    assert back.mattes.shape == (0, 512, 512) and np.array_equal(back.psi, made_up_avatar().psi)
+    assert back.mattes.shape == (0, 512, 512) and np.array_equal(back.embedding, made_up_avatar().embedding)
 
 
 def test_an_older_avatar_of_the_user_gets_them_once_and_for_all(astronaut: Avatar) -> None:

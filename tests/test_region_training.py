@@ -1,6 +1,7 @@
-"""Training of one region of `fast-3`: crops drawn by the layers, and a step on them."""
+"""Training of one region: crops drawn by the layers, and a step on them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from avatar.learning.dataset.pack import PICTURE_SIZE_PX, open_pack, pack_writte
 from avatar.learning.parallel import CPU, to_device
 from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions
+from avatar.learning.region_run import begin_with_shipped
 from avatar.learning.region_samples import RegionSamples
-from avatar.model.checkpoint import load_weights
-from avatar.model.layered_generator import EYE, FACE, MOUTH, Region
+from avatar.model.embedder import load_embedder
+from avatar.model.layered_generator import EYE, FACE, MOUTH, Region, RegionGenerator, load_region
+from avatar.render.layered_network import TRAINED
 from tests.clips import astronaut_avatar
 from tests.portraits import resized
 
@@ -47,7 +50,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def crops(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("crops")
-    embedder = load_weights(model_file("fast/fast.safetensors"))[1]
+    embedder = load_embedder(model_file("fast-3/embedder.safetensors"))
     draw_crops(Crops(pack, MOUTH, COUNT, 1), folder, embedder, say=lambda line: None)
     yield folder
 
@@ -102,19 +105,24 @@ def test_steps_bring_the_drawn_nearer_to_the_true(crops: Path, tmp_path: Path) -
 
 
 def test_it_goes_on_from_nets_that_saw_less(crops: Path) -> None:
-    generator, embedder, _ = load_weights(model_file("fast/fast.safetensors"))
+    trained = RegionGenerator(replace(MOUTH, hints=1))
     objective = RegionObjective(MOUTH, RegionOptions())
-    start, size = generator.psi_sizes[0], generator.psi_sizes[1]
-    projection = {name: value[start : start + size] for name, value in embedder.projection.state_dict().items()}
-    objective.start_from(generator.mouth.state_dict(), projection)
+    objective.start_from(trained.net.state_dict(), trained.projection.state_dict())
     stem = objective.generator.net.stem.weight
-    torch.testing.assert_close(stem[:, :24], generator.mouth.stem.weight[:, :24])
+    torch.testing.assert_close(stem[:, :24], trained.net.stem.weight[:, :24])
     assert stem[:, 24:].abs().max() == 0
-    torch.testing.assert_close(objective.generator.projection.weight, projection["weight"])
+    torch.testing.assert_close(objective.generator.projection.weight, trained.projection.weight)
+
+
+def test_a_new_run_begins_with_what_is_shipped() -> None:
+    objective = RegionObjective(MOUTH, RegionOptions())
+    begin_with_shipped(objective)
+    shipped = load_region(model_file(TRAINED)).state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in objective.averaged.state_dict().items())
 
 
 def test_the_whole_picture_is_learned_where_the_layers_know_little(pack: Path, tmp_path: Path) -> None:
-    embedder = load_weights(model_file("fast/fast.safetensors"))[1]
+    embedder = load_embedder(model_file("fast-3/embedder.safetensors"))
     count = 2
     draw_crops(Crops(pack, FACE, count, 1), tmp_path, embedder, say=lambda line: None)
     crops = RegionCrops(tmp_path, 1, plain=True)

@@ -23,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import engines
 from avatar.core.model_files import model_file
+from avatar.render.layered_network import NETWORK
 from engines import EngineFailure, available_backends, open_engine
 from engines.tensorrt.build import Library, Target, build, library
 from engines.tensorrt.cache import LENGTH, MAGIC, EngineKey, StoredEngine, stored_engine
@@ -95,13 +96,13 @@ def kept(folder: Path) -> list[Path]:
 
 
 def test_the_shipped_generator_builds_without_a_gpu(rtx: Library, folder: Path) -> None:
-    stored = stored_engine(rtx, model_file("fast/generator.onnx"), Target(CAPABILITY), folder)
-    reference = open_engine(model_file("fast/generator.onnx"), "onnxruntime")
+    stored = stored_engine(rtx, model_file(NETWORK), Target(CAPABILITY), folder)
+    reference = open_engine(model_file(NETWORK), "onnxruntime")
     assert {name: spec.shape for name, spec in stored.inputs.items()} == reference.inputs
     assert {name: spec.shape for name, spec in stored.outputs.items()} == reference.outputs
-    weights = model_file("fast/generator.onnx").stat().st_size
+    weights = model_file(NETWORK).stat().st_size
     assert len(stored.plan) > weights / 2
-    again = stored_engine(rtx, model_file("fast/generator.onnx"), Target(CAPABILITY), folder)
+    again = stored_engine(rtx, model_file(NETWORK), Target(CAPABILITY), folder)
     assert again.cached and not stored.cached
     assert (again.plan, again.inputs, again.outputs) == (stored.plan, stored.inputs, stored.outputs)
 
@@ -109,7 +110,7 @@ def test_the_shipped_generator_builds_without_a_gpu(rtx: Library, folder: Path) 
 @pytest.mark.parametrize("capability", [75, 80, 86, 89, 120])
 @pytest.mark.parametrize("name", ["generator.onnx", "generator.fp16.onnx", "embedder.onnx"])
 def test_the_shipped_networks_build_for_five_generations_of_gpus(name: str, capability: int, rtx: Library) -> None:
-    built = build(rtx, model_file(f"fast/{name}").read_bytes(), name, Target(capability))
+    built = build(rtx, model_file(f"fast-3/{name}").read_bytes(), name, Target(capability))
     assert built.plan and built.inputs and built.outputs
 
 
@@ -198,7 +199,7 @@ def test_the_weights_to_replace_are_those_of_the_layout(rtx: Library) -> None:
 
     Such an engine needs a GPU to be built: without one the refusal comes after the names have been checked.
     """
-    path = model_file("fast/generator.onnx")
+    path = model_file(NETWORK)
     names = [name for name, _, _ in json.loads(path.with_suffix(".layout.json").read_text())]
     assert len(names) > 20
     with pytest.raises(EngineFailure, match="has no weights 'invented' that"):
@@ -347,7 +348,7 @@ def child(network: Path, folder: Path, code: str = CHILD) -> subprocess.Popen[st
 
 
 def test_of_two_processes_at_once_one_builds_and_one_waits(folder: Path) -> None:
-    pair = [child(model_file("fast/generator.onnx"), folder) for _ in range(2)]
+    pair = [child(model_file(NETWORK), folder) for _ in range(2)]
     for process in pair:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
     for process in pair:
@@ -439,7 +440,7 @@ def test_the_command_builds_then_finds_them_again(folder: Path) -> None:
     first = export(*options)
     assert first.returncode == 0, first.stderr
     assert len(re.findall(r"│ 89 +│ fp32 .*│ built ", first.stdout)) == 2
-    assert re.search(r"generator\.onnx │ in +│ psi +│ 1×\d+ +│ float32", first.stdout)
+    assert re.search(r"generator\.onnx │ in +│ embedding +│ 1×\d+ +│ float32", first.stdout)
     again = export(*options)
     assert len(re.findall(r"│ 89 +│ fp32 .*│ cached ", again.stdout)) == 2
     report = json.loads(export(*options, "--json").stdout)
@@ -454,7 +455,7 @@ def test_the_command_builds_the_generators_own_file_of_a_precision(folder: Path)
     done = export("--engine", "tensorrt", "--capability", "89", "--precision", "fp16", "--out", str(folder))
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"generator\.fp16\.onnx │ 89 +│ fp16 .*│ built ", done.stdout)) == 1
-    assert re.search(r"generator\.fp16\.onnx │ in +│ psi +│ 1×\d+ +│ float32", done.stdout)
+    assert re.search(r"generator\.fp16\.onnx │ in +│ embedding +│ 1×\d+ +│ float32", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -546,7 +547,7 @@ int cuStreamCreate(void **stream, unsigned flags) { *stream = (void *)1; return 
 
 @pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU")
 def test_the_gpu_draws_what_onnx_runtime_draws(folder: Path) -> None:
-    path = model_file("fast/generator.onnx")
+    path = model_file(NETWORK)
     engine, reference = TensorRtEngine(path, folder=folder), open_engine(path, "onnxruntime")
     rng = np.random.default_rng(2)
     for _ in range(3):  # the first run captures the graph, the later ones launch it
@@ -565,7 +566,7 @@ def test_the_gpu_draws_what_onnx_runtime_draws(folder: Path) -> None:
 def test_replaced_weights_are_those_of_the_patched_file(tmp_path: Path) -> None:
     from avatar.render.generator import weight_names, with_weights
 
-    path = model_file("fast/generator.onnx")
+    path = model_file(NETWORK)
     layout = json.loads(path.with_suffix(".layout.json").read_text())
     weights = np.random.default_rng(3).normal(0, 0.05, sum(count for _, _, count in layout)).astype(np.float32)
     (tmp_path / "own.onnx").write_bytes(with_weights(path, weights))

@@ -45,7 +45,7 @@ from avatar.live.steady_pace import SteadyPace
 from avatar.profiling.profile import Memory
 from avatar.render import painter
 from avatar.render.engine_options import EngineOptions
-from avatar.render.renderer import Renderer
+from avatar.render.layered_renderer import LayeredRenderer
 from avatar.retarget.gains import Gains
 from avatar.retarget.head_limits import MAX_GROWTH, MAX_NOD_RADIANS, MAX_SHIFT, MAX_TURN_RADIANS
 from avatar.tracking.model_asset import tracker_model
@@ -284,7 +284,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
         clock.take_over(monkeypatch, animator, latency, loop, mailbox, publisher_set, steady_pace)
         call = Call(clock)
 
-        class Seldom(Renderer):
+        class Seldom(LayeredRenderer):
             """Draws the first picture and then every EVERY-th; the same one again meanwhile."""
 
             def render(self, driving: Driving) -> NDArray[np.uint8]:
@@ -297,7 +297,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
                     self.newest[:] = super().render(driving)
                 return self.newest
 
-        monkeypatch.setattr(painter, "Renderer", Seldom)
+        monkeypatch.setattr(painter, "LayeredRenderer", Seldom)
         monkeypatch.setattr(session_module, "CagedTracker", lambda *how, **more: call)
         device = Loose()
         options = LiveOptions(size=(SIDE_PX, SIDE_PX), engine=EngineOptions("onnxruntime"))

@@ -26,7 +26,6 @@ from avatar.evaluation.markdown_report import as_markdown
 from avatar.evaluation.person import FF, FT, FULL, FineTune, Lineup, Tell, Tuning
 from avatar.evaluation.saved_run import check_file, check_folder
 from avatar.evaluation.tables import print_paper_table, print_report
-from avatar.render.layered_network import FAST_3, RENDERERS
 from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 from avatar.sources.photo import SUFFIXES as PHOTO_SUFFIXES
 
@@ -41,9 +40,6 @@ class Comparison:
     systems: Annotated[
         str, typer.Option(help="ff (feed-forward); ff,ft (and fine-tuned); with full beside, the paper's network.")
     ] = FF
-    renderers: Annotated[
-        str, typer.Option(help=f"What draws ff and ft, of {', '.join(RENDERERS)}; several, by commas, side by side.")
-    ] = FAST_3
     weights: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)] = None
     ft_minutes: Annotated[
         float, typer.Option("--ft-minutes", min=0.1, max=600.0, help="Minutes to fine-tune at most, per clip and T.")
@@ -120,10 +116,7 @@ def evaluate(
     if comparison.portraits:
         if given:
             raise UsageError("--portraits take the place of --clips: give one of them.")
-        renderer = parse_renderers(comparison.renderers)[0]
-        DrivingEvaluation(
-            comparison.portraits, driver_paths, renderer, comparison.frames, written.markdown, as_json
-        ).run()
+        DrivingEvaluation(comparison.portraits, driver_paths, comparison.frames, written.markdown, as_json).run()
         return
     if not given:
         raise UsageError("Give --clips to make again, or --portraits that --drivers move.")
@@ -133,7 +126,6 @@ def evaluate(
     groups = find_groups(clips or []) if comparison.turned else []
     counts = parse_shots(comparison.shots)
     asked = parse_systems(comparison.systems)
-    renderers = parse_renderers(comparison.renderers)
     full = named_network(FULL if FULL in asked else "fast", comparison.weights)
     tune = _fine_tune(comparison.ft_minutes) if FT in asked else None
     written.check(paths, driver_paths)
@@ -144,7 +136,7 @@ def evaluate(
             tracker_model=tracker,
             shots=counts,
             max_targets=comparison.frames,
-            lineup=Lineup(tune, full, renderers),
+            lineup=Lineup(tune, full),
             ft_minutes=None if tune is None else comparison.ft_minutes,
             save=written.save,
             progress=lambda line, share: bar.update(task, completed=share, description=line),
@@ -230,14 +222,6 @@ def parse_systems(text: str) -> list[str]:
         raise UsageError(
             f"--systems {text}: give ff, or ff with ft, full or both: they are compared with fast's feed-forward."
         )
-    return names
-
-
-def parse_renderers(text: str) -> tuple[str, ...]:
-    """ "fast-3" to ("fast-3",). Raises UsageError."""
-    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
-    if unknown := [name for name in names if name not in RENDERERS]:
-        raise UsageError(f"--renderers {text}: there is no {unknown[0]!r}. Give some of {', '.join(RENDERERS)}.")
     return names
 
 

@@ -29,7 +29,6 @@ class DrivingEvaluation:
 
     portraits: Sequence[Path]
     drivers: Sequence[Path]
-    renderer: str
     frames: int
     markdown: Path | None
     as_json: bool
@@ -51,7 +50,7 @@ class DrivingEvaluation:
             bar.update(task, description="driving")
             with CagedTracker(model, "image", patient=True) as tracker:
                 driven = drive_all(
-                    avatars, drivers, tracker, self.renderer, self.frames,
+                    avatars, drivers, tracker, self.frames,
                     lambda share: bar.update(task, completed=share),
                 )  # fmt: skip
         if self.as_json:

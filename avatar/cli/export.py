@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from avatar.core.arrays import Array
     from avatar.core.avatar import Avatar
     from avatar.render.real_frame import RealFrame
+    from export.networks import Networks
 
 PRECISIONS = ("fp32", "fp16", "int8")
 FULL_PX = 256
@@ -56,7 +57,7 @@ class OnnxFiles:
     ] = None
     size: Annotated[
         int | None,
-        typer.Option(help="Whole pictures of this side, 256 or 512. Default: layers for an output of any size.", min=1),
+        typer.Option(help="Of `full` with --untrained: the side of its pictures. Default: 256.", min=1),
     ] = None
     batch: Annotated[int, typer.Option(help="Frames that the generator draws at once.", min=1, max=64)] = 1
     signed: Annotated[
@@ -106,7 +107,7 @@ def export(
 
     Example: visavis export fast --precision fp32,fp16,int8 --check --out networks
 
-    Of a region of fast-3 (mouth.safetensors), the regions that lie beside it go into the same graph.
+    Of a region (mouth.safetensors), the regions that lie beside it go into the same graph.
 
     Example: visavis export fast --engine tensorrt --capability 75,80,86,89,120
     """
@@ -127,29 +128,14 @@ def export(
     judged = files.check or precisions != ["fp32"]
     if files.faces and not judged:
         raise UsageError("--faces is for --check and for other precisions than fp32.")
-    from avatar.core.model_files import model_file
-    from avatar.render.generator import weight_names
-    from avatar.render.layered_network import NETWORK
-
     try:
-        from export.layered import is_region, regions_beside, write_layered
         from export.networks import load_networks, untrained_full
         from export.package import PackageOptions, package
     except ModuleNotFoundError as error:
         raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
     messages = Terminal(stderr=True)
-    if found.weights is not None and is_region(found.weights):
-        own = None if found.avatar is None else (weight_names(model_file(NETWORK)), found.avatar.weights)
-        written = write_layered(regions_beside(found.weights) or [found.weights], found.out, own)
-        if as_json:
-            print_json(asdict(written))
-        else:
-            Terminal().say(
-                f"{written.path}: {written.megabytes:.1f} MB, {written.max_difference:.1e} from torch at most"
-            )
-        return
     networks = untrained_full(files.size or FULL_PX) if found.weights is None else load_networks(found.weights)
-    psi = None if found.avatar is None else _shared_by(found.avatar, messages)
+    people = None if found.avatar is None else _become(networks, found.avatar, messages)
     frames = _frames(found.avatar, files.faces, messages) if judged else []
     options = PackageOptions(
         precisions,
@@ -161,7 +147,7 @@ def export(
         checked=files.check,
     )
     with _progress(messages) as say:
-        result = package(networks, found.out, options, frames=frames, psi=psi, say=say)
+        result = package(networks, found.out, options, frames=frames, people=people, say=say)
     if as_json:
         print_json(asdict(result))
         return
@@ -171,11 +157,12 @@ def export(
 def _model(model: str, out: Path | None, untrained: bool) -> _Model:
     """Raises UsageError and InputError for what is not there."""
     from avatar.core.model_files import model_file
+    from avatar.render.layered_network import TRAINED
 
     if untrained and model != "full":
         raise UsageError("--untrained is for `full`, whose weights do not come with visavis.")
     if model == "fast":
-        weights = model_file("fast/fast.safetensors")
+        weights = model_file(TRAINED)
         return _Model(weights, out or weights.parent)
     if model == "full":
         if not untrained:
@@ -189,8 +176,7 @@ def _model(model: str, out: Path | None, untrained: bool) -> _Model:
     from avatar.identity.bundle import find_avatar, load_avatar
 
     avatar = load_avatar(find_avatar(model))
-    checkpoint = "fast-3/mouth.safetensors" if avatar.fine_tuned else "fast/fast.safetensors"
-    return _Model(model_file(checkpoint), out or Path(f"{avatar.name}-onnx"), avatar)
+    return _Model(model_file(TRAINED), out or Path(f"{avatar.name}-onnx"), avatar)
 
 
 def _precisions(text: str | None) -> list[str]:
@@ -201,10 +187,18 @@ def _precisions(text: str | None) -> list[str]:
     return [name for name in PRECISIONS if name == "fp32" or name in named]
 
 
-def _shared_by(avatar: Avatar, messages: Terminal) -> dict[str, Array]:
-    """The avatar's parameters of the network that all share, by its name."""
-    messages.say(f"{avatar.name} has no weights of its own: this is the network that all share.")
-    return {avatar.name: avatar.psi[None]}
+def _become(networks: Networks, avatar: Avatar, messages: Terminal) -> dict[str, Array]:
+    """The shared networks with what was fine-tuned for the avatar; its embedding by its name."""
+    from avatar.core.model_files import model_file
+    from avatar.render.generator import weight_names
+    from avatar.render.layered_network import NETWORK
+    from export.networks import put_weights
+
+    if avatar.fine_tuned:
+        put_weights(networks.generator, weight_names(model_file(NETWORK)), avatar.weights)
+    else:
+        messages.say(f"{avatar.name} has no weights of its own: this is the network that all share.")
+    return {avatar.name: avatar.embedding[None]}
 
 
 def _frames(avatar: Avatar | None, faces: list[Path] | None, messages: Terminal) -> list[RealFrame]:

@@ -42,18 +42,12 @@ class EngineChoice:
     precision: Annotated[
         str, typer.Option(help="auto, fp32, fp16, bf16 or int8: the numbers that the generator computes with.")
     ] = "auto"
-    renderer: Annotated[
-        str, typer.Option(help="fast-3: the head in layers. fast-2: the photo pulled like rubber, for comparison.")
-    ] = "fast-3"
 
     def options(self, full: FullNetwork | None = None, threads: int | None = None) -> EngineOptions:
-        """As the product has them. `full` draws instead of the network that comes with visavis. Raises UsageError."""
+        """As the product has them. `full` draws instead of the network that comes with visavis."""
         from avatar.render.engine_options import EngineOptions
-        from avatar.render.layered_network import RENDERERS
 
-        if self.renderer not in RENDERERS:
-            raise UsageError(f"There is no renderer '{self.renderer}'. Choose {' or '.join(RENDERERS)}.")
-        return EngineOptions(self.engine, self.precision, threads, full, open_torch, self.renderer)
+        return EngineOptions(self.engine, self.precision, threads, full, open_torch)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
     from avatar.learning.parallel import Parallel
+    from avatar.model.layered_generator import Region
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Training:
     size: Annotated[
         str,
         typer.Option(
-            help="fast: for live use on any machine. face, mouth, eye: a net of fast-3. full: the paper's, for GPUs."
+            help="face, mouth or eye: a net of the network that draws live. full: the paper's networks, for GPUs."
         ),
-    ] = "fast"
+    ] = "mouth"
     resolution: Annotated[int, typer.Option(help="Side of the pictures of `full`, in pixels.")] = 256
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identity kept for validation (repeatable; a final * is a prefix).")
@@ -53,7 +54,7 @@ def train(
 
     Example: visavis train --data shards --out runs/1 --set steps=8000
 
-    On several GPUs: torchrun --nproc-per-node 8 -m avatar.cli.main train --data shards --out runs/1 --set bf16=1
+    On several GPUs: torchrun --nproc-per-node 8 -m avatar.cli.main train --size full --data shards --out runs/1
     """
     try:
         import torch
@@ -70,28 +71,29 @@ def train(
         else:
             Terminal().print(summary_table(rows))
         return
-    if wish.size not in ("fast", "face", "mouth", "eye", "full"):
-        raise UsageError(f"There is no size '{wish.size}'. Choose fast, face, mouth, eye or full.")
+    from avatar.model.layered_generator import FACE, REGIONS
+
+    regions = {region.name: region for region in (FACE, *REGIONS)}
+    if wish.size not in (*regions, "full"):
+        raise UsageError(f"There is no size '{wish.size}'. Choose {', '.join(regions)} or full.")
     if not wish.dry_run and (wish.data is None or wish.out is None):
         raise UsageError("Say what to learn from and where to write: --data FOLDER --out FOLDER.")
     if wish.threads:
         torch.set_num_threads(wish.threads)
     with parallel() as group:
-        if wish.size in ("face", "mouth", "eye"):
-            _train_region(wish, group)
+        if wish.size == "full":
+            _train_full(wish, group)
         else:
-            _train(wish, group)
+            _train_region(regions[wish.size], wish, group)
 
 
-def _train_region(wish: Training, group: Parallel) -> None:
+def _train_region(region: Region, wish: Training, group: Parallel) -> None:
     from avatar.learning.region_objective import RegionOptions
     from avatar.learning.region_run import train_region
     from avatar.learning.settings import apply_settings
     from avatar.learning.trainer import RunOptions
     from avatar.learning.training_packs import training_packs
-    from avatar.model.layered_generator import REGIONS
 
-    region = {one.name: one for one in REGIONS}[wish.size]
     run, options = apply_settings(wish.set_option or [], [RunOptions(batch=16, save_every=500), RegionOptions()])
     if wish.dry_run:
         print_json({"run": asdict(run), "options": asdict(options), "model": asdict(region)})
@@ -105,42 +107,26 @@ def _train_region(wish: Training, group: Parallel) -> None:
         say(f"weights: {weights}. Next: visavis export {weights} --out {wish.out}")
 
 
-def _train(wish: Training, group: Parallel) -> None:
+def _train_full(wish: Training, group: Parallel) -> None:
     import torch
 
-    from avatar.learning.fast_objective import FastObjective, FastOptions
     from avatar.learning.full_objective import FullObjective, FullOptions
-    from avatar.learning.objective import Objective
     from avatar.learning.settings import apply_settings
     from avatar.learning.trainer import RunOptions, Trainer, TrainingData
     from avatar.learning.training_packs import training_packs
-    from avatar.model.config import ModelConfig
     from avatar.model.full.config import FullConfig
 
-    fast, settings = wish.size == "fast", wish.set_option or []
-    defaults = RunOptions() if fast else RunOptions(batch=4, rate_final=1.0)  # the paper keeps its rates
-    run: RunOptions
-    config: ModelConfig | FullConfig
-    if fast:
-        run, options = apply_settings(settings, [defaults, FastOptions()])
-        config = ModelConfig()
-    else:
-        run, options, config = apply_settings(settings, [defaults, FullOptions(), FullConfig.at(wish.resolution)])
+    defaults = [RunOptions(batch=4, rate_final=1.0), FullOptions(), FullConfig.at(wish.resolution)]  # the paper's rates
+    run, options, config = apply_settings(wish.set_option or [], defaults)
     if wish.dry_run:
-        shown = {"run": asdict(run), "options": asdict(options), "model": config.to_dict()}
-        print_json(shown)
+        print_json({"run": asdict(run), "options": asdict(options), "model": config.to_dict()})
         return
     assert wish.data is not None and wish.out is not None
     say = Terminal().say
     training, validation = training_packs(wish.data, wish.out / "pack", wish.hold_out or [], group, say)
     torch.manual_seed(run.seed)  # all processes start with the same networks
-    people = len(training.identities)
-    objective: Objective
-    if isinstance(config, ModelConfig):
-        objective = FastObjective(config, options, people, group, run.bf16)
-    else:
-        objective = FullObjective(config, options, people, group, run.bf16)
+    objective = FullObjective(config, options, len(training.identities), group, run.bf16)
     Trainer(objective, TrainingData(training, validation), wish.out, run).run()
     if group.first:
-        weights = wish.out / f"{wish.size}.safetensors"
-        Terminal().say(f"weights: {weights}. " + (f"Next: visavis export {weights} --out {wish.out}" if fast else ""))
+        weights = wish.out / "full.safetensors"
+        say(f"weights: {weights}. Next: visavis export {weights} --out {wish.out}")

@@ -27,12 +27,12 @@ class Avatar:
     """
 
     name: str
-    model_id: str  # which meta-learned generator the parameters belong to, e.g. "fast-1"
+    model_id: str  # which meta-learned generator the parameters belong to, e.g. "fast-3"
     portraits: NDArray[np.uint8]  # (T, 512, 512, 3) RGB crops
     landmarks: Array  # (T, 478, 3) in [0, 1] of the crop
     blendshapes: Array  # (T, 52)
     embedding: Array  # (512,) mean of E over the K photos
-    psi: Array  # (generator's parameter count,) AdaIN parameters: P · embedding, or fine-tuned
+    psi: Array = field(default_factory=_none)  # (n,) AdaIN parameters of size `full`; (0,): `fast` has P in its network
     provenance: dict[str, Any] = field(default_factory=dict)  # photos used and left out, date, version
     consent: dict[str, Any] = field(default_factory=dict)  # who said yes to what, and when
     weights: Array = field(default_factory=_none)  # (n,) the person's own generator; (0,): the shared one

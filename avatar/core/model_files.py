@@ -8,8 +8,8 @@ from pathlib import Path
 
 from avatar.core.errors import VisavisError
 
-MODEL_ID = "fast-2"  # changes whenever a bundle made with the old weights could not be driven by the new ones
-PSI_COUNT = 3264  # AdaIN parameters that the generator of MODEL_ID takes
+MODEL_ID = "fast-3"  # changes whenever a bundle made with the old weights could not be driven by the new ones
+ALIKE = ("fast-2",)  # older ones, whose bundles can be: they hold the embedding of the same embedder
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SUMS = "SHA256SUMS"  # as `sha256sum` writes it
 
@@ -20,9 +20,9 @@ AGAIN = (
 
 
 def model_file(name: str) -> Path:
-    """The path of a shipped file such as "fast/generator.onnx", once it and its variants are what was shipped.
+    """The path of a shipped file such as "fast-3/generator.onnx", once it and its variants are what was shipped.
 
-    Variants share its name up to the first dot ("fast/generator.int8.onnx"): an engine takes the one that suits it.
+    Variants share its name up to the first dot ("fast-3/generator.int8.onnx"): an engine takes the one that suits it.
     Raises VisavisError when the installation lacks one, or when one has changed.
     """
     path = WEIGHTS / name

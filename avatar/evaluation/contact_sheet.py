@@ -13,7 +13,7 @@ from PIL import Image
 from avatar.core.arrays import Picture
 from avatar.evaluation.clip import Clip, Pictures
 from avatar.evaluation.cross_reenactment import CrossRun
-from avatar.evaluation.person import BASELINES, FF, FT, FULL, UNMOVED, WARP, named
+from avatar.evaluation.person import BASELINES, FF, FT, FULL, LAYERS, UNMOVED
 from avatar.evaluation.scores import Scores
 
 COLUMNS = 8
@@ -22,7 +22,7 @@ WORST = 3
 WORST_BY = "feature_efficientnet_lite0"
 TITLES = {
     UNMOVED: "source, the nearest portrait",
-    WARP: "landmark warp",
+    LAYERS: "layers alone",
     FF: "visavis FF",
     FT: "visavis FT",
     FULL: "visavis full",
@@ -76,22 +76,22 @@ class WorstFrame:
 
     frame: int
     value: float  # of WORST_BY
-    shown: Shown  # source, real, landmark warp, this system
+    shown: Shown  # source, real, layers alone, this system
 
 
 def self_sheet(clip: Clip, drawn: Mapping[str, Pictures]) -> Sheet:
-    """Rows from the top: source, driver (the real picture), landmark warp, and ours."""
+    """Rows from the top: source, driver (the real picture), layers alone, and ours."""
     columns = _columns(len(clip.targets))
     rows = [(TITLES[UNMOVED], drawn[UNMOVED]), ("driver, the real picture", clip.targets)]
-    rows += [(named(system, TITLES), drawn[system]) for system in drawn if system != UNMOVED]
+    rows += [(TITLES[system], drawn[system]) for system in drawn if system != UNMOVED]
     return _sheet(columns, clip.target_frames, rows)
 
 
 def cross_sheet(run: CrossRun) -> Sheet:
-    """Rows from the top: source, driver, landmark warp, and ours."""
+    """Rows from the top: source, driver, layers alone, and ours."""
     columns = _columns(len(run.driver.pictures))
     rows = [(TITLES[UNMOVED], run.pictures[UNMOVED]), ("driver", run.driver.pictures)]
-    rows += [(named(system, TITLES), run.pictures[system]) for system in run.pictures if system != UNMOVED]
+    rows += [(TITLES[system], run.pictures[system]) for system in run.pictures if system != UNMOVED]
     return _sheet(columns, run.driver.target_frames, rows)
 
 
@@ -113,8 +113,8 @@ def worst_frames(clip: Clip, drawn: Mapping[str, Pictures], scores: Scores) -> d
                 clip.target_frames[i],
                 float(values[i]),
                 Strip(
-                    f"source, real, landmark warp, {named(system, TITLES)}",
-                    np.concatenate([drawn[UNMOVED][i], clip.targets[i], drawn[WARP][i], drawn[system][i]], axis=1),
+                    f"source, real, layers alone, {TITLES[system]}",
+                    np.concatenate([drawn[UNMOVED][i], clip.targets[i], drawn[LAYERS][i], drawn[system][i]], axis=1),
                 ).shown(WORST_FRAME_PX),
             )
             for i in chosen

@@ -136,14 +136,14 @@ def timeline(driver: Driver, smile_first: bool) -> tuple[list[FaceState], int]:
     return [replace(driver.states[i], capture_ns=k * driver.step_ns) for k, i in enumerate(order)], start
 
 
-def drive(avatar: Avatar, driver: Driver, tracker: Tracker, renderer: str, frames: int, smile_first: bool) -> Driven:
+def drive(avatar: Avatar, driver: Driver, tracker: Tracker, frames: int, smile_first: bool) -> Driven:
     """`tracker` looks at single pictures. The driver's frames are `Driver.numbers(frames)`."""
     states, start = timeline(driver, smile_first)
     retargeter = Retargeter(avatar)
     drivings = [retargeter.drive(state) for state in states]
     numbers = driver.numbers(frames)
     rest = Driving(avatar.landmarks[0], drivings[-1].capture_ns)
-    pictures = draw(avatar, [*drivings[start:], rest], [*numbers, len(states) - start], renderer, size_px=SIZE_PX)
+    pictures = draw(avatar, [*drivings[start:], rest], [*numbers, len(states) - start], size_px=SIZE_PX)
     drawn = [face_signs(tracker.track(picture, i)) for i, picture in enumerate(pictures.pictures)]
     at_rest = drawn.pop() or _of(avatar)
     wanted = tuple(face_signs(driver.states[i]) for i in numbers)
@@ -151,14 +151,14 @@ def drive(avatar: Avatar, driver: Driver, tracker: Tracker, renderer: str, frame
 
 
 def drive_all(
-    avatars: Sequence[Avatar], drivers: Sequence[Driver], tracker: Tracker, renderer: str, frames: int, tick: Tick
+    avatars: Sequence[Avatar], drivers: Sequence[Driver], tracker: Tracker, frames: int, tick: Tick
 ) -> list[Driven]:
     """Each portrait by each driver, and again by those who smile, with the smile first."""
     runs = [(a, d, smile) for a in avatars for d in drivers for smile in (False, True) if not smile or d.smiling()]
     found = []
     for number, (avatar, driver, smile_first) in enumerate(runs):
         tick(number / len(runs))
-        found.append(drive(avatar, driver, tracker, renderer, frames, smile_first))
+        found.append(drive(avatar, driver, tracker, frames, smile_first))
     return found
 
 

@@ -33,7 +33,7 @@ from avatar.evaluation.steadiness import Steadiness
 from avatar.evaluation.yaw_bins import YawBin, by_yaw
 from avatar.face.crop import Crop
 from avatar.render.embedding import open_embedder
-from avatar.render.layered_network import FAST_3, NETWORK
+from avatar.render.layered_network import NETWORK
 from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
 from engines import explain, open_engine
@@ -85,7 +85,6 @@ class Report:
     turned: list[Scores] = field(default_factory=list)  # of groups of photos, from one of each
     cross: dict[int, list[CrossResult]] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
-    renderers: tuple[str, ...] = (FAST_3,)  # the first one's systems have plain names
     model: str = MODEL_ID
     machine: str = field(default_factory=lambda: machine())
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -146,9 +145,7 @@ class Evaluation:
             self._groups(groups, embedder, scorer, report, _still(self.progress, done / whole))
             if stills:
                 with CagedTracker(self.tracker_model, "image", patient=True) as tracker:
-                    report.steadiness.open_jaws(
-                        stills, tracker, embedder, self.lineup.renderers, _still(self.progress, done / whole)
-                    )
+                    report.steadiness.open_jaws(stills, tracker, embedder, _still(self.progress, done / whole))
                 if not report.steadiness.stills:
                     self.note(f"None of the {len(stills)} stills shows teeth.")
             if drivers:
@@ -272,7 +269,6 @@ class Evaluation:
                 asdict(generator.describe()),
                 explain(generator),
                 self.ft_minutes,
-                renderers=self.lineup.renderers,
             )
         finally:
             generator.close()

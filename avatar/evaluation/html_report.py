@@ -17,7 +17,7 @@ from avatar.evaluation.evaluation import ClipResult, CrossResult, Report
 from avatar.evaluation.metrics import CROSS_METRICS, FRECHET, METRICS, STEADY_METRICS, Metric
 from avatar.evaluation.motion import SIGNALS
 from avatar.evaluation.optional import need
-from avatar.evaluation.person import AT, BASELINES, UNMOVED, WARP, named
+from avatar.evaluation.person import BASELINES, LAYERS, UNMOVED
 from avatar.evaluation.score_table import (
     ARROWS,
     SIGNAL_TITLES,
@@ -34,7 +34,7 @@ from avatar.evaluation.signal_curves import curves
 from avatar.evaluation.yaw_bins import YawBin
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-TITLES = score_table.TITLES | {WARP: "warp"}
+TITLES = score_table.TITLES | {LAYERS: "layers"}
 CURVES = ("jaw_open", "blink", "smile", "yaw", "pitch")
 DEGREES = ("yaw", "pitch")
 VERDICTS = {"+": ("better", "better"), "−": ("worse", "worse"), "·": ("open", "may be chance"), "": ("", "")}
@@ -124,10 +124,10 @@ def as_html(report: Report) -> str:
     )
     page.filters["base64"] = lambda data: b64encode(data).decode()
     totals, cross_totals = report.totals(), report.cross_totals()
-    ours = {_style(system): named(system, TITLES) for system in report.systems if system not in BASELINES}
+    ours = {system: TITLES[system] for system in report.systems if system not in BASELINES}
     text: str = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
-        title=lambda system: named(system, TITLES),
+        title=TITLES.__getitem__,
         level=f"{LEVEL:.0%}",
         clip_count=max((len(found) for found in report.clips.values()), default=0),
         paper=_paper(report),
@@ -135,7 +135,7 @@ def as_html(report: Report) -> str:
         clips=[_clip(found, shots) for shots in totals for found in report.clips[shots]],
         cross_table=_values(CROSS_METRICS, cross_totals, "pairs", CROSS_ASIDE) if cross_totals else None,
         pairs=[_pair(found, shots) for shots in cross_totals for found in report.cross[shots]],
-        curve_names={"driver": "driver", "warp": "landmark warp"} | ours,
+        curve_names={"driver": "driver", LAYERS: "layers alone"} | ours,
         yaw_tables=[_yaw(report, shots) for shots in totals],
         steady_rows=steady_rows(report.steadiness),
         steady_metrics=STEADY_METRICS,
@@ -166,7 +166,7 @@ def _values(metrics: Sequence[Metric], totals: Mapping[int, TotalScores], what: 
 
 
 def _intervals(metrics: Sequence[Metric], total: TotalScores, shots: int) -> _Intervals:
-    titles = [" − ".join(named(part, TITLES) for part in name.split(" - ")) for name in total.differences]
+    titles = [" − ".join(TITLES[part] for part in name.split(" - ")) for name in total.differences]
     lines = []
     for metric in metrics:
         differences = [found[metric.key] for found in total.differences.values()]
@@ -196,7 +196,7 @@ def _pair(result: CrossResult, shots: int) -> _Folded:
 
 
 def _listed(values: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{named(system, TITLES)} {number(value)}" for system, value in values.items())
+    return ", ".join(f"{TITLES[system]} {number(value)}" for system, value in values.items())
 
 
 def _figures(frames: tuple[int, ...], scores: Scores) -> list[_Figure]:
@@ -205,16 +205,9 @@ def _figures(frames: tuple[int, ...], scores: Scores) -> list[_Figure]:
     figures = []
     for name in CURVES:
         k = SIGNALS.index(name)
-        lines = {"driver": scores.driver_signals[:, k]} | {_style(s): scores.output_signals[s][:, k] for s in systems}
-        r = ", ".join(
-            f"{named(s, TITLES)} {UNKNOWN if (v := found[s][name].r) is None else f'{v:.2f}'}" for s in systems
-        )
+        lines = {"driver": scores.driver_signals[:, k]} | {s: scores.output_signals[s][:, k] for s in systems}
+        r = ", ".join(f"{TITLES[s]} {UNKNOWN if (v := found[s][name].r) is None else f'{v:.2f}'}" for s in systems)
         title = SIGNAL_TITLES[name]
         svg = curves(frames, lines, f"{title} over the frames", "°" if name in DEGREES else "")
         figures.append(_Figure(svg, f"{title}. r: {r}"))
     return figures
-
-
-def _style(system: str) -> str:
-    """The class of a system's curve on the page: further renderers share one."""
-    return "further" if AT in system else system

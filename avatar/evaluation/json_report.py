@@ -27,7 +27,6 @@ def as_json(report: Report) -> dict[str, Any]:
         "engine": report.engine,
         "size_px": SIZE_PX,
         "systems": [*report.systems, REAL],
-        "renderers": report.renderers,
         "ft_minutes": report.ft_minutes,
         "metrics": [asdict(metric) for metric in METRICS],
         "steady_metrics": [asdict(metric) for metric in STEADY_METRICS],

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from avatar.evaluation import paper_table
 from avatar.evaluation.evaluation import Report
 from avatar.evaluation.metrics import METRICS
-from avatar.evaluation.person import named
 from avatar.evaluation.score_table import TITLES, ScoreRow, score_rows, steady_rows, yaw_lines
 from avatar.evaluation.scores import REAL
 
@@ -19,11 +18,7 @@ def as_markdown(report: Report) -> str:
         parts.append(f"## All metrics, T = {shots}\n\n{_rows(score_rows(METRICS, total, (REAL,)))}")
         bins = report.by_yaw(shots)
         heads = [f"{one.label} ({one.frames} frames, {one.clips} clips)" for one in bins]
-        lines = [
-            [label, named(system, TITLES), *cells]
-            for label, by_system in yaw_lines(bins)
-            for system, cells in by_system
-        ]
+        lines = [[label, TITLES[system], *cells] for label, by_system in yaw_lines(bins) for system, cells in by_system]
         parts.append(f"## By yaw between source and target, T = {shots}\n\n{_table(['', '', *heads], lines, 2)}")
     if rows := steady_rows(report.steadiness):
         stills, people = len(report.steadiness.stills), len(report.steadiness.sweeps)
@@ -40,7 +35,7 @@ def _rows(rows: Sequence[ScoreRow]) -> str:
         ]
         for row in rows
     ]
-    return _table(["", *(named(system, TITLES) for system in systems)], lines, 1)
+    return _table(["", *(TITLES[system] for system in systems)], lines, 1)
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], labels: int) -> str:

@@ -114,7 +114,7 @@ METRICS = (
     Metric(
         "seam_mouth", "Seam of the mouth", "of 255", "lower",
         "step of the low frequencies across the border of the region in which the mouth is drawn, against the real "
-        "picture's step there; what a plain warp has is error of place, not a seam",
+        "picture's step there; what the layers alone have is error of place, not a seam",
     ),
     Metric("seam_eyes", "Seam of the eyes", "of 255", "lower", "step across the borders of the eyes' regions"),
     Metric(

@@ -29,7 +29,7 @@ PATH = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one renderer made of it. Shares of 1; None where fewer than two pictures could be measured."""
+    """What became of it. Shares of 1; None where fewer than two pictures could be measured."""
 
     neck_spread: float | None  # standard deviation over mean
     neck_farthest: float | None  # greatest change from rest
@@ -38,7 +38,7 @@ class Sweep:
     frames: int
 
 
-def sweep(avatar: Avatar, renderer: str) -> Sweep | None:
+def sweep(avatar: Avatar) -> Sweep | None:
     """Of the avatar's first portrait. None where that ends above the neck's base."""
     marked = mark(avatar.portraits[0], avatar.landmarks[0])
     if marked is None:
@@ -53,7 +53,7 @@ def sweep(avatar: Avatar, renderer: str) -> Sweep | None:
     retargeter = Retargeter(alone)
     states, wanted = driver(alone)
     drivings = [retargeter.drive(state) for state in states]
-    pictures = draw(alone, drivings, wanted, renderer).pictures
+    pictures = draw(alone, drivings, wanted).pictures
     found = [
         measure(picture, marked.colour, drivings[i].landmarks) for picture, i in zip(pictures, wanted, strict=True)
     ]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from avatar.evaluation import frechet
 from avatar.evaluation.evaluation import Report
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP, named
+from avatar.evaluation.person import FF, FT, FULL, LAYERS, UNMOVED
 
 HEADINGS = ("Method (T)", f"{frechet.NAME} ↓", "SSIM ↑", "CSIM ↑")
-METHODS = {WARP: "landmark warp", FF: "ours FF", FT: "ours FT", FULL: "full FF"}
+METHODS = {LAYERS: "layers alone", FF: "ours FF", FT: "ours FT", FULL: "full FF"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def paper_rows(report: Report) -> list[PaperRow]:
     """By number of shots, then method."""
     return [
         PaperRow(
-            named(system, METHODS),
+            METHODS[system],
             shots,
             total.frechet[system],
             total.values[system].get("ssim"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,16 @@ from avatar.identity.mattes import with_mattes
 from avatar.render.embedding import embed
 from avatar.render.engine_options import EngineOptions
 from avatar.render.full_network import FullNetwork
-from avatar.render.layered_network import FAST_3
-from avatar.render.painter import open_painter
-from avatar.render.warp import FLOW_GRID, landmark_flow, landmark_warp, pixel_grid
+from avatar.render.full_renderer import FullRenderer
+from avatar.render.layered_renderer import LayeredRenderer
+from avatar.render.no_network import NoNetwork
+from avatar.render.painter import Painter
+from avatar.render.region_change import pixel_grid
 from engines.engine import Engine
 
-UNMOVED, WARP, FF, FT, FULL = "unmoved", "landmark_warp", "ff", "ft", "full"
-BASELINES = (UNMOVED, WARP)
-AT = "@"  # FF or FT, and the renderer that drew it where that is not the first: "ff@fast-3"
+UNMOVED, LAYERS, FF, FT, FULL = "unmoved", "layers", "ff", "ft", "full"
+BASELINES = (UNMOVED, LAYERS)
+STILL_GRID = 64  # of a flow that moves nothing
 WARM_UP_NS = 200_000_000  # before a wanted frame, the frames that lead to it are drawn too: portraits fade in
 
 Tell = Callable[[float, str], None]  # share done in [0, 1], one line
@@ -52,19 +54,10 @@ class Person:
     portraits: Pictures  # (T, SIZE_PX, SIZE_PX, 3), as they are in the clip
     landmarks: Array  # (T, 478, 3) in [0, 1]
     full: FullNetwork | None = None  # draws FULL
-    renderers: tuple[str, ...] = (FAST_3,)  # each draws FF and FT
 
     def nearest(self, goal: Array) -> int:
         """The portrait whose landmarks lie nearest to `goal` (478, 3): mean distance in the crop."""
         return int(np.linalg.norm(self.landmarks[..., :2] - goal[:, :2], axis=2).mean(1).argmin())
-
-    def parts(self) -> list[tuple[str, Avatar, str]]:
-        """What is to be drawn: the system, its avatar, the renderer."""
-        return [
-            (system, avatar, renderer)
-            for system, avatar in self.avatars.items()
-            for renderer in (self.renderers[:1] if system == FULL else self.renderers)
-        ]
 
 
 @dataclass(frozen=True)
@@ -81,25 +74,12 @@ class Lineup:
 
     tune: FineTune | None = None
     full: FullNetwork | None = None
-    renderers: tuple[str, ...] = (FAST_3,)
 
     @property
     def systems(self) -> tuple[str, ...]:
         """All that is drawn."""
         fast = (FF,) if self.tune is None else (FF, FT)
-        drawn = [drawn_by(system, renderer, self.renderers) for system in fast for renderer in self.renderers]
-        return (*BASELINES, *drawn, *(() if self.full is None else (FULL,)))
-
-
-def drawn_by(system: str, renderer: str, renderers: Sequence[str]) -> str:
-    """The system's name with this one of the renderers: the first one's is the plain name."""
-    return system if system == FULL or renderer == renderers[0] else f"{system}{AT}{renderer}"
-
-
-def named(system: str, titles: Mapping[str, str]) -> str:
-    """The system's title, and its renderer where that is not the first."""
-    name, _, renderer = system.partition(AT)
-    return f"{titles[name]} {renderer}".rstrip()
+        return (*BASELINES, *fast, *(() if self.full is None else (FULL,)))
 
 
 def enrol(clip: Clip, shots: int, embedder: Engine, model_id: str, lineup: Lineup, tell: Tell) -> Person:
@@ -108,39 +88,35 @@ def enrol(clip: Clip, shots: int, embedder: Engine, model_id: str, lineup: Lineu
     portraits = np.stack([clip.portraits[i] for i in frames])
     landmarks = np.stack([clip.landmarks(i) for i in frames])
     blendshapes = np.stack([clip.states[i].blendshapes for i in frames])
-    embedding, psi = embed(embedder, portraits, landmarks)
-    person = Avatar(clip.name, model_id, portraits, landmarks, blendshapes, embedding, psi)
-    avatars = {FF: with_mattes(person) if FAST_3 in lineup.renderers else person}
+    embedding = embed(embedder, portraits, landmarks)
+    person = with_mattes(Avatar(clip.name, model_id, portraits, landmarks, blendshapes, embedding))
+    avatars = {FF: person}
     tuning = None
     if lineup.tune is not None:
         avatars[FT], tuning = lineup.tune(avatars[FF], tell)
     if lineup.full is not None:
         avatars[FULL] = lineup.full.person(avatars[FF])
     small = np.stack([clip.small[i] for i in frames])
-    return Person(clip, shots, avatars, tuning, small, landmarks, lineup.full, lineup.renderers)
+    return Person(clip, shots, avatars, tuning, small, landmarks, lineup.full)
 
 
 def draw_all(
     person: Person, drivings: Sequence[Driving], goals: Array, wanted: Sequence[int], tick: Tick
 ) -> dict[str, Drawn]:
-    """What every system makes of the `wanted` drivings; `goals` (N, 478, 3) is where the baselines shall go.
+    """What every system makes of the `wanted` drivings; `goals` (N, 478, 3) is where the unmoved portrait is near.
 
     A fine-tuning that was not kept gives the very object of feed-forward.
     """
     nearest = [person.nearest(goal) for goal in goals]
-    warped = [
-        landmark_warp(person.portraits[i], person.landmarks[i], goal) for i, goal in zip(nearest, goals, strict=True)
-    ]
-    flows = [landmark_flow(person.landmarks[i], goal, FLOW_GRID // 2) for i, goal in zip(nearest, goals, strict=True)]
-    still = np.broadcast_to(pixel_grid(FLOW_GRID // 2, FLOW_GRID // 2), np.shape(flows))
-    drawn = {UNMOVED: Drawn(person.portraits[nearest], still), WARP: Drawn(np.stack(warped), np.stack(flows))}
-    for system, avatar, renderer in (parts := person.parts()):
-        name = drawn_by(system, renderer, person.renderers)
+    still = np.broadcast_to(pixel_grid(STILL_GRID, STILL_GRID), (len(nearest), STILL_GRID, STILL_GRID, 2))
+    drawn = {UNMOVED: Drawn(person.portraits[nearest], still)}
+    drawn[LAYERS] = draw(person.avatars[FF], drivings, wanted, engine=NoNetwork())
+    for system, avatar in person.avatars.items():
         if system == FT and avatar is person.avatars[FF]:
-            drawn[name] = drawn[drawn_by(FF, renderer, person.renderers)]
+            drawn[system] = drawn[FF]
         else:
-            drawn[name] = draw(avatar, drivings, wanted, renderer, person.full if system == FULL else None)
-        tick((len(drawn) - len(BASELINES)) / len(parts))
+            drawn[system] = draw(avatar, drivings, wanted, person.full if system == FULL else None)
+        tick((len(drawn) - len(BASELINES)) / len(person.avatars))
     return drawn
 
 
@@ -148,16 +124,18 @@ def draw(
     avatar: Avatar,
     drivings: Sequence[Driving],
     wanted: Sequence[int],
-    renderer: str = FAST_3,
     full: FullNetwork | None = None,
     size_px: int = SIZE_PX,
+    engine: Engine | None = None,
 ) -> Drawn:
-    """The `wanted` of the drivings, as one avatar's pictures."""
-    options = EngineOptions(full=full, renderer=renderer)
+    """The `wanted` of the drivings, as one avatar's pictures. `engine`: None for that of the avatar's network."""
+    options = EngineOptions(full=full)
     avatar = avatar if full is not None else options.person(avatar)
-    engine = options.open(avatar)
+    engine = engine or options.open(avatar)
     try:
-        painter = open_painter(avatar, engine, size_px, patient=True)
+        painter: Painter = (
+            FullRenderer(avatar, engine, size_px) if full else LayeredRenderer(avatar, engine, size_px, patient=True)
+        )
         fades = full is None and len(avatar.portraits) > 1
         needed = warm_up([d.capture_ns for d in drivings], wanted) if fades else set(wanted)
         drawn = {i: (painter.render(drivings[i]), painter.flow()) for i in sorted(needed)}

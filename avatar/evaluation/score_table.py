@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from avatar.evaluation.bootstrap import Interval
 from avatar.evaluation.metrics import FRECHET, METRICS, STEADY_METRICS, YAW_METRICS, Better, Metric
 from avatar.evaluation.motion import SIGNALS
-from avatar.evaluation.person import FF, FT, FULL, UNMOVED, WARP
+from avatar.evaluation.person import FF, FT, FULL, LAYERS, UNMOVED
 from avatar.evaluation.scores import REAL, TotalScores, best
 from avatar.evaluation.steadiness import Steadiness
 from avatar.evaluation.yaw_bins import YawBin
 
-TITLES = {UNMOVED: "unmoved", WARP: "landmark warp", FF: "FF", FT: "FT", FULL: "full", REAL: "real"}
+TITLES = {UNMOVED: "unmoved", LAYERS: "layers alone", FF: "FF", FT: "FT", FULL: "full", REAL: "real"}
 ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑", "one": "→1"}
 SIGNAL_TITLES = {
     "jaw_open": "jawOpen", "blink": "blink", "smile": "smile", "yaw": "yaw", "pitch": "pitch",

@@ -12,11 +12,11 @@ from avatar.evaluation.bootstrap import Interval, paired_interval
 from avatar.evaluation.frechet import frechet_distance
 from avatar.evaluation.metrics import Better, Metric
 from avatar.evaluation.motion import FLOORS, SIGNALS, Correlation, correlate, correlate_pooled
-from avatar.evaluation.person import AT, FF, FT, FULL, UNMOVED, WARP
+from avatar.evaluation.person import FF, FT, FULL, LAYERS, UNMOVED
 
 REAL = "real"  # the real target put through the same re-tracking: what the tracker itself loses
 CROSS_ASIDE = (REAL, UNMOVED)  # in cross-reenactment the unmoved portrait is itself a source: alike, and no competitor
-COMPARISONS = ((FF, WARP), (FT, WARP), (FT, FF), (FULL, WARP), (FULL, FF))  # whose differences get an interval
+COMPARISONS = ((FF, LAYERS), (FT, LAYERS), (FT, FF), (FULL, LAYERS), (FULL, FF))  # whose differences get an interval
 
 PerFrame = NDArray[np.float64]  # (N,), NaN where not measured
 Values = dict[str, dict[str, float | None]]  # system -> metric -> mean over the frames; None where there is none
@@ -60,7 +60,7 @@ class TotalScores:
     clip_means: dict[str, dict[str, float | None]]  # system -> signal -> mean r of the clips that have one
     frechet: dict[str, float | None]  # by system, all frames of all clips
     samples: tuple[int, int]  # of the Fréchet distance: drawn, real
-    differences: dict[str, dict[str, Interval | None]]  # "ff - landmark_warp" -> metric
+    differences: dict[str, dict[str, Interval | None]]  # "ff - layers" -> metric
 
 
 def total(scores: Sequence[Scores], metrics: Sequence[Metric]) -> TotalScores:
@@ -109,9 +109,8 @@ def total(scores: Sequence[Scores], metrics: Sequence[Metric]) -> TotalScores:
 
 
 def compared(systems: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs whose differences get an interval: COMPARISONS, and each further renderer with the first one."""
-    renderers = [(system, system.partition(AT)[0]) for system in systems if AT in system]
-    return [pair for pair in (*COMPARISONS, *renderers) if set(pair) <= set(systems)]
+    """The pairs of COMPARISONS that are there."""
+    return [pair for pair in COMPARISONS if set(pair) <= set(systems)]
 
 
 def best(values: Mapping[str, float | None], better: Better, aside: Sequence[str] = (REAL,)) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from avatar.evaluation.contact_sheet import SHEET_FRAME_PX, TITLES, Shown
 from avatar.evaluation.metrics import STEADY_METRICS
 from avatar.evaluation.neck_sweep import Sweep, sweep
-from avatar.evaluation.person import FF, Person, drawn_by, named
+from avatar.evaluation.person import FF, Person
 from avatar.evaluation.scores import Values, mean_of
 from avatar.evaluation.tooth_stills import ToothScores, avatar_of, score_teeth, smiling, tooth_sheet
 from avatar.face.state import Tracker
@@ -37,11 +37,9 @@ class Steadiness:
 
     def sweep_neck(self, person: Person) -> None:
         """Of the person's first portrait alone: further ones would not have the marks."""
-        avatar, renderers = person.avatars[FF], person.renderers
-        found = {drawn_by(FF, one, renderers): sweep(avatar, one) for one in renderers}
-        known = {system: one for system, one in found.items() if one is not None}
-        if known:
-            self.sweeps[person.clip.name] = known
+        found = sweep(person.avatars[FF])
+        if found is not None:
+            self.sweeps[person.clip.name] = {FF: found}
         else:
             self.without_neck.append(person.clip.name)
 
@@ -50,7 +48,6 @@ class Steadiness:
         photos: Sequence[Path],
         tracker: Tracker,
         embedder: Engine,
-        renderers: Sequence[str],
         tell: Callable[[str], None],
     ) -> None:
         """Of those photos that show teeth."""
@@ -58,11 +55,9 @@ class Steadiness:
         found = smiling(photos, tracker)
         for number, still in enumerate(found, 1):
             tell(f"still {number} of {len(found)}: {still.name}")
-            avatar = avatar_of(still, embedder, renderers)
-            drawn = {drawn_by(FF, one, renderers): score_teeth(still, avatar, one) for one in renderers}
-            strip = tooth_sheet(still, {named(system, TITLES): picture for system, (_, picture) in drawn.items()})
-            scores = {system: one for system, (one, _) in drawn.items()}
-            self.stills.append(StillResult(still.name, scores, strip.shown(SHEET_FRAME_PX)))
+            scores, mouths = score_teeth(still, avatar_of(still, embedder))
+            strip = tooth_sheet(still, {TITLES[FF]: mouths})
+            self.stills.append(StillResult(still.name, {FF: scores}, strip.shown(SHEET_FRAME_PX)))
 
     def values(self) -> Values:
         """By system, then metric of STEADY_METRICS."""

@@ -13,14 +13,14 @@ from avatar.evaluation.bootstrap import Interval
 from avatar.evaluation.evaluation import Report
 from avatar.evaluation.metrics import CROSS_METRICS, METRICS, SLOW_METRIC_FRAMES, Better, Metric
 from avatar.evaluation.motion import SIGNALS
-from avatar.evaluation.person import AT, FF, WARP, named
+from avatar.evaluation.person import FF, LAYERS
 from avatar.evaluation.score_table import SIGNAL_TITLES, TITLES, ScoreRow, score_rows, steady_rows, verdict, yaw_lines
 from avatar.evaluation.scores import CROSS_ASIDE, REAL, TotalScores
 from avatar.evaluation.yaw_bins import YawBin
 
 BEST = "bold green"
 LEGEND = (
-    "↓ lower is better, ↑ higher is better; the best, the real pictures aside, is green. FF − warp: mean difference "
+    "↓ lower is better, ↑ higher is better; the best, the real pictures aside, is green. FF − layers: mean difference "
     "and its 95 % interval over the frames, + better, − worse, · may be chance. r: correlation of the driver's motion "
     "with the output's, tracked again (– without motion); lips and lids apart are measured on the mesh, beside the "
     "blendshapes. real: the true picture tracked again, the best that is possible. VGG16 on whole pictures: "
@@ -67,14 +67,8 @@ def print_paper_table(console: Console, report: Report) -> None:
 
 def _table(title: str, metrics: Sequence[Metric], total: TotalScores, aside: Sequence[str] = (REAL,)) -> Table:
     systems = tuple(total.values)
-    shown = (f"{FF} - {WARP}", *(name for name in total.differences if AT in name))
-    differences = {
-        " − ".join("warp" if part == WARP else named(part, TITLES) for part in name.split(" - ")): total.differences[
-            name
-        ]
-        for name in shown
-    }
-    table = Table("", *(named(system, TITLES) for system in systems), *differences, title=title, title_justify="left")
+    differences = {f"{TITLES[FF]} − {TITLES[LAYERS]}": total.differences[f"{FF} - {LAYERS}"]}
+    table = Table("", *(TITLES[system] for system in systems), *differences, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     better = {metric.key: metric.better for metric in metrics}
@@ -87,7 +81,7 @@ def _table(title: str, metrics: Sequence[Metric], total: TotalScores, aside: Seq
         # correlations, which have no unit, stand apart
         last = bool(row.unit) and (following is None or not following.unit)
         table.add_row(_label(row), *cells, *found, end_section=last)
-    reasons = {signal: total.pooled[WARP][signal].reason for signal in SIGNALS}
+    reasons = {signal: total.pooled[LAYERS][signal].reason for signal in SIGNALS}
     if notes := [f"{SIGNAL_TITLES[signal]}: {reason}" for signal, reason in reasons.items() if reason is not None]:
         table.caption = "No r for " + "; ".join(notes) + "."
     return table
@@ -102,7 +96,7 @@ def _print_by_yaw(console: Console, bins: Sequence[YawBin]) -> None:
     for label, lines in yaw_lines(bins):
         for k, (system, cells) in enumerate(lines):
             shown = (cell for cell, one in zip(cells, bins, strict=True) if one.frames)
-            table.add_row("" if k else label, named(system, TITLES), *shown, end_section=k + 1 == len(lines))
+            table.add_row("" if k else label, TITLES[system], *shown, end_section=k + 1 == len(lines))
     if known:
         console.print(table)
 
@@ -114,7 +108,7 @@ def _print_steadiness(console: Console, report: Report) -> None:
     systems = tuple(rows[0].cells)
     stills, sweeps = len(report.steadiness.stills), len(report.steadiness.sweeps)
     title = f"Steadiness, {stills} smiling stills, {sweeps} people moved and scaled"
-    table = Table("", *(named(system, TITLES) for system in systems), title=title, title_justify="left")
+    table = Table("", *(TITLES[system] for system in systems), title=title, title_justify="left")
     for row in rows:
         cells = (Text(row.cells[system], BEST if system == row.best else "") for system in systems)
         table.add_row(_label(row), *cells)

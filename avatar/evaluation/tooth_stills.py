@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from avatar.face.head_pose import head_pose
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, Tracker
 from avatar.identity.mattes import with_mattes
 from avatar.render.embedding import embed
-from avatar.render.layered_network import FAST_3
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.photo import PhotoReader
 from engines.engine import Engine
@@ -44,7 +43,7 @@ class Still:
 
 @dataclass(frozen=True)
 class ToothScores:
-    """What one renderer made of one still; None where it shows no teeth."""
+    """What became of one still; None where it shows no teeth."""
 
     growth: float | None  # of the upper row's height from JAW_OPEN's first to its second, as a share
     correlation: float | None  # of the row with the photo's, wide open
@@ -76,22 +75,20 @@ def _still(name: str, rgb: Picture, tracker: Tracker, number: int) -> Still | No
     return None if teeth is None else Still(name, portrait, _state(points, state.blendshapes, state.pose), teeth)
 
 
-def avatar_of(still: Still, embedder: Engine, renderers: Sequence[str]) -> Avatar:
-    """Enrolled from this one photo, with what the renderers need."""
+def avatar_of(still: Still, embedder: Engine) -> Avatar:
+    """Enrolled from this one photo."""
     landmarks = still.state.landmarks[None] / np.float32(CROP_SIZE_PX)
-    embedding, psi = embed(embedder, still.portrait[None], landmarks)
-    person = Avatar(
-        still.name, MODEL_ID, still.portrait[None], landmarks, still.state.blendshapes[None], embedding, psi
-    )
-    return with_mattes(person) if FAST_3 in renderers else person
+    embedding = embed(embedder, still.portrait[None], landmarks)
+    person = Avatar(still.name, MODEL_ID, still.portrait[None], landmarks, still.state.blendshapes[None], embedding)
+    return with_mattes(person)
 
 
-def score_teeth(still: Still, avatar: Avatar, renderer: str) -> tuple[ToothScores, Picture]:
+def score_teeth(still: Still, avatar: Avatar) -> tuple[ToothScores, Picture]:
     """The scores, and the drawn mouths side by side, a little open and wide open."""
     retargeter = Retargeter(avatar, mode="absolute", frame_crop=Crop(0, 0, CROP_SIZE_PX), smoothing=False)
     retargeter.recalibrate(still.state)
     drivings = [retargeter.drive(opened(still.state, jaw, 1 + k)) for k, jaw in enumerate(JAW_OPEN)]
-    pictures = draw(avatar, drivings, [0, 1], renderer, size_px=CROP_SIZE_PX).pictures
+    pictures = draw(avatar, drivings, [0, 1], size_px=CROP_SIZE_PX).pictures
     points = [driving.landmarks * CROP_SIZE_PX for driving in drivings]
     little, wide = (still.teeth.height(*pair) for pair in zip(pictures, points, strict=True))
     kept = still.teeth.correlation(pictures[1], points[1])

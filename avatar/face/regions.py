@@ -49,12 +49,6 @@ RIGID = (
     67, 297, 109, 338, 98, 327, 2,
 )  # fmt: skip
 
-# Control points of the landmark warp: dense where people look, sparse elsewhere
-WARP_CONTROL = np.array(
-    FACE_OVAL[::2] + LIPS_OUTER + (78, 81, 82, 13, 312, 311, 308, 402, 317, 14, 87, 178) + RIGHT_EYE + LEFT_EYE
-    + (RIGHT_IRIS_CENTRE, LEFT_IRIS_CENTRE) + RIGHT_BROW + LEFT_BROW + NOSE_BRIDGE + NOSE_BASE + CHEEKS
-)  # fmt: skip
-
 _IRISES = (RIGHT_IRIS_CENTRE, *RIGHT_IRIS), (LEFT_IRIS_CENTRE, *LEFT_IRIS)
 # A landmark moves with the part whose points are nearest on the mean face.
 _SEEDS: dict[str, tuple[int, ...]] = {

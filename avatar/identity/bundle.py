@@ -21,7 +21,7 @@ from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar, no_mattes
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
-from avatar.core.model_files import MODEL_ID, PSI_COUNT, model_file
+from avatar.core.model_files import ALIKE, MODEL_ID, model_file
 from avatar.core.paths import home
 from avatar.core.private_file import UnfitError, read_bounded, write_private
 from avatar.core.strict_json import parse_json
@@ -33,13 +33,12 @@ from avatar.render.generator import weight_count
 from avatar.render.layered_network import NETWORK, network_name
 
 FORMAT = "visavis-avatar"
-FORMAT_VERSION = 3
-OLDEST_VERSION = 2  # without mattes
+FORMAT_VERSION = 4
+OLDEST_VERSION = 2  # without mattes; up to 3, with AdaIN parameters of an older network
 MANIFEST, PARAMETERS = "manifest.json", "parameters.safetensors"
 MAX_NAME_LENGTH = 64
 MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
 MAX_PORTRAITS = 32
-MAX_PSI = 4_000_000
 MAX_WEIGHTS = 6_000_000
 
 AGAIN_ON_PAGE = "Enrol the photos again"
@@ -47,7 +46,7 @@ AGAIN = f"{AGAIN_ON_PAGE}: `visavis enroll PHOTO… --name NAME --force`"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # at least ten times what networks and people have: a value beyond draws noise, or overflows
-_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "psi": 20, "weights": 7}
+_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "weights": 7}
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
 _MAX_DIRECTORY_BYTES = 1024
 _TEXTS, _OBJECTS = ("name", "model_id", "network"), ("members", "arrays", "consent", "provenance")  # of the manifest
@@ -58,7 +57,6 @@ _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "landmarks": ("float32", ("T", LANDMARK_COUNT, 3)),
     "blendshapes": ("float32", ("T", len(BLENDSHAPE_NAMES))),
     "embedding": ("float32", (512,)),
-    "psi": ("float32", ("n",)),
     "weights": ("float32", ("n",)),  # of a fine-tuned generator, else none
     "mattes": ("uint8", ("T or 0", CROP_SIZE_PX, CROP_SIZE_PX)),
 }
@@ -107,7 +105,7 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
     """
     arrays = {name: np.ascontiguousarray(getattr(avatar, name)) for name in _ARRAYS}
     try:
-        _check_arrays(arrays, avatar.model_id, avatar.network)
+        _check_arrays(arrays, avatar.network)
     except UnfitError as error:
         raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}. Enrol other photos.") from None
     members = {PARAMETERS: save(arrays), THUMBNAIL: thumbnail(avatar.portraits[0])}
@@ -147,12 +145,16 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
         stored = _arrays(members[PARAMETERS])
-        arrays = {"mattes": no_mattes(), **stored} if manifest["format_version"] < FORMAT_VERSION else stored
-        _check_arrays(arrays, manifest["model_id"], manifest["network"])
+        arrays = {**stored}
+        if manifest["format_version"] < FORMAT_VERSION:
+            arrays = {"mattes": no_mattes(), **{name: array for name, array in stored.items() if name != "psi"}}
+        _check_arrays(arrays, manifest["network"])
         if manifest["arrays"] != _described(stored):
             raise UnfitError("its arrays are not those that the manifest lists")
         if manifest["network"] != network_name():
             arrays["weights"], manifest["network"] = np.zeros(0, np.float32), ""
+        if manifest["model_id"] in ALIKE:
+            manifest["model_id"] = MODEL_ID
         check_thumbnail(members[THUMBNAIL])
     except UnfitError as error:
         raise InputError(
@@ -248,7 +250,7 @@ def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
         raise UnfitError(f"{PARAMETERS} is not valid ({error})") from None
 
 
-def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str, network: str) -> None:
+def _check_arrays(arrays: dict[str, NDArray[Any]], network: str) -> None:
     if set(arrays) != set(_ARRAYS):
         raise UnfitError(f"its arrays are not {', '.join(_ARRAYS)}")
     portraits = arrays["portraits"].shape[0] if arrays["portraits"].ndim else 0
@@ -261,9 +263,7 @@ def _check_arrays(arrays: dict[str, NDArray[Any]], model_id: str, network: str) 
             raise UnfitError(f"its {name} holds what is no number from {-_MOST[name]:g} to {_MOST[name]:g}")
     if not 1 <= portraits <= MAX_PORTRAITS:
         raise UnfitError(f"it holds {portraits} portraits instead of 1 to {MAX_PORTRAITS}")
-    psi, weights = arrays["psi"].size, arrays["weights"].size
-    if not (psi == PSI_COUNT if model_id == MODEL_ID else 1 <= psi <= MAX_PSI):
-        raise UnfitError(f"it holds {psi} parameters of a person, the network takes {PSI_COUNT}")
+    weights = arrays["weights"].size
     if weights > MAX_WEIGHTS or (network == network_name() and weights != weight_count(model_file(NETWORK))):
         raise UnfitError(f"it holds {weights} weights of a fine-tuned network, more or less than the network has")
     if float(arrays["blendshapes"].min()) < 0:

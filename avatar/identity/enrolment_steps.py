@@ -66,15 +66,13 @@ def make_avatar(
     name: str, portraits: Portraits, embedder: Engine, provenance: dict[str, Any], consent: dict[str, Any]
 ) -> Avatar:
     """The first portrait is the reference, also for the light, once the embedder has seen all as they are."""
-    embedding, psi = embed(embedder, portraits.pictures, portraits.landmarks)
     avatar = Avatar(
         name=name,
         model_id=MODEL_ID,
         portraits=match_light(portraits.pictures, portraits.landmarks),
         landmarks=portraits.landmarks,
         blendshapes=portraits.blendshapes,
-        embedding=embedding,
-        psi=psi,
+        embedding=embed(embedder, portraits.pictures, portraits.landmarks),
         provenance=provenance,
         consent=consent,
     )

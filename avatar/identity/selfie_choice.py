@@ -7,15 +7,15 @@ from collections import Counter
 import numpy as np
 
 from avatar.core.arrays import Array
+from avatar.face.face_codes import FaceCodes, face_codes
 from avatar.identity.photo_check import ramp
 from avatar.identity.selfie_frame import Candidate, SelfieFrame
 from avatar.identity.selfie_signs import WANTED
-from avatar.render.portrait_choice import FaceCodes, face_codes
 
 MIN_SHARPNESS_SHARE = 0.7  # of the clip's median; below, a frame is blurred by motion or by the encoder's start
 MAX_LUMA_CHANGE = 0.35  # against the clip's median; a camera finding its exposure, a lamp going on
 MIN_NOVELTY = 0.35  # a further frame must differ by this much from each chosen one
-# What differs by 1: distances of portrait_choice, by which the renderer picks a portrait, and teeth that show
+# What differs by 1: distances of face_codes, and teeth that show
 NOVELTY_SCALE = {"face": 0.15, "mouth": 0.05, "eyes": 0.05, "teeth": 0.5}
 
 

@@ -11,7 +11,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.learning.pair_dataset import PairDataset
+from avatar.learning.pair_choice import PairChoice
 from avatar.model.layered_generator import EYE, MOUTH, Region
 from avatar.render.conditioning import RegionFrame, draw_eye, draw_mouth, eye_frames, mouth_frame
 from avatar.render.eye_layers import EyeLayers
@@ -31,7 +31,7 @@ class DrawnRegion(Protocol):
     frame: RegionFrame
 
     @staticmethod
-    def weights(pairs: PairDataset) -> tuple[float, Array]:
+    def weights(pairs: PairChoice) -> tuple[float, Array]:
         """Chance of choosing a clip's frame by these weights, one for each row of the pack, rather than at random."""
         ...
 
@@ -61,7 +61,7 @@ class DrawnMouth(DrawnRegion):
         self.frame = mouth_frame(driving, head_pose(driving, face_model().mean_shape))
 
     @staticmethod
-    def weights(pairs: PairDataset) -> tuple[float, Array]:
+    def weights(pairs: PairChoice) -> tuple[float, Array]:
         return OPEN_CHANCE, np.asarray(pairs.open, np.float32)
 
     def drawing(self, driving: Array) -> Array:
@@ -89,7 +89,7 @@ class DrawnEye(DrawnRegion):
         self.parts = (self._ring, self._iris)
 
     @staticmethod
-    def weights(pairs: PairDataset) -> tuple[float, Array]:
+    def weights(pairs: PairChoice) -> tuple[float, Array]:
         return SHUT_CHANCE, np.asarray(pairs.shut, np.float32)
 
     def drawing(self, driving: Array) -> Array:

@@ -21,7 +21,7 @@ from avatar.face.face_model import face_model
 from avatar.face.gaps import uncross
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.pair_dataset import PairDataset
+from avatar.learning.pair_choice import PairChoice
 from avatar.learning.region_samples import RegionSample
 from avatar.model.layered_generator import FACE
 from avatar.render.conditioning import draw_face
@@ -63,7 +63,7 @@ class FaceSamples:
 
     def __init__(self, pack: Pack, seed: int) -> None:
         self.pack, self.seed = pack, seed
-        self.pairs = PairDataset(pack, seed)
+        self.pairs = PairChoice(pack)
         facing = self.pairs.codes.facing[:, 2]
         degrees = np.degrees(np.arccos(np.clip(facing, -1, 1)))
         self._liked = np.where(degrees < MOST_TURN, 1 + degrees / LIKED_DEGREES, 0).astype(np.float64)

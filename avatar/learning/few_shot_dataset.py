@@ -11,14 +11,14 @@ from torch.utils.data import Dataset
 
 from avatar.core.resizing import resized
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.pair_dataset import (
+from avatar.learning.pair_choice import (
     DEGRADE_CHANCE,
     REAL_STILL_PAIR_CHANCE,
     Augmentation,
     Chosen,
     Face,
     Faces,
-    PairDataset,
+    PairChoice,
     augment,
     faces_of,
 )
@@ -39,7 +39,7 @@ class FewShotDataset(Dataset[dict[str, Tensor]]):
     ) -> None:
         """`identities`: only these people of the pack; None: everybody. Raises ValueError where nobody is left."""
         self.pack, self.size_px, self.k, self.seed = pack, size_px, k, seed
-        self.pairs = PairDataset(pack, seed, identities)
+        self.pairs = PairChoice(pack, identities)
 
     def __len__(self) -> int:
         return 1 << 40

@@ -11,7 +11,8 @@ from avatar.face.face_model import face_model
 from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.learning.drawn_regions import KINDS, DrawnMouth
 from avatar.learning.objective import Batch
-from avatar.learning.region_samples import RegionSample, moved_still, region_sample
+from avatar.learning.pseudo_pairs import moved_still
+from avatar.learning.region_samples import RegionSample, region_sample
 from avatar.render.mouth_layers import own_row
 from avatar.render.mouth_light import mouth_light
 from avatar.render.one_light import OneLight

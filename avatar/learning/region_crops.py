@@ -25,7 +25,7 @@ from avatar.core.errors import InputError
 from avatar.learning.dataset.pack import Pack, open_pack
 from avatar.learning.face_samples import FaceSamples
 from avatar.learning.objective import Batch
-from avatar.learning.pair_dataset import Augmentation
+from avatar.learning.pair_choice import Augmentation
 from avatar.learning.region_samples import RegionSamples
 from avatar.model.embedder import Embedder
 from avatar.model.layered_generator import FACE, Region
@@ -143,7 +143,7 @@ def _embeddings(pack: Pack, rows: NDArray[np.int64], embedder: Embedder) -> NDAr
     for part in np.array_split(wanted, max(1, len(wanted) // EMBEDDED_AT_ONCE)):
         pictures = torch.from_numpy(pack.pictures[part].transpose(0, 3, 1, 2).astype(np.float32) / 255)
         drawings = torch.from_numpy(np.stack([draw_face(face) for face in pack.landmarks[part]]))
-        result[part] = embedder.embed(pictures, drawings).half().numpy()
+        result[part] = embedder(pictures, drawings).half().numpy()
     return result
 
 

@@ -1,4 +1,4 @@
-"""Training of one region's net of `fast-3` by itself: its crops are small, so two cores see hundreds of thousands."""
+"""Training of one region's net by itself: its crops are small, so two cores see hundreds of thousands."""
 
 from __future__ import annotations
 
@@ -72,11 +72,12 @@ class RegionObjective:
     ) -> None:
         self.region, self.options, self.bf16 = region, options, bf16
         self.group = group or Parallel(device=CPU)
-        self.generator = RegionGenerator(region)
+        device = self.group.device
+        self.generator = RegionGenerator(region).to(device)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = deepcopy(self.generator).requires_grad_(False)
-        self.discriminator = region_judge()
-        self.content = content or ContentNet()
+        self.discriminator = region_judge().to(device)
+        self.content = (content or ContentNet()).to(device)
         self.optimiser = torch.optim.Adam(self.generator.parameters(), options.rate, betas=(0.5, 0.99))
         learned = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.discriminator_optimiser = torch.optim.Adam(learned, options.rate_discriminator, betas=(0.0, 0.99))

@@ -1,4 +1,4 @@
-"""A training run of one region of `fast-3`, from packs to weights."""
+"""A training run of one region, from packs to weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.core.model_files import model_file
+from avatar.core.model_files import WEIGHTS, model_file
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.parallel import Parallel, to_device
 from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions
 from avatar.learning.trainer import Feed, RunOptions, Trainer, TrainingData
-from avatar.model.checkpoint import load_weights
-from avatar.model.layered_generator import Region
+from avatar.model.embedder import load_embedder
+from avatar.model.layered_generator import Region, load_region
 
 VALIDATION_SEED, VALIDATION_CROPS = 7, 1024
-OLDER = ("face", "mouth", "eye")  # the nets of `fast-2`, in the order of their ψ
 
 
 def train_region(
@@ -31,21 +30,33 @@ def train_region(
 ) -> None:
     """Draw the crops of training and validation people into `out`, where they are not yet, and train on them.
 
-    It begins with the net of `fast-2`, whose shapes fit, and with that one's frozen embedder.
+    It begins with the weights that come with visavis, where the region has some.
     """
-    generator, embedder, _ = load_weights(model_file("fast/fast.safetensors"))
-    made = {"train": (options.crops, run.seed), "val": (VALIDATION_CROPS, VALIDATION_SEED)}
-    for pack, (name, (count, seed)) in zip(packs, made.items(), strict=True):
-        if pack is not None and group.first:
-            crops = Crops(_folder(pack), region, count, seed)
-            draw_crops(crops, out / "crops" / name, embedder, run.workers or 1, say)
-    group.wait()
+    data = drawn_data(region, packs, out, (options.crops, run), group, say)
     objective = RegionObjective(region, options, group, run.bf16)
     if not (out / "state.pt").exists():
-        number = OLDER.index(region.name)
-        first, size = sum(generator.psi_sizes[:number]), generator.psi_sizes[number]
-        projection = {name: value[first : first + size] for name, value in embedder.projection.state_dict().items()}
-        objective.start_from(getattr(generator, region.name).state_dict(), projection)
+        begin_with_shipped(objective)
+    Trainer(objective, data, out, run, say).run()
+
+
+def drawn_data(
+    region: Region,
+    packs: tuple[Pack, Pack | None],
+    out: Path,
+    wanted: tuple[int, RunOptions],
+    group: Parallel,
+    say: Callable[[str], None],
+) -> TrainingData:
+    """`wanted`: how many crops of the people to learn from, and the run that reads them. `packs` lie in folders."""
+    count, run = wanted
+    made = {"train": (count, run.seed), "val": (min(count, VALIDATION_CROPS), VALIDATION_SEED)}
+    if group.first:
+        embedder = load_embedder(model_file("fast-3/embedder.safetensors"))
+        for pack, (name, (crops, seed)) in zip(packs, made.items(), strict=True):
+            if pack is not None:
+                drawn = Crops(_folder(pack), region, crops, seed)
+                draw_crops(drawn, out / "crops" / name, embedder, run.workers or 1, say)
+    group.wait()
     training, validation = packs
 
     def feed(pack: Pack, seed: int) -> Feed:
@@ -53,7 +64,15 @@ def train_region(
         crops = RegionCrops(out / "crops" / ("val" if held_out else "train"), seed, plain=held_out)
         return Feed(crops, lambda batch: to_device(batch, group.device))
 
-    Trainer(objective, TrainingData(training, validation, feed), out, run, say).run()
+    return TrainingData(training, validation, feed)
+
+
+def begin_with_shipped(objective: RegionObjective) -> None:
+    """Begin with the region's weights that come with visavis, if there are any."""
+    shipped = WEIGHTS / "fast-3" / f"{objective.region.name}.safetensors"
+    if shipped.is_file():
+        trained = load_region(shipped)
+        objective.start_from(trained.net.state_dict(), trained.projection.state_dict())
 
 
 def _folder(pack: Pack) -> Path:

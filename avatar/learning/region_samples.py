@@ -11,28 +11,16 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from avatar.core.arrays import Array, Picture
-from avatar.face.face_model import face_model
-from avatar.face.gaps import set_mouth_gaps, uncross
-from avatar.face.head_pose import head_pose
-from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.drawn_regions import KINDS, DrawnRegion
-from avatar.learning.pair_dataset import PairDataset
-from avatar.learning.pseudo_pairs import OPEN_MOUTH, mouth_opening
+from avatar.learning.pair_choice import PairChoice
+from avatar.learning.pseudo_pairs import moved_still
 from avatar.model.layered_generator import Region
-from avatar.render.eye_layers import EyeLayers
-from avatar.render.mouth_layers import MouthLayers
 from avatar.render.relief import Relief
 from avatar.render.view import View
-from avatar.retarget.head_limits import moved
 
-# Of a still's turn and size: standard deviations and bounds of pitch, yaw, roll in degrees, and logarithm of the size
-TURN_DEGREES, MOST_DEGREES = np.array([6.0, 13.0, 4.0]), np.array([15.0, 35.0, 10.0])
-SCALE_SPREAD, MOST_SCALE = 0.09, 0.22
-CLOSE_CHANCE = 0.4  # of shutting a still's mouth that is open
 REAL_CHANCE = 0.5  # where a person has several stills
 CLIP_SHARE = 0.55
 JITTER = 0.0025  # of the driving landmarks, of the crop's side: trackers are not exact
@@ -56,7 +44,7 @@ class RegionSamples:
 
     def __init__(self, pack: Pack, region: Region, seed: int) -> None:
         self.pack, self.seed, self.kind = pack, seed, KINDS[region.name]
-        self.pairs = PairDataset(pack, seed)
+        self.pairs = PairChoice(pack)
         self.chance, self.weights = self.kind.weights(self.pairs)
 
     def draw(self, index: int) -> RegionSample:
@@ -117,32 +105,6 @@ def warped(picture: Picture, landmarks: Array, driving: Array, view: View) -> Pi
     # in place of the plate, which a whole picture has
     drawn[~seen.covered] = view.cut(np.asarray(cv2.blur(picture, (BLUR_PX, BLUR_PX)), np.uint8))[~seen.covered]
     return drawn
-
-
-def moved_still(
-    picture: Picture, landmarks: Array, motion: tuple[Array, Array], rng: np.random.Generator
-) -> tuple[Picture, Array]:
-    """An (S, S, 3) still with (478, 3) landmarks in [0, 1], turned, and with the change of expression between the two
-    frames of `motion`: the picture and its landmarks."""
-    mean = face_model().mean_shape
-    pose = head_pose(landmarks, mean)
-    shape = pose.remove(landmarks)
-    before, after = (head_pose(frame, mean).remove(frame) for frame in motion)
-    open_now = mouth_opening(shape)
-    changed = shape + rng.uniform(0.6, 1.2) * (after - before)
-    if open_now > OPEN_MOUTH and rng.random() < CLOSE_CHANCE:
-        changed = set_mouth_gaps(changed, np.zeros(len(INNER_LIP_PAIRS), np.float32))
-    changed = uncross(changed)
-    turn = np.clip(rng.normal(size=3) * TURN_DEGREES, -MOST_DEGREES, MOST_DEGREES)
-    grown = np.clip(rng.normal(0, SCALE_SPREAD), -MOST_SCALE, MOST_SCALE)
-    vector = Rotation.from_euler("xyz", turn, degrees=True).as_rotvec()
-    goal = moved(pose, np.array([*vector, grown, 0, 0, 0], np.float32)).apply(changed)
-    relief, view = Relief(landmarks), View.whole(len(picture))
-    mouth = MouthLayers(picture, landmarks)
-    result = relief.draw(relief.place(goal), view).sample(mouth.skin)
-    mouth.draw(result, view, goal)
-    EyeLayers(picture, landmarks).draw(result, view, goal)
-    return result, goal
 
 
 def jittered(landmarks: Array, parts: Sequence[tuple[int, ...]], rng: np.random.Generator) -> Array:

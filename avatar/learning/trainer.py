@@ -18,7 +18,7 @@ from avatar.core.errors import InputError, VisavisError
 from avatar.core.whole_file import whole_file
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.objective import Batch, NotFiniteError, Objective, mean_of
-from avatar.learning.pair_dataset import Batches
+from avatar.learning.pair_choice import Batches
 from avatar.learning.parallel import to_device
 
 VALIDATION_SEED = 1
@@ -60,6 +60,11 @@ class Feed:
     batch: Callable[[Batch], Batch]
 
 
+def own_feed(objective: Objective, pack: Pack, seed: int) -> Feed:
+    """Of the objective's own samples."""
+    return Feed(objective.dataset(pack, seed), lambda batch: to_device(batch, objective.group.device))
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What is learned from."""
@@ -87,7 +92,7 @@ class Trainer:
         self.objective, self.folder, self.options = objective, folder, options
         self.group, self.step = objective.group, 0
         self.say: Callable[[str], None] = say if self.group.first else lambda line: None
-        self._feed = data.feed or self._own_feed
+        self._feed = data.feed or (lambda pack, seed: own_feed(objective, pack, seed))
         self.saved, self.skipped = saved, 0
         try:
             self.feed = self._feed(data.pack, options.seed)
@@ -196,9 +201,6 @@ class Trainer:
             "processes": self.group.world, "batch": o.batch, "accumulate": o.accumulate, "seed": o.seed,
             "steps": o.steps, "bf16": o.bf16, "people": self.people, "objective": repr(self.objective.options),
         }  # fmt: skip
-
-    def _own_feed(self, pack: Pack, seed: int) -> Feed:
-        return Feed(self.objective.dataset(pack, seed), lambda batch: to_device(batch, self.group.device))
 
     def _validation_batches(self, pack: Pack | None) -> tuple[Sequence[Batch], Callable[[Batch], Batch]]:
         """What the networks are tried on at each save, and what makes it a batch for the objective."""

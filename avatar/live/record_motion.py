@@ -90,13 +90,11 @@ def without_face_shape(motion: Motion) -> Motion:
 def _average_person() -> Avatar:
     """The mean face of the face model, at rest; nothing but its landmarks is used."""
     landmarks = 0.5 + 0.25 * face_model().mean_shape  # inside [0, 1]
-    none = np.zeros(0, np.float32)
     return Avatar(
         "average",
         MODEL_ID,
         np.zeros((1, 0, 0, 3), np.uint8),
         landmarks[None],
         np.zeros((1, len(BLENDSHAPE_NAMES)), np.float32),
-        none,
-        none,
+        np.zeros(0, np.float32),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 # What a checkpoint may ask for: one that asks for more would only fill the memory
-MAX_CHANNELS, MAX_BLOCKS, MAX_EMBEDDING, MAX_PICTURE_PX = 1024, 16, 4096, 2048
+MAX_CHANNELS, MAX_BLOCKS, MAX_EMBEDDING = 1024, 16, 4096
 
 
 @dataclass(frozen=True)
@@ -23,36 +23,21 @@ class RegionConfig:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The `fast` generator with its embedder and discriminators."""
+class EmbedderConfig:
+    """The embedder."""
 
-    size: str = "fast"
-    picture_size_px: int = 256
+    channels: tuple[int, ...] = (32, 64, 128, 256, 384)  # at half, quarter, … of 128²
     embedding: int = 512  # N of the paper
-    embedder_channels: tuple[int, ...] = (32, 64, 128, 256, 384)
-    face: RegionConfig = field(default_factory=lambda: RegionConfig((32, 64, 128)))
-    mouth: RegionConfig = field(default_factory=lambda: RegionConfig((48, 96, 128)))
-    eye: RegionConfig = field(default_factory=lambda: RegionConfig((32, 64, 96)))
-    discriminator_channels: tuple[int, ...] = (32, 64, 128, 192)
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that no network of this kind has."""
-        _check("picture_size_px", [self.picture_size_px], MAX_PICTURE_PX)
+        _check("channels", self.channels, MAX_CHANNELS)
         _check("embedding", [self.embedding], MAX_EMBEDDING)
-        for name in ("embedder_channels", "discriminator_channels"):
-            _check(name, getattr(self, name), MAX_CHANNELS)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> ModelConfig:
-        """Inverse of `to_dict`, also after a trip through JSON."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        for name in ("face", "mouth", "eye"):
-            region: dict[str, Any] = plain[name]
-            plain[name] = RegionConfig(tuple(region["channels"]), region["residual_blocks"])
-        return ModelConfig(**plain)
+    def from_dict(values: dict[str, Any]) -> EmbedderConfig:
+        """Inverse of `asdict`, also after a trip through JSON."""
+        return EmbedderConfig(**(values | {"channels": tuple(values["channels"])}))
 
 
 def _check(name: str, values: Sequence[int], most: int) -> None:

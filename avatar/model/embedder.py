@@ -1,44 +1,63 @@
-"""E: photos of a person with their landmark images to one vector, and P: that vector to the generator's ψ."""
+"""E: photos of a person with their landmark images to one vector, from which the generator takes the person."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatar.core.errors import InputError
+from avatar.core.whole_file import whole_file
 from avatar.model.blocks import SLOPE
-from avatar.model.config import ModelConfig
+from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
+from avatar.model.config import EmbedderConfig
+
+PICTURE_PX = 256  # of its photos; their landmark images have half of it
 
 
 class Embedder(nn.Module):
-    """E(x, y) of the paper, §3.1, at 128²; the K embeddings are averaged. P projects the mean to ψ (§3.2)."""
+    """E(x, y) of the paper, §3.1, at 128²; the K embeddings are averaged."""
 
-    def __init__(self, config: ModelConfig, psi_size: int) -> None:
+    def __init__(self, config: EmbedderConfig) -> None:
         super().__init__()
+        self.config = config
         stages: list[nn.Module] = []
         channels_in = 6
-        for channels in config.embedder_channels:
+        for channels in config.channels:
             stages += [nn.Conv2d(channels_in, channels, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
             channels_in = channels
         self.features = nn.Sequential(*stages)
         self.head = nn.Linear(channels_in, config.embedding)
-        self.projection = nn.Linear(config.embedding, psi_size)
-        nn.init.normal_(self.projection.weight, std=0.01)
-        nn.init.zeros_(self.projection.bias)
 
-    def embed(self, pictures: Tensor, drawings: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, drawings: Tensor) -> Tensor:
         """pictures (N, 3, 256, 256) in [0, 1] and their landmark images (N, 3, 128, 128) to (N, 512)."""
         small = F.avg_pool2d(pictures, 2)
         x = self.features(torch.cat([small * 2 - 1, drawings], dim=1))
         embedding: Tensor = self.head(x.mean(dim=(2, 3)))
         return embedding
 
-    def psi(self, embedding: Tensor) -> Tensor:
-        """(B, 512) to (B, psi_size)."""
-        psi: Tensor = self.projection(embedding)
-        return psi
 
-    def forward(self, pictures: Tensor, drawings: Tensor) -> tuple[Tensor, Tensor]:
-        """K photos of one person to their embeddings (K, 512) and each one's ψ (K, P). P is affine: means commute."""
-        embedding = self.embed(pictures, drawings)
-        return embedding, self.psi(embedding)
+def save_embedder(path: Path, embedder: Embedder, about: dict[str, Any]) -> None:
+    """Write its weights as a safetensors file, in half precision: the export widens them again."""
+    tensors = {name: value.half().contiguous() for name, value in embedder.state_dict().items()}
+    header = {"config": json.dumps(asdict(embedder.config)), "about": json.dumps(about)}
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata=header)
+
+
+def load_embedder(path: Path) -> Embedder:
+    """Read what `save_embedder` wrote. Raises InputError naming the file."""
+    try:
+        embedder = Embedder(EmbedderConfig.from_dict(read_header(path)[0]))
+        embedder.load_state_dict(read_tensors(path))
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} holds no embedder ({in_a_line(error)}). Install visavis again, or copy the file again."
+        ) from error
+    return embedder.eval()

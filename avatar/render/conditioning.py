@@ -1,4 +1,4 @@
-"""What the generator is fed for one frame: flows, drawn landmarks and the places of mouth and eyes.
+"""What the networks are told of a frame: drawn landmarks, and the places of mouth and eyes.
 
 The same code runs in training and in the live loop. All inputs are numbers derived from landmarks.
 """
@@ -15,9 +15,8 @@ from avatar.core.arrays import Array
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
-from avatar.render.warp import LandmarkWarp, pixel_grid
 
-# (height, width) in pixels at which each region is drawn and painted; flows have half of it
+# (height, width) in pixels at which each region is drawn and painted
 FACE_SIZE = (128, 128)
 MOUTH_SIZE = (64, 96)
 EYE_SIZE = (32, 48)
@@ -64,53 +63,10 @@ def eye_frames(landmarks: Array, pose: HeadPose) -> tuple[RegionFrame, RegionFra
     return region_frame(right, pose, EYE_EXTENT), region_frame(left, pose, EYE_EXTENT, mirrored=True)
 
 
-def conditioning(
-    source: Array, driving: Array, mouth_source: Array | None = None, eyes_source: Array | None = None
-) -> dict[str, Array]:
-    """Generator inputs for one frame from (478, 3) landmarks of the source portrait and of the driving pose, in [0, 1].
-
-    Mouth and eyes may have portraits of their own, with landmarks `mouth_source` and `eyes_source`.
-    face_flow (2, 64, 64), mouth_flow (2, 32, 48), eyes_flow (2, 2, 16, 24): backward flows, (x, y) in [-1, 1].
-    face_drawing (3, 128, 128), mouth_drawing (3, 64, 96), eyes_drawing (2, 3, 32, 48): in [0, 1].
-    mouth_paste (2, 3), eyes_paste (2, 2, 3): picture to crop, both in [-1, 1].
-    """
-    mouth, right, left = region_frames(driving)
-    quarter, half = (pixel_grid(FACE_SIZE[0] // part, FACE_SIZE[1] // part) for part in (4, 2))
-    mouth_grid, eye_grid = (pixel_grid(size[0] // 2, size[1] // 2) for size in (MOUTH_SIZE, EYE_SIZE))
-    sources = [source, source if mouth_source is None else mouth_source, source if eyes_source is None else eyes_source]
-    different = list({id(landmarks): landmarks for landmarks in sources}.values())
-    warp = LandmarkWarp(different, driving)
-    places = [quarter, mouth.to_picture(mouth_grid), np.stack([eye.to_picture(eye_grid) for eye in (right, left)])]
-    face_flow, mouth_flow, eyes_flow = (
-        warp.at(at_places, next(i for i, other in enumerate(different) if other is landmarks))
-        for at_places, landmarks in zip(places, sources, strict=True)
-    )
-    return {
-        "face_flow": _channels_first(_enlarged(face_flow, quarter, half)),
-        "mouth_flow": _channels_first(mouth_flow),
-        "eyes_flow": _channels_first(eyes_flow),
-        **drawings(driving, mouth, right, left),
-    }
-
-
 def region_frames(driving: Array) -> tuple[RegionFrame, RegionFrame, RegionFrame]:
     """Where mouth, right eye and left eye are, for (478, 3) landmarks in [0, 1]."""
     pose = head_pose(driving, face_model().mean_shape)
     return mouth_frame(driving, pose), *eye_frames(driving, pose)
-
-
-def drawings(driving: Array, mouth: RegionFrame, right: RegionFrame, left: RegionFrame) -> dict[str, Array]:
-    """What `conditioning` gives beside the flows: drawn landmarks, and the places of mouth and eyes."""
-    return {
-        "face_drawing": draw_face(driving),
-        "mouth_drawing": draw_mouth(driving, mouth),
-        "mouth_paste": mouth.inverse(),
-        "eyes_drawing": np.stack(
-            [draw_eye(driving, right, at.RIGHT_EYE, at.RIGHT_IRIS, at.RIGHT_BROW),
-             draw_eye(driving, left, at.LEFT_EYE, at.LEFT_IRIS, at.LEFT_BROW)]
-        ),
-        "eyes_paste": np.stack([right.inverse(), left.inverse()]),
-    }  # fmt: skip
 
 
 def draw_face(landmarks: Array) -> Array:
@@ -169,13 +125,3 @@ def _lines(canvas: NDArray[np.uint8], points: Array, index: tuple[int, ...], clo
 
 def _fill(canvas: NDArray[np.uint8], points: Array, index: tuple[int, ...]) -> None:
     cv2.fillPoly(canvas, [_fixed_point(points, index)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
-def _enlarged(flow: Array, coarse: Array, fine: Array) -> Array:
-    """A flow at the places `coarse` (h, w, 2), at the places `fine`. Splines are smooth: nothing is lost that shows."""
-    height, width = fine.shape[:2]
-    return np.asarray(cv2.resize(flow - coarse, (width, height), interpolation=cv2.INTER_LINEAR) + fine, np.float32)
-
-
-def _channels_first(flow: Array) -> Array:
-    return np.ascontiguousarray(np.moveaxis(flow, -1, -3))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatar.core.avatar import Avatar
+from avatar.core.errors import VisavisError
+from avatar.core.model_files import model_file
 from avatar.render.full_network import FullNetwork
-from avatar.render.generator import OpenTorch, open_generator
-from avatar.render.layered_network import FAST_2, FAST_3, lost_weights, open_layered_network, without_own_weights
+from avatar.render.generator import OpenTorch, weight_names
+from avatar.render.layered_network import NETWORK, TRAINED, lost_weights, open_layered_network
 from engines import Engine, Say, on_stderr
 
 
@@ -16,7 +18,7 @@ class EngineOptions:
     """backend, precision, threads: as of `engines.open_engine`; `backend` may also be "torch", where `open_torch` is
     given.
 
-    full: draws instead of the network that comes with visavis. renderer: one of RENDERERS, how that one draws.
+    full: draws instead of the network that comes with visavis.
     """
 
     backend: str = "auto"
@@ -24,25 +26,25 @@ class EngineOptions:
     threads: int | None = None
     full: FullNetwork | None = None
     open_torch: OpenTorch | None = None
-    renderer: str = FAST_3
 
     def person(self, avatar: Avatar) -> Avatar:
         """The avatar with its parameters of the network that draws. Raises InputError without that network."""
-        if self.full is not None:
-            return self.full.person(avatar)
-        return without_own_weights(avatar) if self.renderer == FAST_2 else avatar
+        return avatar if self.full is None else self.full.person(avatar)
 
     def open(self, avatar: Avatar, say: Say = on_stderr) -> Engine:
-        """The engine that draws what `person` gave. Raises as `open_generator` does."""
+        """The engine that draws what `person` gave. Raises as `engines.open_engine` does."""
         if self.full is not None:
             return self.full.open(avatar, self.backend, self.threads, precision=self.precision, say=say)
-        if self.renderer == FAST_3:
-            if lost_weights(avatar):
-                say(
-                    f"{avatar.name} was fine-tuned for another network than the installed one, which all avatars share "
-                    f"now. To make it its own again: `visavis finetune {avatar.name}`."
-                )
-            return open_layered_network(avatar, self.backend, self.threads, precision=self.precision, say=say)
-        return open_generator(
-            avatar, self.backend, self.threads, precision=self.precision, say=say, open_torch=self.open_torch
-        )
+        if lost_weights(avatar):
+            say(
+                f"{avatar.name} was fine-tuned for another network than the installed one, which all avatars share "
+                f"now. To make it its own again: `visavis finetune {avatar.name}`."
+            )
+        kind, _, device = self.backend.partition(":")
+        if kind == "torch":
+            if self.open_torch is None:
+                raise VisavisError("No generator runs by torch here: choose another engine.")
+            own = (weight_names(model_file(NETWORK)), avatar.weights) if avatar.fine_tuned else None
+            digits = self.precision.replace("auto", "fp32")
+            return self.open_torch(model_file(TRAINED), device or None, digits, own, self.threads)
+        return open_layered_network(avatar, self.backend, self.threads, precision=self.precision, say=say)

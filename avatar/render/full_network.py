@@ -12,10 +12,9 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
-from avatar.render.embedding import embed
-from avatar.render.example import example_landmarks
+from avatar.render.embedding import mean_outputs
 from avatar.render.generator import engine_folder
-from avatar.render.landmark_image import landmark_image
+from avatar.render.landmark_image import landmark_image, mean_face_image
 from engines import Engine, EngineFailure, EngineFolder, Say, on_stderr, open_engine
 from engines.network import REMAKE
 
@@ -43,8 +42,11 @@ class FullNetwork:
             if picture is None or picture != drawing:  # `fast` draws at half the picture's side
                 raise InputError(f"{path} is no embedder of size `full`. {HOW}")
             side_px = picture[-1]
-            embedding, psi = embed(engine, avatar.portraits, avatar.landmarks, lambda at: landmark_image(at, side_px))
-        return replace(avatar, model_id=FULL, embedding=embedding, psi=psi, weights=np.zeros(0, np.float32))
+            known = mean_outputs(
+                engine, avatar.portraits, avatar.landmarks, lambda points: landmark_image(points, side_px)
+            )
+        own = np.zeros(0, np.float32)
+        return replace(avatar, model_id=FULL, embedding=known["embedding"], psi=known["psi"], weights=own)
 
     def open(
         self,
@@ -93,4 +95,4 @@ def _exported_again() -> Iterator[None]:
 
 def _example() -> dict[str, Array]:
     """What the engines are measured with, beside ψ: the mean face at the paper's size. Nobody's face is in it."""
-    return {"drawing": landmark_image(example_landmarks()[0], 256)[None]}
+    return {"drawing": mean_face_image(256)[None]}

@@ -8,10 +8,10 @@ from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.resizing import resized
 from avatar.face.driving import Driving
-from avatar.render.assemble import to_bytes
 from avatar.render.landmark_image import landmark_image
-from avatar.render.renderer import check_numbers
-from avatar.render.warp import landmark_warp
+from avatar.render.network_answer import check_numbers, to_bytes
+from avatar.render.relief import Relief
+from avatar.render.view import View
 from engines.engine import Engine
 
 
@@ -23,9 +23,9 @@ class FullRenderer:
         self._engine, self._size_px, self._name = engine, size_px, avatar.name
         self._psi = avatar.psi[None].astype(np.float32)
         self._drawing_px = engine.inputs["drawing"][-1]
-        self._reference = avatar.landmarks[0]
         self._matte = resized(avatar.mattes[0], size_px) if len(avatar.mattes) else None
-        self._landmarks = self._reference  # of the last picture
+        self._relief = Relief(avatar.landmarks[0])  # which moves the matte
+        self._landmarks = avatar.landmarks[0]  # of the last picture
 
     def render(self, driving: Driving) -> Picture:
         """As of `Painter`."""
@@ -37,10 +37,11 @@ class FullRenderer:
         return resized(to_bytes(drawn["picture"][0]), self._size_px)
 
     def matte(self) -> Picture | None:
-        """As of `Painter`: the reference portrait's, pulled to where the landmarks of the last picture are."""
+        """As of `Painter`: the reference portrait's, moved to where the landmarks of the last picture are."""
         if self._matte is None:
             return None
-        return landmark_warp(self._matte, self._reference, self._landmarks)
+        seen = self._relief.draw(self._relief.place(self._landmarks), View.whole(self._size_px))
+        return np.where(seen.covered, seen.sample(self._matte), self._matte)
 
     def flow(self) -> None:
         """As of `Painter`: it paints every pixel anew."""

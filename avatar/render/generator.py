@@ -1,4 +1,4 @@
-"""The generator that draws an avatar: the shared one, or after fine-tuning the person's own."""
+"""A person's own weights in the network that all share."""
 
 from __future__ import annotations
 
@@ -13,54 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from avatar.core.arrays import Array
-from avatar.core.avatar import Avatar
-from avatar.core.errors import InputError, VisavisError
-from avatar.core.model_files import model_file
+from avatar.core.errors import InputError
 from avatar.core.paths import cache
-from avatar.render.example import example_frame
-from engines import Engine, EngineFolder, OwnWeights, Say, on_stderr, open_engine
+from engines import Engine, OwnWeights
 
-GENERATOR = "fast/generator.onnx"
 # the names of the learned tensors, and a person's values for them (n,), in that order
 OwnTensors = tuple[Sequence[str], Array]
 # weights, device (None: a GPU where there is one), precision, tensors in place of the weights' own, threads: what draws
 # by torch, for comparison. Handed in, because what runs live knows no torch.
 OpenTorch = Callable[[Path, str | None, str, OwnTensors | None, int | None], Engine]
-
-
-def open_generator(
-    avatar: Avatar,
-    backend: str = "auto",
-    threads: int | None = None,
-    *,
-    precision: str = "auto",
-    say: Say = on_stderr,
-    open_torch: OpenTorch | None = None,
-) -> Engine:
-    """Open the avatar's generator. Arguments and errors as of `engines.open_engine`; `backend` may also be "torch",
-    which `open_torch` opens (`export.torch_engine.open_torch_engine`).
-
-    The engines are measured once with the shared network, which is remembered in `engine_folder()`, beside the engines
-    that were built of it. A person's own weights are put into those, or into a file that is gone once it is loaded:
-    nothing of them is kept. Raises InputError when they do not fit the installed network.
-    """
-    shared = model_file(GENERATOR)
-    if backend.partition(":")[0] == "torch":
-        if open_torch is None:
-            raise VisavisError("No generator runs by torch here: choose another engine.")
-        own = (weight_names(shared), avatar.weights) if avatar.fine_tuned else None
-        device, digits = backend.partition(":")[2] or None, precision.replace("auto", "fp32")
-        return open_torch(model_file("fast/fast.safetensors"), device, digits, own, threads)
-
-    return open_engine(
-        shared,
-        backend,
-        threads,
-        precision=precision,
-        folder=EngineFolder(engine_folder(), example_frame),
-        say=say,
-        own=own_weights(shared, avatar.weights) if avatar.fine_tuned else None,
-    )
 
 
 def own_weights(network: Path, weights: Array) -> OwnWeights:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 from avatar.face import regions as at
+from avatar.face.face_model import face_model
 
 # A colour for each part, so that the networks need not guess which line is which. RGB.
 CLOSED: tuple[tuple[tuple[int, ...], tuple[int, int, int]], ...] = (
@@ -44,3 +45,9 @@ def draw_landmarks(landmarks: Array, size_px: int) -> NDArray[np.uint8]:
 def landmark_image(landmarks: Array, size_px: int) -> Array:
     """The same (3, size, size) as exported networks take it: in [0, 1]."""
     return draw_landmarks(landmarks, size_px).astype(np.float32) / np.float32(255)
+
+
+def mean_face_image(size_px: int) -> Array:
+    """The same of the mean face, to try networks on: it shows nobody."""
+    places = np.array([0.5, 0.45, 0.0], np.float32) + np.float32(0.25) * face_model().mean_shape
+    return landmark_image(places, size_px)

@@ -1,8 +1,6 @@
-"""The network of renderer `fast-3`, which refines what the layers have drawn, and the engine that runs it."""
+"""The network that comes with visavis: it refines what the layers have drawn, and an engine runs it."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,9 +11,8 @@ from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE
 from avatar.render.generator import engine_folder, layout_name, own_weights
 from engines import Engine, EngineFolder, Say, on_stderr, open_engine
 
-FAST_2, FAST_3 = "fast-2", "fast-3"
-RENDERERS = (FAST_2, FAST_3)
 NETWORK = "fast-3/generator.onnx"
+TRAINED = "fast-3/mouth.safetensors"  # one of the regions that it was made of
 
 
 def open_layered_network(
@@ -46,11 +43,6 @@ def network_name() -> str:
 def lost_weights(avatar: Avatar) -> bool:
     """Whether the avatar was fine-tuned for another network than the installed one, which is of no use now."""
     return "fine_tuned" in avatar.provenance and not avatar.fine_tuned
-
-
-def without_own_weights(avatar: Avatar) -> Avatar:
-    """The avatar as `fast-2` draws it: what fine-tuning made its own belongs to `fast-3`."""
-    return replace(avatar, weights=np.zeros(0, np.float32)) if avatar.fine_tuned else avatar
 
 
 def example_inputs() -> dict[str, Array]:

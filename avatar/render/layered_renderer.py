@@ -1,4 +1,4 @@
-"""From Driving to the avatar's picture by layers: plate, relief of head and body, mouth, eyes (renderer `fast-3`)."""
+"""From Driving to the avatar's picture by layers: plate, relief of head and body, mouth, eyes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from avatar.core.avatar import Avatar
 from avatar.core.resizing import resized
 from avatar.face.driving import Driving
 from avatar.face.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
-from avatar.render.assemble import RegionChange, blend_region
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_face, draw_mouth, region_frames
 from avatar.render.drawn_person import DrawnPerson, Sheet, draw_person
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.face_seen import mend, seen_face, small_plate
 from avatar.render.mouth_layers import MouthLayers
+from avatar.render.network_answer import check_numbers
 from avatar.render.rasteriser import Drawn
-from avatar.render.renderer import FADE_NS, check_numbers
+from avatar.render.region_change import RegionChange, blend_region, pixel_grid
 from avatar.render.sheet_choice import SheetChoice
 from avatar.render.sheets import Sheets, alike_cut, portrait_mattes
 from avatar.render.view import View
-from avatar.render.warp import pixel_grid
 from engines.engine import Engine, Tensors
 
 CHANGES = ("offset", "keep", "added")  # what the network gives of each region
+FADE_NS = 160_000_000  # how long another portrait takes to come through
 EYES = (RIGHT_EYE, RIGHT_IRIS, RIGHT_BROW), (LEFT_EYE, LEFT_IRIS, LEFT_BROW)
 
 

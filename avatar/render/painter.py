@@ -7,11 +7,9 @@ from typing import Protocol
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.face.driving import Driving
-from avatar.render.full_network import FULL
 from avatar.render.full_renderer import FullRenderer
 from avatar.render.layered_network import is_layered
 from avatar.render.layered_renderer import LayeredRenderer
-from avatar.render.renderer import Renderer
 from engines.engine import Engine
 
 
@@ -41,8 +39,7 @@ def open_painter(
     `patient`: all portraits are made ready first, 0.4 s each, so that the same numbers give the same pictures.
     `beside`: draws the same avatar at another size, and lends the portraits that it has made ready.
     """
-    if is_layered(engine):
-        sheets = beside.sheets if isinstance(beside, LayeredRenderer) else None
-        return LayeredRenderer(avatar, engine, size_px, patient, sheets)
-    kind = FullRenderer if avatar.model_id == FULL else Renderer
-    return kind(avatar, engine, size_px)
+    if not is_layered(engine):
+        return FullRenderer(avatar, engine, size_px)
+    sheets = beside.sheets if isinstance(beside, LayeredRenderer) else None
+    return LayeredRenderer(avatar, engine, size_px, patient, sheets)

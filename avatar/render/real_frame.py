@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.face.state import BLENDSHAPE_NAMES
-from avatar.render.conditioning import conditioning
 
 # What a portrait acts: blendshape scores, and turns of the head in degrees (yaw, pitch, roll)
 ACTS: tuple[tuple[dict[str, float], tuple[float, float, float]], ...] = (
@@ -36,10 +34,6 @@ class RealFrame:
     portrait: NDArray[np.uint8]  # (S, S, 3) crop
     landmarks: Array  # (478, 3) of the portrait, in [0, 1] of it
     driving: Array  # (478, 3) of the frame, likewise
-
-    @cached_property
-    def conditioning(self) -> dict[str, Array]:
-        return conditioning(self.landmarks, self.driving)
 
 
 def acted(person: str, portrait: NDArray[np.uint8], landmarks: Array) -> list[RealFrame]:

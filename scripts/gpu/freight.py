@@ -20,7 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = "avatar/weights"
-NEEDED = ("face_model.safetensors", "fast/fast.safetensors", "fast/judges.safetensors")  # of the weights, by a stage
+NEEDED = (
+    "face_model.safetensors",
+    *(f"fast-3/{name}.safetensors" for name in ("embedder", "mouth", "eye")),
+)  # by a stage
 LIMIT_MB = 60.0
 HEAVY_MB = 0.2  # from here on a file has a line of its own
 JOURNAL = "aside.json"

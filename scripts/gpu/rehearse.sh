@@ -34,8 +34,8 @@ stage() {
     ls -l "$run/out/$1" | awk 'NR > 1 {printf "   came back: %s, %.2f MB\n", $NF, $5 / 1e6}'
 }
 stage smoke --seconds "$seconds" --batch 8
-stage fast --seconds "$seconds" --batch 2
-stage fast --seconds "$seconds" --batch 2 # the same again goes on from its checkpoint
+stage mouth --seconds "$seconds" --batch 2
+stage mouth --seconds "$seconds" --batch 2 # the same again goes on from its checkpoint
 stage bench --seconds 20
 stage full --seconds "$seconds" --batch 2
 stage fetch --size full

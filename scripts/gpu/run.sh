@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh STAGE [OPTION...]: one stage of a quarter of an hour on a GPU: smoke, fast, bench, full, fetch. docs/TRAINING.md
+# run.sh STAGE [OPTION...]: one stage of a quarter of an hour on a GPU: smoke, mouth, eye, bench, full, fetch. docs/TRAINING.md
 # run.sh --rehearse [OPTION...]: every stage on this machine's processor, and the list of what would travel.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -51,6 +51,15 @@ def open_pack(folder: Path) -> Pack:
     return Pack(pictures, faces["landmarks"], faces["blendshapes"], faces["identity"], faces["clip"], identities)
 
 
+def save_pack(pack: Pack, folder: Path) -> None:
+    """Write a pack into a folder, for `open_pack`."""
+    with pack_written_to(folder, pack.identities) as writer:
+        bounds = np.flatnonzero((np.diff(pack.clip) != 0) | (pack.clip[1:] < 0)) + 1
+        for rows in np.split(np.arange(len(pack)), bounds):
+            name, is_clip = pack.identities[pack.identity[rows[0]]], bool(pack.clip[rows[0]] >= 0)
+            writer.add(name, is_clip, pack.pictures[rows], pack.landmarks[rows], pack.blendshapes[rows])
+
+
 class PackWriter:
     """Takes the clips and stills of a pack one after the other; their pictures are on the disk at once."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from avatar.core.model_files import WEIGHTS
 from avatar.learning.gpu.machine import seconds_of, synchronise
-from avatar.learning.gpu.training import TINY_FAST, TINY_FULL
-from avatar.model.checkpoint import load_weights
-from avatar.model.config import ModelConfig
+from avatar.learning.gpu.training import TINY_FULL, TINY_REGION
 from avatar.model.full.blocks import without_spectral_norm
 from avatar.model.full.config import FullConfig
 from avatar.model.full.generator import FullGenerator
-from avatar.model.generator import LayerGenerator
-from export.example import layer_inputs
+from avatar.model.layered_generator import REGIONS, LayeredGenerator, RegionGenerator, load_region
 
 BENCH_FILE = "bench.json"
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RUNS = 20  # timed, of each network, precision and batch
 ROOF_SIDE, ROOF_BYTES = 8192, 1 << 30  # of the product and the copy that measure the machine
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-ONNX_FILES = ("fast/generator.onnx", "fast/generator.fp16.onnx")
+ONNX_FILES = ("fast-3/generator.onnx", "fast-3/generator.fp16.onnx")
 
 
 @dataclass
@@ -97,11 +94,13 @@ def measure_roof(device: torch.device, tiny: bool) -> Roof:
 
 def _networks(device: torch.device, tiny: bool) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
     """Each generator as it runs live, and inputs of one face."""
-    fast = LayerGenerator(TINY_FAST if tiny else ModelConfig())
-    weights = WEIGHTS / "fast" / "fast.safetensors"
-    if not tiny and weights.is_file():
-        fast.load_state_dict(load_weights(weights)[0].state_dict())
-    yield "fast", fast.to(device).eval(), {name: value.to(device) for name, value in layer_inputs(fast).items()}
+    shipped = [path for one in REGIONS if (path := WEIGHTS / "fast-3" / f"{one.name}.safetensors").is_file()]
+    if tiny or not shipped:
+        regions = [RegionGenerator(replace(one, config=TINY_REGION) if tiny else one) for one in REGIONS]
+    else:
+        regions = [load_region(path) for path in shipped]
+    fast = LayeredGenerator(regions)
+    yield "fast", fast.to(device).eval(), {name: value.to(device) for name, value in fast.example().items()}
     torch.manual_seed(1)
     config = TINY_FULL if tiny else FullConfig()
     full = FullGenerator(config)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatar.core.arrays import Array
-from avatar.render.portrait_choice import REGIONS, FaceCodes, face_codes
+from avatar.face.face_codes import REGIONS, FaceCodes, face_codes
 
 PER_CLIP_LEAST = 2  # a frame alone teaches no motion
 MOST_PER_CLIP = 200
@@ -17,7 +17,7 @@ MOST_PER_CLIP = 200
 def by_difference(landmarks: Array, most: int = MOST_PER_CLIP) -> list[int]:
     """Frames of one clip, (N, 478, 3), in the order in which each is the farthest from all before it.
 
-    Far is what another pose, another mouth or other eyes make: the same distances choose portraits live.
+    Far is what another pose, another mouth or other eyes make.
     """
     codes = face_codes(landmarks)
     order = [0]

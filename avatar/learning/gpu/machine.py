@@ -18,7 +18,7 @@ from avatar.core.errors import DeviceError, InputError
 from avatar.core.whole_file import whole_file
 
 REHEARSED = "H200"  # the figures in docs/TRAINING.md suppose it
-LEAST_GB = {"fast": 8.0, "full": 40.0}  # of the GPU's memory
+LEAST_GB = {"mouth": 4.0, "eye": 4.0, "full": 40.0}  # of the GPU's memory
 PART_BYTES = 15_000_000  # of a file that comes back: the limit is 16 MiB
 PARTS_A_CALL = 4  # 60 MB: beside them come a log, a sheet and a list
 PARTS_FILE = "parts.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,18 +13,16 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from avatar.core.errors import InputError
-from avatar.learning.fast_objective import FastObjective
-from avatar.learning.gpu.device_samples import device_feed
 from avatar.learning.gpu.freight import Freight
-from avatar.learning.gpu.machine import seconds_of, synchronise, try_compile
+from avatar.learning.gpu.machine import seconds_of, try_compile
 from avatar.learning.gpu.training import Plan, make_objective
 from avatar.learning.objective import Batch, NotFiniteError, Objective
-from avatar.learning.pair_dataset import Batches
-from avatar.learning.trainer import Feed
+from avatar.learning.pair_choice import Batches
+from avatar.learning.trainer import Feed, own_feed
 
 SMOKE_FILE = "smoke.json"
 BATCHES = (8, 16, 32, 64, 128, 256, 512)
+CROPS = 512  # of each region, drawn to be tried
 STEPS = 2  # timed, of each batch size
 GOOD_SHARE = 0.85  # of the best rate: the smallest batch that reaches it is chosen, since it makes the most steps
 MEMORY_SHARE = 0.85  # of the GPU that a batch may fill
@@ -35,7 +34,6 @@ class SizeFigures:
     """What `smoke` found of one size."""
 
     size: str
-    parameters_m: float
     losses: dict[str, float]  # of the first step
     rates: dict[int, float]  # samples per second by batch size
     memory_gb: dict[int, float]
@@ -50,18 +48,17 @@ def smoke(plan: Plan, freight: Freight, sizes: tuple[str, ...], say: Callable[[s
     compiles: dict[str, Any] = {}
     for i, size in enumerate(sizes):
         share = (plan.ends - time.monotonic()) / (len(sizes) - i)
-        one = replace(plan, size=size)
-        objective, samples, _ = make_objective(one, len(freight.train.identities), say)
-        try:
-            feed = device_feed(samples, plan.device, min(plan.variants, 1), max(plan.workers, 1))(freight.train, 1)
-        except ValueError as error:
-            raise InputError(f"This freight cannot teach: {error}. Carry its other shards too.") from error
+        few = () if size == "full" or plan.tiny else (f"crops={CROPS}",)
+        one = replace(plan, size=size, run=plan.run / "smoke", settings=(*plan.settings, *few))
+        objective, data, _ = make_objective(one, freight, say)
+        feed = data.feed(data.pack, 1) if data.feed else own_feed(objective, data.pack, 1)
         found.append(_measure(one, objective, feed, time.monotonic() + share * (1 - COMPILE_SHARE), say))
-        if isinstance(objective, FastObjective) and plan.device.type == "cuda":
+        if size != "full" and plan.device.type == "cuda":
             compiles = _compile_trial(objective, feed, found[-1].batch, say)
         del objective, feed
         if plan.device.type == "cuda":
             torch.cuda.empty_cache()
+    shutil.rmtree(plan.run / "smoke", ignore_errors=True)
     told = {"sizes": {one.size: asdict(one) for one in found}, "compile": compiles}
     for folder in (plan.run, plan.out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +77,7 @@ def advised(run: Path, size: str) -> tuple[int | None, bool]:
 
 
 def _measure(plan: Plan, objective: Objective, feed: Feed, ends: float, say: Callable[[str], None]) -> SizeFigures:
-    figures = SizeFigures(plan.size, _parameters(objective), {}, {}, {}, 0.0, 0, "all were tried")
+    figures = SizeFigures(plan.size, {}, {}, {}, 0.0, 0, "all were tried")
     sizes = [size for size in BATCHES if size <= plan.batch] or [plan.batch]
     for size in sizes:
         made = _first_batch(feed, size, figures)
@@ -116,8 +113,8 @@ def _measure(plan: Plan, objective: Objective, feed: Feed, ends: float, say: Cal
         best = max(figures.rates.values())
         figures.batch = min(size for size, rate in figures.rates.items() if rate >= GOOD_SHARE * best)
     say(
-        f"{plan.size}: {figures.parameters_m:.1f} M parameters, batch {figures.batch or 'none'} "
-        f"({figures.why_no_more}); one process plans {figures.feed_per_s:.0f} samples/s; "
+        f"{plan.size}: batch {figures.batch or 'none'} ({figures.why_no_more}); one process makes "
+        f"{figures.feed_per_s:.0f} samples/s; "
         + ", ".join(f"{name} {value:.3f}" for name, value in figures.losses.items())
     )
     return figures
@@ -134,24 +131,12 @@ def _first_batch(feed: Feed, size: int, figures: SizeFigures) -> Batch:
     return made
 
 
-def _parameters(objective: Objective) -> float:
-    parts = objective.state_dict()["makers"], objective.state_dict()["judges"]
-    return float(sum(value.numel() for part in parts for value in part.values())) / 1e6
-
-
-def _compile_trial(objective: FastObjective, feed: Feed, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Whether the face's network, forwards and backwards, is faster compiled: the largest of `fast`."""
+def _compile_trial(objective: Objective, feed: Feed, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Whether a step is faster once the network that takes most of it is compiled."""
     made = feed.batch(next(iter(DataLoader(feed.samples, batch_sampler=Batches(0, 1, max(batch, 1))))))
-
-    def run() -> None:
-        with torch.autocast(objective.group.device.type, torch.bfloat16, enabled=objective.bf16):
-            embedding = objective.embedder.embed(made["source"], made["source_drawing"])
-            face, *_ = objective.embedder.psi(embedding).split(objective.generator.psi_sizes, dim=1)
-            drawn = objective.generator.face(made["source"], made["face_flow"], made["face_drawing"], face, 2)
-        drawn.picture.float().mean().backward()
-        synchronise(objective.group.device)
-
-    trial = try_compile(objective.generator.face, run, objective.group.device)
+    trial = try_compile(
+        objective.compilable()[0], lambda: objective.step([made], 1_000_000, 0.01), objective.group.device
+    )
     said = f"compiling took {trial.took_s:.0f} s, {trial.eager_s * 1e3:.0f} → {trial.compiled_s * 1e3:.0f} ms"
     say(said if trial.works else f"compiling does not work here: {trial.reason}")
     return asdict(trial) | {"pays": trial.pays}

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from avatar.core.errors import InputError, UsageError, VisavisError
 
-LIMITS_S = {"smoke": 30.0, "fast": 480.0, "full": 480.0, "bench": 60.0, "fetch": 60.0, "join": 60.0}
-BATCHES = {"fast": 64, "full": 16}  # where `smoke` has not chosen
+SIZES = ("mouth", "eye", "full")
+LIMITS_S = {"smoke": 60.0, **dict.fromkeys(SIZES, 480.0), "bench": 60.0, "fetch": 60.0, "join": 60.0}
+BATCHES = {"mouth": 64, "eye": 64, "full": 16}  # where `smoke` has not chosen
 MOST_BATCH = 512
 CLOSING_S = 15.0  # of a stage's limit that saving and leaving may take
 
@@ -39,8 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--seconds", type=float, help="limit of the stage, all included")
     parser.add_argument("--batch", type=int, help="samples of a step (default: what `smoke` chose)")
-    parser.add_argument("--workers", type=int, help="processes that plan samples")
-    parser.add_argument("--size", choices=("fast", "full"), help="of `smoke` and `fetch`: that size alone")
+    parser.add_argument("--workers", type=int, help="processes that make samples")
+    parser.add_argument("--size", choices=SIZES, help="of `smoke` and `fetch`: that size alone")
     parser.add_argument(
         "--compile", choices=("auto", "yes", "no"), default="auto", help="auto: if `smoke` found it pays"
     )
@@ -64,11 +65,11 @@ def _run(given: argparse.Namespace) -> int:
     from avatar.learning.gpu.freight import open_freight
     from avatar.learning.gpu.machine import device_of, split_out
     from avatar.learning.gpu.smoke import advised, smoke
-    from avatar.learning.gpu.training import VARIANTS, Plan, train
+    from avatar.learning.gpu.training import Plan, train
     from avatar.learning.objective import Objective
 
-    least = given.size or (given.stage if given.stage in ("fast", "full") else "fast")
-    device = device_of(given.device, least, say, given.force)
+    size = given.size or (given.stage if given.stage in SIZES else SIZES[0])
+    device = device_of(given.device, size, say, given.force)
     limit = given.seconds or LIMITS_S[given.stage]
     if given.stage == "bench":
         bench(device, limit - (time.monotonic() - began), given.out, given.tiny, say)
@@ -83,14 +84,13 @@ def _run(given: argparse.Namespace) -> int:
         say(line)
     chosen, pays = advised(given.run, given.stage)
     batch = given.batch or (MOST_BATCH if given.stage == "smoke" else chosen or BATCHES[given.stage])
-    size = given.stage if given.stage in ("fast", "full") else "fast"
     ends = began + limit - min(CLOSING_S, limit / 4)
     plan = Plan(
         size, given.freight, given.run, given.out, device, ends, batch, workers, given.start, tuple(given.set),
-        given.tiny, variants=1 if device.type == "cpu" else VARIANTS,
+        given.tiny,
     )  # fmt: skip
     if given.stage == "smoke":
-        smoke(plan, freight, (given.size,) if given.size else ("fast", "full"), say)
+        smoke(plan, freight, (given.size,) if given.size else SIZES, say)
         return 0
 
     def compiled(objective: Objective) -> None:

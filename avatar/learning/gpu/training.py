@@ -1,4 +1,4 @@
-"""Meta-learning on a lent GPU for as long as there is: the run of `visavis train`, with its pictures on the device."""
+"""Training on a lent GPU for as long as there is: the run of `visavis train`, from a freight."""
 
 from __future__ import annotations
 
@@ -9,41 +9,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from avatar.core.model_files import WEIGHTS
+from avatar.core.errors import InputError
 from avatar.learning.content_losses import FullContent
+from avatar.learning.dataset.pack import Pack, open_pack, save_pack
 from avatar.learning.efficientnet_lite import EfficientNetLite0
 from avatar.learning.face_identity_net import FaceIdentityNet
-from avatar.learning.fast_objective import FastObjective, FastOptions
 from avatar.learning.full_objective import FullObjective, FullOptions
-from avatar.learning.gpu.device_samples import FewShotSamples, PairSamples, Samples, device_feed
 from avatar.learning.gpu.freight import IDENTITY_FILE, IMAGENET_FILE, Freight
 from avatar.learning.gpu.machine import copy_out
 from avatar.learning.losses import ContentNet
 from avatar.learning.objective import Objective
 from avatar.learning.parallel import Parallel
+from avatar.learning.region_objective import RegionObjective, RegionOptions
+from avatar.learning.region_run import begin_with_shipped, drawn_data
 from avatar.learning.settings import apply_settings
 from avatar.learning.trainer import RunOptions, Trainer, TrainingData
-from avatar.model.checkpoint import load_discriminators, load_weights
-from avatar.model.config import ModelConfig, RegionConfig
+from avatar.model.config import RegionConfig
 from avatar.model.full.checkpoint import load_full
 from avatar.model.full.config import FullConfig
+from avatar.model.layered_generator import REGIONS, load_region
 
 SHEET_FILE, LOG_FILE = "sheet.png", "log.jsonl"
 SAVE_EVERY_S = 60.0
 SKIPS = 50  # steps without a finite loss, before training stops
 SHARED_MEMORY_GB = 2.0  # through which processes hand over their batches
-VARIANTS = 4  # degraded copies of each still
-ADVERSARIAL_AFTER = 200  # steps of `fast`, in which the people's vectors find their places
 # Instead of the options' defaults, for a short run with large batches; --set overrides them
-FAST_OPTIONS = FastOptions(rate_makers=4e-4, adversarial_from_step=ADVERSARIAL_AFTER)
 FULL_OPTIONS = FullOptions(k=4, rate_makers=2e-4, rate_judges=4e-4)
 # for rehearsals on processors
-TINY_FAST = ModelConfig(
-    embedder_channels=(8, 8, 16), face=RegionConfig((8, 12, 16), 1), mouth=RegionConfig((8, 12, 16), 1),
-    eye=RegionConfig((8, 12, 16), 1), discriminator_channels=(8, 8, 12),
-)  # fmt: skip
+TINY_REGION, TINY_CROPS = RegionConfig((8, 12, 16), 1), 8
 TINY_FULL = FullConfig.at(32, channels_min=8, channels_max=24, embedding=24, down_blocks=2, residual_blocks=1)
 
 
@@ -51,7 +45,7 @@ TINY_FULL = FullConfig.at(32, channels_min=8, channels_max=24, embedding=24, dow
 class Plan:
     """What a stage is asked for."""
 
-    size: str  # fast or full
+    size: str  # a region, or full
     freight: Path
     run: Path  # the checkpoint stays in it, between calls to one machine
     out: Path  # what comes back
@@ -62,7 +56,6 @@ class Plan:
     start: Path | None = None  # a folder of trained weights; None: those that are shipped, if they are of the size
     settings: tuple[str, ...] = ()
     tiny: bool = False
-    variants: int = VARIANTS
 
     @property
     def bf16(self) -> bool:
@@ -73,54 +66,82 @@ class Plan:
         return self.run / self.size
 
 
-def make_objective(plan: Plan, people: int, say: Callable[[str], None]) -> tuple[Objective, Samples, RunOptions]:
-    """Networks (from trained weights where the plan has them), samples and the run's options.
+def make_objective(
+    plan: Plan, freight: Freight, say: Callable[[str], None]
+) -> tuple[Objective, TrainingData, RunOptions]:
+    """Networks (from trained weights where the plan has them), samples and the run's options. Crops of a region are
+    drawn now, where they are not yet.
 
-    Raises InputError where weights are missing, damaged or of other sizes, UsageError for a setting that is none.
+    Raises InputError where weights are missing, damaged or of other sizes, or where the freight cannot teach,
+    UsageError for a setting that is none.
     """
-    group = Parallel(device=plan.device)
-    imagenet = ContentNet(EfficientNetLite0(plan.freight / IMAGENET_FILE))
     run = RunOptions(
         steps=10_000_000, batch=plan.batch, bf16=plan.bf16, save_every=10_000_000, save_every_s=SAVE_EVERY_S,
         skips=SKIPS, workers=plan.workers, log_every=10,
     )  # fmt: skip
-    objective: FastObjective | FullObjective
-    samples: Samples
     torch.manual_seed(run.seed)
-    if plan.size == "fast":
-        run, options = apply_settings(plan.settings, [run, FAST_OPTIONS])
-        start = plan.start or WEIGHTS / "fast"
-        if plan.tiny:
-            objective = FastObjective(TINY_FAST, options, people, group, run.bf16, imagenet)
-        else:
-            generator, embedder, _ = load_weights(start / "fast.safetensors")
-            objective = FastObjective(generator.config, options, people, group, run.bf16, imagenet)
-            objective.start_from((generator, embedder), load_discriminators(start / "judges.safetensors"))
-            say(f"beginning with the weights in {start}")
-        samples = PairSamples()
-    else:
-        full_config = TINY_FULL if plan.tiny else FullConfig()
-        run, full_options, full_config = apply_settings(plan.settings, [run, FULL_OPTIONS, full_config])
-        trained = None
-        if plan.start and not plan.tiny:
-            trained, _ = load_full(plan.start / "full.safetensors")
-            full_config = trained.generator.config
-        content = FullContent(imagenet, FaceIdentityNet(plan.freight / IDENTITY_FILE))
-        objective = FullObjective(full_config, full_options, people, group, run.bf16, content)
-        if trained:
-            objective.start_from(trained)
-            say(f"beginning with the weights in {plan.start}")
-        samples = FewShotSamples(full_config.picture_size_px, full_options.k)
-    _channels_last(objective)
-    return objective, samples, run
+    try:
+        return _full(plan, freight, run, say) if plan.size == "full" else _region(plan, freight, run, say)
+    except ValueError as error:
+        raise InputError(f"This freight cannot teach: {error}. Carry its other shards too.") from error
 
 
-def _channels_last(objective: FastObjective | FullObjective) -> None:
-    """The layout that a GPU's convolutions like."""
-    networks: list[nn.Module] = [objective.embedder_and_generator, objective.discriminators, objective.content]
-    if objective.group.device.type == "cuda":
-        for network in networks:
+def _region(
+    plan: Plan, freight: Freight, run: RunOptions, say: Callable[[str], None]
+) -> tuple[Objective, TrainingData, RunOptions]:
+    region = next(one for one in REGIONS if one.name == plan.size)
+    if plan.tiny:
+        region = replace(region, config=TINY_REGION)
+    run, options = apply_settings(
+        plan.settings, [run, RegionOptions(crops=TINY_CROPS) if plan.tiny else RegionOptions()]
+    )
+    group = Parallel(device=plan.device)
+    objective = RegionObjective(region, options, group, run.bf16, _imagenet(plan))
+    if plan.start:
+        trained = load_region(plan.start / f"{region.name}.safetensors")
+        if trained.region != region:
+            raise InputError(f"The {region.name} to start from is of another size ({trained.region}).")
+        objective.start_from(trained.net.state_dict(), trained.projection.state_dict())
+        say(f"beginning with the weights in {plan.start}")
+    elif not plan.tiny:
+        begin_with_shipped(objective)
+    train = _on_disk(freight.train, plan.run / "pack")
+    val = None if freight.val is None else _on_disk(freight.val, plan.run / "pack" / "validation")
+    data = drawn_data(region, (train, val), plan.folder, (options.crops, run), group, say)
+    return objective, data, run
+
+
+def _full(
+    plan: Plan, freight: Freight, run: RunOptions, say: Callable[[str], None]
+) -> tuple[Objective, TrainingData, RunOptions]:
+    config = TINY_FULL if plan.tiny else FullConfig()
+    run, options, config = apply_settings(plan.settings, [run, FULL_OPTIONS, config])
+    trained = None
+    if plan.start and not plan.tiny:
+        trained, _ = load_full(plan.start / "full.safetensors")
+        config = trained.generator.config
+    content = FullContent(_imagenet(plan), FaceIdentityNet(plan.freight / IDENTITY_FILE))
+    people, group = len(freight.train.identities), Parallel(device=plan.device)
+    objective = FullObjective(config, options, people, group, run.bf16, content)
+    if trained:
+        objective.start_from(trained)
+        say(f"beginning with the weights in {plan.start}")
+    if plan.device.type == "cuda":  # the layout that its convolutions like
+        for network in (objective.embedder_and_generator, objective.discriminators, objective.content):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return objective, TrainingData(freight.train, freight.val), run
+
+
+def _imagenet(plan: Plan) -> ContentNet:
+    return ContentNet(EfficientNetLite0(plan.freight / IMAGENET_FILE))
+
+
+def _on_disk(pack: Pack, folder: Path) -> Pack:
+    """The same, where the processes that draw crops find it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "pictures.raw").exists():
+        save_pack(pack, folder)
+    return open_pack(folder)
 
 
 def train(plan: Plan, freight: Freight, say: Callable[[str], None], compiled: Callable[[Objective], None]) -> Trainer:
@@ -128,21 +149,18 @@ def train(plan: Plan, freight: Freight, say: Callable[[str], None], compiled: Ca
 
     Whatever ends the call, the last checkpoint stands in the folder, and in `out` what was last copied.
     """
-    objective, samples, run = make_objective(plan, len(freight.train.identities), say)
+    objective, data, run = make_objective(plan, freight, say)
     compiled(objective)
     run = replace(run, workers=_workers(run.workers, say))
-    feed = device_feed(samples, plan.device, plan.variants, threads=max(plan.workers, 1))
 
     def bring_out() -> None:
         sheets = sorted(plan.folder.glob("sheet_*.png"))
         if sheets:
             shutil.copyfile(sheets[-1], plan.folder / SHEET_FILE)
-        names = (LOG_FILE, SHEET_FILE, "fast.safetensors", "judges.safetensors")
+        names = (LOG_FILE, SHEET_FILE, f"{plan.size}.safetensors")
         copy_out([plan.folder / name for name in names], plan.out)
 
-    trainer = Trainer(
-        objective, TrainingData(freight.train, freight.val, feed), plan.folder, run, say=say, saved=bring_out
-    )  # fmt: skip
+    trainer = Trainer(objective, data, plan.folder, run, say=say, saved=bring_out)
     left_s = max(plan.ends - time.monotonic(), 1.0)
     trainer.options = replace(trainer.options, limit_s=left_s)
     say(f"all is in place; {left_s:.0f} s to train")

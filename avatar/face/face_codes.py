@@ -1,4 +1,4 @@
-"""Which of a person's portraits fits a moment best: one for the face, one for the mouth, one for the eyes."""
+"""How far faces are apart: in pose, in the whole expression, in mouth and eyes alone."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ _EYES = np.array(at.RIGHT_EYE + at.LEFT_EYE + at.RIGHT_IRIS + at.LEFT_IRIS)
 _FACE = np.array(at.FACE_OVAL[12:25] + at.RIGHT_BROW + at.LEFT_BROW + at.LIPS_OUTER[::2])  # jaw, brows, lips
 TURN_WEIGHT = {"face": 0.3, "mouth": 0.15, "eyes": 0.15}  # of the turn (radians, about) against distances on the face
 REGIONS = tuple(TURN_WEIGHT)
-STAY = 0.8  # another portrait is taken once its distance is less than this share of the present one's
 
 
 @dataclass(frozen=True)
 class FaceCodes:
-    """What the choice goes by, for N faces, in distances of the outer eye corners.
+    """What distances of N faces go by, in distances of the outer eye corners.
 
-    Mouth and eyes: pose-free points, since a crop follows the head anyhow. Face: points where they stand, since a
-    portrait brings shoulders and background along, which fit only where the head is.
+    Mouth and eyes: pose-free points. Face: points where they stand in the picture.
     """
 
     points: dict[str, Array]  # by region, (N, n, 2)
@@ -49,22 +47,3 @@ def face_codes(landmarks: Array) -> FaceCodes:
     scale = np.array([pose.scale for pose in poses], np.float32)[:, None, None]
     points = {"face": landmarks[:, _FACE, :2] / scale, "mouth": shapes[:, _MOUTH], "eyes": shapes[:, _EYES]}
     return FaceCodes(points, np.stack([pose.rotation[:, 2] for pose in poses]))
-
-
-class PortraitChoice:
-    """Chooses for each frame, and stays with a choice until another is clearly better, so that nothing flickers."""
-
-    def __init__(self, portraits: Array) -> None:
-        """`portraits`: (T, 478, 3) landmarks."""
-        self._codes = face_codes(portraits)
-        self._current: dict[str, int] = {}
-
-    def choose(self, driving: Array) -> dict[str, int]:
-        """The portrait's number by region, for (478, 3) driving landmarks."""
-        now = face_codes(driving[None])
-        for region in REGIONS:
-            distances = self._codes.distances(now, region)
-            nearest = int(distances.argmin())
-            current = self._current.get(region, nearest)
-            self._current[region] = nearest if distances[nearest] < STAY * distances[current] else current
-        return dict(self._current)

@@ -1,4 +1,4 @@
-"""Training samples: a source picture, a target picture of the same person, and what the generator is fed."""
+"""Which pictures of a pack make a training sample: a target, and others of the same person to make it from."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from avatar.core.arrays import Array, Picture
+from avatar.face.face_codes import FaceCodes, face_codes
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps
 from avatar.face.regions import INNER_LIP_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.learning.dataset.pack import Pack
 from avatar.learning.degrade import degrade
-from avatar.learning.pseudo_pairs import pseudo_source
-from avatar.render.conditioning import conditioning, draw_face
-from avatar.render.portrait_choice import FaceCodes, face_codes
+from avatar.learning.pseudo_pairs import moved_still
 
 Face = tuple[Picture, Array]  # (H, H, 3) and its (478, 3) landmarks in [0, 1]
 Faces = dict[str, Face]
@@ -31,8 +28,6 @@ REAL_STILL_PAIR_CHANCE = 0.5  # where a person has several stills
 BLINK_CHANCE, OPEN_CHANCE = 0.25, 0.35  # of choosing a clip's target for its shut eyes or its open mouth
 GREY_CHANCE = 0.06
 DEGRADE_CHANCE = 0.3  # of making a still look like a scan, a painting or a bad recording
-CHOICE_CHANCE = 0.5  # of giving mouth and eyes the portraits that fit them best, as a person with several photos has
-CHOICE_OF = 8
 MAX_TURN_DEGREES = 38.0  # beyond, half of the landmarks are guesses
 MAX_MOTION_TURN_DEGREES = 22.0  # pose-free expressions are trustworthy up to here
 
@@ -61,15 +56,15 @@ class Augmentation:
         return Augmentation(table, grey, bool(rng.random() < 0.5))
 
 
-class PairDataset(Dataset[dict[str, Tensor]]):
-    """Sample number i is the same in every run with the same seed, so that training resumes exactly."""
+class PairChoice:
+    """Chooses targets, stills and motions, the rarer ones more often."""
 
-    def __init__(self, pack: Pack, seed: int = 0, identities: Collection[int] | None = None) -> None:
+    def __init__(self, pack: Pack, identities: Collection[int] | None = None) -> None:
         """`identities`: samples are of these people of the pack; None: of everybody. Motion is everybody's.
 
         Raises ValueError where nobody moves or nobody is left.
         """
-        self.pack, self.seed = pack, seed
+        self.pack = pack
         chosen = np.ones(len(pack), bool) if identities is None else np.isin(pack.identity, list(identities))
         self.stills = np.flatnonzero((pack.clip < 0) & chosen)
         self.codes = face_codes(pack.landmarks)
@@ -100,38 +95,6 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             by_identity.setdefault(int(pack.identity[row]), []).append(int(row))
         self.same_person = by_identity
 
-    def __len__(self) -> int:
-        return 1 << 40
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([self.seed, index])
-        chosen = self.choose(rng)
-        faces = augment(faces_of(self.pack, chosen, rng), Augmentation.random(rng))
-        source, target, mouth, eyes = (
-            faces.get(name, faces["source"]) for name in ("source", "target", "mouth", "eyes")
-        )
-        fed = conditioning(source[1], target[1], mouth[1], eyes[1])
-        fed["source_drawing"] = draw_face(source[1])
-        sample = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in fed.items()}
-        pictures = {"source": source, "mouth_source": mouth, "eyes_source": eyes, "target": target}
-        sample |= {name: _to_tensor(face[0]) for name, face in pictures.items()}
-        sample["identity"] = torch.tensor(int(self.pack.identity[chosen.target]))
-        return sample
-
-    def choose(self, rng: np.random.Generator) -> Chosen:
-        return self._from_clip(rng) if rng.random() < self.clip_share else self._from_stills(rng)
-
-    def _from_clip(self, rng: np.random.Generator) -> Chosen:
-        clip, target = self.clip_target(rng)
-        rows = {"source": int(rng.choice(clip))}
-        others = clip[clip != target]
-        if len(others) >= CHOICE_OF and rng.random() < CHOICE_CHANCE:
-            several = rng.choice(others, CHOICE_OF, replace=False)
-            codes, now = self.codes.rows(several), self.codes.rows(np.array([target]))
-            for name, region in (("source", "face"), ("mouth", "mouth"), ("eyes", "eyes")):
-                rows[name] = int(several[codes.distances(now, region).argmin()])
-        return Chosen(target, rows)
-
     def clip_target(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], int]:
         """The rows of a clip, and a frame of it: often one with shut eyes or an open mouth."""
         clip = self.clips[rng.choice(len(self.clips), p=self.clip_weights)]
@@ -142,13 +105,6 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         elif kind < BLINK_CHANCE + OPEN_CHANCE:
             weights = self.open[clip]
         return clip, int(rng.choice(clip, p=None if weights is None else weights / weights.sum()))
-
-    def _from_stills(self, rng: np.random.Generator) -> Chosen:
-        target, others = self.still_target(rng)
-        if others and rng.random() < REAL_STILL_PAIR_CHANCE:
-            return Chosen(target, {"source": int(rng.choice(others))})
-        motion = self.motion(rng)
-        return Chosen(target, {}, {"source": motion}, bool(rng.random() < DEGRADE_CHANCE))
 
     def still_target(self, rng: np.random.Generator) -> tuple[int, list[int]]:
         """A still, and the others of the same person."""
@@ -170,7 +126,7 @@ def faces_of(pack: Pack, chosen: Chosen, rng: np.random.Generator) -> Faces:
     faces = {name: _face(pack, row) for name, row in chosen.real.items()}
     for name, (before, after) in chosen.moved.items():
         motion = pack.landmarks[before], pack.landmarks[after]
-        faces[name] = pseudo_source(picture, landmarks, motion, rng)
+        faces[name] = moved_still(picture, landmarks, motion, rng)
     return faces | {"target": (picture, landmarks)}
 
 
@@ -223,8 +179,3 @@ def _colour_table(rng: np.random.Generator) -> Picture:
     x = x ** np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.06, 3))
     x = (x - 0.5) * np.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.04)
     return np.asarray(np.clip(x * 255, 0, 255), np.uint8)[None]
-
-
-def _to_tensor(picture: Picture) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) uint8: a quarter of the floats' traffic between processes."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
