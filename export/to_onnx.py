@@ -111,7 +111,7 @@ def save_graph(graph: onnx.ModelProto, path: Path) -> None:
 def weight_layout(graph: onnx.ModelProto, data: bytes) -> list[list[Any]]:
     """Where the file holds each learned tensor: [name, offset in bytes, number of float32 values].
 
-    With it, a person's own weights are put into a copy of the file by overwriting bytes (`avatar.render.generator`):
+    With it, a person's own weights are put into a copy of the file by overwriting bytes (`avatar.render.own_weights`):
     the live product needs no torch for that, and a bundle can change numbers but never the graph.
     """
     layout: list[list[Any]] = []

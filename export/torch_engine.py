@@ -24,7 +24,7 @@ def open_torch_engine(
 
     device: "cpu" or "cuda"; None takes the GPU where there is one. precision: "fp32", "fp16" or "bf16".
     own: the names of the learned tensors and a person's values for them (n,), in that order, in place of the
-        checkpoint's (`avatar.render.generator.weight_names`).
+        checkpoint's (`avatar.render.own_weights.weight_names`).
     Raises InputError when they do not fit, EngineFailure as TorchEngine does.
     """
     networks = load_networks(weights)

@@ -36,8 +36,8 @@ from avatar.identity.bundle import (
     save_avatar,
 )
 from avatar.identity.thumbnail import THUMBNAIL
-from avatar.render.generator import weight_count
 from avatar.render.layered_network import NETWORK, network_name
+from avatar.render.own_weights import weight_count
 from benchmarks.hostile import Exploit, made_up_avatar
 
 Members = dict[str, bytes]

@@ -155,7 +155,7 @@ def test_the_report_has_both_starts() -> None:
 
 def test_what_cannot_be_evaluated_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--drivers"):
-        DrivingEvaluation([tmp_path], [], "fast-3", 10, None, False).run()
+        DrivingEvaluation([tmp_path], [], 10, None, False).run()
     with pytest.raises(UsageError, match="no photo"):
         find_portraits([tmp_path])
     with pytest.raises(UsageError, match="no such file"):

@@ -13,8 +13,8 @@ from avatar.core.model_files import model_file
 from avatar.model.config import EmbedderConfig, RegionConfig
 from avatar.model.embedder import Embedder, load_embedder, save_embedder
 from avatar.model.layered_generator import EYE, MOUTH, RegionGenerator, save_region
-from avatar.render.generator import weight_names, with_weights
 from avatar.render.layered_network import NETWORK, TRAINED
+from avatar.render.own_weights import weight_names, with_weights
 from engines import open_engine
 from export.networks import load_networks, regions_beside, trace_embedder, trace_generator
 from export.package import package

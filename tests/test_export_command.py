@@ -25,8 +25,8 @@ from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.model_files import model_file
 from avatar.identity.bundle import save_avatar
-from avatar.render.generator import weight_names, with_weights
 from avatar.render.layered_network import NETWORK, TRAINED, network_name
+from avatar.render.own_weights import weight_names, with_weights
 from avatar.render.real_frame import ACTS
 from avatar.tracking.model_asset import tracker_model
 from export.networks import load_networks

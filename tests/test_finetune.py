@@ -27,7 +27,7 @@ from avatar.learning.person_crops import PersonCrops
 from avatar.learning.person_examination import Examination, PersonExamination
 from avatar.learning.person_nets import PersonNets
 from avatar.render.engine_options import EngineOptions
-from avatar.render.layered_network import FAST_3, network_name, open_layered_network
+from avatar.render.layered_network import network_name, open_layered_network
 from avatar.render.painter import open_painter
 from tests.clips import astronaut_avatar
 
@@ -138,7 +138,7 @@ def test_it_learns_and_the_avatar_carries_what_was_learned(tmp_path: Path, monke
     loaded = load_avatar(tmp_path / "ada.avatar")
     pictures = []
     for avatar in (several(), tuned, loaded):
-        options = EngineOptions(threads=1, renderer=FAST_3)
+        options = EngineOptions(threads=1)
         engine = options.open(options.person(avatar))
         painter = open_painter(avatar, engine, patient=True)
         pictures.append(painter.render(Driving(several().landmarks[2], 0)).astype(int))

@@ -25,8 +25,8 @@ from avatar.face.state import FaceState, no_face
 from avatar.identity.bundle import MANIFEST, PARAMETERS, load_avatar, save_avatar
 from avatar.identity.thumbnail import THUMBNAIL
 from avatar.render.engine_options import EngineOptions
-from avatar.render.generator import weight_count
 from avatar.render.layered_network import NETWORK, network_name
+from avatar.render.own_weights import weight_count
 from avatar.render.painter import open_painter
 from avatar.retarget.retargeter import Mode, Retargeter
 from avatar.sources.motion import MotionRecorder, read_motion, write_motion

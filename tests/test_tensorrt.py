@@ -564,7 +564,7 @@ def test_the_gpu_draws_what_onnx_runtime_draws(folder: Path) -> None:
 
 @pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU")
 def test_replaced_weights_are_those_of_the_patched_file(tmp_path: Path) -> None:
-    from avatar.render.generator import weight_names, with_weights
+    from avatar.render.own_weights import weight_names, with_weights
 
     path = model_file(NETWORK)
     layout = json.loads(path.with_suffix(".layout.json").read_text())

@@ -29,7 +29,7 @@ def show(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    from avatar.render.generator import engine_folder
+    from avatar.core.paths import engine_folder
     from engines.files import kept_files
     from engines.selection.choice import remembered
 
@@ -82,7 +82,7 @@ def measure(
     Example: visavis engines measure
     """
     from avatar.core.model_files import model_file
-    from avatar.render.generator import engine_folder
+    from avatar.core.paths import engine_folder
     from avatar.render.layered_network import NETWORK, example_inputs
     from engines.selection.choice import choose
 
@@ -106,7 +106,7 @@ def clean() -> None:
 
     Example: visavis engines clean
     """
-    from avatar.render.generator import engine_folder
+    from avatar.core.paths import engine_folder
     from engines.files import remove_kept
 
     folder = engine_folder()

@@ -190,8 +190,8 @@ def _precisions(text: str | None) -> list[str]:
 def _become(networks: Networks, avatar: Avatar, messages: Terminal) -> dict[str, Array]:
     """The shared networks with what was fine-tuned for the avatar; its embedding by its name."""
     from avatar.core.model_files import model_file
-    from avatar.render.generator import weight_names
     from avatar.render.layered_network import NETWORK
+    from avatar.render.own_weights import weight_names
     from export.networks import put_weights
 
     if avatar.fine_tuned:

@@ -13,7 +13,7 @@ from avatar.core.errors import UsageError, VisavisError
 if TYPE_CHECKING:
     from avatar.render.engine_options import EngineOptions
     from avatar.render.full_network import FullNetwork
-    from avatar.render.generator import OwnTensors
+    from avatar.render.own_weights import OwnTensors
     from engines import Engine
 
 

@@ -75,6 +75,11 @@ def cache() -> Path:
     return _private_folder("VISAVIS_CACHE", _SYSTEM.user_cache_path)
 
 
+def engine_folder() -> Path:
+    """Where built engines and measurements are kept. They can be deleted: they are made again."""
+    return cache() / "engines"
+
+
 def _chosen(variable: str) -> Path | None:
     chosen = os.environ.get(variable)
     return Path(chosen).expanduser().absolute() if chosen else None

@@ -29,8 +29,8 @@ from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
-from avatar.render.generator import weight_count
 from avatar.render.layered_network import NETWORK, network_name
+from avatar.render.own_weights import weight_count
 
 FORMAT = "visavis-avatar"
 FORMAT_VERSION = 4

@@ -1,4 +1,4 @@
-"""The nets of `fast-3` on their way to becoming one person's own."""
+"""The nets on their way to becoming one person's own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from avatar.learning.objective import Batch
 from avatar.learning.region_judge import judge_name, load_judge
 from avatar.learning.region_objective import RegionObjective, RegionOptions
 from avatar.model.layered_generator import REGIONS, LayeredGenerator, RegionGenerator, load_region
-from avatar.render.generator import weight_names
 from avatar.render.layered_network import NETWORK
+from avatar.render.own_weights import weight_names
 
 OPTIONS = RegionOptions(rate=1e-4, rate_discriminator=2e-4, ema=0.97, adversarial_from_step=0)
 

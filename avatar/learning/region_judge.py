@@ -1,4 +1,4 @@
-"""The discriminator of one region of `fast-3`: it is kept beside the net, so that fine-tuning need not begin anew."""
+"""The discriminator of one region: it is kept beside the net, so that fine-tuning need not begin anew."""
 
 from __future__ import annotations
 

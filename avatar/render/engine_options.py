@@ -8,8 +8,8 @@ from avatar.core.avatar import Avatar
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import model_file
 from avatar.render.full_network import FullNetwork
-from avatar.render.generator import OpenTorch, weight_names
 from avatar.render.layered_network import NETWORK, TRAINED, lost_weights, open_layered_network
+from avatar.render.own_weights import OpenTorch, weight_names
 from engines import Engine, Say, on_stderr
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
+from avatar.core.paths import engine_folder
 from avatar.render.embedding import mean_outputs
-from avatar.render.generator import engine_folder
 from avatar.render.landmark_image import landmark_image, mean_face_image
 from engines import Engine, EngineFailure, EngineFolder, Say, on_stderr, open_engine
 from engines.network import REMAKE

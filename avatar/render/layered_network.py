@@ -7,8 +7,9 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.model_files import model_file
+from avatar.core.paths import engine_folder
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE
-from avatar.render.generator import engine_folder, layout_name, own_weights
+from avatar.render.own_weights import layout_name, own_weights
 from engines import Engine, EngineFolder, Say, on_stderr, open_engine
 
 NETWORK = "fast-3/generator.onnx"

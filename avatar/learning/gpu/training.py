@@ -21,6 +21,7 @@ from avatar.learning.gpu.machine import copy_out
 from avatar.learning.losses import ContentNet
 from avatar.learning.objective import Objective
 from avatar.learning.parallel import Parallel
+from avatar.learning.region_judge import judge_name
 from avatar.learning.region_objective import RegionObjective, RegionOptions
 from avatar.learning.region_run import begin_with_shipped, drawn_data
 from avatar.learning.settings import apply_settings
@@ -157,7 +158,7 @@ def train(plan: Plan, freight: Freight, say: Callable[[str], None], compiled: Ca
         sheets = sorted(plan.folder.glob("sheet_*.png"))
         if sheets:
             shutil.copyfile(sheets[-1], plan.folder / SHEET_FILE)
-        names = (LOG_FILE, SHEET_FILE, f"{plan.size}.safetensors")
+        names = (LOG_FILE, SHEET_FILE, f"{plan.size}.safetensors", judge_name(plan.size))
         copy_out([plan.folder / name for name in names], plan.out)
 
     trainer = Trainer(objective, data, plan.folder, run, say=say, saved=bring_out)

@@ -14,7 +14,6 @@ import numpy as np
 
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError
-from avatar.core.paths import cache
 from engines import Engine, OwnWeights
 
 # the names of the learned tensors, and a person's values for them (n,), in that order
@@ -38,11 +37,6 @@ def own_weights(network: Path, weights: Array) -> OwnWeights:
             Path(path).unlink()
 
     return OwnWeights(lambda: named_weights(network, weights), file)
-
-
-def engine_folder() -> Path:
-    """Where built engines and measurements are kept. They can be deleted: they are made again."""
-    return cache() / "engines"
 
 
 def with_weights(network: Path, weights: Array) -> bytes:
