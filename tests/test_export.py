@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from avatar.core.errors import InputError
 from avatar.core.model_files import model_file
 from avatar.model.config import EmbedderConfig, RegionConfig
-from avatar.model.embedder import Embedder, load_embedder, save_embedder
+from avatar.model.embedder import Embedder, load_embedder
 from avatar.model.layered_generator import EYE, MOUTH, RegionGenerator, save_region
 from avatar.render.layered_network import NETWORK, TRAINED
 from avatar.render.own_weights import weight_names, with_weights
@@ -19,6 +22,10 @@ from engines import open_engine
 from export.networks import load_networks, regions_beside, trace_embedder, trace_generator
 from export.package import package
 from export.to_onnx import MAX_DIFFERENCE, OPSET
+
+
+def save_embedder(path: Path, config: EmbedderConfig) -> None:
+    save_file(Embedder(config).state_dict(), path, metadata={"config": json.dumps(asdict(config))})
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter) * 1e-3)
         save_region(folder / f"{region.name}.safetensors", network, {"step": 7})
-    save_embedder(folder / "embedder.safetensors", Embedder(EmbedderConfig((8, 8))), {})
+    save_embedder(folder / "embedder.safetensors", EmbedderConfig((8, 8)))
     return folder
 
 
@@ -110,7 +117,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     config = EmbedderConfig((4, 8), 16)
-    save_embedder(tmp_path / "any.safetensors", Embedder(config), {"step": 1})
+    save_embedder(tmp_path / "any.safetensors", config)
     assert load_embedder(tmp_path / "any.safetensors").config == config
     with pytest.raises(ValueError, match="channels is"):
         EmbedderConfig((0,))

@@ -36,7 +36,3 @@ class BodyMove:
     def apply(self, places: Array) -> Array:
         """(..., 2) places of the body in the picture, after the move."""
         return np.asarray((places - self.before) * self.scale + self.after, np.float32)
-
-    def undo(self, places: Array) -> Array:
-        """(..., 2) where what is at the places came from."""
-        return np.asarray((places - self.after) / self.scale + self.before, np.float32)

@@ -1,4 +1,4 @@
-"""Losses of meta-learning (paper, §3.2) and of the layers of `fast` (ECCV 2020 paper, §3)."""
+"""Losses that the sizes share (paper, §3.2)."""
 
 from __future__ import annotations
 
@@ -38,11 +38,6 @@ class ContentNet(nn.Module):
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """L_DSC of the paper, eq. 7."""
     return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
-
-
-def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:
-    """Mean L1 between D's features of the fake and the real picture (pix2pixHD)."""
-    return torch.stack([F.l1_loss(a, b.detach()) for a, b in zip(fake, real, strict=True)]).mean()
 
 
 def weighted_l1(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:

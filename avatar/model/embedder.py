@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatar.core.errors import InputError
-from avatar.core.whole_file import whole_file
 from avatar.model.blocks import SLOPE
 from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
 from avatar.model.config import EmbedderConfig
@@ -43,16 +38,8 @@ class Embedder(nn.Module):
         return embedding
 
 
-def save_embedder(path: Path, embedder: Embedder, about: dict[str, Any]) -> None:
-    """Write its weights as a safetensors file, in half precision: the export widens them again."""
-    tensors = {name: value.half().contiguous() for name, value in embedder.state_dict().items()}
-    header = {"config": json.dumps(asdict(embedder.config)), "about": json.dumps(about)}
-    with whole_file(path) as part:
-        save_file(tensors, part, metadata=header)
-
-
 def load_embedder(path: Path) -> Embedder:
-    """Read what `save_embedder` wrote. Raises InputError naming the file."""
+    """Of a safetensors file with the configuration in its header. Raises InputError naming the file."""
     try:
         embedder = Embedder(EmbedderConfig.from_dict(read_header(path)[0]))
         embedder.load_state_dict(read_tensors(path))
