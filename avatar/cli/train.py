@@ -71,9 +71,9 @@ def train(
         else:
             Terminal().print(summary_table(rows))
         return
-    from avatar.model.layered_generator import FACE, REGIONS
+    from avatar.model.layered_generator import REGIONS
 
-    regions = {region.name: region for region in (FACE, *REGIONS)}
+    regions = {region.name: region for region in REGIONS}
     if wish.size not in (*regions, "full"):
         raise UsageError(f"There is no size '{wish.size}'. Choose {', '.join(regions)} or full.")
     if not wish.dry_run and (wish.data is None or wish.out is None):
