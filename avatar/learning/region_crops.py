@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -102,11 +102,8 @@ def draw_crops(
             file.truncate(whole)
     starts = range(0, crops.count, CHUNK)
     todo = [start for start in starts if not _part(folder, start).exists()]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_draw_chunk, crops, folder, start) for start in todo]
-        for number, job in enumerate(as_completed(jobs), 1):
-            job.result()
-            say(f"{number * CHUNK} of {len(todo) * CHUNK} crops")
+    for number, _ in enumerate(_drawn(crops, folder, todo, workers), 1):
+        say(f"{number * CHUNK} of {len(todo) * CHUNK} crops")
     sources = np.concatenate([np.load(_part(folder, start)) for start in starts])
     np.save(folder / "sources.npy", sources)
     np.save(folder / "embeddings.npy", _embeddings(open_pack(crops.pack), sources, embedder))
@@ -115,6 +112,22 @@ def draw_crops(
     (folder / "crops.json").write_text(json.dumps(about))
     for start in starts:
         _part(folder, start).unlink()
+
+
+def _drawn(crops: Crops, folder: Path, starts: list[int], workers: int) -> Iterator[None]:
+    """Chunk by chunk; one worker is this process."""
+    if workers == 1:
+        threads = cv2.getNumThreads()
+        for start in starts:
+            _draw_chunk(crops, folder, start)
+            yield
+        cv2.setNumThreads(threads)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_draw_chunk, crops, folder, start) for start in starts]
+        for job in as_completed(jobs):
+            job.result()
+            yield
 
 
 def _part(folder: Path, start: int) -> Path:
