@@ -58,7 +58,7 @@ def test_what_an_avatar_has_learned_is_baked_in_and_stays_private(
     export(model="ada.avatar", as_json=True)
     out = tmp_path / "ada-onnx"
     report = json.loads(capsys.readouterr().out)
-    assert Path(report["path"]).name == "generator.onnx"
+    assert [Path(file["path"]).name for file in report["files"]] == ["generator.onnx"]
     assert set(contents(out)) == {"generator.onnx", "generator.layout.json"}
     baked = {t.name: numpy_helper.to_array(t) for t in onnx.load(out / "generator.onnx").graph.initializer}
     patched = onnx.load_model_from_string(with_weights(GENERATOR, fine_tuned().weights))
