@@ -81,18 +81,18 @@ def _openings(shape: Array) -> Array:
 class FaceFilter:
     """Calms what only jitters. Each part of the face has a filter of its own, after `OneEuroFilter`.
 
-    Lag: 200 ms where motion is too slow to be told from noise (0.8 Hz); a talking mouth 6 ms, a turning head 2 ms
-    (`scripts/driving_figures.py`, mean of three clips at 25 fps).
+    Lag: 450 ms where motion is too slow to be told from noise (0.35 Hz); a talking mouth 6 ms, a turning head 4 ms
+    (`scripts/driving_figures.py`, mean of two clips at 25 fps).
 
     The size has the slowest: a head comes nearer slowly, while what the tracker calls size also wavers with the jaw.
     """
 
     def __init__(self) -> None:
         # units: distances of the outer eye corners (a lip travels some 3 of them a second); radians; crops
-        self._shape = OneEuroFilter(0.8, 120.0, 3.0, 0.05, landmark_groups())
-        self._turn = OneEuroFilter(0.8, 120.0, 2.0, 0.06, np.zeros(3, int))
+        self._shape = OneEuroFilter(0.35, 120.0, 3.0, 0.05, landmark_groups())
+        self._turn = OneEuroFilter(0.35, 120.0, 2.0, 0.06, np.zeros(3, int))
         self._size = OneEuroFilter(0.2, 0.8, 1.0, 0.2)
-        self._place = OneEuroFilter(0.8, 400.0, 2.0, 0.02, np.zeros(3, int))
+        self._place = OneEuroFilter(0.35, 400.0, 2.0, 0.02, np.zeros(3, int))
 
     def reset(self) -> None:
         for part in (self._shape, self._turn, self._size, self._place):
