@@ -16,7 +16,7 @@ from avatar.face.crop import Crop
 from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.gaps import DRAWN_SHUT, gaps, set_lid_gaps, set_mouth_gaps
-from avatar.face.gaze import gaze
+from avatar.face.gaze import gaze, gaze_at_rest
 from avatar.face.head_pose import head_pose
 from avatar.face.regions import LEFT_BROW, LEFT_LID_PAIRS, RIGHT_BROW, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
@@ -216,6 +216,27 @@ def test_the_gaze_goes_over_and_stays_in_the_eye() -> None:
     assert np.all(aside[:, 0] - at_rest[:, 0] > 0.06)
     far = gaze(shape_of(settle(started(), looking(0.3), 50)))
     assert np.all(np.abs(far[:, 0]) < 0.33)
+
+
+def test_who_looks_at_another_screen_from_the_start_is_seen_to() -> None:
+    """It would be taken for the gaze at rest, and the avatar would look ahead for the rest of the call."""
+    retargeter = Retargeter(astronaut_avatar(), frame_crop=CROP)
+    portrait = gaze(
+        head_pose(astronaut_avatar().landmarks[0], face_model().mean_shape).remove(astronaut_avatar().landmarks[0])
+    )
+    aside = gaze(shape_of(settle(retargeter, looking(0.05), 0, frames=50)))
+    assert np.all(aside[:, 0] - portrait[:, 0] > 0.06)
+
+
+@pytest.mark.parametrize("degrees", [-20, 20])
+def test_a_gaze_at_rest_is_ahead_or_into_the_camera(degrees: int) -> None:
+    ahead = np.array([[-0.04, -0.065], [0.04, -0.065]], np.float32)
+    rotation = turned(degrees)
+    at_camera = ahead - np.array([0.38 * rotation[2, 0], 0], np.float32)
+    for gaze_learnt in (ahead, at_camera, np.asarray((ahead + at_camera) / 2, np.float32)):
+        assert np.allclose(gaze_at_rest(gaze_learnt, rotation), gaze_learnt)
+    beyond = at_camera + (at_camera - ahead)
+    assert np.abs(gaze_at_rest(beyond, rotation) - at_camera).max() == pytest.approx(0.045, abs=1e-4)
 
 
 def test_eyes_do_not_roll_behind_shut_lids() -> None:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 from avatar.face import regions as at
+from avatar.face.gaze import IRIS_ORBIT
 from avatar.face.head_pose import HeadPose
 
 LID_FROM, LID_TO = -0.2, 1.2  # u of the first and the last sample of a lid's curve
 LID_SAMPLES = 281
 # In widths of the eye: the eyeball's middle from the one between the corners, towards the nose, down and into the head,
-# where it explains best the irises of 58 people who look into the camera; and how far from it an iris is, 11 of 29 mm
+# where it explains best the irises of 58 people who look into the camera
 EYEBALL = (-0.056, -0.07, 0.14)
-IRIS_ORBIT = 0.38
 FLAT = 1e-3  # cosine of the turn beyond which an eye has no plane
 MOST_SIDEWAYS = 0.8  # sine beyond which an iris would be a line
 

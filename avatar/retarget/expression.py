@@ -18,7 +18,7 @@ from avatar.face.gaps import (
     set_lip_heights,
     set_mouth_gaps,
 )
-from avatar.face.gaze import Gaze, gaze, set_gaze
+from avatar.face.gaze import Gaze, gaze, gaze_at_rest, set_gaze
 from avatar.face.head_pose import turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS, part_shares
 from avatar.retarget.blink import BlinkDetector
@@ -60,7 +60,7 @@ class Expression:
         moved = change = face.shape - calm.shape
         for part, share in part_shares().items():
             factor = getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0)
-            moved = moved + (factor - 1) * share * change
+            moved = moved + np.float32(factor - 1) * share * change
         result = np.asarray(self._neutral + moved, np.float32)
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
@@ -91,7 +91,8 @@ class Expression:
                 lifted = lifted + own * (self._own_lids[eye] * shown[eye] - lifted)
             result = set_lid_gaps(result, pairs, lifted)
         if self._judged:
-            change = self._gaze(gaze(face.shape) - gaze(calm.shape), closure, turn_sine)
+            at_rest_gaze = gaze_at_rest(gaze(calm.shape), turned_by(calm.pose[:3]))
+            change = self._gaze(gaze(face.shape) - at_rest_gaze, closure, turn_sine)
             result = set_gaze(result, self._neutral, self._own_gaze + gain / GAZE_SEEN * change)
         return result
 
