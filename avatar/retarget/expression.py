@@ -60,16 +60,16 @@ class Expression:
         moved = change = face.shape - calm.shape
         for part, share in part_shares().items():
             factor = getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0)
-            moved = moved + np.float32(factor - 1) * share * change
+            moved = moved + (factor - 1) * share * change
         result = np.asarray(self._neutral + moved, np.float32)
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
         result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio)
         # a thick lip that is rolled in would leave nothing of a thin one: lips keep their share, not their loss
         least = LEAST_LIP * mouth_width(calm.shape)
-        share = np.maximum(lip_heights(face.shape), least) / np.maximum(lip_heights(calm.shape), least)
-        share = share ** (gains.mouth / (LIPS_SEEN if self._judged else 1.0))
-        result = set_lip_heights(result, self._lip_heights * np.clip(share, THINNEST_LIP, THICKEST_LIP))
+        kept = np.maximum(lip_heights(face.shape), least) / np.maximum(lip_heights(calm.shape), least)
+        kept = np.clip(kept ** (gains.mouth / (LIPS_SEEN if self._judged else 1.0)), THINNEST_LIP, THICKEST_LIP)
+        result = set_lip_heights(result, np.asarray(self._lip_heights * kept, np.float32))
         return self._with_eyes(result, face, calm, gains.eyes, step_s)
 
     def _with_eyes(self, result: Array, face: DriverFace, calm: DriverFace, gain: float, step_s: float) -> Array:
