@@ -16,6 +16,7 @@ from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_e
 from avatar.render.drawn_person import DrawnPerson, Sheet, draw_person
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.face_seen import mend, seen_face, small_plate
+from avatar.render.mouth_detail import keep_detail
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.network_answer import check_numbers
 from avatar.render.rasteriser import Drawn
@@ -111,6 +112,7 @@ class LayeredRenderer:
         before = picture.copy()
         for change in _changes(changes, "mouth", [mouth]) + _changes(changes, "eye", [right, left]):
             blend_region(picture, before, change, only=person.alpha)
+        keep_detail(picture, before, driving)
 
 
 def _seen_whole(person: DrawnPerson, plate: Picture, driving: Array) -> dict[str, Array]:
