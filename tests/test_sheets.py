@@ -107,3 +107,22 @@ def test_a_portrait_without_a_background_does_not_go_with_one_that_has_it(smilin
     assert alike_cut(mattes) == [0, 2]
     assert alike_cut(mattes[1:]) == [0]
     assert alike_cut(portrait_mattes(replace(smiling, mattes=np.zeros((0, 512, 512), np.uint8)))) == [0]
+
+
+def test_one_portrait_shows_no_other_mouths(smiling: Avatar) -> None:
+    assert Sheets(smiling, (0,)).mouths is None
+
+
+def test_a_driver_who_opens_the_mouth_sees_the_portrait_that_does(smiling: Avatar) -> None:
+    shut = after(smiling, jawOpen=-0.3)
+    shut[[13, 82, 81, 312, 311, 80, 310]] = shut[[14, 87, 178, 317, 402, 88, 318]]
+    two = Sheets(with_first(smiling, without(smiling, 61, 291, 0, 17), shut), (0,))
+    assert two.mouths is not None and two.mouths.shown(shut) is None
+    shown = two.mouths.shown(smiling.landmarks[0])
+    assert shown is not None
+    picture = np.zeros((512, 512, 3), np.uint8)
+    own = shown.draw(picture, View.whole(512)) == 255
+    assert own.sum() > 300
+    np.testing.assert_allclose(picture[own].astype(float).mean(0), smiling.portraits[0][own].mean(0), rtol=0.2)
+    ratio = picture[own] / np.maximum(smiling.portraits[0][own], 16.0)
+    assert ratio.std() < 0.1  # pixel for pixel, up to the first portrait's light

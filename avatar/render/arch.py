@@ -56,6 +56,16 @@ class Arch:
         """(..., 3) in the pose-free face."""
         return np.stack([x, y, self.depth + self.bend * x * x], axis=-1).astype(np.float32)
 
+    def hit(self, pose: HeadPose, places: Array) -> Array:
+        """(n, 2) x and y on the sheet of what the crop shows at (n, 2) places, as far as it is seen from the front."""
+        back = np.linalg.inv(pose.scale * pose.rotation[:2, :2]).T
+        flat = (places - pose.translation[:2]) @ back
+        sheer = pose.scale * pose.rotation[:2, 2] @ back
+        x = flat[:, 0]
+        for _ in range(3):
+            x = flat[:, 0] - sheer[0] * (self.depth + self.bend * x * x)
+        return np.asarray(np.stack([x, flat[:, 1] - sheer[1] * (self.depth + self.bend * x * x)], axis=1), np.float32)
+
     def places(self, view: View, pose: HeadPose, box: Box) -> tuple[Array, Array] | None:
         """(h, w) x and y on the sheet for the box's pixels; far away where it shows its back. None when edge-on."""
         to_pixels = view.matrix[:, :2] @ (pose.scale * pose.rotation[:2])

@@ -61,11 +61,11 @@ class MouthLayers:
             arch, upper, edge = Arch(row.depth, BEND), row.picture, row.edge
             light = replace(light, teeth=row.teeth)
         else:
-            arch = Arch(_depth(shape), BEND)
+            arch = Arch(depth_of_teeth(shape), BEND)
             edge = float(np.clip(_usual_edge(shape), shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
             upper = _picture(row_picture(drawn_row(True), light))
         self.shows_teeth = row is not None
-        shut = not _parted(shape)[1]
+        shut = not parted_lips(shape)[1]
         unit = pose.scale * len(portrait)  # pixels
         self.skin = portrait if shut else without_teeth(portrait, landmarks, unit, light.lips)
         self._line = line_colour(portrait, landmarks, shut, light.lips)
@@ -94,13 +94,13 @@ class MouthLayers:
         unit = pose.scale * view.scale  # pixels
         rows, columns = box.slices
         part = picture[rows, columns]
-        parted, openness = _parted(shape)
+        parted, openness = parted_lips(shape)
         # where lips touch, no crack may show between their sheets
         line = self._line + openness * (self._light.shadow - self._line)
-        _lay(part, line, _between(lips, box, max(LINE_WIDTH * unit, 1.0)))
+        _lay(part, line, between_lips(lips, box, max(LINE_WIDTH * unit, 1.0)))
         if not openness:
             return hints
-        inside = _between(view.pixels(pose.apply(parted)), box)
+        inside = between_lips(view.pixels(pose.apply(parted)), box)
         hints[0, rows, columns] = inside
         near = _blurred(inside, NEAR_LIPS * unit)
         deep = np.clip(2 * near - 1, 0, 1)[..., None]
@@ -135,12 +135,12 @@ def own_row(portrait: Picture, landmarks: Array, light: MouthLight) -> UpperRow 
     """The upper row of a portrait (S, S, 3) with (478, 3) landmarks and of its `light`, where it shows one."""
     pose = head_pose(landmarks, face_model().mean_shape)
     shape = pose.remove(landmarks)
-    depth = _depth(shape)
+    depth = depth_of_teeth(shape)
     own = own_teeth(portrait, landmarks, pose, Arch(depth, BEND), light.lips)
     return lent_row(own, light, depth, _usual_edge(shape)) if own.enough else None
 
 
-def _depth(shape: Array) -> float:
+def depth_of_teeth(shape: Array) -> float:
     """Of the upper teeth, in a pose-free face."""
     return float(shape[[13, 14], 2].mean()) + BEHIND_LIPS
 
@@ -150,7 +150,7 @@ def _usual_edge(shape: Array) -> float:
     return float(shape[2, 1]) + EDGE_BELOW_NOSE
 
 
-def _parted(shape: Array) -> tuple[Array, float]:
+def parted_lips(shape: Array) -> tuple[Array, float]:
     """(20, 3) inner lips of a pose-free face, drawn together where they all but touch, and how far they are apart at
     most: from 0, where they touch, to 1."""
     lips = shape[list(at.LIPS_INNER)].copy()
@@ -163,7 +163,7 @@ def _parted(shape: Array) -> tuple[Array, float]:
     return lips, float(share.max())
 
 
-def _between(lips: Array, box: Box, line_px: float = 0.0) -> Picture:
+def between_lips(lips: Array, box: Box, line_px: float = 0.0) -> Picture:
     """(h, w) in [0, 255]: inside of (20, 2) inner lips in pixels, with a soft edge, and a line along them."""
     mask = np.zeros((box.bottom - box.top, box.right - box.left), np.uint8)
     points = (np.clip(lips, -2000, 4000) - (box.left + 0.5, box.top + 0.5)) * (1 << _SUBPIXEL_BITS)

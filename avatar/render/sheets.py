@@ -17,6 +17,7 @@ from avatar.render.eye_layers import EyeLayers, seen_eyes
 from avatar.render.mouth_layers import MouthLayers, own_row
 from avatar.render.mouth_light import mouth_light
 from avatar.render.one_light import OneLight
+from avatar.render.own_mouths import OwnMouths
 from avatar.render.upper_row import UpperRow
 
 MOST_MOUTHS = 6  # portraits whose teeth are looked at
@@ -38,6 +39,7 @@ class Sheets:
         self._light = OneLight(avatar.portraits[0], avatar.landmarks[0])
         self._row = self._best_row()
         self._eyes = self._best_eyes()
+        self.mouths = self._own_mouths()
         sheet, self.plate = self._cut(0)  # the plate: (S, S, 3) what is behind
         self._made = {0: sheet}
         self._thread = threading.Thread(target=self._make, args=(numbers[1:],), name="sheets", daemon=True)
@@ -81,6 +83,14 @@ class Sheets:
             if row is not None and (best is None or row.seen > best.seen):
                 best = row
         return best
+
+    def _own_mouths(self) -> OwnMouths | None:
+        """None of a single portrait, whose layers know all that it shows, or where all keep their lips shut."""
+        landmarks = self._avatar.landmarks
+        parted = [number for number, face in enumerate(landmarks) if _lips_apart(face) > PARTED]
+        if len(landmarks) < 2 or not parted:
+            return None
+        return OwnMouths([self._lit(number) for number in parted], landmarks[parted])
 
     def _best_eyes(self) -> EyeLayers | None:
         seen = [seen_eyes(face) for face in self._avatar.landmarks]
