@@ -11,8 +11,8 @@ import numpy as np
 from avatar.core.arrays import Array, Picture
 from avatar.face.regions import LIPS_INNER
 
-DETAIL = 0.8  # share of the layers' detail: with all of it, tongue and teeth look cut out
-FINER = 4 / 512  # standard deviation, of the picture's side: what is finer is detail, a tooth's edge but not a tooth
+DETAIL = 0.9  # share of the layers' detail: with all of it, tongue and teeth look cut out
+FINER = 8 / 512  # standard deviation, of the picture's side: finer is detail, a tooth and its gaps but no row
 SOFT = 1.5 / 512  # the same of the border at the lips
 
 
