@@ -122,9 +122,9 @@ def report() -> Report:
     sheet = cross_sheet(CrossRun(person, driver, np.zeros((1, 478, 3), np.float32), drawn)).shown()
     crossed = some_scores("x", CROSS_METRICS, real)
     found.cross[1] = [CrossResult(clip.name, "driver", FRAMES, crossed, sheet)]
-    swept = {FF: Sweep(0.02, 0.05, 0.01, 1, 23), "ff@other": Sweep(0.3, 1.1, 0.2, 0, 23)}
+    swept = {FF: Sweep(0.02, 0.05, 0.01, 1, 23), "layers": Sweep(0.3, 1.1, 0.2, 0, 23)}
     mouths = Strip("mouths", some_pictures(1)[0]).shown(160)
-    teeth = {FF: ToothScores(0.1, 0.9), "ff@other": ToothScores(-0.4, None)}
+    teeth = {FF: ToothScores(0.1, 0.9), "layers": ToothScores(-0.4, None)}
     found.steadiness = Steadiness([StillResult("smile", teeth, mouths)], {clip.name: swept}, ["bust"])
     found.failed.append({"clip": "wall.mp4", "shots": None, "reason": "wall.mp4: no <face>"})
     return found
@@ -205,7 +205,7 @@ def test_json_holds_no_nan_and_names_what_was_not_kept(report: Report) -> None:
     assert run["by_yaw"][4]["high_deg"] is None
     steady = found["steadiness"]["values"]
     assert (steady[FF]["neck_farthest"], steady[FF]["tooth_change"]) == (0.05, 0.1)
-    assert (steady["ff@other"]["tooth_change"], steady["ff@other"]["tooth_correlation"]) == (0.4, None)
+    assert (steady["layers"]["tooth_change"], steady["layers"]["tooth_correlation"]) == (0.4, None)
     assert found["cross"][0]["pairs"][0]["driver"] == "driver"
     assert found["cross"][0]["total"]["better"]["akd"] == LAYERS  # the unmoved portrait is no competitor there
 
@@ -213,7 +213,7 @@ def test_json_holds_no_nan_and_names_what_was_not_kept(report: Report) -> None:
 def test_the_paper_table(report: Report) -> None:
     rows = paper_rows(report)
     assert [row.cells()[0] for row in rows] == [
-        "landmark warp (1)", "ours FF (1)", "ours FT (1)", "landmark warp (8)", "ours FF (8)", "ours FT (8)",
+        "layers alone (1)", "ours FF (1)", "ours FT (1)", "layers alone (8)", "ours FF (8)", "ours FT (8)",
     ]  # fmt: skip
     assert best_rows(rows) == {(0, 1), (2, 2), (2, 3), (3, 1), (5, 2), (5, 3)}
     text = as_markdown(report)
@@ -235,7 +235,7 @@ def test_markdown_has_what_decides(report: Report) -> None:
     ):
         assert line in text
     assert "## By yaw between source and target, T = 8" in text
-    assert "FF other" in text
+    assert "layers alone" in text
 
 
 def test_the_nearest_portrait_is_taken() -> None:

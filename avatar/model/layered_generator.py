@@ -66,7 +66,11 @@ class RegionGenerator(nn.Module):
 
     def forward(self, embedding: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """embedding (B, 512). Offset, keep, added and paint, as of `Changes`."""
-        changes = self.net(drawn, self.projection(embedding))
+        return self.refine(self.projection(embedding), drawn)
+
+    def refine(self, psi: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `forward`, from AdaIN parameters (B, n)."""
+        changes = self.net(drawn, psi)
         return changes.offset, changes.keep, changes.added, changes.paint
 
 
@@ -91,7 +95,9 @@ class LayeredGenerator(nn.Module):
                 results += one(embedding, Drawn(*parts))[: len(CHANGES)]
             else:
                 each = Drawn(*(part.flatten(0, 1) for part in parts))
-                changes = one(embedding.repeat_interleave(several, dim=0), each)[: len(CHANGES)]
+                # projected once: TensorRT for RTX has no float32 product with several rows for Turing
+                psi = one.projection(embedding).repeat_interleave(several, dim=0)
+                changes = one.refine(psi, each)[: len(CHANGES)]
                 results += [change.unflatten(0, (-1, several)) for change in changes]
         return tuple(results)
 

@@ -50,7 +50,7 @@ def example_inputs() -> dict[str, Array]:
     """What the network is fed for one frame: waves of grey, which show nobody."""
     mouth = _example_region(MOUTH_SIZE, hints=4)
     eye = _example_region(EYE_SIZE, hints=2)
-    inputs = {"embedding": np.sin(np.arange(512, dtype=np.float32))[None]}
+    inputs = {"embedding": np.float32(0.05) * np.sin(np.arange(512, dtype=np.float32))[None]}  # as large as those of E
     inputs |= {f"mouth_{part}": value[None] for part, value in mouth.items()}
     return inputs | {f"eye_{part}": np.stack([value, value])[None] for part, value in eye.items()}
 
@@ -62,6 +62,6 @@ def _example_region(size: tuple[int, int], hints: int) -> dict[str, Array]:
     between = (np.hypot(x - 0.75, 2 * (y - 0.5)) < 0.3).astype(np.float32)
     return {
         "picture": waves.astype(np.float32),
-        "drawing": np.stack([between] * 3),
+        "drawing": np.stack([between] * 3) * np.float32(0.2),  # lines cover little
         "hints": np.stack([between] * hints),
     }
