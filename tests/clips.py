@@ -21,6 +21,7 @@ from avatar.face.face_model import face_model
 from avatar.face.gaps import mouth_width, set_mouth_gaps
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.face.regions import INNER_LIP_PAIRS
+from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.render.embedding import embed
 from avatar.render.engine_options import EngineOptions
 from avatar.render.painter import open_painter
@@ -136,13 +137,16 @@ def astronaut_avatar() -> Avatar:
 
 
 @lru_cache(maxsize=32)
-def acted_face(yaw_deg: float = 0.0, pitch_deg: float = 0.0, mouth: float = 0.0) -> Picture:
+def acted_face(yaw_deg: float = 0.0, pitch_deg: float = 0.0, mouth: float = 0.0, smile: float = 0.0) -> Picture:
     """(512, 512, 3): the astronaut's avatar, turned to the picture's right, looking up, its lips `mouth` of the mouth's
-    width apart.
+    width apart, its smile stronger than hers by `smile`.
     """
     avatar = astronaut_avatar()
     pose = head_pose(avatar.landmarks[0], face_model().mean_shape)
     shape = pose.remove(avatar.landmarks[0])
+    scores = np.zeros(len(face_model().expression_basis), np.float32)
+    scores[[BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]] = smile
+    shape = shape + face_model().expression(scores)
     arch = np.sin(np.linspace(0.1, np.pi - 0.1, len(INNER_LIP_PAIRS)))
     shape = set_mouth_gaps(shape, np.asarray(mouth * mouth_width(shape) * arch, np.float32))
     (c, s), (d, t) = ((math.cos(math.radians(a)), math.sin(math.radians(a))) for a in (yaw_deg, pitch_deg))

@@ -176,7 +176,7 @@ def test_training_makes_the_picture_of_the_right_person(pack: Pack) -> None:
     assert figures[-1]["imagenet"] < 0.8 * figures[0]["imagenet"]
     with torch.no_grad():
         pictures = draw(objective.networks, together)[1]
-    assert (pictures - together["target"]).abs().mean() < 0.6 * before
+    assert (pictures - together["target"]).abs().mean() < 0.65 * before
     assert (pictures - together["target"]).abs().mean() < (pictures - together["target"].roll(2, 0)).abs().mean()
 
 

@@ -37,7 +37,7 @@ def visavis_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def acted() -> list[Picture]:
     """Ahead (the first one blurred), to both sides, up, down, mouth open: three frames of each, ahead more."""
-    ahead = acted_face()
+    ahead = acted_face(smile=-0.6)  # the calmest of them
     turns = [acted_face(yaw_deg=18), acted_face(yaw_deg=-18), acted_face(pitch_deg=14), acted_face(pitch_deg=-14)]
     moves = [picture for picture in (*turns, acted_face(mouth=0.5)) for _ in range(3)]
     return [blurred(ahead, 3), *[ahead] * 12, *moves]
@@ -79,7 +79,7 @@ def test_the_reference_is_sharp_and_frontal_though_the_first_frame_is_blurred(re
     assert not {"left", "right", "down", "open"} & first.shows
     assert report.at_s(first) > 0
     assert 0.0 not in {report.at_s(frame) for frame in report.frames}  # the blurred one is not among them
-    assert first.check.sharpness > 0.7 * np.median([frame.check.sharpness for frame in report.frames])
+    assert first.check.sharpness > 0.6 * np.median([frame.check.sharpness for frame in report.frames])
 
 
 def test_landmarks_lie_on_the_portraits(report: ClipReport) -> None:

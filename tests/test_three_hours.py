@@ -351,9 +351,10 @@ def test_the_same_face_is_shown_alike_at_the_end(held: tuple[Call, LiveReport, L
     call, *_ = held
     first, last = call.same
     assert np.isfinite(call.same).mean() > 0.99
-    off = np.linalg.norm((last - first)[..., :2], axis=-1)
-    assert np.nanmean(off) < 0.001
-    assert np.nanmax(np.nanmean(off, 1)) < 0.005
+    off = (last - first)[..., :2]
+    place = np.nanmean(off, 1, keepdims=True)  # the frame follows who sits down differently, by a pixel or two
+    assert np.nanmean(np.linalg.norm(off - place, axis=-1)) < 0.001
+    assert np.nanmax(np.linalg.norm(place, axis=-1)) < 0.005
 
 
 def test_the_drivers_calm_face_is_the_same_after_hours(held: tuple[Call, LiveReport, Loose]) -> None:

@@ -48,7 +48,7 @@ PUBLISHED = ("256x256", "256x256", "640x360")  # by one program: open, close and
 # Runs in the guest, which is slow: the avatar moves in two rounds, plain pictures show what needs no avatar.
 GUEST = r"""
 export MPLCONFIGDIR={fonts} VISAVIS_TRACKER_MODEL={model} PYTHONPATH={repository}
-export VISAVIS_HOME=/run/visavis-home VISAVIS_CACHE=/run/visavis-cache
+export VISAVIS_HOME=/run/visavis-home VISAVIS_CACHE=/run/visavis-cache PYTHONFAULTHANDLER=1
 cd {repository}
 live=({python} -m avatar.cli.main live {avatar} --engine onnxruntime --threads 2 --size {size}x{size})
 pictures=({python} {pictures})
