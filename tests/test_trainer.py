@@ -25,11 +25,11 @@ from torch import nn
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.learning.dataset.pack import Pack, open_pack, save_pack
 from avatar.learning.full_objective import FullObjective, FullOptions
-from avatar.learning.parallel import CPU, Parallel, to_device
+from avatar.learning.parallel import Parallel
 from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions, RegionWeights
 from avatar.learning.settings import apply_settings
-from avatar.learning.trainer import Feed, RunOptions, Trainer, TrainingData
+from avatar.learning.trainer import RunOptions, Trainer, TrainingData
 from avatar.model.config import EmbedderConfig, RegionConfig
 from avatar.model.embedder import Embedder
 from avatar.model.full.checkpoint import load_full
@@ -114,13 +114,11 @@ def trainer(
     torch.manual_seed(run.seed)
     if size == "full":
         objective = FullObjective(SMALL_FULL, FullOptions(k=2), 2, Parallel(), run.bf16)
-        return Trainer(objective, TrainingData(pack, validation), folder, run, say=say)
-
-    def feed(pack: Pack, seed: int) -> Feed:
-        return Feed(RegionCrops(crops(), seed), lambda batch: to_device(batch, CPU))
+        return Trainer(objective, TrainingData(pack, objective.samples, validation), folder, run, say=say)
 
     region = RegionObjective(SMALL, QUICK, Parallel(), run.bf16)
-    return Trainer(region, TrainingData(pack, validation, feed), folder, run, say=say)
+    data = TrainingData(pack, lambda pack, seed: RegionCrops(crops(), seed), validation)
+    return Trainer(region, data, folder, run, say=say)
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -178,7 +176,7 @@ def test_two_half_batches_teach_what_a_whole_one_does(pack: Pack) -> None:
     for size, parts in ((2, 1), (1, 2)):
         torch.manual_seed(3)
         objective = FullObjective(SMALL_FULL, FullOptions(k=2, judge_steps=0), 2)
-        data = objective.dataset(pack, 1)
+        data = objective.samples(pack, 1)
         samples = [data[i] for i in range(2)]
         batches = []
         for first in range(0, 2, size):
@@ -329,7 +327,7 @@ with parallel() as group:
     torch.manual_seed(1)
     objective = FullObjective(SMALL_FULL, FullOptions(k=2), 2, group)
     run = RunOptions(steps=4, batch=1, save_every=2, log_every=1, workers=0, warm_up_steps=2)
-    data, folder = TrainingData(make_pack()), Path(sys.argv[1])
+    data, folder = TrainingData(make_pack(), objective.samples), Path(sys.argv[1])
     Trainer(objective, data, folder, run, say=lambda line: print(line, flush=True)).run()
     state = [p for part in (objective.embedder_and_generator, objective.discriminators) for p in part.parameters()]
     print(f"sum {{sum(float(p.detach().double().abs().sum()) for p in state)}}\\n", end="", flush=True)

@@ -126,7 +126,7 @@ def _train_full(wish: Training, group: Parallel) -> None:
     training, validation = training_packs(wish.data, wish.out / "pack", wish.hold_out or [], group, say)
     torch.manual_seed(run.seed)  # all processes start with the same networks
     objective = FullObjective(config, options, len(training.identities), group, run.bf16)
-    Trainer(objective, TrainingData(training, validation), wish.out, run).run()
+    Trainer(objective, TrainingData(training, objective.samples, validation), wish.out, run).run()
     if group.first:
         weights = wish.out / "full.safetensors"
         say(f"weights: {weights}. Next: visavis export {weights} --out {wish.out}")

@@ -156,7 +156,8 @@ class FullObjective:
                 ) from error
             self.averaged.parts()[name].load_state_dict(network.state_dict())
 
-    def dataset(self, pack: Pack, seed: int) -> FewShotDataset:
+    def samples(self, pack: Pack, seed: int) -> FewShotDataset:
+        """As of `TrainingData`."""
         return FewShotDataset(pack, self.config.picture_size_px, self.options.k, seed)
 
     def step(self, batches: Sequence[Batch], number: int, share: float = 1.0) -> dict[str, float]:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from avatar.core.errors import VisavisError
-from avatar.learning.dataset.pack import Pack
 from avatar.learning.parallel import Parallel
 
 Batch = dict[str, Tensor]
@@ -26,9 +25,6 @@ class Objective(Protocol):
 
     options: Any  # a dataclass
     group: Parallel  # the processes that train together
-
-    def dataset(self, pack: Pack, seed: int) -> torch.utils.data.Dataset[Batch]:
-        """Training samples, for which sample number i is always the same. ValueError where the pack has none."""
 
     def step(self, batches: Sequence[Batch], number: int, share: float) -> dict[str, float]:
         """Update all networks once, on one batch or on several whose gradients add up.

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.learning.dataset.pack import Pack
 from avatar.learning.losses import ContentNet, hinge_discriminator, weighted_l1
 from avatar.learning.objective import Batch, average, mean_of, update
 from avatar.learning.parallel import CPU, Parallel, frozen
@@ -95,9 +94,6 @@ class RegionObjective:
                     own[name][:, :seen] = value[:, :seen]
             network.load_state_dict(own)
         self.averaged.load_state_dict(self.generator.state_dict())
-
-    def dataset(self, pack: Pack, seed: int) -> torch.utils.data.Dataset[Batch]:
-        raise NotImplementedError("crops are drawn beforehand: give TrainingData a feed")
 
     def step(self, batches: Sequence[Batch], number: int, share: float) -> dict[str, float]:
         adversarial = number >= self.options.adversarial_from_step

@@ -9,10 +9,10 @@ import numpy as np
 
 from avatar.core.model_files import WEIGHTS, model_file
 from avatar.learning.dataset.pack import Pack
-from avatar.learning.parallel import Parallel, to_device
+from avatar.learning.parallel import Parallel
 from avatar.learning.region_crops import Crops, RegionCrops, draw_crops
 from avatar.learning.region_objective import RegionObjective, RegionOptions
-from avatar.learning.trainer import Feed, RunOptions, Trainer, TrainingData
+from avatar.learning.trainer import RunOptions, Trainer, TrainingData
 from avatar.model.embedder import load_embedder
 from avatar.model.layered_generator import Region, load_region
 
@@ -59,12 +59,11 @@ def drawn_data(
     group.wait()
     training, validation = packs
 
-    def feed(pack: Pack, seed: int) -> Feed:
+    def samples(pack: Pack, seed: int) -> RegionCrops:
         held_out = pack is validation
-        crops = RegionCrops(out / "crops" / ("val" if held_out else "train"), seed, plain=held_out)
-        return Feed(crops, lambda batch: to_device(batch, group.device))
+        return RegionCrops(out / "crops" / ("val" if held_out else "train"), seed, plain=held_out)
 
-    return TrainingData(training, validation, feed)
+    return TrainingData(training, samples, validation)
 
 
 def begin_with_shipped(objective: RegionObjective) -> None:

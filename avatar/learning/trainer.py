@@ -53,25 +53,13 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Feed:
-    """Where batches come from: a data set for processes to read, and what makes its batches the objective's."""
-
-    samples: Dataset[Batch]
-    batch: Callable[[Batch], Batch]
-
-
-def own_feed(objective: Objective, pack: Pack, seed: int) -> Feed:
-    """Of the objective's own samples."""
-    return Feed(objective.dataset(pack, seed), lambda batch: to_device(batch, objective.group.device))
-
-
-@dataclass(frozen=True)
 class TrainingData:
     """What is learned from."""
 
     pack: Pack
+    # of a pack and a seed; sample number i is always the same. Raises ValueError where the pack has none
+    samples: Callable[[Pack, int], Dataset[Batch]]
     validation: Pack | None = None  # people who are not learned from
-    feed: Callable[[Pack, int], Feed] | None = None  # a pack and a seed to batches; None: the objective's own samples
 
 
 class Trainer:
@@ -92,13 +80,12 @@ class Trainer:
         self.objective, self.folder, self.options = objective, folder, options
         self.group, self.step = objective.group, 0
         self.say: Callable[[str], None] = say if self.group.first else lambda line: None
-        self._feed = data.feed or (lambda pack, seed: own_feed(objective, pack, seed))
         self.saved, self.skipped = saved, 0
         try:
-            self.feed = self._feed(data.pack, options.seed)
+            self.samples = data.samples(data.pack, options.seed)
         except ValueError as error:
             raise InputError(f"This data cannot teach: {error}. Add clips of people who talk.") from error
-        self.validation, self._validating = self._validation_batches(data.validation)
+        self.validation = self._validation_batches(data)
         self.people = len(data.pack.identities)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
@@ -147,7 +134,7 @@ class Trainer:
         """The batches of each update that is left."""
         o, group = self.options, self.group
         loader = DataLoader(
-            self.feed.samples,
+            self.samples,
             batch_sampler=Batches(self.step * o.accumulate, o.steps * o.accumulate, o.batch, group.rank, group.world),
             num_workers=o.workers,
             prefetch_factor=3 if o.workers else None,
@@ -155,7 +142,8 @@ class Trainer:
             worker_init_fn=_one_thread,
         )
         made = iter(loader)
-        while batches := [self.feed.batch(batch) for batch in islice(made, o.accumulate)]:
+        device = group.device
+        while batches := [to_device(batch, device) for batch in islice(made, o.accumulate)]:
             yield batches
 
     def _save(self, batch: Batch, log: _Log) -> None:
@@ -168,7 +156,8 @@ class Trainer:
                 old.unlink()
             if self.validation:
                 torch.manual_seed(VALIDATION_SEED)
-                found = mean_of([self.objective.validate(self._validating(batch)) for batch in self.validation])
+                batches = (to_device(batch, self.group.device) for batch in self.validation)
+                found = mean_of([self.objective.validate(batch) for batch in batches])
                 figures = {f"validation/{name}": float(value) for name, value in found.items()}
                 log.write(self.step, figures)
                 self.say(f"step {self.step}  " + _brief(figures))
@@ -202,17 +191,16 @@ class Trainer:
             "steps": o.steps, "bf16": o.bf16, "people": self.people, "objective": repr(self.objective.options),
         }  # fmt: skip
 
-    def _validation_batches(self, pack: Pack | None) -> tuple[Sequence[Batch], Callable[[Batch], Batch]]:
-        """What the networks are tried on at each save, and what makes it a batch for the objective."""
-        if pack is None or not self.group.first:
-            return [], self.feed.batch
+    def _validation_batches(self, data: TrainingData) -> Sequence[Batch]:
+        """What the networks are tried on at each save."""
+        if data.validation is None or not self.group.first:
+            return []
         try:
-            feed = self._feed(pack, VALIDATION_SEED)
+            samples = data.samples(data.validation, VALIDATION_SEED)
         except ValueError as error:
             self.say(f"no validation: among the people held out, {error}")
-            return [], self.feed.batch
-        loader = DataLoader(feed.samples, batch_sampler=Batches(0, VALIDATION_BATCHES, self.options.batch))
-        return list(loader), feed.batch
+            return []
+        return list(DataLoader(samples, batch_sampler=Batches(0, VALIDATION_BATCHES, self.options.batch)))
 
     def _stopped(self, error: NotFiniteError) -> str:
         kept = self.folder / "state.pt"

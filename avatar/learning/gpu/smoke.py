@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from avatar.learning.gpu.freight import Freight
 from avatar.learning.gpu.machine import seconds_of, try_compile
 from avatar.learning.gpu.training import Plan, make_objective
 from avatar.learning.objective import Batch, NotFiniteError, Objective
 from avatar.learning.pair_choice import Batches
-from avatar.learning.trainer import Feed, own_feed
+from avatar.learning.parallel import to_device
 
 SMOKE_FILE = "smoke.json"
 BATCHES = (8, 16, 32, 64, 128, 256, 512)
@@ -51,11 +51,11 @@ def smoke(plan: Plan, freight: Freight, sizes: tuple[str, ...], say: Callable[[s
         few = () if size == "full" or plan.tiny else (f"crops={CROPS}",)
         one = replace(plan, size=size, run=plan.run / "smoke", settings=(*plan.settings, *few))
         objective, data, _ = make_objective(one, freight, say)
-        feed = data.feed(data.pack, 1) if data.feed else own_feed(objective, data.pack, 1)
-        found.append(_measure(one, objective, feed, time.monotonic() + share * (1 - COMPILE_SHARE), say))
+        samples = data.samples(data.pack, 1)
+        found.append(_measure(one, objective, samples, time.monotonic() + share * (1 - COMPILE_SHARE), say))
         if size != "full" and plan.device.type == "cuda":
-            compiles = _compile_trial(objective, feed, found[-1].batch, say)
-        del objective, feed
+            compiles = _compile_trial(objective, samples, found[-1].batch, say)
+        del objective, samples
         if plan.device.type == "cuda":
             torch.cuda.empty_cache()
     shutil.rmtree(plan.run / "smoke", ignore_errors=True)
@@ -76,21 +76,23 @@ def advised(run: Path, size: str) -> tuple[int | None, bool]:
         return None, False
 
 
-def _measure(plan: Plan, objective: Objective, feed: Feed, ends: float, say: Callable[[str], None]) -> SizeFigures:
+def _measure(
+    plan: Plan, objective: Objective, samples: Dataset[Batch], ends: float, say: Callable[[str], None]
+) -> SizeFigures:
     figures = SizeFigures(plan.size, {}, {}, {}, 0.0, 0, "all were tried")
     sizes = [size for size in BATCHES if size <= plan.batch] or [plan.batch]
     for size in sizes:
-        made = _first_batch(feed, size, figures)
+        made = _first_batch(samples, size, figures)
         try:
             if plan.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(plan.device)
-            batch = feed.batch(made)
+            batch = to_device(made, plan.device)
             # one step of each phase: the second, past every threshold, trains the discriminators too
             for number in (0, 1_000_000):
                 losses = objective.step([batch], number, 0.01)
                 figures.losses = figures.losses or losses
             figures.losses |= losses
-            seconds = _seconds_of_a_step(objective, feed, made, plan.device)
+            seconds = _seconds_of_a_step(objective, made, plan.device)
         except torch.OutOfMemoryError:
             figures.why_no_more = f"{size} do not fit"
             break
@@ -120,20 +122,23 @@ def _measure(plan: Plan, objective: Objective, feed: Feed, ends: float, say: Cal
     return figures
 
 
-def _seconds_of_a_step(objective: Objective, feed: Feed, made: Batch, device: torch.device) -> float:
-    return seconds_of(lambda: objective.step([feed.batch(made)], 1_000_000, 0.01), device, STEPS)
+def _seconds_of_a_step(objective: Objective, made: Batch, device: torch.device) -> float:
+    return seconds_of(lambda: objective.step([to_device(made, device)], 1_000_000, 0.01), device, STEPS)
 
 
-def _first_batch(feed: Feed, size: int, figures: SizeFigures) -> Batch:
+def _first_batch(samples: Dataset[Batch], size: int, figures: SizeFigures) -> Batch:
     started = time.perf_counter()
-    made: Batch = next(iter(DataLoader(feed.samples, batch_sampler=Batches(0, 1, size))))
+    made: Batch = next(iter(DataLoader(samples, batch_sampler=Batches(0, 1, size))))
     figures.feed_per_s = size / (time.perf_counter() - started)
     return made
 
 
-def _compile_trial(objective: Objective, feed: Feed, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _compile_trial(
+    objective: Objective, samples: Dataset[Batch], batch: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Whether a step is faster once the network that takes most of it is compiled."""
-    made = feed.batch(next(iter(DataLoader(feed.samples, batch_sampler=Batches(0, 1, max(batch, 1))))))
+    first = next(iter(DataLoader(samples, batch_sampler=Batches(0, 1, max(batch, 1)))))
+    made = to_device(first, objective.group.device)
     trial = try_compile(
         objective.compilable()[0], lambda: objective.step([made], 1_000_000, 0.01), objective.group.device
     )

@@ -130,7 +130,7 @@ def _full(
     if plan.device.type == "cuda":  # the layout that its convolutions like
         for network in (objective.embedder_and_generator, objective.discriminators, objective.content):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return objective, TrainingData(freight.train, freight.val), run
+    return objective, TrainingData(freight.train, objective.samples, freight.val), run
 
 
 def _imagenet(plan: Plan) -> ContentNet:
