@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from avatar.core.arrays import Array
 from avatar.core.errors import InputError, UsageError
 from avatar.core.model_files import model_file
-from avatar.model.checkpoint import DAMAGE, in_a_line, read_header
+from avatar.model.checkpoint import read_header, reading
 from avatar.model.embedder import PICTURE_PX, Embedder, load_embedder
 from avatar.model.full.blocks import without_spectral_norm
 from avatar.model.full.checkpoint import load_full
@@ -55,12 +55,8 @@ def load_networks(path: Path) -> Networks:
     Where no embedder lies beside a region, it is the one that comes with visavis, which all are trained with.
     Raises InputError naming the file.
     """
-    try:
+    with reading(path, "is no visavis checkpoint", "Train one with `visavis train`."):
         config = read_header(path)[0]
-    except DAMAGE as error:
-        raise InputError(
-            f"{path} is no visavis checkpoint ({in_a_line(error)}). Train one with `visavis train`."
-        ) from error
     if config.get("size") == "full":
         networks, _ = load_full(path)
         return _full(networks.generator, networks.embedder)

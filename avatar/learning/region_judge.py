@@ -6,11 +6,10 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from avatar.core.errors import InputError
 from avatar.learning.efficientnet_lite import BLOCKS
 from avatar.learning.losses import FEATURE_BLOCKS
 from avatar.learning.projected_discriminator import ProjectedDiscriminator
-from avatar.model.checkpoint import DAMAGE, in_a_line, read_tensors
+from avatar.model.checkpoint import read_tensors, reading
 
 SCALES = (1, 2, 3)  # of the content net's features
 
@@ -34,8 +33,6 @@ def save_judge(path: Path, judge: ProjectedDiscriminator) -> None:
 def load_judge(path: Path) -> ProjectedDiscriminator:
     """Read what `save_judge` wrote. Raises InputError naming the file."""
     judge = region_judge()
-    try:
+    with reading(path, "holds no discriminator of a region"):
         judge.load_state_dict(read_tensors(path))
-    except DAMAGE as error:
-        raise InputError(f"{path} holds no discriminator of a region ({in_a_line(error)}).") from error
     return judge

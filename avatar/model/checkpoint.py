@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from avatar.core.errors import InputError, UsageError
 from avatar.core.strict_json import parse_json
 
-DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)  # of a checkpoint
+# what a file that is no checkpoint, or one of other networks, makes of reading and building them
+DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, UsageError)
 MAX_REASON = 200  # characters of it that are told
 
 
@@ -35,7 +39,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def in_a_line(error: Exception) -> str:
+@contextmanager
+def reading(path: Path, fault: str, then: str = "") -> Iterator[None]:
+    """What DAMAGE lists becomes an InputError: that the file `fault`, why, and what to do `then`."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise InputError(" ".join(filter(None, (f"{path} {fault} ({_in_a_line(error)}).", then)))) from error
+
+
+def _in_a_line(error: Exception) -> str:
     """torch lists every tensor that does not fit, each in a line of its own."""
     text = " ".join(str(error).split())
     return f"{text[:MAX_REASON]}…" if len(text) > MAX_REASON else text

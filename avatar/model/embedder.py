@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatar.core.errors import InputError
 from avatar.model.blocks import SLOPE
-from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
+from avatar.model.checkpoint import read_header, read_tensors, reading
 from avatar.model.config import EmbedderConfig
 
 PICTURE_PX = 256  # of its photos; their landmark images have half of it
@@ -40,11 +39,7 @@ class Embedder(nn.Module):
 
 def load_embedder(path: Path) -> Embedder:
     """Of a safetensors file with the configuration in its header. Raises InputError naming the file."""
-    try:
+    with reading(path, "holds no embedder", "Install visavis again, or copy the file again."):
         embedder = Embedder(EmbedderConfig.from_dict(read_header(path)[0]))
         embedder.load_state_dict(read_tensors(path))
-    except DAMAGE as error:
-        raise InputError(
-            f"{path} holds no embedder ({in_a_line(error)}). Install visavis again, or copy the file again."
-        ) from error
     return embedder.eval()

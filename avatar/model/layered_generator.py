@@ -12,8 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from avatar.core.errors import InputError
-from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
+from avatar.model.checkpoint import read_header, read_tensors, reading
 from avatar.model.config import RegionConfig
 from avatar.model.refinement import Drawn, RefinementNet
 
@@ -125,11 +124,7 @@ def save_region(path: Path, network: RegionGenerator, about: dict[str, Any]) -> 
 
 def load_region(path: Path) -> RegionGenerator:
     """Read what `save_region` wrote. Raises InputError naming the file."""
-    try:
+    with reading(path, "holds no region of a generator", "Train one with `visavis train`."):
         network = RegionGenerator(Region.from_dict(read_header(path)[0]))
         network.load_state_dict(read_tensors(path))
-    except DAMAGE as error:
-        raise InputError(
-            f"{path} holds no region of a generator ({in_a_line(error)}). Train one with `visavis train`."
-        ) from error
     return network.eval()

@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from avatar.core.errors import InputError, UsageError
 from avatar.core.whole_file import whole_file
-from avatar.model.checkpoint import DAMAGE, in_a_line, read_header, read_tensors
+from avatar.model.checkpoint import read_header, read_tensors, reading
 from avatar.model.full.config import FullConfig
 from avatar.model.full.discriminator import FullDiscriminator
 from avatar.model.full.embedder import FullEmbedder
@@ -48,7 +47,7 @@ def save_full(path: Path, networks: FullNetworks, about: dict[str, Any]) -> None
 
 def load_full(path: Path) -> tuple[FullNetworks, dict[str, Any]]:
     """Read what `save_full` wrote, in evaluation mode. Raises InputError naming the file."""
-    try:
+    with reading(path, "holds no `full` networks", "Train them with `visavis train --size full`."):
         config, about = read_header(path)
         tensors = read_tensors(path)
         networks = FullNetworks.build(FullConfig.from_dict(config))
@@ -56,8 +55,4 @@ def load_full(path: Path) -> tuple[FullNetworks, dict[str, Any]]:
             own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             network.load_state_dict(own)
             network.eval()
-    except (*DAMAGE, UsageError) as error:
-        raise InputError(
-            f"{path} holds no `full` networks ({in_a_line(error)}). Train them with `visavis train --size full`."
-        ) from error
     return networks, about
