@@ -12,6 +12,7 @@ import typer
 from rich.progress import TimeElapsedColumn
 
 from avatar.cli.evaluate_driving import DrivingEvaluation
+from avatar.cli.given_files import files_of
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.options import WEIGHTS_HELP, named_network
 from avatar.cli.terminal import Terminal, print_json
@@ -161,18 +162,13 @@ def find_clips(given: Sequence[Path], option: str = "--clips") -> list[Path]:
     """
     paths: list[Path] = []
     for path in given:
-        if path.is_dir():
-            if (path / manifest.NAME).is_file():
-                inside = manifest.val_files(path, VIDEO_SUFFIXES)
-            else:
-                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            if not inside:
-                raise UsageError(f"{path} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}). Give another {option}.")
-            paths += inside
-        elif path.is_file():
-            paths.append(path)
+        if (path / manifest.NAME).is_file():
+            inside = manifest.val_files(path, VIDEO_SUFFIXES)
         else:
-            raise UsageError(f"{path}: no such file or folder. {option} takes a folder of videos, or videos.")
+            inside = files_of(path, VIDEO_SUFFIXES, f"{option} takes a folder of videos, or videos.")
+        if not inside:
+            raise UsageError(f"{path} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}). Give another {option}.")
+        paths += inside
     seen: dict[str, Path] = {}
     for path in paths:
         if path.stem in seen:
@@ -185,14 +181,10 @@ def find_stills(given: Sequence[Path], clips: Sequence[Path]) -> list[Path]:
     """The photos among files and folders; those of the clips' manifest.csv where none are given. Raises UsageError."""
     photos: list[Path] = []
     for path in given or [folder for folder in clips if (folder / manifest.NAME).is_file()]:
-        if path.is_dir() and (path / manifest.NAME).is_file():
+        if (path / manifest.NAME).is_file():
             photos += manifest.stills(path, PHOTO_SUFFIXES)
-        elif path.is_dir():
-            photos += sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
-        elif path.is_file():
-            photos.append(path)
         else:
-            raise UsageError(f"{path}: no such file or folder. --stills takes photos, or folders of them.")
+            photos += files_of(path, PHOTO_SUFFIXES, "--stills takes photos, or folders of them.")
     return photos
 
 

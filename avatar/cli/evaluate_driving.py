@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
+from avatar.cli.given_files import files_of
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
@@ -65,14 +66,8 @@ class DrivingEvaluation:
 
 def find_portraits(given: Sequence[Path]) -> list[Path]:
     """The photos among files and folders, in order. Raises UsageError."""
-    photos: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            photos += sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
-        elif path.is_file():
-            photos.append(path)
-        else:
-            raise UsageError(f"{path}: no such file or folder. --portraits takes photos, or folders of them.")
+    takes = "--portraits takes photos, or folders of them."
+    photos = [photo for path in given for photo in files_of(path, PHOTO_SUFFIXES, takes)]
     if not photos:
         raise UsageError("There is no photo in --portraits.")
     return photos
