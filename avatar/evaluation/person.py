@@ -15,10 +15,8 @@ from avatar.identity.mattes import with_mattes
 from avatar.render.embedding import embed
 from avatar.render.engine_options import EngineOptions
 from avatar.render.full_network import FullNetwork
-from avatar.render.full_renderer import FullRenderer
-from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.no_network import NoNetwork
-from avatar.render.painter import Painter
+from avatar.render.painter import open_painter
 from avatar.render.region_change import pixel_grid
 from engines.engine import Engine
 
@@ -129,13 +127,9 @@ def draw(
     engine: Engine | None = None,
 ) -> Drawn:
     """The `wanted` of the drivings, as one avatar's pictures. `engine`: None for that of the avatar's network."""
-    options = EngineOptions(full=full)
-    avatar = avatar if full is not None else options.person(avatar)
-    engine = engine or options.open(avatar)
+    engine = engine or EngineOptions(full=full).open(avatar)
     try:
-        painter: Painter = (
-            FullRenderer(avatar, engine, size_px) if full else LayeredRenderer(avatar, engine, size_px, patient=True)
-        )
+        painter = open_painter(avatar, engine, size_px, patient=True)
         fades = full is None and len(avatar.portraits) > 1
         needed = warm_up([d.capture_ns for d in drivings], wanted) if fades else set(wanted)
         drawn = {i: (painter.render(drivings[i]), painter.flow()) for i in sorted(needed)}

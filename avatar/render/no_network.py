@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.render.layered_network import example_inputs
 from engines.engine import EngineDescription, Tensors
 
 
@@ -14,8 +15,9 @@ class NoNetwork:
     """Keeps what a network would have been fed last."""
 
     def __init__(self, inputs: Mapping[str, tuple[int, ...]] | None = None) -> None:
-        """`inputs`: of the network that it stands for, by name; None: whatever every such network has."""
-        self.inputs: dict[str, tuple[int, ...]] = dict(inputs or {})
+        """`inputs`: of the network that it stands for, by name; None: of the one that comes with visavis."""
+        shapes = inputs or {name: value.shape for name, value in example_inputs().items()}
+        self.inputs: dict[str, tuple[int, ...]] = dict(shapes)
         self.outputs: dict[str, tuple[int, ...]] = {}
         self.fed: Tensors = {}
 
