@@ -23,7 +23,7 @@ from avatar.learning import finetune as module
 from avatar.learning.drawn_regions import KINDS
 from avatar.learning.finetune import finetune, held_out_photos, verdict
 from avatar.learning.losses import ContentNet
-from avatar.learning.person_crops import PersonCrops
+from avatar.learning.person_crops import PersonCrops, lit_faces
 from avatar.learning.person_examination import Examination, PersonExamination
 from avatar.learning.person_nets import PersonNets
 from avatar.render.engine_options import EngineOptions
@@ -166,7 +166,7 @@ def test_what_is_kept_draws_what_torch_draws() -> None:
 
 def test_the_examination_draws_what_the_engine_draws() -> None:
     avatar, nets = several(), PersonNets()
-    found = PersonExamination(avatar, (2, 5), nets.averaged).result()
+    found = PersonExamination(avatar, lit_faces(avatar), (2, 5), nets.averaged).result()
     engine = open_layered_network(backend="onnxruntime", threads=1)
     kept = [0, 1, 3, 4, 6, 7]
     others = replace(avatar, portraits=avatar.portraits[kept], landmarks=avatar.landmarks[kept])

@@ -65,7 +65,7 @@ def finetune(
     torch.manual_seed(seed)
     held_out = held_out_photos(len(avatar.portraits))
     crops, nets = PersonCrops(avatar, held_out, seed), PersonNets()
-    examination = PersonExamination(avatar, held_out, nets.averaged)
+    examination = PersonExamination(avatar, crops.faces, held_out, nets.averaged)
     before = after = examination.result()
     best: dict[str, torch.Tensor] | None = None
     objection: str | None = "there was no time for enough steps to show anything"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -17,7 +17,7 @@ from avatar.face.driving import Driving
 from avatar.identity.face_identity import distance, open_face_identity
 from avatar.learning.drawn_regions import KINDS
 from avatar.learning.losses import ContentNet
-from avatar.learning.person_crops import lit_faces
+from avatar.learning.person_crops import Face
 from avatar.model.layered_generator import LayeredGenerator
 from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.view import View
@@ -38,8 +38,10 @@ class Examination:
 class PersonExamination:
     """Of photos `held_out`, drawn from all others of the avatar by `nets` as they are at the time."""
 
-    def __init__(self, avatar: Avatar, held_out: tuple[int, ...], nets: LayeredGenerator) -> None:
-        faces = lit_faces(avatar)
+    def __init__(
+        self, avatar: Avatar, faces: Sequence[Face], held_out: tuple[int, ...], nets: LayeredGenerator
+    ) -> None:
+        """`faces`: of `lit_faces`."""
         self._faces = [faces[number] for number in held_out]
         kept = [number for number in range(len(faces)) if number not in held_out]
         mattes = avatar.mattes[kept] if len(avatar.mattes) else avatar.mattes
