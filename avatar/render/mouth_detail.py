@@ -10,6 +10,9 @@ import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.face.regions import LIPS_INNER
+from avatar.render.arch import Box
+from avatar.render.mouth_layers import between_lips
+from avatar.render.view import View
 
 DETAIL = 0.9  # share of the layers' detail: with all of it, tongue and teeth look cut out
 FINER = 8 / 512  # standard deviation, of the picture's side: finer is detail, a tooth and its gaps but no row
@@ -21,17 +24,15 @@ def keep_detail(picture: Picture, before: Picture, driving: Array) -> None:
 
     driving: (478, 3) landmarks in [0, 1].
     """
-    size = len(picture)
-    lips = np.rint(driving[list(LIPS_INNER), :2] * size).astype(np.int32)
-    rim = round(2 * FINER * size)
-    low, high = np.clip([lips.min(0) - rim, lips.max(0) + rim + 1], 0, size)
-    if (high <= low).any():
-        return  # wholly outside of the picture
-    box = np.s_[low[1] : high[1], low[0] : high[0]]
-    between = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
-    cv2.fillPoly(between, [lips - low], DETAIL)
-    share = np.asarray(cv2.GaussianBlur(between, (0, 0), SOFT * size), np.float32)[..., None]
+    view = View.whole(len(picture))
+    lips = view.pixels(driving[list(LIPS_INNER)])
+    fine_px, soft_px = FINER * len(picture), SOFT * len(picture)
+    box = Box.around(lips, round(2 * fine_px), view)
+    if box is None:
+        return
+    share = cv2.GaussianBlur(between_lips(lips, box) * np.float32(DETAIL / 255), (0, 0), soft_px)
+    part = picture[box.slices]
     # what the layers' detail has more than the picture's own
-    more = np.asarray(before[box], np.float32) - picture[box]
-    finer = more - cv2.GaussianBlur(more, (0, 0), FINER * size)
-    picture[box] = np.clip(np.rint(picture[box] + share * finer), 0, 255)
+    more = np.asarray(before[box.slices], np.float32) - part
+    finer = more - cv2.GaussianBlur(more, (0, 0), fine_px)
+    part[:] = np.clip(np.rint(part + np.asarray(share, np.float32)[..., None] * finer), 0, 255)
