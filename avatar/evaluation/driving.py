@@ -182,9 +182,8 @@ class Contacts:
     lips_parted: float | None  # of those in which they are well apart: the avatar's do not touch
     blinks_shut: float | None  # likewise each eye that is shut, and is
     narrow_open: float | None  # each eye that is narrowed and stays open
-    opening_at_rest: (
-        float | None
-    )  # median opening of the avatar's eyes where the driver's are as usual, of its portrait's
+    # median opening of the avatar's eyes where the driver's are as usual, in shares of its portrait's
+    opening_at_rest: float | None
 
 
 def signal_rows(driven: Sequence[Driven]) -> list[SignalRow]:

@@ -35,7 +35,7 @@ LEAST_FACING = 0.15  # share of a triangle's area that is seen; along the outlin
 PEELED = 2  # landmarks on both sides of such a triangle, along the outline, that go with it
 HIDDEN = 0.1  # in distances of the outer eye corners: what is seen so far from a landmark, at its place, hides it
 
-_LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle joins the lips
+_LIPS_APART = 0.7  # jawOpen at which the face is triangulated, so that no triangle of the skin joins the lips
 _SEEN_PX = 192  # of the picture in which it is looked up what hides what
 
 
@@ -227,7 +227,7 @@ def _seams(found: NDArray[np.int32], points: Array, outline: int) -> NDArray[np.
 
 @lru_cache(maxsize=1)
 def face_triangles() -> NDArray[np.int32]:
-    """(t, 3) triangles between the face's landmarks, none of which joins upper and lower lip across the mouth."""
+    """(t, 3) triangles between the face's landmarks; between the lips too, where the mouth's layers lie over them."""
     model = face_model()
     scores = np.zeros(len(model.expression_basis), np.float32)
     scores[BLENDSHAPE_INDEX["jawOpen"]] = _LIPS_APART
