@@ -67,7 +67,7 @@ def test_only_what_is_ready_and_usable_is_chosen() -> None:
 
 
 def test_of_many_portraits_few_are_needed() -> None:
-    still = choice(*(face(yaw) for yaw in np.linspace(-3, 3, 32)))
+    still = choice(*(face(yaw) for yaw in np.linspace(-2, 2, 32)))
     assert still.sheets == (0,)
     yaws = np.linspace(-40, 40, 33)
     wide = choice(*(face(yaw) for yaw in np.roll(yaws, 16)))

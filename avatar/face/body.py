@@ -36,3 +36,24 @@ class BodyMove:
     def apply(self, places: Array) -> Array:
         """(..., 2) places of the body in the picture, after the move."""
         return np.asarray((places - self.before) * self.scale + self.after, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFit:
+    """What brings one portrait's body to where another has it while the heads are alike."""
+
+    log_scale: float = 0.0  # about the neck's joint
+    shift: tuple[float, float] = (0.0, 0.0)  # in distances of the outer eye corners
+
+    def apply(self, places: Array, joint: Array, unit: float) -> Array:
+        """(..., 2) places of the body; (2,) the neck's joint and the distance of the outer eye corners there."""
+        moved = joint + unit * np.array(self.shift, np.float32)
+        return np.asarray((places - joint) * np.float32(np.exp(self.log_scale)) + moved, np.float32)
+
+    def plus(self, other: BodyFit, share: float = 1.0) -> BodyFit:
+        """And a share of another one."""
+        (x, y), (dx, dy) = self.shift, other.shift
+        return BodyFit(self.log_scale + share * other.log_scale, (x + share * dx, y + share * dy))
+
+
+AS_IT_IS = BodyFit()

@@ -6,6 +6,7 @@ or aside never shows where the photo ended.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -68,10 +69,10 @@ def usable_matte(portrait: Picture, matte: Matte, landmarks: Array) -> Matte:
     return refine_matte(portrait, matte, landmarks)
 
 
-def in_layers(portrait: Picture, alpha: Matte) -> Cutout:
-    """Of a portrait (S, S, 3) and its `usable_matte` (S, S)."""
+def in_layers(portrait: Picture, alpha: Matte, others: Iterable[tuple[Picture, Matte]] = ()) -> Cutout:
+    """Of a portrait (S, S, 3) and its `usable_matte` (S, S). `others`: as of `background_plate`."""
     whole = bool((alpha == 255).all())
-    plate = background_plate(portrait, alpha)
+    plate = background_plate(portrait, alpha, others)
     margin_px = round(MARGIN * len(portrait))
     person, cover = _continued(portrait if whole else _person(portrait, alpha, plate), alpha, margin_px)
     return Cutout(person, np.full_like(cover, 255) if whole else cover, plate, margin_px, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from avatar.core.arrays import Array, Picture
+from avatar.face.body import AS_IT_IS, BodyFit
 from avatar.render.cutout import in_layers
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
@@ -26,6 +28,7 @@ class Sheet:
     relief: Relief
     mouth: MouthLayers
     eyes: EyeLayers
+    fit: BodyFit = AS_IT_IS  # to the first portrait's body
 
 
 class DrawnPerson(NamedTuple):
@@ -34,10 +37,10 @@ class DrawnPerson(NamedTuple):
     seen: Drawn  # which place of the portrait it shows
 
 
-def draw_person(sheet: Sheet, plate: Picture, driving: Array) -> DrawnPerson:
-    """By (478, 3) landmarks in [0, 1], before an (S, S, 3) plate."""
+def draw_person(sheet: Sheet, plate: Picture, driving: Array, fit: BodyFit = AS_IT_IS) -> DrawnPerson:
+    """By (478, 3) landmarks in [0, 1], before an (S, S, 3) plate; `fit`: of the body."""
     view = View.whole(len(plate))
-    seen = sheet.relief.draw(sheet.relief.place(driving), view)
+    seen = sheet.relief.draw(sheet.relief.place(driving, fit), view)
     rgba = seen.sample(sheet.rgba, sheet.margin_px)
     alpha = np.asarray(cv2.multiply(cv2.extractChannel(rgba, 3), seen.cover, scale=1 / 255), np.uint8)
     person = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
@@ -48,9 +51,18 @@ def draw_person(sheet: Sheet, plate: Picture, driving: Array) -> DrawnPerson:
     return DrawnPerson(picture, alpha, seen)
 
 
-def made_ready(landmarks: Array, alpha: Picture, mouth: MouthLayers, eyes: EyeLayers) -> tuple[Sheet, Picture]:
-    """The sheet of a portrait with (478, 3) landmarks and `usable_matte` (S, S); and its background (S, S, 3)."""
-    cutout = in_layers(mouth.skin, alpha)
+def made_ready(
+    landmarks: Array,
+    alpha: Picture,
+    mouth: MouthLayers,
+    eyes: EyeLayers,
+    others: Iterable[tuple[Picture, Picture]] = (),
+) -> tuple[Sheet, Picture]:
+    """The sheet of a portrait with (478, 3) landmarks and `usable_matte` (S, S); and its background (S, S, 3).
+
+    `others`: portraits with their mattes that may show more of it.
+    """
+    cutout = in_layers(mouth.skin, alpha, others)
     relief = Relief(landmarks, cutout.alpha, cutout.margin_px)
     rgba = np.dstack([cutout.person, cutout.alpha])
     return Sheet(rgba, cutout.margin_px, relief, mouth, eyes), cutout.plate

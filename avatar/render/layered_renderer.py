@@ -19,7 +19,7 @@ from avatar.render.face_seen import mend, seen_face, small_plate
 from avatar.render.mouth_detail import keep_detail
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.network_answer import check_numbers
-from avatar.render.own_mouths import ShownMouths
+from avatar.render.one_body import BodyPlace
 from avatar.render.rasteriser import Drawn
 from avatar.render.region_change import RegionChange, blend_region, pixel_grid
 from avatar.render.sheet_choice import SheetChoice
@@ -28,7 +28,7 @@ from avatar.render.view import View
 from engines.engine import Engine, Tensors
 
 CHANGES = ("offset", "keep", "added")  # what the network gives of each region
-FADE_NS = 160_000_000  # how long another portrait takes to come through
+FADE_NS = 120_000_000  # how long another portrait takes to come through
 EYES = (RIGHT_EYE, RIGHT_IRIS, RIGHT_BROW), (LEFT_EYE, LEFT_IRIS, LEFT_BROW)
 
 
@@ -56,6 +56,7 @@ class LayeredRenderer:
         self._shown = 0
         self._former: int | None = None  # the portrait whose sheet fades out
         self._fade_start_ns = 0
+        self._body = BodyPlace()
         self._alpha: Picture | None = None
         self._seen: Drawn | None = None  # what of the portrait the last picture shows
 
@@ -68,9 +69,11 @@ class LayeredRenderer:
             if number != self._shown:
                 self._former, self._shown, self._fade_start_ns, share = self._shown, number, driving.capture_ns, 0.0
         sheet = self.sheets[self._shown]
-        person = draw_person(sheet, self._plate, driving.landmarks)
+        self._body.slide(sheet.fit, driving.capture_ns)
+        person = draw_person(sheet, self._plate, driving.landmarks, self._body.of(sheet.fit))
         if self._former is not None:
-            former = draw_person(self.sheets[self._former], self._plate, driving.landmarks)
+            behind = self.sheets[self._former]
+            former = draw_person(behind, self._plate, driving.landmarks, self._body.of(behind.fit))
             share = max(share, 0.2)  # the first frame shows something of the new one already
             cv2.addWeighted(person.picture, share, former.picture, 1 - share, 0, dst=person.picture)
             cv2.addWeighted(person.alpha, share, former.alpha, 1 - share, 0, dst=person.alpha)
@@ -96,10 +99,8 @@ class LayeredRenderer:
         is around them, and so into the mended skin.
         """
         picture = person.picture
-        own = self.sheets.mouths.shown(driving) if self.sheets.mouths is not None else None
-        kept = own.draw(picture, View.whole(len(picture))) if own is not None else None
         mouth, right, left = region_frames(driving)
-        seen = _seen_mouth(picture, sheet.mouth, own, driving, mouth)
+        seen = _seen_mouth(picture, sheet.mouth, driving, mouth)
         fed = {f"mouth_{part}": value[None] for part, value in seen.items()}
         if "eye_picture" in self._engine.inputs:
             pairs = zip((right, left), EYES, strict=True)
@@ -116,8 +117,9 @@ class LayeredRenderer:
         for change in _changes(changes, "mouth", [mouth]) + _changes(changes, "eye", [right, left]):
             blend_region(picture, before, change, only=person.alpha)
         keep_detail(picture, before, driving)
-        if kept is not None:
-            _keep(picture, before, kept)
+        own = self.sheets.mouths.shown(driving) if self.sheets.mouths is not None else None
+        if own is not None:
+            own.draw(picture, View.whole(len(picture)))
 
 
 def _seen_whole(person: DrawnPerson, plate: Picture, driving: Array) -> dict[str, Array]:
@@ -126,15 +128,11 @@ def _seen_whole(person: DrawnPerson, plate: Picture, driving: Array) -> dict[str
     return {"picture": _channels_first(picture), "drawing": draw_face(driving), "hints": _shares(hints)}
 
 
-def _seen_mouth(
-    picture: Picture, layers: MouthLayers, own: ShownMouths | None, driving: Array, frame: RegionFrame
-) -> dict[str, Array]:
+def _seen_mouth(picture: Picture, layers: MouthLayers, driving: Array, frame: RegionFrame) -> dict[str, Array]:
     """What the network sees of the mouth, as of `avatar.model.refinement.Drawn`."""
     view = View.region(frame.inverse(), MOUTH_SIZE[1], MOUTH_SIZE[0])
     seen = view.cut(picture)
     hints = layers.draw(seen, view, driving)
-    if own is not None:
-        own.draw(seen, view)
     return {"picture": _channels_first(seen), "drawing": draw_mouth(driving, frame), "hints": _shares(hints)}
 
 
@@ -146,15 +144,6 @@ def _seen_eye(
     seen = view.cut(picture)
     hints = layers.draw(seen, view, driving)
     return {"picture": _channels_first(seen), "drawing": draw_eye(driving, frame, *points), "hints": hints}
-
-
-def _keep(picture: Picture, before: Picture, share: Picture) -> None:
-    """Bring back, in place, the (h, w) share in [0, 255] of what the picture (h, w, 3) was before."""
-    left, top, width, height = cv2.boundingRect(share)
-    if width:
-        box = np.s_[top : top + height, left : left + width]
-        kept = np.multiply(share[box], np.float32(1 / 255))
-        picture[box] = cv2.blendLinear(before[box], picture[box], kept, 1 - kept)
 
 
 def _changes(given: Tensors, region: str, frames: Sequence[RegionFrame]) -> list[RegionChange]:

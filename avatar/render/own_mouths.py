@@ -1,85 +1,72 @@
-"""What the portraits show between parted lips, shown again wherever a driver opens the mouth about as far.
+"""Mouths that the portraits show: lips, what is between them and the folds beside them, drawn over the shown sheet's.
 
-The upper teeth stay where they are in the skull, what is below goes with the lower lip. Between two openings that were
-seen, both mouths are shown through each other; where none was seen near by, the layers stay (`mouth_layers`).
+Each frame takes them from the portraits whose lips are nearest to the driver's, two through each other; where no
+portrait has them near by, sheet, layers and network stay. Lengths are distances of the outer eye corners.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
 from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
-from avatar.render.arch import MILLIMETRE, Arch, Box
-from avatar.render.drawn_teeth import BEND
-from avatar.render.mouth_layers import LINE_WIDTH, between_lips, depth_of_teeth, parted_lips
+from avatar.render.arch import Box
+from avatar.render.rasteriser import rasterised
+from avatar.render.relief_mesh import FACE_POINTS, face_triangles
 from avatar.render.view import View
 
-MOST_MOUTHS = 24
-PARTED = 0.04  # lips, in distances of the outer eye corners, between which there is something to see
 LEAST_FACING = 0.8  # cosine of a portrait's turn
-LEAST_CONTRAST = 0.8  # between teeth and the dark, of the lips' brightness: what is flatter moved, or is lip
-
-# How far another mouth may be, to be shown at all
-UPPER_LIP = 0.04  # which hides the teeth or bares them, in distances of the outer eye corners
-LOWER_LIP, MORE_OPENING = 0.04, 0.12  # likewise, and a share of the opening
-WIDTH = 0.12  # between the corners of the mouth, likewise
-TURN = 0.35  # of the head, about radians
-FULL = 0.7  # of that distance, from which it is shown in full
+TURN = 0.006  # as far as lips, for one radian that a portrait is turned otherwise
+NEAR, FAR = 0.02, 0.08  # mean distance of the lips: up to it a mouth is shown in full, from it on not at all
+OPENING = 0.03  # likewise, for lips that are e times as far apart: teeth must not be squeezed
+SHUT = 0.03  # which is added to both gaps
 LEAST = 0.01  # of a weight, to be drawn
-LEAD = 3  # power of the nearness: mouths shown through each other are blurred
-
-UPPER = 0.65  # of the way from lip to lip, above which all goes with the skull
-LOWER = 0.95  # below which all goes with the lower lip
-INSET = 0.7 * MILLIMETRE  # of the lips' edge: what is nearer may be lip
-RIM = LINE_WIDTH  # of the lips, shown with what is between them: the layers have drawn their line there
-FEATHER = 1.5 * MILLIMETRE  # beyond the lips' edge, over which a mouth ends
+FULL, GONE = 0.1, 0.4  # distances from the lips over which a mouth passes into the sheet's face
+SKIN = 0.12  # over which the skin's light is averaged
+MARGIN = 0.05  # of the triangles and of the pictures, beyond what is shown
+TRUSTED = 0.125  # share of such a place that must be skin
 _LEVELS = 3  # the picture at full size, a half, a quarter: reading one that is too fine flickers
+_LIPS = np.array([*at.LIPS_OUTER, *at.LIPS_INNER])
+_UPPER, _LOWER = (np.array([len(at.LIPS_OUTER) + at.LIPS_INNER.index(point) for point in line])
+                  for line in at.INNER_LIP_PAIRS[3:6].T.tolist())  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class OwnMouth:
     """Of one portrait."""
 
-    pose: HeadPose
-    ring: Array  # (20, 2) inner lips, on the arch of the teeth
-    code: Array  # (3,) as of `_code`
     levels: tuple[Picture, ...]  # (h, w, 3) the portrait about the lips
-    corner: Array  # (2,) pixels of the portrait where they begin
-    size_px: int  # of the portrait
+    places: Array  # (FACE_POINTS, 2) of the landmarks, in pixels of the first level
+    unit_px: float  # of the first level
 
-    def read(self, x: Array, y: Array, lips: tuple[Array, Array], arch: Arch, unit_px: float) -> tuple[Array, Array]:
-        """(h, w, 3) and alpha (h, w) in [0, 1] at (h, w) places on the arch, between the driver's lips there.
+    @classmethod
+    def cut(cls, portrait: Picture, landmarks: Array, pose: HeadPose) -> OwnMouth:
+        """From a portrait (S, S, 3) with (478, 3) landmarks in [0, 1]."""
+        size, unit_px = len(portrait), pose.scale * len(portrait)
+        box = Box.around(landmarks[_LIPS, :2] * size, (GONE + MARGIN) * unit_px, View.whole(size))
+        rows, columns = (slice(0, 1),) * 2 if box is None else box.slices
+        levels = [np.ascontiguousarray(portrait[rows, columns])]
+        for _ in range(_LEVELS - 1):
+            levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
+        places = landmarks[:FACE_POINTS, :2] * size - (columns.start, rows.start)
+        return cls(tuple(levels), np.ascontiguousarray(places, np.float32), unit_px)
 
-        `unit_px`: pixels to the distance of the outer eye corners, as it will be shown.
-        """
-        upper, lower = lips
-        own_upper, own_lower = (_height(line, x) for line in _lines(self.ring))
-        way = (y - upper) / np.maximum(lower - upper, 1e-4)
-        down = y + np.clip((way - UPPER) / (LOWER - UPPER), 0, 1) * (own_lower - lower)
-        top = own_upper - RIM + np.clip(own_upper - upper, 0, RIM + INSET)
-        bottom = own_lower + RIM
-        aside = np.maximum(self.ring[0, 0] - x, x - self.ring[10, 0])
-        beyond = np.maximum(np.maximum(top - down, down - bottom), aside)
-        alpha = np.clip(1 - beyond / FEATHER, 0, 1)
-        down = np.minimum(np.maximum(down, top), bottom)
-        fineness = self.pose.scale * self.size_px / max(unit_px, 1e-6)
-        level = int(np.clip(round(float(np.log2(max(fineness, 1e-6)))), 0, _LEVELS - 1))
-        to_pixels = self.pose.scale * self.size_px * self.pose.rotation[:2]
-        start = self.pose.translation[:2] * self.size_px - self.corner
-        deep = arch.depth + arch.bend * x * x
-        across, along = (
-            ((row[0] * x + row[1] * down + row[2] * deep + offset) / 2**level - 0.5).astype(np.float32)
-            for row, offset in zip(to_pixels, start, strict=True)
-        )
-        seen = cv2.remap(self.levels[level], across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(seen, np.float32), alpha
+    def draw(self, driving: Array, view: View, unit_px: float) -> tuple[Array, Picture]:
+        """(h, w, 3) as the driving (478, 3) moves it, and (h, w) in [0, 255]: where it is."""
+        drawn = rasterised(driving[:FACE_POINTS], self.places, _triangles(), view)
+        level = int(np.clip(round(float(np.log2(max(self.unit_px / unit_px, 1e-6)))), 0, _LEVELS - 1))
+        # pyrDown keeps the centre of the first pixel where it is
+        across, down = ((part - 0.5) / np.float32(2**level) for part in (drawn.across, drawn.down))
+        seen = cv2.remap(self.levels[level], across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return seen.astype(np.float32), drawn.cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,129 +74,105 @@ class ShownMouths:
     """What is near one frame's driving."""
 
     near: list[tuple[OwnMouth, float]]  # and the weight of each, at most 1 together
-    arch: Arch
-    pose: HeadPose
-    lips: Array  # (20, 3) inner lips in the crop
+    driving: Array  # (478, 3)
+    unit: float  # the distance of the outer eye corners, in sides of the crop
 
-    def draw(self, picture: Picture, view: View) -> Picture:
-        """Draw them into `picture` (h, w, 3), in place. Returns (h, w) in [0, 255]: how much of it they are."""
-        share = np.zeros((view.height, view.width), np.uint8)
-        pixels = view.pixels(self.lips)
-        box = Box.around(pixels, 3.0, view)
-        places = None if box is None else self.arch.places(view, self.pose, box)
-        if box is None or places is None:
-            return share
-        x, y = places
-        upper, lower = (_height(line, x) for line in _lines(self.arch.hit(self.pose, self.lips[:, :2])))
-        unit_px = self.pose.scale * view.scale
-        colour, total = np.zeros((*x.shape, 3), np.float32), np.zeros(x.shape, np.float32)
+    def draw(self, picture: Picture, view: View) -> None:
+        """Draw them into `picture` (h, w, 3), in place, in the light of the skin about them."""
+        unit_px = self.unit * view.scale
+        box = Box.around(view.pixels(self.driving[_LIPS]), GONE * unit_px, view)
+        if box is None:
+            return
+        shift = np.array([[0, 0, box.left], [0, 0, box.top]], np.float32)
+        inner = View(view.matrix - shift, box.right - box.left, box.bottom - box.top)
+        part = picture[box.slices]
+        away = _away(inner, self.driving)
+        share = np.clip((GONE * unit_px - away) / ((GONE - FULL) * unit_px), 0, 1)
+        share *= share * (3 - 2 * share)
+        colour, total = np.zeros(part.shape, np.float32), np.zeros(away.shape, np.float32)
         for mouth, weight in self.near:
-            seen, alpha = mouth.read(x, y, (upper, lower), self.arch, unit_px)
-            alpha *= weight
+            seen, cover = mouth.draw(self.driving, inner, unit_px)
+            skin = ((away > 0) & (share > 0) & (cover > 0)).astype(np.float32)
+            seen += _light(part - seen, skin, SKIN * unit_px)
+            alpha = share * (weight / 255) * cover
             colour += alpha[..., None] * seen
             total += alpha
-        inside = between_lips(pixels, box, max(RIM * unit_px, 1.0)) * np.float32(1 / 255)
-        part = picture[box.slices]
-        over = inside[..., None] * (colour - total[..., None] * part)
-        part[:] = np.clip(part + over + 0.5, 0, 255).astype(np.uint8)
-        # along the edge, where lips and mouth meet, the network still smooths
-        kept = cv2.erode(between_lips(pixels, box), np.ones((3, 3), np.uint8))
-        share[box.slices] = cv2.GaussianBlur(kept, (3, 3), 0) * total + 0.5
-        return share
+        part[:] = np.clip(part + colour - total[..., None] * part + 0.5, 0, 255).astype(np.uint8)
 
 
 class OwnMouths:
     """Of one avatar."""
 
-    def __init__(self, portraits: Sequence[Picture], landmarks: Array) -> None:
+    def __init__(self, portraits: Iterable[Picture], landmarks: Array) -> None:
         """`portraits` (S, S, 3) in one light, `landmarks` (T, 478, 3) in [0, 1] of them."""
         self._mean = face_model().mean_shape
-        poses = [head_pose(face, self._mean) for face in landmarks]
-        shapes = [pose.remove(face) for pose, face in zip(poses, landmarks, strict=True)]
-        depths = [depth_of_teeth(shape) for shape in shapes]
-        self._arch = Arch(float(np.median(depths)), BEND)
-        self._mouths = [
-            _own_mouth(portrait, face, pose, self._arch)
-            for portrait, face, pose, shape in zip(portraits, landmarks, poses, shapes, strict=True)
-            if _opening(_code(shape)) > PARTED and pose.rotation[2, 2] > LEAST_FACING
-            if _contrast(portrait, face) > LEAST_CONTRAST
-        ][:MOST_MOUTHS]
-        self._facing = np.array([mouth.pose.rotation[:, 2] for mouth in self._mouths], np.float32)
-        self._codes = np.array([mouth.code for mouth in self._mouths], np.float32).reshape(-1, 3)
+        self._mouths: list[OwnMouth] = []
+        facing, shapes = [], []
+        for portrait, face in zip(portraits, landmarks, strict=True):
+            pose = head_pose(face, self._mean)
+            if pose.rotation[2, 2] > LEAST_FACING:
+                self._mouths.append(OwnMouth.cut(portrait, face, pose))
+                facing.append(pose.rotation[:, 2])
+                shapes.append(pose.remove(face)[_LIPS, :2])
+        self._facing = np.array(facing, np.float32).reshape(-1, 3)
+        self._shapes = np.array(shapes, np.float32).reshape(-1, len(_LIPS), 2)
 
     def shown(self, driving: Array) -> ShownMouths | None:
         """The mouths that are near the driving (478, 3). None where none is.
 
         A mouth weighs nothing where a third one comes as near, so that nothing jumps when they change places.
         """
-        if not self._mouths or not np.isfinite(driving[list(at.LIPS_INNER)]).all():
+        if not self._mouths or not np.isfinite(driving).all():
             return None
         pose = head_pose(driving, self._mean)
-        shape = pose.remove(driving)
-        code = _code(shape)
-        scale = np.array([UPPER_LIP, LOWER_LIP + MORE_OPENING * _opening(code), WIDTH], np.float32)
-        apart = ((self._codes - code) / scale) ** 2
-        turned = ((self._facing - pose.rotation[:, 2]) / TURN) ** 2
-        distances = np.sqrt(apart.sum(1) + turned.sum(1))
+        shape = pose.remove(driving)[_LIPS, :2]
+        apart = np.linalg.norm(self._shapes - shape, axis=2).mean(1)
+        opened = OPENING * (_opening(self._shapes) - _opening(shape))
+        turned = TURN * np.linalg.norm(self._facing - pose.rotation[:, 2], axis=1)
+        distances = np.sqrt(apart**2 + opened**2 + turned**2)
         order = distances.argsort()[:3]
-        nearness = np.clip((1 - distances[order]) / (1 - FULL), 0, None)
-        lips, openness = parted_lips(shape)
-        if not nearness[0] or not openness:
+        nearest = np.maximum(distances[order], 1e-4)
+        share = float(np.clip((FAR - nearest[0]) / (FAR - NEAR), 0, 1))
+        if not share:
             return None
-        share = min(float(nearness[0]), 1.0)
-        share *= share * (3 - 2 * share) * openness
-        lead = np.maximum(nearness[:2] - (nearness[2] if len(order) > 2 else 0.0), 1e-6) ** LEAD
+        share *= share * (3 - 2 * share)
+        beyond = nearest[2] if len(order) > 2 else FAR
+        lead = np.maximum(1 / nearest[:2] - 1 / beyond, 1e-6)
         weights = share * lead / lead.sum()
         near = [(self._mouths[n], float(weight)) for n, weight in zip(order, weights, strict=False) if weight > LEAST]
-        return ShownMouths(near, self._arch, pose, pose.apply(lips))
+        return ShownMouths(near, driving, pose.scale)
 
 
-def _own_mouth(portrait: Picture, landmarks: Array, pose: HeadPose, arch: Arch) -> OwnMouth:
-    size = len(portrait)
-    rim = landmarks[list(at.LIPS_INNER), :2]
-    margin = 6 * MILLIMETRE * pose.scale
-    low, high = (
-        np.clip(np.rint(edge * size), 0, size).astype(int) for edge in (rim.min(0) - margin, rim.max(0) + margin)
-    )
-    levels = [np.ascontiguousarray(portrait[low[1] : high[1], low[0] : high[0]])]
-    for _ in range(_LEVELS - 1):
-        height, width = levels[-1].shape[:2]
-        box = (max(width // 2, 1), max(height // 2, 1))
-        levels.append(np.asarray(cv2.resize(levels[-1], box, interpolation=cv2.INTER_AREA), np.uint8))
-    code = _code(pose.remove(landmarks))
-    return OwnMouth(pose, arch.hit(pose, rim), code, tuple(levels), low.astype(np.float32), size)
+def _opening(lips: Array) -> Array:
+    """(...,) logarithm of how far (..., 40, 2) lips are apart in the middle."""
+    upper, lower = lips[..., _UPPER, 1].mean(-1), lips[..., _LOWER, 1].mean(-1)
+    return np.asarray(np.log(np.maximum(lower - upper, 0) + SHUT))
 
 
-def _contrast(portrait: Picture, landmarks: Array) -> float:
-    """Of what a portrait (S, S, 3) shows between its lips, against their brightness."""
-    luma = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)
-    rings = []
-    for line in (at.LIPS_INNER, at.LIPS_OUTER):
-        points = np.clip(landmarks[list(line), :2], -1, 2) * len(portrait)
-        ring = cv2.fillPoly(np.zeros_like(luma), [np.rint(points).astype(np.int32)], 1)
-        rings.append(ring > 0)
-    inside, lips = rings[0], rings[1] & ~rings[0]
-    if not inside.any() or not lips.any():
-        return 0.0
-    dark, bright = np.percentile(luma[inside], (5, 95))
-    return float((bright - dark) / max(np.median(luma[lips]), 1))
+def _away(view: View, driving: Array) -> Array:
+    """(h, w) pixels to the lips, 0 between and on them."""
+    outside = np.full((view.height, view.width), 255, np.uint8)
+    ring = cv2.convexHull(np.rint(view.pixels(driving[list(at.LIPS_OUTER)])).astype(np.int32))
+    cv2.fillPoly(outside, [ring], 0)
+    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3), np.float32)
 
 
-def _code(shape: Array) -> Array:
-    """(3,) heights of a pose-free face's upper and lower lip in the middle, and its mouth's width."""
-    upper, lower = (float(shape[line, 1].mean()) for line in at.INNER_LIP_PAIRS[3:6].T)
-    return np.array([upper, lower, np.linalg.norm(shape[at.LIPS_INNER[10]] - shape[at.LIPS_INNER[0]])], np.float32)
+def _light(change: Array, skin: Array, reach_px: float) -> Array:
+    """(h, w, 3): what is slow in the (h, w, 3) change of the skin (h, w), and goes on over lips and teeth."""
+    weighted = np.dstack([change * skin[..., None], skin])
+    whole = weighted.sum((0, 1))
+    side = 2 * int(reach_px) + 1
+    near = cv2.blur(weighted, (side, side))
+    mean = whole[:3] / max(float(whole[3]), 1.0)
+    trust = np.clip(near[..., 3:] / TRUSTED, 0, 1)
+    local = near[..., :3] / np.maximum(near[..., 3:], 1e-3)
+    return np.asarray(mean + trust * (local - mean), np.float32)
 
 
-def _opening(code: Array) -> float:
-    return float(code[1] - code[0])
-
-
-def _lines(ring: Array) -> tuple[Array, Array]:
-    """The (11, 2) upper and lower line of (20, 2) inner lips, from corner to corner."""
-    return ring[:11], np.concatenate([ring[:1], ring[:9:-1]])
-
-
-def _height(line: Array, x: Array) -> Array:
-    """(h, w) y of a line at x."""
-    return np.interp(x, np.maximum.accumulate(line[:, 0]), line[:, 1]).astype(np.float32)
+@lru_cache(maxsize=1)
+def _triangles() -> NDArray[np.int32]:
+    """(t, 3) of the face about the mouth, and between the lips."""
+    mean = face_model().mean_shape[:FACE_POINTS, :2]
+    away = np.linalg.norm(mean[:, None] - mean[None, _LIPS], axis=2).min(1)
+    mesh = face_triangles()
+    return np.ascontiguousarray(mesh[(away[mesh] < GONE + MARGIN).all(1)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.render.refined_matte import Matte, disc
+from avatar.render.seen_background import fill_from
 
 # lengths are shares of the picture's side
 RIM = 0.028  # that the hole is wider than the matte: strands, light that spills over, a camera's sharpening
@@ -17,15 +20,19 @@ CALM = 0.012  # standard deviation over which the mirror's edge is smoothed: the
 GRAIN_PX, MOST_GRAIN = 1.5, 4.0  # standard deviation at 512 px of what is finer, and the most of it, of 255
 
 
-def background_plate(portrait: Picture, alpha: Matte) -> Picture:
+def background_plate(portrait: Picture, alpha: Matte, others: Iterable[tuple[Picture, Matte]] = ()) -> Picture:
     """(S, S, 3) without the person, whose refined matte is `alpha` (S, S).
 
-    Further into the hole, what is around it passes from its mirror image into smooth colours and grain.
+    `others`: portraits with their mattes; what they show of the same background is taken from them. Further into what
+    is hidden in all, what is around it passes from its mirror image into smooth colours and grain.
     """
     size = len(portrait)
-    hole = np.asarray(cv2.dilate((alpha > 4).astype(np.uint8), disc(RIM * size)), np.uint8)
+    hole = _hidden(alpha)
     if hole.all() or not hole.any():
         return portrait.copy()
+    portrait, hole = fill_from(portrait, hole, ((other, _hidden(matte)) for other, matte in others))
+    if not hole.any():
+        return portrait
     known = 1 - hole.astype(np.float32)[..., None]
     colours = portrait.astype(np.float32)
     smooth = _smooth(portrait, hole)
@@ -37,6 +44,11 @@ def background_plate(portrait: Picture, alpha: Matte) -> Picture:
     grain = np.clip(fine, -MOST_GRAIN, MOST_GRAIN)
     filled = smooth + near * (mirrored - smooth) + (far - near) * grain
     return np.asarray(np.rint(np.clip(filled + known * (colours - filled), 0, 255)), np.uint8)
+
+
+def _hidden(alpha: Matte) -> Matte:
+    """(S, S): 1 where the person hides the background, or spoils it."""
+    return np.asarray(cv2.dilate((alpha > 4).astype(np.uint8), disc(RIM * len(alpha))), np.uint8)
 
 
 def _smooth(portrait: Picture, hole: Matte) -> Array:

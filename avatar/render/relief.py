@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from avatar.core.arrays import Array, Picture
-from avatar.face.body import BodyMove, neck_joint
+from avatar.face.body import AS_IT_IS, BodyFit, BodyMove, neck_joint
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.render.rasteriser import Drawn, rasterised
@@ -55,7 +55,7 @@ class Relief:
         self._body_share = self._shares(around)
         self._near, self._weights = self._expression_weights(around)
 
-    def place(self, driving: Array) -> Array:
+    def place(self, driving: Array, body_fit: BodyFit = AS_IT_IS) -> Array:
         """(V, 3) vertices for (478, 3) driving landmarks, in [0, 1] of the crop."""
         pose = head_pose(driving, face_model().mean_shape)
         change = pose.remove(driving[:FACE_POINTS]) - self._head[:FACE_POINTS]
@@ -66,7 +66,7 @@ class Relief:
         share = self._body_share
         body = self.vertices[FACE_POINTS:].copy()
         move = BodyMove.between(self.pose, pose)
-        body[:, :2] = move.apply(body[:, :2])
+        body[:, :2] = body_fit.apply(move.apply(body[:, :2]), move.after, pose.scale)
         body[:, 2] = pose.translation[2] + move.scale * (body[:, 2] - self.pose.translation[2])
         placed[FACE_POINTS:] += share * (body - placed[FACE_POINTS:])
         return placed

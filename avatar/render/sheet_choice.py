@@ -15,14 +15,14 @@ from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose, turn_between
 
-ROLL_WEIGHT = 0.3  # of a turn in the picture's plane, which hides nothing but bends the neck
+ROLL_WEIGHT = 0.6  # of a turn in the picture's plane, which hides nothing but bends the neck
 # What a portrait's looks cost, in degrees that another one may be turned further
-OPEN_MOUTH = 30.0  # for lips that are one distance of the outer eye corners apart
+OPEN_MOUTH = 20.0  # for lips that are one distance of the outer eye corners apart (the mouth itself is drawn apart)
 SHUT_EYES = 14.0
 SMALL_FACE = 8.0  # for half the size of the largest
 REFERENCE = 1.5  # gained by the first portrait, which the user chose
-APART = 5.0  # degrees that a further sheet must win somewhere
-STAY = 3.0  # degrees by which another sheet must be better
+APART = 3.0  # degrees that a further sheet must win somewhere
+STAY = 4.0  # degrees by which another sheet must be better: while one comes through, two outlines show
 MOST_SHEETS = 8
 
 _LIPS = at.INNER_LIP_PAIRS[2:7]  # about the middle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from avatar.render.drawn_person import Sheet, made_ready
 from avatar.render.eye_layers import EyeLayers, seen_eyes
 from avatar.render.mouth_layers import MouthLayers, own_row
 from avatar.render.mouth_light import mouth_light
+from avatar.render.one_body import OneBody
 from avatar.render.one_light import OneLight
 from avatar.render.own_mouths import OwnMouths
 from avatar.render.upper_row import UpperRow
@@ -39,8 +41,8 @@ class Sheets:
         self._light = OneLight(avatar.portraits[0], avatar.landmarks[0])
         self._row = self._best_row()
         self._eyes = self._best_eyes()
-        self.mouths = self._own_mouths()
-        sheet, self.plate = self._cut(0)  # the plate: (S, S, 3) what is behind
+        self.mouths: OwnMouths | None = None  # of several portraits, as soon as they are there
+        sheet, self.plate = self._cut(0, numbers[1:])  # the plate: (S, S, 3) what is behind
         self._made = {0: sheet}
         self._thread = threading.Thread(target=self._make, args=(numbers[1:],), name="sheets", daemon=True)
         self._thread.start()
@@ -58,14 +60,21 @@ class Sheets:
         self._thread.join()
 
     def _make(self, numbers: Sequence[int]) -> None:
+        landmarks = self._avatar.landmarks
+        if len(landmarks) > 1:  # of a single one, the sheet shows all that there is
+            self.mouths = OwnMouths(map(self._lit, range(len(landmarks))), landmarks)
+        first = self._made[0]
+        body = OneBody(first.relief, first.rgba, first.margin_px, landmarks[0])
         for number in numbers:
-            self._made[number], _ = self._cut(number)
+            sheet, _ = self._cut(number)
+            self._made[number] = replace(sheet, fit=body.fit(sheet.relief, sheet.rgba, sheet.margin_px))
 
-    def _cut(self, number: int) -> tuple[Sheet, Picture]:
-        """One portrait's sheet, and its background (S, S, 3)."""
+    def _cut(self, number: int, others: Sequence[int] = ()) -> tuple[Sheet, Picture]:
+        """One portrait's sheet, and its background (S, S, 3), of which `others` may show more."""
         portrait, landmarks = self._lit(number), self._avatar.landmarks[number]
         mouth, eyes = MouthLayers(portrait, landmarks, self._row), EyeLayers(portrait, landmarks, self._eyes)
-        return made_ready(landmarks, self._mattes[number], mouth, eyes)
+        behind = ((self._avatar.portraits[other], self._mattes[other]) for other in others)
+        return made_ready(landmarks, self._mattes[number], mouth, eyes, behind)
 
     def _lit(self, number: int) -> Picture:
         """A portrait in the first one's light."""
@@ -83,14 +92,6 @@ class Sheets:
             if row is not None and (best is None or row.seen > best.seen):
                 best = row
         return best
-
-    def _own_mouths(self) -> OwnMouths | None:
-        """None of a single portrait, whose layers know all that it shows, or where all keep their lips shut."""
-        landmarks = self._avatar.landmarks
-        parted = [number for number, face in enumerate(landmarks) if _lips_apart(face) > PARTED]
-        if len(landmarks) < 2 or not parted:
-            return None
-        return OwnMouths([self._lit(number) for number in parted], landmarks[parted])
 
     def _best_eyes(self) -> EyeLayers | None:
         seen = [seen_eyes(face) for face in self._avatar.landmarks]
