@@ -10,10 +10,10 @@ from avatar.face.gaps import set_mouth_gaps
 from avatar.face.head_pose import HeadPose, turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from avatar.face.state import BLENDSHAPE_INDEX
-from avatar.render.arch import Arch, Box
+from avatar.render.arch import MILLIMETRE, Arch, Box
 from avatar.render.conditioning import mouth_frame
 from avatar.render.drawn_teeth import BEND
-from avatar.render.mouth_layers import HINTS, MouthLayers
+from avatar.render.mouth_layers import CHIN, HINTS, MouthLayers
 from avatar.render.view import View
 
 SIZE = 512
@@ -77,6 +77,31 @@ def test_teeth_keep_their_size_however_far_the_jaw_falls(layers: Callable[[], Mo
         heights.append(float(hints[UPPER, :, SIZE // 2 - 4 : SIZE // 2 + 4].sum(0).mean()) / 255)
     assert heights[0] > 3
     assert 0.95 < heights[1] / heights[0] < 1.05
+
+
+def test_lower_teeth_go_with_the_lip_and_hardly_pass_it() -> None:
+    """The tracker's chin falls less than the jaw: teeth that went with it alone would hang in the middle."""
+    made, unit = shut_layers(), 0.25 * SIZE
+    for jaw_open in (0.2, 0.5, 0.9):
+        face = shape(jawOpen=jaw_open)
+        still = list(CHIN)
+        face[still] = shape()[still]
+        driving = pose().apply(face)
+        middle = drawn(made, driving)[1][LOWER, :, SIZE // 2 - 4 : SIZE // 2 + 4]
+        shown = np.flatnonzero(middle.mean(1) > 127)
+        lip = driving[14, 1] * SIZE
+        assert (lip - shown.min() if len(shown) else 0) < 3 * MILLIMETRE * unit
+
+
+@pytest.mark.parametrize("nose_mm", [-3, 0, 4])
+def test_the_upper_row_stands_out_below_a_lip_at_rest_by_a_little(nose_mm: float) -> None:
+    face = shape()
+    face[2, 1] += nose_mm * MILLIMETRE
+    landmarks = pose().apply(face)
+    opened = pose().apply(set_mouth_gaps(face, np.full(len(INNER_LIP_PAIRS), 0.2, np.float32), upper=0.0))
+    hints = drawn(MouthLayers(portrait(landmarks), landmarks), opened)[1]
+    seen_mm = hints[UPPER, :, SIZE // 2 - 4 : SIZE // 2 + 4].sum(0).mean() / 255 / (0.25 * SIZE * MILLIMETRE)
+    assert 1.5 < seen_mm < 4.5
 
 
 def test_hints_say_what_is_drawn_where() -> None:

@@ -28,9 +28,12 @@ HINTS = ("inside", "upper teeth", "lower teeth", "tongue")
 BEHIND_LIPS = 0.035  # upper teeth, in distances of the outer eye corners
 OVERBITE, OVERJET = 2.5 * MILLIMETRE, 2.5 * MILLIMETRE  # the lower edge above the upper one, and behind it, when shut
 EDGE_BELOW_NOSE = 0.29  # upper incisors below the nose's base (of 224 smiles: ± 0.026)
+# Likewise below an upper lip at rest, which they are rarely seen to pass by more: what the nose says is taken as far as
+EDGE_BELOW_LIP = 2 * MILLIMETRE, 3.5 * MILLIMETRE
 LOWER_SHADE = 0.85  # of the upper row's brightness
 TONGUE_BEHIND = 10 * MILLIMETRE
 JAW_GAIN = 1.45  # of the lower incisors' drop against the chin's skin, as MediaPipe sees it
+LOWER_SHOWN = 2 * MILLIMETRE  # of the lower incisors above the lip, which goes with them, at most
 SMILE_GAP = 0.11  # between the lips of a smile
 JAW_TILT = 0.9  # radians to a drop of one distance of the outer eye corners
 CHIN = (152, 148, 377, 176, 400)
@@ -62,7 +65,7 @@ class MouthLayers:
             light = replace(light, teeth=row.teeth)
         else:
             arch = Arch(depth_of_teeth(shape), BEND)
-            edge = float(np.clip(_usual_edge(shape), shape[13, 1] + 1 * MILLIMETRE, shape[13, 1] + 5 * MILLIMETRE))
+            edge = float(np.clip(_usual_edge(shape), *(shape[13, 1] + way for way in EDGE_BELOW_LIP)))
             upper = _picture(row_picture(drawn_row(True), light))
         self.shows_teeth = row is not None
         shut = not parted_lips(shape)[1]
@@ -123,7 +126,8 @@ class MouthLayers:
     def _jaw(self, pose: HeadPose, shape: Array) -> HeadPose:
         """The pose of what goes with the jaw: dropped and moved aside with the chin, and tilted as it drops."""
         aside, drop, _ = shape[list(CHIN)].mean(0) - self._chin
-        drop = float(np.clip(self._drop + JAW_GAIN * drop, -0.05, 0.6))
+        drop = self._drop + JAW_GAIN * float(drop)
+        drop = float(np.clip(max(drop, float(shape[14, 1] - self._incisors[1]) - LOWER_SHOWN), -0.05, 0.6))
         cos, sin = np.cos(JAW_TILT * drop), np.sin(JAW_TILT * drop)
         # z points away from the viewer, y down: the chin goes back, what lies behind the incisors rises against them
         turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], np.float32)

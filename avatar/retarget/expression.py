@@ -13,10 +13,12 @@ from avatar.face.gaps import (
     eye_width,
     gaps,
     lip_heights,
+    mouth_size,
     mouth_width,
     set_lid_gaps,
     set_lip_heights,
     set_mouth_gaps,
+    shut_mouth,
 )
 from avatar.face.gaze import Gaze, gaze, gaze_at_rest, set_gaze
 from avatar.face.head_pose import turned_by
@@ -30,6 +32,8 @@ LEAST_LIP = 0.01  # height in widths of the mouth: a portrait's pressed lips sho
 # Share of a motion that the tracker finds again in the drawn picture (4 portraits, 3 drivers; alike in all): skin that
 # is moved as far as it was asked to, but makes neither folds nor shades, seems to have moved less.
 SEEN = {"mouth": 0.85, "brows": 0.68}
+UPPER_LIP = 0.2  # share of the upper lip in what parts the lips: the jaw does the rest
+SMALLER, LARGER = 0.7, 1.4  # a mouth against the driver's: further apart it is no mouth
 LIPS_SEEN = 0.7  # the same of the height of lips, as a power
 GAZE_SEEN = 0.8  # the same of the irises
 OWN_LIDS_FROM, OWN_LIDS = 0.8, 0.4  # openness at which lids begin to take the avatar's own arch, and have it
@@ -43,7 +47,9 @@ class Expression:
     """
 
     def __init__(self, neutral: Array, judged: bool = True) -> None:
+        neutral = shut_mouth(neutral)
         self._neutral, self._judged = neutral, judged
+        self._mouth_size = mouth_size(neutral)
         self._mouth_width = mouth_width(neutral)
         self._lip_heights = np.maximum(lip_heights(neutral), LEAST_LIP * self._mouth_width)
         self._open = [_openness(neutral, pairs) for pairs in _LIDS]
@@ -57,14 +63,16 @@ class Expression:
 
     def of(self, face: DriverFace, calm: DriverFace, gains: Gains, step_s: float) -> Array:
         """(478, 3) pose-free shape for `face`, of which `calm` is the neutral one, `step_s` after the last one."""
-        moved = change = face.shape - calm.shape
+        rest = shut_mouth(calm.shape)
+        moved = change = face.shape - rest
+        size = np.clip(self._mouth_size / np.maximum(mouth_size(rest), 1e-3), SMALLER, LARGER)
         for part, share in part_shares().items():
             factor = getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0)
-            moved = moved + (factor - 1) * share * change
+            moved = moved + (factor * (size if part == "mouth" else 1.0) - 1) * share * change
         result = np.asarray(self._neutral + moved, np.float32)
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
-        result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio)
+        result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio, UPPER_LIP)
         # a thick lip that is rolled in would leave nothing of a thin one: lips keep their share, not their loss
         least = LEAST_LIP * mouth_width(calm.shape)
         kept = np.maximum(lip_heights(face.shape), least) / np.maximum(lip_heights(calm.shape), least)
