@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
+from avatar.face.face_model import face_model
 from avatar.face.gaps import (
     DRAWN_SHUT,
     THICKEST_LIP,
@@ -23,19 +26,27 @@ from avatar.face.gaps import (
 from avatar.face.gaze import Gaze, gaze, gaze_at_rest, set_gaze
 from avatar.face.head_pose import turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS, part_shares
+from avatar.face.state import BLENDSHAPE_INDEX
 from avatar.retarget.blink import BlinkDetector
 from avatar.retarget.driver_face import DriverFace
 from avatar.retarget.gains import Gains
+from avatar.retarget.held_expression import HeldExpression
 
 _LIDS = RIGHT_LID_PAIRS, LEFT_LID_PAIRS
 LEAST_LIP = 0.01  # height in widths of the mouth: a portrait's pressed lips show as much
 # Share of a motion that the tracker finds again in the drawn picture (4 portraits, 3 drivers; alike in all): skin that
 # is moved as far as it was asked to, but makes neither folds nor shades, seems to have moved less.
 SEEN = {"mouth": 0.85, "brows": 0.68}
+LIPS_SEEN = 0.7  # the same of the height of lips, as a power
+# The same of irises, across and up: of 0.12 of the eye's width up or down, drawn alone, it finds 0.01 to 0.03, and with
+# lids that follow more
+GAZE_SEEN = np.array([0.8, 0.45], np.float32)
 UPPER_LIP = 0.2  # share of the upper lip in what parts the lips: the jaw does the rest
 SMALLER, LARGER = 0.7, 1.4  # a mouth against the driver's: further apart it is no mouth
-LIPS_SEEN = 0.7  # the same of the height of lips, as a power
-GAZE_SEEN = 0.8  # the same of the irises
+# A mouth that is narrower than at rest, by more than PURSED_FROM, purses so much more than it would: in a face that
+# shows nothing of its own, and in one that smiles
+PURSED_FROM, PURSED, PURSED_SMILE = 0.03, 0.1, 0.75
+LOWERED = 0.8  # more of a brow's way down, where the portrait's are raised
 OWN_LIDS_FROM, OWN_LIDS = 0.8, 0.4  # openness at which lids begin to take the avatar's own arch, and have it
 
 
@@ -46,9 +57,11 @@ class Expression:
     move as far as to be seen where the driver's are; without it all goes over as it was measured.
     """
 
-    def __init__(self, neutral: Array, judged: bool = True) -> None:
+    def __init__(self, neutral: Array, judged: bool = True, held: HeldExpression | None = None) -> None:
+        """`held`: what the portrait shows that the neutral face does not."""
         neutral = shut_mouth(neutral)
         self._neutral, self._judged = neutral, judged
+        self._held = held or HeldExpression()
         self._mouth_size = mouth_size(neutral)
         self._mouth_width = mouth_width(neutral)
         self._lip_heights = np.maximum(lip_heights(neutral), LEAST_LIP * self._mouth_width)
@@ -69,6 +82,8 @@ class Expression:
         for part, share in part_shares().items():
             factor = getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0)
             moved = moved + (factor * (size if part == "mouth" else 1.0) - 1) * share * change
+        if self._judged:
+            moved = moved + self._further(face, rest, gains)
         result = np.asarray(self._neutral + moved, np.float32)
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
@@ -79,6 +94,16 @@ class Expression:
         kept = np.clip(kept ** (gains.mouth / (LIPS_SEEN if self._judged else 1.0)), THINNEST_LIP, THICKEST_LIP)
         result = set_lip_heights(result, np.asarray(self._lip_heights * kept, np.float32))
         return self._with_eyes(result, face, calm, gains.eyes, step_s)
+
+    def _further(self, face: DriverFace, rest: Array, gains: Gains) -> Array:
+        """(478, 3) way that what the portrait holds has to be overcome by."""
+        narrower = max(0.0, 1 - mouth_width(face.shape) / max(mouth_width(rest), 1e-3) - PURSED_FROM)
+        pursed = PURSED + self._held.smile * (PURSED_SMILE - PURSED)
+        way = gains.mouth * pursed * narrower * _pursing()
+        shares = part_shares()["brows"]
+        lowered = np.zeros_like(rest)
+        lowered[:, 1] = np.maximum(face.shape - rest, 0)[:, 1]
+        return way + gains.brows * LOWERED / SEEN["brows"] * self._held.raised_brows * shares * lowered
 
     def _with_eyes(self, result: Array, face: DriverFace, calm: DriverFace, gain: float, step_s: float) -> Array:
         at_rest = np.array([_openness(calm.shape, pairs) for pairs in _LIDS], np.float32)
@@ -103,6 +128,13 @@ class Expression:
             change = self._gaze(gaze(face.shape) - at_rest_gaze, closure, turn_sine)
             result = set_gaze(result, self._neutral, self._own_gaze + gain / GAZE_SEEN * change)
         return result
+
+
+@lru_cache(maxsize=1)
+def _pursing() -> Array:
+    """(478, 3) way of a mouth that becomes narrower by its whole width, as lips purse."""
+    basis, mean = face_model().expression_basis[BLENDSHAPE_INDEX["mouthPucker"]], face_model().mean_shape
+    return np.asarray(basis * (mouth_width(mean) / (mouth_width(mean) - mouth_width(mean + basis))), np.float32)
 
 
 def _openness(shape: Array, pairs: NDArray[np.int_]) -> float:

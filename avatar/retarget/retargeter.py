@@ -17,6 +17,7 @@ from avatar.retarget.face_gate import FaceGate
 from avatar.retarget.frame_clock import FrameClock
 from avatar.retarget.gains import Gains
 from avatar.retarget.head_motion import HeadMotion
+from avatar.retarget.held_expression import HeldExpression
 from avatar.retarget.hold import Hold
 from avatar.retarget.idle import IdleMotion
 from avatar.retarget.inertialization import Inertialization
@@ -60,7 +61,8 @@ class Retargeter:
         poses = [head_pose(landmarks, model.mean_shape) for landmarks in avatar.landmarks]
         shape = poses[0].remove(avatar.landmarks[0])
         self._view, self._gate, self._filter = DriverView(frame_crop), FaceGate(), FaceFilter()
-        self._expression = Expression(shape - model.expression(avatar.blendshapes[0]), judged=smoothing)
+        held = HeldExpression.of(avatar.blendshapes[0])
+        self._expression = Expression(shape - model.expression(avatar.blendshapes[0]), smoothing, held)
         self._head = HeadMotion(poses, framed=smoothing)
         self._idle = IdleMotion(shape, poses[0])
         self._clock, self._hold, self._inertialization = FrameClock(), Hold(), Inertialization()
