@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avatar.core.arrays import Array
+from avatar.face.face_descriptor import distance
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
-from avatar.identity.face_identity import FaceIdentity, distance, open_face_identity
+from avatar.identity.face_identity import FaceIdentity, open_face_identity
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker

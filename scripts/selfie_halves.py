@@ -51,7 +51,7 @@ def compare(clip: Path, minutes: float, networks: list[FeatureDistance], output:
         embedding = embed(embedder, many.portraits[:1], many.landmarks[:1])
     one = replace(
         many, portraits=many.portraits[:1], landmarks=many.landmarks[:1], blendshapes=many.blendshapes[:1],
-        embedding=embedding, mattes=many.mattes[:1],
+        embedding=embedding, mattes=many.mattes[:1], descriptors=many.descriptors[:1],
     )  # fmt: skip
     print(
         f"{clip.name}: {len(many.portraits)} frames enrolled; missing: {', '.join(report.coverage.missing) or 'none'}"

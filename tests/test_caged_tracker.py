@@ -19,7 +19,8 @@ import pytest
 from numpy.typing import NDArray
 
 from avatar.core.errors import TrackerDownError, VisavisError
-from avatar.face.state import FaceState, no_face
+from avatar.face.state import DESCRIPTOR_SIZE, FaceState, no_face
+from avatar.identity.face_identity import open_face_identity
 from avatar.sandbox.confinement import Confinement
 from avatar.tracking import cage_process, caged_tracker
 from avatar.tracking.cage_process import examine_cage
@@ -38,7 +39,7 @@ from avatar.tracking.caged_tracker import CagedTracker, cage_note
 from avatar.tracking.child.face_landmarker import FaceTracker
 from avatar.tracking.frame_memory import FrameMemory, NamedMemory, attach, open_frame_memory
 from avatar.tracking.model_asset import tracker_model
-from tests.clips import moving_face
+from tests.clips import acted_face, moving_face
 from tests.portraits import astronaut, head, resized
 
 pytestmark = pytest.mark.realtime
@@ -358,7 +359,9 @@ def memory() -> Iterator[FrameMemory]:
 
 def state() -> FaceState:
     landmarks = np.random.default_rng(1).uniform(9, 99, (478, 3)).astype(np.float32)
-    return FaceState(landmarks, np.full(52, 0.5, np.float32), np.eye(4, dtype=np.float32), 1.0, 7, 2)
+    descriptor = np.full(DESCRIPTOR_SIZE, 0.1, np.float32)
+    scores, pose = np.full(52, 0.5, np.float32), np.eye(4, dtype=np.float32)
+    return FaceState(landmarks, scores, pose, 1.0, 7, 2, descriptor=descriptor)
 
 
 OTHERS = np.array([[(200, 20), (260, 100)]], np.float32)
@@ -369,6 +372,7 @@ def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) ->
         write_reply(memory, 5, said, others)
         answer = read_reply(memory, 5, 7, 2, 640)
         assert_same(answer.face, said)
+        assert (answer.face.descriptor is None) == (said.descriptor is None)
         np.testing.assert_array_equal(answer.others, others)
 
 
@@ -385,6 +389,8 @@ def test_a_reply_that_is_right_is_read_as_it_was_written(memory: FrameMemory) ->
         ("confidence", -0.1),
         ("covered", np.nan),
         ("covered", 1.1),
+        ("descriptor", np.nan),
+        ("descriptor", -1.1),
         ("landmarks", np.nan),
         ("landmarks", np.inf),
         ("landmarks", 1e9),
@@ -531,3 +537,29 @@ def test_what_the_cage_says_fits_on_a_line(memory: FrameMemory) -> None:
 def test_on_other_systems_it_is_said_that_the_network_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "only Linux can refuse it" in str(cage_note()) and "may send usage logs" in str(cage_note())
+
+
+def test_it_says_now_and_then_whose_face_it_is_as_the_identity_network_does() -> None:
+    frames = [moving_face(0), *[moving_face(index % 2) for index in range(40)]]
+    with (
+        CagedTracker(tracker_model(), patient=True, describes=True) as tracker,
+        CagedTracker(tracker_model(), patient=True) as silent,
+        open_face_identity("onnxruntime", 1) as identity,
+    ):
+        states = [tracker.track(rgb, number * 40_000_000) for number, rgb in enumerate(frames)]
+        told = [(number, state) for number, state in enumerate(states) if state.descriptor is not None]
+        assert [number for number, _ in told] == [1, 11, 21]  # three of whoever has come, then only every few seconds
+        for number, state in told:
+            assert state.descriptor is not None
+            right = identity.descriptor(frames[number], state.landmarks)
+            assert np.abs(state.descriptor - right).max() < 1e-5
+        assert silent.track(frames[0], 0).descriptor is None
+        assert silent.track(frames[1], 40_000_000).descriptor is None
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["ahead", "aside"])
+def test_a_face_that_looks_aside_is_not_described(turned: bool) -> None:
+    rgb = acted_face(yaw_deg=30.0 if turned else 0.0)
+    with CagedTracker(tracker_model(), patient=True, describes=True) as tracker:
+        described = [tracker.track(rgb, number * 40_000_000).descriptor is not None for number in range(5)]
+    assert any(described) != turned

@@ -12,17 +12,8 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.core.model_files import model_file
-from avatar.identity.face_identity import (
-    ALIGNMENT,
-    CHIP_PX,
-    DIFFERENT_PEOPLE,
-    TEMPLATE_PX,
-    FaceIdentity,
-    chip,
-    cosine,
-    distance,
-    open_face_identity,
-)
+from avatar.face.face_descriptor import ALIGNMENT, CHIP_PX, TEMPLATE_PX, chip, cosine, distance
+from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, open_face_identity
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 from engines import available_backends, open_engine

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatar.core.model_files import model_file
-from avatar.identity.face_identity import NETWORK
+from avatar.face.face_descriptor import NETWORK
 from avatar.learning.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from avatar.learning.face_identity_net import FaceIdentityNet, stored_weights
 from avatar.learning.losses import FEATURE_BLOCKS

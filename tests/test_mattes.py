@@ -1,4 +1,4 @@
-"""Where the person is in each portrait: made at enrolment, kept in the bundle, made up for in older ones."""
+"""Where the person is in each portrait, and who it is: made at enrolment, kept in the bundle, made later for old ones."""
 
 import hashlib
 import io
@@ -16,6 +16,7 @@ from avatar.core.errors import InputError
 from avatar.core.file_name import version
 from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.identity.bundle import MANIFEST, PARAMETERS, avatar_path, load_avatar, save_avatar
+from avatar.identity.descriptors import with_descriptors
 from avatar.identity.enrolment_steps import Portraits, make_avatar
 from avatar.identity.mattes import open_avatar, with_mattes
 from avatar.live.background import Background
@@ -24,6 +25,8 @@ from avatar.render.embedding import open_embedder
 from avatar.render.refined_matte import face_oval
 from benchmarks.hostile import made_up_avatar
 from tests.clips import astronaut_avatar
+
+LATER = ("mattes", "descriptors")
 
 
 @pytest.fixture(autouse=True)
@@ -34,17 +37,18 @@ def visavis_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def astronaut() -> Avatar:
-    return with_mattes(astronaut_avatar())
+    return with_descriptors(with_mattes(astronaut_avatar()))
 
 
 def in_format_2(path: Path) -> Path:
-    """The bundle as visavis wrote it before there were mattes."""
+    """The bundle as visavis wrote it before there were mattes and descriptors."""
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
-    tensors = {name: array for name, array in load(members[PARAMETERS]).items() if name != "mattes"}
+    tensors = {name: array for name, array in load(members[PARAMETERS]).items() if name not in LATER}
     members[PARAMETERS] = save(tensors)
     manifest = json.loads(members[MANIFEST]) | {"format_version": 2}
-    del manifest["arrays"]["mattes"]
+    for name in LATER:
+        del manifest["arrays"][name]
     manifest["members"][PARAMETERS] = {
         "bytes": len(members[PARAMETERS]),
         "sha256": hashlib.sha256(members[PARAMETERS]).hexdigest(),
@@ -66,7 +70,7 @@ def test_the_face_is_the_person_and_the_corner_above_is_not(astronaut: Avatar) -
 
 
 def test_they_are_made_only_once(astronaut: Avatar) -> None:
-    assert with_mattes(astronaut) is astronaut
+    assert with_mattes(astronaut) is astronaut and with_descriptors(astronaut) is astronaut
 
 
 def test_enrolment_makes_them(astronaut: Avatar) -> None:
@@ -74,6 +78,7 @@ def test_enrolment_makes_them(astronaut: Avatar) -> None:
     with open_embedder() as embedder:
         made = make_avatar("ada", shown, embedder, {}, {})
     assert np.array_equal(made.mattes, astronaut.mattes)
+    assert np.array_equal(made.descriptors, astronaut.descriptors)
 
 
 def test_a_bundle_keeps_them_in_a_few_kilobytes(astronaut: Avatar, tmp_path: Path) -> None:
@@ -81,6 +86,7 @@ def test_a_bundle_keeps_them_in_a_few_kilobytes(astronaut: Avatar, tmp_path: Pat
     save_avatar(astronaut_avatar(), without)
     save_avatar(astronaut, with_them)
     assert np.array_equal(load_avatar(with_them).mattes, astronaut.mattes)
+    assert np.array_equal(load_avatar(with_them).descriptors, astronaut.descriptors)
     assert with_them.stat().st_size - without.stat().st_size < 40_000
 
 
@@ -88,7 +94,8 @@ def test_an_older_bundle_is_read_without(tmp_path: Path) -> None:
     path = tmp_path / "anna.avatar"
     save_avatar(made_up_avatar(), path)
     back = load_avatar(in_format_2(path))
-    assert back.mattes.shape == (0, 512, 512) and np.array_equal(back.embedding, made_up_avatar().embedding)
+    assert back.mattes.shape == (0, 512, 512) and back.descriptors.shape == (0, 128)
+    assert np.array_equal(back.embedding, made_up_avatar().embedding)
 
 
 def test_an_older_avatar_of_the_user_gets_them_once_and_for_all(astronaut: Avatar) -> None:
@@ -96,8 +103,9 @@ def test_an_older_avatar_of_the_user_gets_them_once_and_for_all(astronaut: Avata
     save_avatar(astronaut, path)
     opened = open_avatar(in_format_2(path))
     kept = version(path)
-    assert np.array_equal(opened.mattes, astronaut.mattes)
-    assert np.array_equal(load_avatar(path).mattes, astronaut.mattes)
+    for avatar in (opened, load_avatar(path)):
+        assert np.array_equal(avatar.mattes, astronaut.mattes)
+        assert np.array_equal(avatar.descriptors, astronaut.descriptors)
     assert np.array_equal(open_avatar(path).mattes, astronaut.mattes) and version(path) == kept
 
 

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import EngineChoice, NetworkChoice
+from avatar.cli.options import EngineChoice, ExpressionChoice, NetworkChoice
 from avatar.core.errors import UsageError
 
 if TYPE_CHECKING:
     from avatar.live.drive import DriveOptions
+    from avatar.retarget.retargeter import Mode
 
 PACED = 3  # frames that are timed, before the user is told how slow the network is
 
 
 @dataclass(frozen=True)
-class Written:
+class Written(ExpressionChoice):
     """What is written."""
 
-    absolute: Annotated[
-        bool, typer.Option("--absolute", help="Take the driver's pose and place as they are, not their changes.")
+    absolute_head: Annotated[
+        bool, typer.Option("--absolute-head", help="Take the head's pose and place as they are, not their changes.")
     ] = False
     size: Annotated[int, typer.Option(help="Side of the written picture in pixels, even.", min=64, max=2048)] = 512
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the output if it exists.")] = False
@@ -36,7 +37,8 @@ class Written:
 
         if self.size % 2:
             raise UsageError(f"--size {self.size}: H.264 needs an even side, for example {self.size + 1}.")
-        return DriveOptions("absolute" if self.absolute else "relative", self.size, self.force)
+        head: Mode = "absolute" if self.absolute_head else "relative"
+        return DriveOptions(head, self.expression(), self.size, self.force)
 
 
 @dataclass(frozen=True)

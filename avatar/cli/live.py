@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import Length, NetworkChoice, ThreadedEngineChoice
+from avatar.cli.options import ExpressionChoice, Length, NetworkChoice, ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +25,15 @@ KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the picture looks like."""
+class Look(ExpressionChoice):
+    """What the picture looks like, and how it moves."""
 
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512"
     background: Annotated[
         str, typer.Option(help="portrait (its own), blur, a colour such as '#203040', or a picture's path.")
     ] = "portrait"
-    absolute: Annotated[
-        bool, typer.Option("--absolute", help="Take your head's place and pose as they are, not since your rest.")
+    absolute_head: Annotated[
+        bool, typer.Option("--absolute-head", help="Take your head's place and pose as they are, not since your rest.")
     ] = False
     mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False
 
@@ -43,8 +43,9 @@ class Look:
         from avatar.live.framing import parse_size
         from avatar.live.options import LiveOptions
 
-        mode: Mode = "absolute" if self.absolute else "relative"
-        return LiveOptions(parse_size(self.size), parse_background(self.background), mode, self.mirror, engine)
+        head: Mode = "absolute" if self.absolute_head else "relative"
+        size, background = parse_size(self.size), parse_background(self.background)
+        return LiveOptions(size, background, head, self.expression(), self.mirror, engine)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avatar.render.engine_options import EngineOptions
     from avatar.render.full_network import FullNetwork
     from avatar.render.own_weights import OwnTensors
+    from avatar.retarget.retargeter import ExpressionMode
     from engines import Engine
 
 
@@ -26,6 +27,25 @@ class Length:
 
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None
     loop: Annotated[bool, typer.Option("--loop", help="Start the video over when it ends.")] = False
+
+
+@dataclass(frozen=True)
+class ExpressionChoice:
+    """How a driver's expression is read."""
+
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="relative: the changes of a face drive the avatar. absolute: the face as it is, for your own avatar. "
+            "auto: absolute once your face is known as the avatar's own."
+        ),
+    ] = "auto"
+
+    def expression(self) -> ExpressionMode:
+        """As the product has it. Raises UsageError."""
+        if self.mode not in ("auto", "relative", "absolute"):
+            raise UsageError(f"--mode {self.mode} is not known. Use auto, relative or absolute.")
+        return self.mode  # type: ignore[return-value]  # mypy does not narrow a str to the literals that it is in
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ def no_mattes() -> NDArray[np.uint8]:
     return np.zeros((0, 512, 512), np.uint8)
 
 
+def no_descriptors() -> Array:
+    return np.zeros((0, 128), np.float32)
+
+
 @dataclass(frozen=True)
 class Avatar:
     """Everything that the live loop needs of one person. See `avatar.identity.bundle` for the file.
@@ -39,6 +43,8 @@ class Avatar:
     network: str = ""  # whose weights those are, see `avatar.render.layered_network.network_name`
     # (T, 512, 512) of `usable_matte`, 255 where the person is; (0, …): not made yet, see `avatar.identity.mattes`
     mattes: NDArray[np.uint8] = field(default_factory=no_mattes)
+    # (T, 128): whose faces the portraits show; (0, …): not made yet, see `avatar.identity.descriptors`
+    descriptors: Array = field(default_factory=no_descriptors)
 
     @property
     def fine_tuned(self) -> bool:

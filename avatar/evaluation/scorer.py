@@ -21,8 +21,9 @@ from avatar.evaluation.motion import SIGNALS, signals
 from avatar.evaluation.scores import REAL, PerFrame, Scores
 from avatar.evaluation.self_reenactment import SelfRun
 from avatar.evaluation.structure import Structure
+from avatar.face.face_descriptor import cosine, distance
 from avatar.face.state import FaceState
-from avatar.identity.face_identity import cosine, distance, open_face_identity
+from avatar.identity.face_identity import open_face_identity
 from avatar.tracking.caged_tracker import CagedTracker
 
 

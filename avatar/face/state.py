@@ -8,6 +8,7 @@ import numpy as np
 from avatar.core.arrays import Array, Picture
 
 LANDMARK_COUNT = 478  # MediaPipe face mesh: 468 points of the mesh and 5 for each iris
+DESCRIPTOR_SIZE = 128  # of the network that `face_descriptor` prepares faces for
 BLENDSHAPE_NAMES = (
     "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
     "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
@@ -38,6 +39,7 @@ class FaceState:
     faces: int = 1  # how many faces were seen; the largest one is described
     frame_px: int = 0  # longer side of the frame; 0 where it is not known. Cameras change it while they run
     covered: float = 0.0  # share in [0, 1] of eyes, nose and mouth that something hides
+    descriptor: Array | None = None  # (128,) of `face_descriptor`, in the few frames where the face was described
 
     @property
     def found(self) -> bool:

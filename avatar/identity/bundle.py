@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from avatar.core.arrays import Array
-from avatar.core.avatar import Avatar, no_mattes
+from avatar.core.avatar import Avatar, no_descriptors, no_mattes
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
 from avatar.core.model_files import ALIKE, MODEL_ID, model_file
@@ -27,14 +27,14 @@ from avatar.core.private_file import UnfitError, read_bounded, write_private
 from avatar.core.strict_json import parse_json
 from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
-from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT
+from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
 
 FORMAT = "visavis-avatar"
-FORMAT_VERSION = 4
-OLDEST_VERSION = 2  # without mattes; up to 3, with AdaIN parameters of an older network
+FORMAT_VERSION = 5
+OLDEST_VERSION = 2  # without mattes; up to 3, with AdaIN parameters of an older network; up to 4, without descriptors
 MANIFEST, PARAMETERS = "manifest.json", "parameters.safetensors"
 MAX_NAME_LENGTH = 64
 MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
@@ -46,7 +46,7 @@ AGAIN = f"{AGAIN_ON_PAGE}: `visavis enroll PHOTO… --name NAME --force`"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # at least ten times what networks and people have: a value beyond draws noise, or overflows
-_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "weights": 7}
+_MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "weights": 7, "descriptors": 1}
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
 _MAX_DIRECTORY_BYTES = 1024
 _TEXTS, _OBJECTS = ("name", "model_id", "network"), ("members", "arrays", "consent", "provenance")  # of the manifest
@@ -59,6 +59,7 @@ _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "embedding": ("float32", (512,)),
     "weights": ("float32", ("n",)),  # of a fine-tuned generator, else none
     "mattes": ("uint8", ("T or 0", CROP_SIZE_PX, CROP_SIZE_PX)),
+    "descriptors": ("float32", ("T or 0", DESCRIPTOR_SIZE)),
 }
 
 
@@ -147,7 +148,8 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         stored = _arrays(members[PARAMETERS])
         arrays = {**stored}
         if manifest["format_version"] < FORMAT_VERSION:
-            arrays = {"mattes": no_mattes(), **{name: array for name, array in stored.items() if name != "psi"}}
+            later: dict[str, NDArray[Any]] = {"mattes": no_mattes(), "descriptors": no_descriptors()}
+            arrays = later | {name: array for name, array in stored.items() if name != "psi"}
         _check_arrays(arrays, manifest["network"])
         if manifest["arrays"] != _described(stored):
             raise UnfitError("its arrays are not those that the manifest lists")

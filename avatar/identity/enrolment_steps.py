@@ -14,6 +14,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.core.model_files import MODEL_ID
+from avatar.identity.descriptors import with_descriptors
 from avatar.identity.mattes import with_mattes
 from avatar.identity.photo_check import PhotoCheck
 from avatar.identity.same_person import match_light
@@ -76,7 +77,7 @@ def make_avatar(
         provenance=provenance,
         consent=consent,
     )
-    return with_mattes(avatar)
+    return with_descriptors(with_mattes(avatar))
 
 
 def refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:

@@ -16,6 +16,7 @@ from avatar.core.file_name import version
 from avatar.core.model_files import MODEL_ID
 from avatar.core.paths import home
 from avatar.identity.bundle import load_avatar, save_avatar
+from avatar.identity.descriptors import with_descriptors
 from avatar.render.cutout import usable_matte
 from avatar.tracking.person_matte import person_mattes
 
@@ -39,7 +40,7 @@ def open_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     """
     before = version(path) if path.is_file() else None
     avatar = load_avatar(path, model_id)
-    ready = with_mattes(avatar)
+    ready = with_descriptors(with_mattes(avatar))
     if ready is not avatar and path.parent == home() / "avatars":
         with suppress(VisavisError):  # no space, or enrolled anew meanwhile: then they are made again the next time
             save_avatar(ready, path, before)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 from avatar.face import regions as at
-from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity, distance
+from avatar.face.face_descriptor import distance
+from avatar.identity.face_identity import DIFFERENT_PEOPLE, FaceIdentity
 
 Pictures = NDArray[np.uint8]
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.face.crop import face_crop
+from avatar.face.face_descriptor import distance
 from avatar.face.state import FaceState
-from avatar.identity.face_identity import FaceIdentity, distance
+from avatar.identity.face_identity import FaceIdentity
 from avatar.identity.photo_check import check_face
 from avatar.identity.same_person import FROM_THE_OTHERS
 from avatar.identity.selfie_choice import choose, thinned

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from avatar.core.arrays import Array
 from avatar.core.model_files import model_file
-from avatar.identity.face_identity import ALIGNMENT, CHIP_PX, NETWORK, TEMPLATE_PX
+from avatar.face.face_descriptor import ALIGNMENT, CHIP_PX, NETWORK, TEMPLATE_PX
 
 
 class FaceIdentityNet(nn.Module):

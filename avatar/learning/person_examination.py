@@ -14,7 +14,8 @@ from torch import Tensor
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.face.driving import Driving
-from avatar.identity.face_identity import distance, open_face_identity
+from avatar.face.face_descriptor import distance
+from avatar.identity.face_identity import open_face_identity
 from avatar.learning.drawn_regions import KINDS
 from avatar.learning.losses import ContentNet
 from avatar.learning.person_crops import Face

@@ -22,6 +22,7 @@ from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.timed_engine import TimedEngine
+from avatar.live.whose_face import WhoseFace
 from avatar.render.painter import Painter, open_painter
 from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
@@ -84,6 +85,7 @@ class Animator:
         self.governor = governor
         self.held = 0  # pictures that were shown again because none could be drawn
         self._open_engine, self._latency, self._say = open_engine, latency, say
+        self._whose_face = WhoseFace(say)
         self._next: Rig | None = None
         self._before: Rig | None = None  # takes over again where the present one cannot be drawn
         self._closed = False
@@ -134,6 +136,7 @@ class Animator:
     def _drive(self, state: FaceState) -> Driving:
         with self._latency.time("retarget"):
             driving = self.rig.retargeter.drive(state)
+        self._whose_face.tell(self.rig.avatar.name, self.rig.retargeter)
         self._extrapolator = self._extrapolator or MotionExtrapolator()
         self._extrapolator.feed(driving)
         return driving

@@ -92,6 +92,7 @@ class Control:
         retargeter = self._retargeter
         words = [word for word, on in (
             ("paused", retargeter.idle_only), ("frozen", retargeter.frozen), ("mirrored", retargeter.mirror),
+            ("your own face", retargeter.absolute),
             (f"calibrating {retargeter.calibrated:.0%}", retargeter.calibrated < 1),
         ) if on]  # fmt: skip
         words += [f"{region} {self.gain(region):.1f}" for region in GAIN_REGIONS if self.gain(region) != 1.0]

@@ -20,9 +20,10 @@ from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.sound_track import add_sound
+from avatar.live.whose_face import OWN_FACE
 from avatar.publish.video_writer import VideoWriter, check_output
 from avatar.render.painter import Painter, open_painter
-from avatar.retarget.retargeter import Mode, Retargeter
+from avatar.retarget.retargeter import ExpressionMode, Mode, Retargeter
 from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
@@ -61,6 +62,7 @@ class DriveOptions:
     """How the written video is made. `force` replaces the output if it exists."""
 
     mode: Mode = "relative"
+    expression: ExpressionMode = "auto"
     size_px: int = 512
     force: bool = False
     compose: Compose = only_avatar
@@ -115,6 +117,7 @@ def drive_file(
     else:
         expected, moments = len(driver), _recorded(driver)
     retargeter = Retargeter(avatar, options.mode)
+    retargeter.expression = options.expression
     painter = open_painter(avatar, engine, options.size_px, patient=True)
     pictures = _drawn(moments, retargeter, painter, options.compose, latency)
     frames = faceless = 0
@@ -136,8 +139,9 @@ def drive_file(
     taken = (
         f"{drive.output} was written by somebody else meanwhile: this is {written}." if written != drive.output else ""
     )
+    own = OWN_FACE.format(name=avatar.name) if retargeter.whose == "own" and retargeter.absolute else ""
     sound = add_sound(written, source if video and video.has_audio else None)
-    notes = tuple(note for note in (turned, video and video.damage, idle, sound, taken) if note)
+    notes = tuple(note for note in (turned, video and video.damage, idle, own, sound, taken) if note)
     return DriveReport(written, frames, frames, faceless, last_s - first_s, latency.table(), notes)
 
 
@@ -210,7 +214,7 @@ def _output(drive: Drive, latency: LatencyRecorder) -> Iterator[_Output]:
 
 
 def _tracked(video: VideoFile, tracker_model: Path, latency: LatencyRecorder) -> Moments:
-    with CagedTracker(tracker_model, "video", patient=True) as tracker:
+    with CagedTracker(tracker_model, "video", patient=True, describes=True) as tracker:
         pictures = iter(video)
         while True:
             with latency.time("decode"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from avatar.live.background import Background
 from avatar.render.engine_options import EngineOptions
-from avatar.retarget.retargeter import Mode
+from avatar.retarget.retargeter import ExpressionMode, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,12 @@ class LiveOptions:
     """size: width and height of the published picture in pixels. background: the portrait's own where None.
 
     mode: whether the avatar takes the driver's head as it is ("absolute") or as it has moved since rest ("relative").
+    expression: the same of the driver's face; "auto" takes that of the avatar's own person as it is.
     """
 
     size: tuple[int, int] = (512, 512)
     background: Background | None = None
     mode: Mode = "relative"
+    expression: ExpressionMode = "auto"
     mirror: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)

@@ -103,7 +103,7 @@ class Puppet(Closing):
         """
         if self._tracker is None:
             model = tracker_model(self._say)
-            self._tracker = CagedTracker(model, "video", say=self._say, patient=self._patient)
+            self._tracker = CagedTracker(model, "video", say=self._say, patient=self._patient, describes=True)
         now_ns = time.monotonic_ns() if capture_ns is None else capture_ns
         return self._tracker.track(np.ascontiguousarray(frame_rgb), now_ns)
 

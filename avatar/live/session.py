@@ -75,6 +75,9 @@ class Session:
         before, retargeter = now.retargeter, rig.retargeter
         retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
         retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen
+        retargeter.expression = before.expression
+        if (driver := before.driver) is not None:
+            retargeter.recognise(driver)
         self.animator.show(rig)
 
 
@@ -108,7 +111,7 @@ def open_session(
 
     def start_tracker() -> CagedTracker:
         with _timed("tracker", start_up_ms):
-            return CagedTracker(tracker_model, "video", say=say)
+            return CagedTracker(tracker_model, "video", say=say, describes=True)
 
     with ExitStack() as parts:
         parts.callback(camera.close)
@@ -136,7 +139,7 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     avatar = with_mattes(avatar)
     canvas = Canvas(avatar.portraits[0], *options.size, options.background, avatar.mattes[0])
     retargeter = Retargeter(avatar)
-    retargeter.mode, retargeter.mirror = options.mode, options.mirror
+    retargeter.mode, retargeter.expression, retargeter.mirror = options.mode, options.expression, options.mirror
     rig = Rig(avatar, canvas, retargeter, engine, latency)
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.face.crop import Crop
 from avatar.face.driving import Driving
@@ -11,7 +12,7 @@ from avatar.face.face_model import face_model
 from avatar.face.head_pose import from_vector, head_pose, to_vector
 from avatar.face.state import FaceState
 from avatar.retarget.calibration import Calibration
-from avatar.retarget.driver_face import DriverFace, DriverView, FaceFilter
+from avatar.retarget.driver_face import DriverFace, DriverView, FaceFilter, driver_face
 from avatar.retarget.expression import Expression
 from avatar.retarget.face_gate import FaceGate
 from avatar.retarget.frame_clock import FrameClock
@@ -21,8 +22,11 @@ from avatar.retarget.held_expression import HeldExpression
 from avatar.retarget.hold import Hold
 from avatar.retarget.idle import IdleMotion
 from avatar.retarget.inertialization import Inertialization
+from avatar.retarget.likeness import Likeness, Whose
 
 Mode = Literal["relative", "absolute"]
+ExpressionMode = Literal["auto", "relative", "absolute"]
+AVATAR_CROP = Crop(0, 0, 1)  # a portrait's landmarks are in [0, 1] already
 
 TO_IDLE_S, FROM_IDLE_S = 0.8, 0.3  # how long the picture takes to arrive at the idle pose, and back at the driver's
 CHANGE_S = 0.4  # the same for another mode, other gains, a new reference
@@ -35,6 +39,9 @@ class Retargeter:
     The driver's neutral shape is what is left of a tracked face when its blendshapes' share is taken away; the avatar's
     comes from its portrait in the same way. `relative` adds the driver's turns and moves since rest to the portrait's
     own pose; `absolute` takes the driver's pose and place as they are in `frame_crop` of the driver's picture.
+
+    The driver's expression is what differs from the driver's neutral face; from the avatar's, where `expression` is
+    `absolute`: only the avatar's own person has a face that can be compared with it. `auto` finds out who drives.
 
     `smoothing` off gives what was measured: nothing is filtered, doubted or framed, and `absolute` knows no limits.
 
@@ -51,7 +58,8 @@ class Retargeter:
         gains: Gains | None = None,
         mirror: bool = False,
     ) -> None:
-        self.mode: Mode = mode
+        self.mode: Mode = mode  # of the head
+        self.expression: ExpressionMode = "auto"
         self.gains = gains or Gains()
         self.mirror = mirror  # the driver's left moves the picture's left, as in a mirror
         self.idle_only = False  # whoever is there, the avatar idles
@@ -62,8 +70,14 @@ class Retargeter:
         shape = poses[0].remove(avatar.landmarks[0])
         self._view, self._gate, self._filter = DriverView(frame_crop), FaceGate(), FaceFilter()
         held = HeldExpression.of(avatar.blendshapes[0])
-        self._expression = Expression(shape - model.expression(avatar.blendshapes[0]), smoothing, held)
+        self._transfer = Expression(shape - model.expression(avatar.blendshapes[0]), smoothing, held)
         self._head = HeadMotion(poses, framed=smoothing)
+        portrait = driver_face(avatar.landmarks[0], avatar.blendshapes[0], AVATAR_CROP)
+        own = Calibration.of([(portrait, avatar.blendshapes[0])]).reference
+        assert own is not None
+        self._own = own.face  # the neutral face of the avatar's own person
+        self._likeness = Likeness(avatar.descriptors)
+        self._was_absolute = False
         self._idle = IdleMotion(shape, poses[0])
         self._clock, self._hold, self._inertialization = FrameClock(), Hold(), Inertialization()
         self._target = shape, to_vector(poses[0])  # what the driver wants, as last believed
@@ -82,8 +96,27 @@ class Retargeter:
 
     @property
     def calibrated(self) -> float:
-        """0 … 1: how much of the driver's first reference has been learnt."""
-        return self._calibration.share
+        """0 … 1: how much of the driver's first reference has been learnt, where it is needed."""
+        return 1.0 if self.absolute else self._calibration.share
+
+    @property
+    def whose(self) -> Whose:
+        """Whether the face that drives is the avatar's own."""
+        return self._likeness.whose
+
+    @property
+    def absolute(self) -> bool:
+        """Whether the driver's expression is taken as it is."""
+        return self.expression == "absolute" or (self.expression == "auto" and self.whose == "own")
+
+    @property
+    def driver(self) -> Array | None:
+        """(128,) descriptor of whoever drives; None before it is known."""
+        return self._likeness.driver
+
+    def recognise(self, descriptor: Array) -> None:
+        """Say who drives, by a (128,) descriptor of the face."""
+        self._likeness.see(descriptor)
 
     def recalibrate(self, *calm: FaceState) -> None:
         """Forget the driver's neutral face and rest pose; learn them from `calm` alone, else from what comes next."""
@@ -100,12 +133,18 @@ class Retargeter:
         if paused:  # go on from the picture that is there
             self._filter.reset()
             self._gate.reset()
-            self._expression.reset()
+            self._transfer.reset()
             self._inertialization.start(FROM_IDLE_S)
         if (settings := self._now()) != self._settings:
             self._settings = settings
-            self._expression.reset()
+            self._transfer.reset()
             self._head.reset()
+            self._inertialization.start(CHANGE_S)
+        if state.descriptor is not None:
+            self.recognise(state.descriptor)
+        if self.absolute != self._was_absolute:
+            self._was_absolute = self.absolute
+            self._transfer.reset()
             self._inertialization.start(CHANGE_S)
         whole = state.found and state.confidence >= LEAST_CONFIDENCE and not (self.smoothing and state.covered)
         present = whole and not self.idle_only
@@ -126,7 +165,7 @@ class Retargeter:
         driven = self._hold.update(believed, not self.idle_only, step_s)
         if not driven:
             self._filter.reset()
-            self._expression.reset()
+            self._transfer.reset()
         if driven != before:
             self._inertialization.start(FROM_IDLE_S if driven else TO_IDLE_S)
         return driven
@@ -146,19 +185,23 @@ class Retargeter:
                 self._start_again()
             face = self._filter(face, state.capture_ns / 1e9)
         calm = self._calibration.learn(face, state.blendshapes, step_s).face
+        neutral = self._own if self.absolute else calm
         if self.mirror:
-            face, calm = face.mirrored(), calm.mirrored()
+            face, calm, neutral = face.mirrored(), calm.mirrored(), neutral.mirrored()
         pose = self._head.of(face, calm, self.mode == "relative", self.gains.head, step_s)
-        self._target = self._expression.of(face, calm, self.gains, step_s), pose
+        self._target = self._transfer.of(face, neutral, self.gains, step_s), pose
         return True
 
     def _strangeness(self, face: DriverFace, state: FaceState) -> float | None:
         """None while too little of the driver is known."""
         reference = self._calibration.reference
-        return None if reference is None or self.calibrated < 1 else reference.strangeness(face, state.blendshapes)
+        return (
+            None if reference is None or self._calibration.share < 1 else reference.strangeness(face, state.blendshapes)
+        )
 
     def _start_again(self) -> None:
         """Somebody else has taken the driver's place."""
+        self._likeness.forget()
         if not self._calibration.fixed:
             self.recalibrate()
             self._gate.reset()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 from avatar.core.plain_text import plain_text
-from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
+from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.frame_memory import FrameMemory
 
 # serial number, capture_ns, height, width, what the pictures before mean to this one, size of the memory, its address
@@ -35,12 +35,14 @@ REPLY = np.dtype(
         ("blendshapes", "<f4", (len(BLENDSHAPE_NAMES),)),
         ("pose", "<f4", (4, 4)),
         ("others", "<f4", (MOST_FACES - 1, 2, 2)),  # low and high corners of the faces - 1 others
+        ("descriptor", "<f4", (DESCRIPTOR_SIZE,)),  # all 0: the face was not described
     ]
 )
 TEXT_BYTES = 2000
 FRAME_AT = 8192  # the picture follows the reply
 MAX_FAR = 100.0  # landmarks, in longer sides of the picture
 MAX_POSE = 1e5  # cm
+MAX_DESCRIPTOR = 1.0  # its numbers have a length of 1.1 to 1.6 together
 SLACK = 1e-3  # by which MediaPipe's own scores may leave [0, 1]
 # A face has a size and a depth: the mean distances of its landmarks from their middle, along the face's longest axis in
 # longer sides of the picture, and along its shortest in those of the longest. Faces of any size and turn, in pictures
@@ -80,6 +82,8 @@ def write_reply(memory: FrameMemory, serial: int, face: FaceState, others: Array
         reply["covered"] = face.covered
         reply["blendshapes"], reply["pose"] = face.blendshapes, face.pose
         reply["others"][: len(others)] = others
+        if face.descriptor is not None:
+            reply["descriptor"] = face.descriptor
     memory.buffer[: REPLY.itemsize] = reply.tobytes()
 
 
@@ -94,7 +98,7 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
         return Answer(no_face(capture_ns), NO_BOXES)
     landmarks, blendshapes, pose = reply["landmarks"], reply["blendshapes"], reply["pose"]
     confidence, covered = float(reply["confidence"]), float(reply["covered"])
-    others, farthest = reply["others"][: faces - 1], MAX_FAR * longer_side_px
+    others, farthest, descriptor = reply["others"][: faces - 1], MAX_FAR * longer_side_px, reply["descriptor"]
     limits = (
         (landmarks, -farthest, farthest),
         (others, -farthest, farthest),
@@ -102,6 +106,7 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
         (pose, -MAX_POSE, MAX_POSE),
         (confidence, 0.0, 1.0),
         (covered, 0.0, 1.0),
+        (descriptor, -MAX_DESCRIPTOR, MAX_DESCRIPTOR),
     )
     # no number compares false, so it is refused too
     if not all(bool(np.all((low <= values) & (values <= high))) for values, low, high in limits):
@@ -111,7 +116,10 @@ def read_reply(memory: FrameMemory, serial: int, capture_ns: int, max_faces: int
     sides = others[:, 1] - others[:, 0]
     if not bool(np.all((sides.min(1) > 0) & (sides.max(1) >= MIN_SIZE * longer_side_px))):
         raise BadReplyError("it answered with a box that holds no face")
-    face = FaceState(landmarks, blendshapes, pose, confidence, capture_ns, faces, longer_side_px, covered)
+    face = FaceState(
+        landmarks, blendshapes, pose, confidence, capture_ns, faces, longer_side_px, covered,
+        descriptor if descriptor.any() else None,
+    )  # fmt: skip
     return Answer(face, others)
 
 

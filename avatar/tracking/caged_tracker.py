@@ -51,7 +51,8 @@ class CagedTracker(Closing):
     When that process dies or hangs, `track` says no_face at once, and a new one is started meanwhile; `say` gets one
     line when it died and one when it is back, from another thread. `patient`: for files rather than cameras, where no
     picture may be lost: wait for the new process and give it the same one again. Where a new process would not do, as
-    it knows nothing of the pictures before, `tries` is 1.
+    it knows nothing of the pictures before, `tries` is 1. `describes`: every few seconds a descriptor says whose face
+    a video shows.
 
     Raises VisavisError when it cannot start the first time. Not thread-safe: one tracker, one thread; only `close` may
     be called from another.
@@ -66,11 +67,12 @@ class CagedTracker(Closing):
         *,
         patient: bool = False,
         tries: int = PATIENT_TRIES,
+        describes: bool = False,
     ) -> None:
         if not 0 < max_faces <= MOST_FACES:
             raise ValueError(f"The tracker looks for 1 to {MOST_FACES} faces, not for {max_faces}.")
         self.restarts = 0
-        self._how = (mode, max_faces, model)
+        self._how = (f"described {mode}" if describes else mode, max_faces, model)
         self._say = say
         self._patient = patient
         self._tries = tries if patient else 1

@@ -14,9 +14,10 @@ from PIL import Image
 from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError
 from avatar.face.crop import Crop, face_crop
+from avatar.face.face_descriptor import distance
 from avatar.face.state import FaceState, Tracker
 from avatar.identity.clip_turn import find_turn
-from avatar.identity.face_identity import DIFFERENT_PEOPLE, distance
+from avatar.identity.face_identity import DIFFERENT_PEOPLE
 from avatar.identity.face_search import find_faces, size_px
 from avatar.identity.photo_check import MIN_SHARPNESS, SECOND_FACE_SHARE, check_face
 from avatar.learning.dataset.clip_crop import choose_frames, crop_within, leaves_crop

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from avatar.core.arrays import Array
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.model_files import model_file
-from avatar.identity.face_identity import NETWORK
+from avatar.face.face_descriptor import NETWORK
 from avatar.learning.dataset.built_dataset import read_dataset, write_json
 from avatar.learning.dataset.shard import read_tracks
 from avatar.learning.efficientnet_lite import imagenet_weights

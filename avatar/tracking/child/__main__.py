@@ -59,7 +59,8 @@ def main(arguments: list[str]) -> None:
         if fault := fault_of(walls):
             raise VisavisError(f"The tracker cannot start: {fault}.")
         kind, most = _face_tracker(), int(max_faces)
-        open_tracker = partial(kind, Path(model), "video" if mode == "video" else "image", most)
+        described, _, how = mode.rpartition(" ")
+        open_tracker = partial(kind, Path(model), "image" if how == "image" else "video", most, bool(described))
         tracker = open_tracker()
     except Exception as error:  # whatever it is, the parent is told
         known = isinstance(error, VisavisError)

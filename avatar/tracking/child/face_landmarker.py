@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from avatar.core.errors import VisavisError
 from avatar.face.state import LANDMARK_COUNT, FaceState, no_face
 from avatar.tracking.cage_wire import NO_BOXES
 from avatar.tracking.child.face_cover import FaceCover
+from avatar.tracking.child.face_describer import FaceDescriber
 from avatar.tracking.child.mediapipe_tasks import open_landmarker, picture_of
 
 LOYALTY = 1.6  # by how much a second face must be larger in area to take over
@@ -25,17 +27,20 @@ class FaceTracker(Closing):
 
     `video` mode is told what came before; `image` mode looks at each picture afresh. With `max_faces` 1 MediaPipe takes
     whichever face it finds first, and smooths it with a lag of its own; knowing of two costs a tenth more time and
-    leaves all smoothing to us. Not thread-safe: one tracker, one thread. Close it: MediaPipe's own finaliser fails at
-    exit.
+    leaves all smoothing to us. `describes`: in a video, every few seconds, says who it is by a descriptor. Not
+    thread-safe: one tracker, one thread. Close it: MediaPipe's own finaliser fails at exit.
     """
 
-    def __init__(self, model: Path, mode: Literal["video", "image"] = "video", max_faces: int = 2) -> None:
+    def __init__(
+        self, model: Path, mode: Literal["video", "image"] = "video", max_faces: int = 2, describes: bool = False
+    ) -> None:
         self.others: Array = NO_BOXES  # (N, 2, 2): low and high corners of the last picture's other faces, in pixels
         self._video = mode == "video"
         self._last_ms = 0
         self._last_centre: Array | None = None
         self._size_px = np.ones(2, np.float32)
         self._cover = FaceCover()
+        self._describer = FaceDescriber() if describes and self._video else None
         self._landmarker: Any = open_landmarker(model, self._video, max_faces)
 
     def track(self, rgb: NDArray[np.uint8], capture_ns: int) -> FaceState:
@@ -56,7 +61,7 @@ class FaceTracker(Closing):
         largest = self._choose(faces)
         self.others = _boxes(face for number, face in enumerate(faces) if number != largest)
         shapes = result.face_blendshapes[largest]
-        return FaceState(
+        face = FaceState(
             landmarks=faces[largest],
             blendshapes=np.array([shape.score for shape in shapes], np.float32),
             pose=np.asarray(result.facial_transformation_matrixes[largest], np.float32),
@@ -66,6 +71,9 @@ class FaceTracker(Closing):
             frame_px=max(width, height),
             covered=self._cover.share(rgb, faces[largest], capture_ns) if self._video else 0.0,
         )
+        if self._describer is None:
+            return face
+        return replace(face, descriptor=self._describer.descriptor(rgb, face))
 
     def _choose(self, faces: list[Array]) -> int:
         """The largest face; in a video, the one that was chosen before stays chosen until another is clearly larger."""
