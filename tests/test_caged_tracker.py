@@ -540,7 +540,7 @@ def test_on_other_systems_it_is_said_that_the_network_stays(monkeypatch: pytest.
 
 
 def test_it_says_now_and_then_whose_face_it_is_as_the_identity_network_does() -> None:
-    frames = [moving_face(0), *[moving_face(index % 2) for index in range(40)]]
+    frames = [moving_face(0)] * 30
     with (
         CagedTracker(tracker_model(), patient=True, describes=True) as tracker,
         CagedTracker(tracker_model(), patient=True) as silent,

@@ -1,4 +1,4 @@
-"""Where the person is in each portrait, and who it is: made at enrolment, kept in the bundle, made later for old ones."""
+"""Where the person is in each portrait, and who it is: made at enrolment, kept in the bundle, or made up for later."""
 
 import hashlib
 import io

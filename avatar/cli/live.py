@@ -36,6 +36,14 @@ class Look(ExpressionChoice):
         bool, typer.Option("--absolute-head", help="Take your head's place and pose as they are, not since your rest.")
     ] = False
     mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False
+    remember: Annotated[
+        bool,
+        typer.Option(
+            "--remember-me",
+            help="Keep what is learnt of your face, as numbers on this computer, so that the next run starts right. "
+            "`visavis forget` deletes it.",
+        ),
+    ] = False
 
     def options(self, engine: EngineOptions) -> LiveOptions:
         """As the live run takes them. Raises UsageError or InputError."""
@@ -45,7 +53,7 @@ class Look(ExpressionChoice):
 
         head: Mode = "absolute" if self.absolute_head else "relative"
         size, background = parse_size(self.size), parse_background(self.background)
-        return LiveOptions(size, background, head, self.expression(), self.mirror, engine)
+        return LiveOptions(size, background, head, self.expression(), self.mirror, self.remember, engine)
 
 
 @dataclass(frozen=True)

@@ -80,12 +80,14 @@ class Animator:
         open_engine: OpenEngine,
         latency: LatencyRecorder,
         say: Callable[[str], None],
+        follow: Callable[[Retargeter], None] = lambda retargeter: None,
     ) -> None:
+        """`follow`: looks at the retargeter after each frame."""
         self.rig = rig
         self.governor = governor
         self.held = 0  # pictures that were shown again because none could be drawn
         self._open_engine, self._latency, self._say = open_engine, latency, say
-        self._whose_face = WhoseFace(say)
+        self._follow, self._whose_face = follow, WhoseFace(say)
         self._next: Rig | None = None
         self._before: Rig | None = None  # takes over again where the present one cannot be drawn
         self._closed = False
@@ -136,6 +138,7 @@ class Animator:
     def _drive(self, state: FaceState) -> Driving:
         with self._latency.time("retarget"):
             driving = self.rig.retargeter.drive(state)
+        self._follow(self.rig.retargeter)
         self._whose_face.tell(self.rig.avatar.name, self.rig.retargeter)
         self._extrapolator = self._extrapolator or MotionExtrapolator()
         self._extrapolator.feed(driving)

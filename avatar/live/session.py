@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.core.avatar import Avatar
+from avatar.core.errors import VisavisError
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.mattes import with_mattes
 from avatar.live.animator import Animator, Rig
 from avatar.live.canvas import Canvas
+from avatar.live.driver_memory import DriverMemory
 from avatar.live.governor import Governor, Level
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
@@ -38,6 +40,7 @@ class Session:
     start_up_ms: dict[str, float]
     options: LiveOptions
     open_rig: Callable[[Avatar, Engine | None], Rig]
+    memory: DriverMemory
 
     @property
     def avatar(self) -> Avatar:
@@ -78,6 +81,8 @@ class Session:
         retargeter.expression = before.expression
         if (driver := before.driver) is not None:
             retargeter.recognise(driver)
+        if (neutral := before.neutral) is not None:
+            retargeter.recall(neutral)
         self.animator.show(rig)
 
 
@@ -128,10 +133,12 @@ def open_session(
             say(turned)
         with _timed("framing and renderer", start_up_ms):
             rig = rig_of(avatar, engine)
-        animator = Animator(rig, Governor(), open_engine, latency, say)
+        memory = DriverMemory(options.remember)
+        animator = Animator(rig, Governor(), open_engine, latency, say, memory.follow)
         parts.callback(animator.close)
+        parts.callback(_keep, memory, say)
         loop = LiveLoop(camera, tracker, animator, publishers, latency, say)
-        yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of)
+        yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory)
 
 
 def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Rig:
@@ -143,6 +150,13 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     rig = Rig(avatar, canvas, retargeter, engine, latency)
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig
+
+
+def _keep(memory: DriverMemory, say: Say) -> None:
+    try:
+        memory.keep()
+    except VisavisError as error:
+        say(str(error))
 
 
 @contextmanager

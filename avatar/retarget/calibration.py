@@ -20,6 +20,7 @@ BETTER = 1.15  # how many times as calm a later reference must be to take over
 CALM_COUNTS = 2  # power of calm by which a frame counts in the mean: what one second is taken for is off by 2 mm
 FORGET_S = 600.0  # after which a reference's calm counts 1/e: people sit differently, lamps are lit
 SETTLE_S, IMPROVE_S = 0.25, 2.0  # time constants with which the reference follows, at first and later
+REMEMBERED = 0.3  # calm of a reference of an earlier run
 FLOOR = 0.02  # calm of the wildest frame: a reference has to start from something
 
 _EXPRESSIVE = [
@@ -74,6 +75,14 @@ class Calibration:
             result._target.add(_neutral(face, blendshapes), 1.0, 1.0)
         if result._target.seconds:
             result.reference, result.share, result.fixed = result._target.mean(), 1.0, True
+        return result
+
+    @classmethod
+    def remembered(cls, reference: Reference) -> Calibration:
+        """From what an earlier run has learnt: it serves at once, until what is seen now is as calm as people are."""
+        result = cls()
+        result._target.add(reference, 1.0, ENOUGH_S)
+        result.reference, result.share, result._score = reference, 1.0, REMEMBERED
         return result
 
     def learn(self, face: DriverFace, blendshapes: Array, step_s: float) -> Reference:

@@ -24,22 +24,19 @@ class Likeness:
         """`portraits`: (T, 128), or (0, 128) where they have none: then nobody is ever known."""
         self._own = portraits.mean(0) if len(portraits) else None
         self._seen: deque[Array] = deque(maxlen=KEPT)
+        self.driver: Array | None = None  # (128,) mean of the driver's last descriptors; None before the first
         self.whose: Whose = "unknown"
-
-    @property
-    def driver(self) -> Array | None:
-        """(128,) mean of the driver's last descriptors; None before the first."""
-        return np.mean(self._seen, axis=0) if self._seen else None
 
     def forget(self) -> None:
         """Somebody else may have taken the driver's place."""
         self._seen.clear()
-        self.whose = "unknown"
+        self.driver, self.whose = None, "unknown"
 
     def see(self, descriptor: Array) -> Whose:
         """Take in one more (128,) descriptor of the driver."""
         self._seen.append(descriptor)
-        if self._own is not None and self.driver is not None:
+        self.driver = np.mean(self._seen, axis=0)
+        if self._own is not None:
             apart = distance(self.driver, self._own)
             if apart <= OWN:
                 self.whose = "own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from avatar.core.arrays import Array
@@ -11,7 +12,7 @@ from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import from_vector, head_pose, to_vector
 from avatar.face.state import FaceState
-from avatar.retarget.calibration import Calibration
+from avatar.retarget.calibration import Calibration, Reference
 from avatar.retarget.driver_face import DriverFace, DriverView, FaceFilter, driver_face
 from avatar.retarget.expression import Expression
 from avatar.retarget.face_gate import FaceGate
@@ -82,7 +83,7 @@ class Retargeter:
         self._clock, self._hold, self._inertialization = FrameClock(), Hold(), Inertialization()
         self._target = shape, to_vector(poses[0])  # what the driver wants, as last believed
         self._last: Driving | None = None
-        self.recalibrate()
+        self._calibration = Calibration()
         self._settings = self._now()
 
     @property
@@ -117,6 +118,19 @@ class Retargeter:
     def recognise(self, descriptor: Array) -> None:
         """Say who drives, by a (128,) descriptor of the face."""
         self._likeness.see(descriptor)
+
+    @property
+    def neutral(self) -> DriverFace | None:
+        """The driver's neutral face, once it has been learnt."""
+        reference = self._calibration.reference
+        return None if reference is None or self._calibration.share < 1 else reference.face
+
+    def recall(self, neutral: DriverFace) -> None:
+        """Go by a neutral face that was learnt of this driver before. Its pose is that of rest if none was seen."""
+        if not self._calibration.fixed:
+            seen = self._calibration.reference
+            pose = neutral.pose if seen is None else seen.face.pose
+            self._calibration = Calibration.remembered(Reference(replace(neutral, pose=pose)))
 
     def recalibrate(self, *calm: FaceState) -> None:
         """Forget the driver's neutral face and rest pose; learn them from `calm` alone, else from what comes next."""
