@@ -322,11 +322,18 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
             assert (await ask("DELETE", "/avatars/live"))[0] == 409
             assert (await ask("PATCH", "/avatars/live", {"name": "new"}))[0] == 409
             wanted = {"mirror": True, "paused": True, "gains": {"mouth": 1.5}, "calibrate": True}
+            wanted |= {"follow": True, "expression": "relative", "remember": True}
             assert await ask("PATCH", "/live", wanted) == (200, {})
             controls = (await ask("GET", ""))[1]["live"]["controls"]
             assert controls["mirror"] and controls["paused"] and controls["gains"]["mouth"] == 1.5
-            for wrong in ({"gains": {"nose": 1}}, {"mirror": "yes"}, {"gains": {"mouth": True}}, {"loop": True}):
+            assert controls["follow"] and controls["expression"] == "relative" and controls["remember"]
+            for wrong in (
+                {"gains": {"nose": 1}}, {"mirror": "yes"}, {"gains": {"mouth": True}}, {"loop": True},
+                {"expression": "else"}, {"remember": False},
+            ):  # fmt: skip
                 assert (await ask("PATCH", "/live", wrong))[0] == 400
+            assert await ask("DELETE", "/drivers") == (200, {})
+            assert not (await ask("GET", ""))[1]["live"]["controls"]["remember"]
             assert await ask("PATCH", "/live", {"avatar": "other"}) == (200, {})
             await until(ask, lambda state: state["live"]["wish"]["avatar"] == "other")  # once it is on the stage
             assert await ask("DELETE", "/live") == (200, {})

@@ -225,3 +225,79 @@ def test_a_caged_tracker_says_what_is_covered_and_the_frames_size() -> None:
         covered = tracker.track(scene(cup), 13 * FRAME_NS)
     assert free.covered == 0 and free.frame_px == 480
     assert not covered.found or covered.covered > 0
+
+
+def middle(states: Sequence[FaceState], follow: bool) -> list[Array]:
+    """`change` of each frame after a calm second."""
+    retargeter = Retargeter(astronaut_avatar(), frame_crop=Crop(0, 0, 320))
+    retargeter.follow = follow
+    calm = [seen(driver(), i) for i in range(WARM)]
+    return [change(retargeter.drive(state)) for state in [*calm, *states]][WARM - 1 :]
+
+
+def test_a_camera_operator_keeps_the_head_in_the_middle_gently() -> None:
+    """He leans a little to the side, within the limits, and stays there."""
+    aside = [seen(driver(), WARM + i, at=(160 + 16 * ramp(i), 120)) for i in range(150)]
+    fixed, followed = (np.array(middle(aside, follow))[:, 1] for follow in (False, True))
+    assert fixed[-1] > 0.75 * fixed.max() > 0.03
+    assert abs(followed[-1]) < 0.4 * fixed[-1]
+    assert followed[:12].max() > 0.5 * fixed[:12].max()  # the lean itself is seen
+    assert np.abs(np.diff(followed)).max() <= np.abs(np.diff(fixed)).max() * 1.05
+
+
+def test_the_switch_eases_over() -> None:
+    aside = [seen(driver(), WARM + i, at=(160 + 16 * ramp(i), 120)) for i in range(100)]
+    retargeter = Retargeter(astronaut_avatar(), frame_crop=Crop(0, 0, 320))
+    shown = []
+    for index, state in enumerate([*[seen(driver(), i) for i in range(WARM)], *aside]):
+        retargeter.follow = index > WARM + 50
+        shown.append(change(retargeter.drive(state))[1])
+    steps = np.abs(np.diff(shown[WARM + 30 :]))
+    assert steps.max() < 0.004 and shown[-1] < 0.6 * shown[WARM + 50]
+
+
+# Another camera, another seat
+
+
+@pytest.mark.parametrize(
+    ("scale", "at"),
+    [(30.0, (80, 60)), (60.0, (230, 150)), (120.0, (320, 240))],
+    ids=["half the camera's size", "another place", "twice the camera's size"],
+)
+def test_the_same_driver_before_another_camera_gives_the_same_driving(scale: float, at: tuple[float, float]) -> None:
+    """A laptop lid, a standing desk, a larger picture: places are of the head and of the frame, never pixels."""
+
+    def run(scale: float, at: tuple[float, float]) -> list[Array]:
+        retargeter = Retargeter(astronaut_avatar())
+        x, y = at
+        calm = [seen(driver(), i, scale=scale, at=at) for i in range(WARM)]
+        moves = [
+            seen(
+                driver(1.15 + 0.05 * np.sin(i / 3)), WARM + i, turned(12 * np.sin(i / 7)), scale * (1 + 0.05 * ramp(i)),
+                (x + 0.2 * scale * ramp(i), y - 0.1 * scale * ramp(i)),
+            )
+            for i in range(40)
+        ]  # fmt: skip
+        return [retargeter.drive(state).landmarks for state in [*calm, *moves]][WARM:]
+
+    differences = [np.abs(a - b)[:, :2].max() for a, b in zip(run(60.0, (160, 120)), run(scale, at), strict=True)]
+    assert max(differences) < 2e-3
+
+
+@pytest.mark.parametrize("pitch", [-15.0, 15.0], ids=["lid up", "lid down"])
+def test_a_laptops_lid_changes_nothing_but_where_the_body_stands(pitch: float) -> None:
+    """The camera sees the same head from above or below; its turns since rest are the same."""
+    lid = turned(pitch, "x")
+
+    def run(seen_from: Array, y: float) -> list[Array]:
+        retargeter = Retargeter(astronaut_avatar())
+        calm = [seen(driver(), i, seen_from, at=(160, y)) for i in range(WARM)]
+        moves = [seen(driver(), WARM + i, turned(15 * ramp(i)) @ seen_from, at=(160, y)) for i in range(30)]
+        return [retargeter.drive(state).landmarks for state in [*calm, *moves]]
+
+    model = face_model().mean_shape
+    straight, tilted = (run(turned(0), 120)[-1], run(lid, 150)[-1])
+    angle = head_pose(tilted, model).rotation @ head_pose(straight, model).rotation.T
+    assert np.degrees(np.arccos(np.clip((np.trace(angle) - 1) / 2, -1, 1))) < 2
+    shapes = [head_pose(landmarks, model).remove(landmarks) for landmarks in (straight, tilted)]
+    assert np.abs(shapes[0] - shapes[1])[:, :2].max() < 0.03

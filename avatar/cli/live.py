@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from avatar.sources.camera import CameraOrMotion
     from engines import Say
 
-KEYS_HELP = "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
+KEYS_HELP = (
+    "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [o]perator [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Look(ExpressionChoice):
         bool, typer.Option("--absolute-head", help="Take your head's place and pose as they are, not since your rest.")
     ] = False
     mirror: Annotated[bool, typer.Option("--mirror", help="Move as your mirror image does.")] = False
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep the head in the middle, gently, as a camera operator does.")
+    ] = False
     remember: Annotated[
         bool,
         typer.Option(
@@ -53,7 +58,7 @@ class Look(ExpressionChoice):
 
         head: Mode = "absolute" if self.absolute_head else "relative"
         size, background = parse_size(self.size), parse_background(self.background)
-        return LiveOptions(size, background, head, self.expression(), self.mirror, self.remember, engine)
+        return LiveOptions(size, background, head, self.expression(), self.mirror, self.remember, self.follow, engine)
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,9 @@ def live(
 ) -> None:
     """Let a camera drive an avatar until Ctrl-C. No picture of the camera leaves: only numbers drive the avatar.
 
-    While it runs, in the terminal: c calibrates anew, n shows the next avatar, p pauses, f freezes, m mirrors, g
-    chooses a region (mouth, eyes, brows, head) whose motion + and - make larger or smaller, q quits.
+    While it runs, in the terminal: c calibrates anew, n shows the next avatar, p pauses, f freezes, m mirrors, o
+    lets a camera operator follow you, g chooses a region (mouth, eyes, brows, head) whose motion + and - make larger
+    or smaller, q quits.
 
     Example: visavis live ada --camera 0 --to virtual-camera --to recording.mp4
 
@@ -192,6 +198,7 @@ def _actions(control: Control) -> dict[str, Callable[[], None]]:
         "p": control.toggle_pause,
         "f": control.toggle_freeze,
         "m": control.toggle_mirror,
+        "o": control.toggle_follow,
         "g": control.next_region,
         "+": control.raise_gain,
         "=": control.raise_gain,

@@ -14,8 +14,10 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     DELETE /enrolment              give up, and delete the photos → {}
     POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
     POST   /live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
-                                    background?, mirror?} → {}: start
-    PATCH  /live                   {avatar?, mirror?, paused?, frozen?, gains?, calibrate?} → {}
+                                    background?, mirror?, follow?, expression?, remember?} → {}: start
+    PATCH  /live                   {avatar?, mirror?, follow?, expression?, paused?, frozen?, gains?, calibrate?,
+                                    remember?} → {}
+    DELETE /drivers                forget what is remembered of drivers → {}
     DELETE /live                   stop → {}
     GET    /events                 WebSocket
 
@@ -90,6 +92,7 @@ class Dashboard:
             ("POST", "/live", self._start),
             ("PATCH", "/live", self._change),
             ("DELETE", "/live", self._stop),
+            ("DELETE", "/drivers", self._forget_drivers),
             ("GET", "/events", self._pages.serve),
         )
         for method, path, handler in routes:
@@ -210,6 +213,10 @@ class Dashboard:
 
     async def _stop(self, _request: web.Request) -> web.StreamResponse:
         await asyncio.to_thread(self.live.stop)
+        return web.json_response({})
+
+    async def _forget_drivers(self, _request: web.Request) -> web.StreamResponse:
+        await asyncio.to_thread(self.live.forget_drivers)
         return web.json_response({})
 
     def _check_and_start(self, wish: Wish) -> None:

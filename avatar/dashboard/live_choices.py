@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast, get_args
 
 from avatar.core.arrays import Picture
 from avatar.core.errors import UsageError, VisavisError
@@ -16,6 +16,7 @@ from avatar.live.options import LiveOptions
 from avatar.live.outputs import open_publisher
 from avatar.publish.publisher import Publisher
 from avatar.render.engine_options import EngineOptions
+from avatar.retarget.retargeter import ExpressionMode
 from avatar.sources.camera import CameraOrMotion, open_camera_or_motion
 from avatar.sources.v4l2 import video_devices
 from engines import Say, available_backends
@@ -48,6 +49,9 @@ class Wish:
     background: str = "portrait"  # or "blur", "#rrggbb", or PICTURE
     mirror: bool = False
     recording: bool = False  # into the folder of recordings
+    follow: bool = False
+    expression: str = "auto"
+    remember: bool = False  # the person at the page agrees that what is learnt of the face is kept
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> Wish:
@@ -56,10 +60,12 @@ class Wish:
             wish = cls(**wanted)
         except TypeError:
             raise UsageError("A live session needs an avatar and a camera.") from None
-        texts = (wish.avatar, wish.camera, wish.engine, wish.size, wish.background)
-        switches = (wish.virtual_camera, wish.recording, wish.mirror)
+        texts = (wish.avatar, wish.camera, wish.engine, wish.size, wish.background, wish.expression)
+        switches = (wish.virtual_camera, wish.recording, wish.mirror, wish.follow, wish.remember)
         if not all(isinstance(text, str) for text in texts) or not all(isinstance(on, bool) for on in switches):
-            raise UsageError("avatar, camera, engine, size and background are texts; the others true or false.")
+            raise UsageError(
+                "avatar, camera, engine, size, background and expression are texts; the others true or false."
+            )
         return wish
 
 
@@ -108,6 +114,7 @@ class LiveChoices:
         if wish.engine != "auto" and wish.engine not in LABELS:
             raise UsageError(f"There is no engine {wish.engine}.")
         self._background(wish.background)
+        expression_mode(wish.expression)
 
     def allow_size(self, size: str) -> None:
         """The page may choose it too: the command line has."""
@@ -126,7 +133,10 @@ class LiveChoices:
         return LiveOptions(
             size=parse_size(wish.size),
             background=self._background(wish.background),
+            expression=expression_mode(wish.expression),
             mirror=wish.mirror,
+            follow=wish.follow,
+            remember=wish.remember,
             engine=replace(self._given.engine, backend=wish.engine),
         )
 
@@ -145,6 +155,14 @@ class LiveChoices:
             if device.captures and not device.loopback
         ]
         return [*self._given.cameras, *webcams]
+
+
+def expression_mode(text: object) -> ExpressionMode:
+    """Raises UsageError."""
+    for mode in get_args(ExpressionMode):
+        if text == mode:
+            return cast(ExpressionMode, mode)
+    raise UsageError(f"expression is one of {', '.join(get_args(ExpressionMode))}.")
 
 
 def _opener(path: str) -> Callable[[Say], CameraOrMotion]:

@@ -17,12 +17,21 @@ from avatar.core.file_name import numbered
 from avatar.core.paths import home
 from avatar.core.plain_text import plain_text
 from avatar.dashboard.avatars import existing
-from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoice, Given, LiveChoices, Wish
+from avatar.dashboard.live_choices import (
+    RECORDINGS,
+    VIRTUAL_CAMERA,
+    CameraChoice,
+    Given,
+    LiveChoices,
+    Wish,
+    expression_mode,
+)
 from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
 from avatar.identity.bundle import avatar_names, load_avatar
 from avatar.identity.mattes import open_avatar
 from avatar.live.control import Control
+from avatar.live.driver_memory import forget_drivers
 from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
@@ -33,6 +42,7 @@ from avatar.sources.camera import CameraOrMotion
 from engines import EngineDescription, EngineFailure
 
 LINES_KEPT = 20
+SWITCHES = {"mirror": "mirror", "follow": "follow", "paused": "idle_only", "frozen": "frozen"}  # the retargeter's names
 STOP_S = 25.0
 
 State = Literal["off", "starting", "running", "stopping"]
@@ -153,7 +163,8 @@ class LiveRun:
             self._thread.join(STOP_S)
 
     def change(self, wanted: Figures) -> None:
-        """Of {avatar, mirror, paused, frozen, gains: {mouth: 1.2}, calibrate: true}: all of it, or nothing.
+        """Of {avatar, expression, gains: {mouth: 1.2}, calibrate: true, remember: true} and the SWITCHES: all of it, or
+        nothing.
 
         Raises UsageError, InputError.
         """
@@ -171,9 +182,13 @@ class LiveRun:
             # loaded here too, so that what is wrong with it is the answer: `show` only says so later
             load_avatar(existing(str(value)))
             return lambda: self._show(control, str(value))
-        if name in ("mirror", "paused", "frozen") and isinstance(value, bool):
-            attribute = {"mirror": "mirror", "paused": "idle_only", "frozen": "frozen"}[name]
-            return lambda: setattr(retargeter, attribute, value)
+        if name in SWITCHES and isinstance(value, bool):
+            return lambda: setattr(retargeter, SWITCHES[name], value)
+        if name == "expression":
+            mode = expression_mode(value)
+            return lambda: setattr(retargeter, "expression", mode)
+        if name == "remember" and value is True:
+            return lambda: setattr(session.memory, "on", True)
         if name == "gains" and isinstance(value, dict):
             for region, gain in value.items():
                 if region not in GAIN_REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
@@ -182,6 +197,14 @@ class LiveRun:
         if name == "calibrate" and value is True:
             return control.recalibrate
         raise UsageError(f"{plain_text(name, 40)} cannot be changed to {plain_text(repr(value), 80)}.")
+
+    def forget_drivers(self) -> None:
+        """Delete what is remembered of drivers, and remember nothing of this one. Raises VisavisError."""
+        if (session := self._running.session) is not None:
+            session.memory.forget()
+        else:
+            forget_drivers()
+        self._listener.changed()
 
     def _show(self, control: Control, name: str) -> None:
         if self._wish is not None:
@@ -254,8 +277,8 @@ class LiveRun:
 def _controls(session: Session) -> Figures:
     retargeter = session.retargeter
     return {
-        "mirror": retargeter.mirror,
-        "paused": retargeter.idle_only,
-        "frozen": retargeter.frozen,
+        **{name: getattr(retargeter, attribute) for name, attribute in SWITCHES.items()},
+        "expression": retargeter.expression,
+        "remember": session.memory.on,
         "gains": {region: float(getattr(retargeter.gains, region)) for region in GAIN_REGIONS},
     }

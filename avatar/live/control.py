@@ -39,6 +39,9 @@ class Control:
     def toggle_mirror(self) -> None:
         self._retargeter.mirror = not self._retargeter.mirror
 
+    def toggle_follow(self) -> None:
+        self._retargeter.follow = not self._retargeter.follow
+
     def next_region(self) -> None:
         self.region = GAIN_REGIONS[(GAIN_REGIONS.index(self.region) + 1) % len(GAIN_REGIONS)]
 
@@ -92,7 +95,7 @@ class Control:
         retargeter = self._retargeter
         words = [word for word, on in (
             ("paused", retargeter.idle_only), ("frozen", retargeter.frozen), ("mirrored", retargeter.mirror),
-            ("your own face", retargeter.absolute),
+            ("followed", retargeter.follow), ("your own face", retargeter.absolute),
             (f"calibrating {retargeter.calibrated:.0%}", retargeter.calibrated < 1),
         ) if on]  # fmt: skip
         words += [f"{region} {self.gain(region):.1f}" for region in GAIN_REGIONS if self.gain(region) != 1.0]

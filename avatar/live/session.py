@@ -78,7 +78,7 @@ class Session:
         before, retargeter = now.retargeter, rig.retargeter
         retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
         retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen
-        retargeter.expression = before.expression
+        retargeter.expression, retargeter.follow = before.expression, before.follow
         if (driver := before.driver) is not None:
             retargeter.recognise(driver)
         if (neutral := before.neutral) is not None:
@@ -146,7 +146,8 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     avatar = with_mattes(avatar)
     canvas = Canvas(avatar.portraits[0], *options.size, options.background, avatar.mattes[0])
     retargeter = Retargeter(avatar)
-    retargeter.mode, retargeter.expression, retargeter.mirror = options.mode, options.expression, options.mirror
+    retargeter.mode, retargeter.expression = options.mode, options.expression
+    retargeter.mirror, retargeter.follow = options.mirror, options.follow
     rig = Rig(avatar, canvas, retargeter, engine, latency)
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig

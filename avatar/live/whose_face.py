@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from avatar.retarget.retargeter import Retargeter
 
-OWN_FACE = "This is your own face: {name} shows your expression as it is, and needs no calibration."
+OWN_FACE = "This is your own face: {name} shows your expression as it is."
 OTHER_FACE = "This is another face than {name}'s own: from here on its changes drive the avatar, not its shape."
 
 

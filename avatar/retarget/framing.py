@@ -10,6 +10,8 @@ from avatar.face.head_pose import HeadPose
 
 REFRAME_S = 0.7  # time constant with which the rest place follows what exceeds the limits: done within 2 s
 CENTRE_S = 30.0  # time constant with which it follows a driver who has sat down differently
+# Where the head is to stay in the middle: share of the limits that is followed as what exceeds them; as CENTRE_S
+QUIET, CLOSE_CENTRE_S = 0.3, 5.0
 
 
 def place(pose: HeadPose) -> Array:
@@ -21,6 +23,7 @@ class Framing:
     """How far the driver's rest place has moved from the one that was learnt. In the units of the driver's crop."""
 
     def __init__(self) -> None:
+        self.closely = False  # the head stays in the middle of the picture, whatever the driver does
         self.reset()
 
     def reset(self) -> None:
@@ -45,12 +48,13 @@ class Framing:
         Returns what is left of the change.
         """
         assert self._learnt is not None
+        quiet, centre_s = (QUIET, CLOSE_CENTRE_S) if self.closely else (1.0, CENTRE_S)
         share = 1.0 if at_once else 1 - float(np.exp(-step_s / REFRAME_S))
         size = float(np.exp(self._learnt[0] + self._moved[0]))
         unit = np.array([1, size, size, size], np.float32)
-        excess = change - np.clip(change, low, high)
+        excess = change - np.clip(change, quiet * low, quiet * high)
         away = np.abs(self._moved / unit)  # of the place that was learnt; he is on his way there, or past it
         home = np.where(self._moved * change < 0, np.sign(change) * np.minimum(away, np.abs(change)), 0)
-        step = share * np.where(np.abs(home) > np.abs(excess), home, excess) + step_s / CENTRE_S * change
+        step = share * np.where(np.abs(home) > np.abs(excess), home, excess) + step_s / centre_s * change
         self._moved = np.asarray(self._moved + step * unit, np.float32)
         return np.asarray(change - step, np.float32)

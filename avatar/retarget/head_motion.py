@@ -20,6 +20,10 @@ class HeadMotion:
         self._framing, self._framed = Framing(), framed
         self._at_once = False
 
+    def stay_in_the_middle(self, closely: bool) -> None:
+        """Whether the frame follows the driver's every move, or only one that it would lose, as of `Framing`."""
+        self._framing.closely = closely
+
     def reset(self) -> None:
         """The driver's rest place is the one that was learnt."""
         self._framing.reset()

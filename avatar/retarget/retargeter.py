@@ -63,6 +63,7 @@ class Retargeter:
         self.expression: ExpressionMode = "auto"
         self.gains = gains or Gains()
         self.mirror = mirror  # the driver's left moves the picture's left, as in a mirror
+        self.follow = False  # the head stays in the middle, as a camera operator keeps it
         self.idle_only = False  # whoever is there, the avatar idles
         self.frozen = False  # the last Driving again and again
         self.smoothing = smoothing
@@ -97,8 +98,8 @@ class Retargeter:
 
     @property
     def calibrated(self) -> float:
-        """0 … 1: how much of the driver's first reference has been learnt, where it is needed."""
-        return 1.0 if self.absolute else self._calibration.share
+        """0 … 1: how much of the driver's first reference has been learnt."""
+        return self._calibration.share
 
     @property
     def whose(self) -> Whose:
@@ -123,7 +124,7 @@ class Retargeter:
     def neutral(self) -> DriverFace | None:
         """The driver's neutral face, once it has been learnt."""
         reference = self._calibration.reference
-        return None if reference is None or self._calibration.share < 1 else reference.face
+        return None if reference is None or self.calibrated < 1 else reference.face
 
     def recall(self, neutral: DriverFace) -> None:
         """Go by a neutral face that was learnt of this driver before. Its pose is that of rest if none was seen."""
@@ -202,6 +203,7 @@ class Retargeter:
         neutral = self._own if self.absolute else calm
         if self.mirror:
             face, calm, neutral = face.mirrored(), calm.mirrored(), neutral.mirrored()
+        self._head.stay_in_the_middle(self.follow)
         pose = self._head.of(face, calm, self.mode == "relative", self.gains.head, step_s)
         self._target = self._transfer.of(face, neutral, self.gains, step_s), pose
         return True
@@ -209,9 +211,7 @@ class Retargeter:
     def _strangeness(self, face: DriverFace, state: FaceState) -> float | None:
         """None while too little of the driver is known."""
         reference = self._calibration.reference
-        return (
-            None if reference is None or self._calibration.share < 1 else reference.strangeness(face, state.blendshapes)
-        )
+        return None if reference is None or self.calibrated < 1 else reference.strangeness(face, state.blendshapes)
 
     def _start_again(self) -> None:
         """Somebody else has taken the driver's place."""

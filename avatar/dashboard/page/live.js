@@ -24,7 +24,7 @@ let visible = true;
 let hasPicture = false; // a background was sent
 let pictures = 0; // how many were sent
 let picturesShown = 0; // at the last start
-let mirror = localStorage.getItem("mirror") === "yes";
+const kept = { mirror: localStorage.getItem("mirror") === "yes", follow: localStorage.getItem("follow") === "yes" };
 
 // What can be chosen
 
@@ -77,7 +77,9 @@ function wish() {
     recording: byId("recording").checked,
     size: byId("size").value,
     background: byId("background").value === "colour" ? byId("colour").value : byId("background").value,
-    mirror,
+    ...kept,
+    expression: byId("expression").value,
+    remember: byId("remember").checked,
   };
 }
 
@@ -176,7 +178,9 @@ function showLog(lines) {
 }
 
 function showControls(controls) {
-  press("mirror", controls.mirror);
+  for (const id of Object.keys(kept)) press(id, controls[id]);
+  byId("expression").value = controls.expression;
+  byId("remember").checked = controls.remember;
   press("paused", controls.paused);
   press("frozen", controls.frozen);
   for (const region of Object.keys(REGIONS)) {
@@ -195,7 +199,7 @@ function showButtons() {
   for (const id of ["calibrate", "paused", "frozen"]) byId(id).disabled = state !== "running";
   for (const input of document.querySelectorAll("#gains input, #gains-reset")) input.disabled = state !== "running";
   if (state !== "running") for (const id of ["paused", "frozen"]) press(id, false);
-  if (state === "off") press("mirror", mirror);
+  if (state === "off") for (const [id, on] of Object.entries(kept)) press(id, on);
   const now = wish();
   const incomplete = now.background === "picture" && !hasPicture;
   if (state === "off" && incomplete) start.disabled = true;
@@ -280,11 +284,31 @@ byId("restart").onclick = async () => {
   byId("start").focus();
 };
 byId("calibrate").onclick = () => attempt("PATCH", { calibrate: true });
-byId("mirror").onclick = () => {
-  mirror = !pressed("mirror");
-  localStorage.setItem("mirror", mirror ? "yes" : "no");
-  press("mirror", mirror);
-  if (live.state === "running") attempt("PATCH", { mirror });
+for (const id of Object.keys(kept)) {
+  byId(id).onclick = () => {
+    kept[id] = !pressed(id);
+    localStorage.setItem(id, kept[id] ? "yes" : "no");
+    press(id, kept[id]);
+    if (live.state === "running") attempt("PATCH", { [id]: kept[id] });
+  };
+}
+byId("expression").value = localStorage.getItem("expression") ?? "auto";
+byId("expression").onchange = ({ target }) => {
+  localStorage.setItem("expression", target.value);
+  if (live.state === "running") attempt("PATCH", { expression: target.value });
+};
+byId("remember").checked = localStorage.getItem("remember") === "yes";
+byId("remember").onchange = async ({ target }) => {
+  localStorage.setItem("remember", target.checked ? "yes" : "no");
+  if (target.checked) {
+    if (live.state === "running") attempt("PATCH", { remember: true });
+    return;
+  }
+  try {
+    await request("DELETE", "/api/dashboard/drivers");
+  } catch (error) {
+    tell(byId("live-problem"), error.message);
+  }
 };
 for (const id of ["paused", "frozen"]) byId(id).onclick = () => attempt("PATCH", { [id]: !pressed(id) });
 
