@@ -188,7 +188,7 @@ class LiveRun:
             mode = expression_mode(value)
             return lambda: setattr(retargeter, "expression", mode)
         if name == "remember" and value is True:
-            return lambda: setattr(session.memory, "on", True)
+            return session.memory.agree
         if name == "gains" and isinstance(value, dict):
             for region, gain in value.items():
                 if region not in GAIN_REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):

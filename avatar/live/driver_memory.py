@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,7 +21,7 @@ from avatar.core.private_file import UnfitError, read_bounded, write_private
 from avatar.face.face_descriptor import distance
 from avatar.face.state import DESCRIPTOR_SIZE, LANDMARK_COUNT
 from avatar.retarget.driver_face import DriverFace
-from avatar.retarget.likeness import KEPT, OWN
+from avatar.retarget.likeness import KEPT, OTHER, OWN
 from avatar.retarget.retargeter import Retargeter
 
 FOLDER, SUFFIX = "drivers", ".driver"
@@ -73,57 +74,89 @@ def keep_driver(descriptor: Array, neutral: DriverFace) -> None:
         raise VisavisError(f"Nothing could be kept of you in {folder} ({error.strerror}). Free some space.") from error
 
 
-def nearest(descriptor: Array, drivers: list[Remembered]) -> Remembered | None:
+class Described(Protocol):
+    """A driver whose face was described."""
+
+    @property
+    def descriptor(self) -> Array: ...
+
+
+Known = TypeVar("Known", bound=Described)
+
+
+def nearest(descriptor: Array, drivers: list[Known]) -> Known | None:
     """The same person among the drivers."""
     alike = [driver for driver in drivers if distance(driver.descriptor, descriptor) <= OWN]
     return min(alike, key=lambda driver: distance(driver.descriptor, descriptor), default=None)
 
 
+@dataclass
+class _Driver:
+    """Of this run."""
+
+    descriptor: Array
+    neutral: DriverFace
+
+
 class DriverMemory:
-    """Watches one run: gives a driver who is known what was learnt before, and keeps what is learnt of the first one,
-    who has agreed; of nobody who sits down later.
+    """Watches one run: who comes back gets what was learnt before. For the next run it keeps what is learnt of the
+    first driver, who has agreed; of nobody who sits down later.
     """
 
     def __init__(self, on: bool = False) -> None:
-        self.on = on  # the driver has agreed
-        self._known: list[Remembered] | None = None  # read once there is somebody to look for
-        self._looks = 0  # at the present driver, KEPT at most
+        self.on = on  # the first driver has agreed
+        self._drivers: list[_Driver] = []  # of this run, in the order in which they came
+        self._kept: list[Remembered] | None = None  # of earlier runs; read once there is somebody to look for
+        self._present: _Driver | None = None
+        self._looks = 0  # at whoever is present, KEPT at most
         self._looked_at: Array | None = None
-        self._recalled = False
-        self._whose: Array | None = None  # descriptor of the first driver
-        self._learnt: DriverFace | None = None  # of the same
 
     def follow(self, retargeter: Retargeter) -> None:
         """After each frame."""
         descriptor, neutral = retargeter.driver, retargeter.neutral
-        if not self.on:
-            return
+        before = self._looked_at if self._present is None else self._present.descriptor
+        if descriptor is None or (before is not None and distance(descriptor, before) > OTHER):
+            self._present, self._looks, self._looked_at = None, 0, None
         if descriptor is None:
-            self._looks, self._looked_at, self._recalled = 0, None, False
             return
         if self._looks < KEPT and descriptor is not self._looked_at:
             self._looks, self._looked_at = self._looks + 1, descriptor
-            self._recall(retargeter, descriptor)
-            if self._whose is None or distance(descriptor, self._whose) <= OWN:
-                self._whose = descriptor
-        if self._whose is not None and distance(descriptor, self._whose) <= OWN:
-            self._learnt = neutral or self._learnt
+            if self._present is None:
+                self._recall(retargeter, descriptor)
+            else:
+                self._present.descriptor = descriptor
+        if neutral is None:
+            return
+        if self._present is None:
+            self._present = _Driver(descriptor, neutral)
+            self._drivers = [*self._drivers, self._present][:MOST_DRIVERS]
+        elif distance(descriptor, self._present.descriptor) <= OWN:
+            self._present.neutral = neutral
 
     def _recall(self, retargeter: Retargeter, descriptor: Array) -> None:
-        self._known = remembered_drivers() if self._known is None else self._known
-        if not self._recalled and (driver := nearest(descriptor, self._known)) is not None:
+        if (driver := nearest(descriptor, self._drivers)) is not None:
+            self._present = driver
             retargeter.recall(driver.neutral)
-            self._recalled = True
+        elif self.on:
+            self._kept = remembered_drivers() if self._kept is None else self._kept
+            if (kept := nearest(descriptor, self._kept)) is not None:
+                retargeter.recall(kept.neutral)
+
+    def agree(self) -> None:
+        """Whoever is present now agrees."""
+        self.on = True
+        if self._present is not None:
+            self._drivers = [self._present, *(driver for driver in self._drivers if driver is not self._present)]
 
     def forget(self) -> None:
         """Switched off: nothing is kept, nor what was kept before. Raises VisavisError."""
-        self.on, self._whose, self._learnt, self._known = False, None, None, None
+        self.on, self._kept = False, None
         forget_drivers()
 
     def keep(self) -> None:
         """At the end of the run. Raises VisavisError."""
-        if self.on and self._whose is not None and self._learnt is not None:
-            keep_driver(self._whose, self._learnt)
+        if self.on and self._drivers:
+            keep_driver(self._drivers[0].descriptor, self._drivers[0].neutral)
 
 
 def _files() -> list[Path]:

@@ -12,6 +12,7 @@ from avatar.face.face_descriptor import distance
 
 # Distance of the mean of the driver's last descriptors from the mean of the portraits'. See docs/DRIVING.md.
 OWN, OTHER = 0.45, 0.55  # up to which somebody becomes the avatar's own person, and from which the person no longer is
+STRANGER = 0.7  # distance of one descriptor from the driver's last ones, from which it is of somebody else
 KEPT = 3  # descriptors
 
 Whose = Literal["unknown", "own", "other"]

@@ -9,6 +9,7 @@ from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.face.crop import Crop
 from avatar.face.driving import Driving
+from avatar.face.face_descriptor import distance
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import from_vector, head_pose, to_vector
 from avatar.face.state import FaceState
@@ -23,7 +24,7 @@ from avatar.retarget.held_expression import HeldExpression
 from avatar.retarget.hold import Hold
 from avatar.retarget.idle import IdleMotion
 from avatar.retarget.inertialization import Inertialization
-from avatar.retarget.likeness import Likeness, Whose
+from avatar.retarget.likeness import STRANGER, Likeness, Whose
 
 Mode = Literal["relative", "absolute"]
 ExpressionMode = Literal["auto", "relative", "absolute"]
@@ -85,6 +86,7 @@ class Retargeter:
         self._target = shape, to_vector(poses[0])  # what the driver wants, as last believed
         self._last: Driving | None = None
         self._calibration = Calibration()
+        self._recalled: DriverFace | None = None  # of an earlier time
         self._settings = self._now()
 
     @property
@@ -117,7 +119,9 @@ class Retargeter:
         return self._likeness.driver
 
     def recognise(self, descriptor: Array) -> None:
-        """Say who drives, by a (128,) descriptor of the face."""
+        """Say who drives, by a (128,) descriptor of the face. Whoever looks quite different is somebody else."""
+        if self.driver is not None and distance(self.driver, descriptor) > STRANGER:
+            self._start_again()
         self._likeness.see(descriptor)
 
     @property
@@ -127,16 +131,14 @@ class Retargeter:
         return None if reference is None or self.calibrated < 1 else reference.face
 
     def recall(self, neutral: DriverFace) -> None:
-        """Go by a neutral face that was learnt of this driver before. Its pose is that of rest if none was seen."""
+        """Go by a neutral face that was learnt of this driver before. How the driver sits now is learnt anew."""
         if not self._calibration.fixed:
-            seen = self._calibration.reference
-            pose = neutral.pose if seen is None else seen.face.pose
-            self._calibration = Calibration.remembered(Reference(replace(neutral, pose=pose)))
+            self._recalled = neutral
 
     def recalibrate(self, *calm: FaceState) -> None:
         """Forget the driver's neutral face and rest pose; learn them from `calm` alone, else from what comes next."""
         seen = [(self._view.face(state), state.blendshapes) for state in calm if state.found]
-        self._calibration = Calibration.of(seen)
+        self._calibration, self._recalled = Calibration.of(seen), None
 
     def drive(self, state: FaceState) -> Driving:
         """The avatar's landmarks for one tracked frame. Without a face, eases to a living idle pose."""
@@ -199,6 +201,11 @@ class Retargeter:
             if verdict == "stranger":
                 self._start_again()
             face = self._filter(face, state.capture_ns / 1e9)
+        if self._recalled is not None:
+            seen = self._calibration.reference
+            pose = face.pose if seen is None else seen.face.pose
+            self._calibration = Calibration.remembered(Reference(replace(self._recalled, pose=pose)))
+            self._recalled = None
         calm = self._calibration.learn(face, state.blendshapes, step_s).face
         neutral = self._own if self.absolute else calm
         if self.mirror:

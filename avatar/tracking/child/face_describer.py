@@ -15,7 +15,7 @@ from avatar.face.state import FaceState
 
 FIRST, FIRST_S = 3, 0.4  # of whoever has come, so many, and so long from one to the next
 LATER_S = 4.0  # from then on: 0.3 % of a core
-GONE_S = 1.0  # without a face, or a jump by its own size: somebody has come
+GONE_S = 1.0  # without a picture, or a jump by its own size: somebody has come
 STILL = 0.5  # sizes of the face a second: faster ones are blurred
 
 
@@ -29,6 +29,10 @@ class FaceDescriber:
         self._centre: Array = np.zeros(2, np.float32)
         self._described_ns = 0
         self._count = 0  # of descriptors since somebody came
+
+    def lost(self) -> None:
+        """No face was found: whoever comes is looked at again."""
+        self._last_ns = None
 
     def descriptor(self, rgb: Picture, face: FaceState) -> Array | None:
         """(128,) for a face tracked in the (H, W, 3) picture, when it is time for one. None otherwise."""

@@ -52,6 +52,8 @@ class FaceTracker(Closing):
         else:
             result = self._landmarker.detect(image)
         if not result.face_landmarks:
+            if self._describer is not None:
+                self._describer.lost()
             return no_face(capture_ns)
         height, width = rgb.shape[:2]
         before_px, self._size_px = self._size_px, np.array([width, height], np.float32)
