@@ -26,6 +26,8 @@ from avatar.live.whose_face import WhoseFace
 from avatar.render.painter import Painter, open_painter
 from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
+from avatar.trust.embedding import Marker
+from avatar.trust.mark_message import MarkMessage
 from engines.engine import Engine, EngineFailure
 
 AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame painted from Driving; only Animator makes them
@@ -45,6 +47,10 @@ class Rig:
     engine: Engine
     latency: LatencyRecorder
     renderers: dict[int, Painter] = field(default_factory=dict)  # by the side of the picture that they draw
+    marker: Marker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marker = Marker(MarkMessage.of(self.avatar), self.canvas.width, self.canvas.height)
 
     def renderer(self, side_px: int) -> Painter:
         if side_px not in self.renderers:
@@ -163,7 +169,7 @@ class Animator:
         return self._hold(capture_ns)
 
     def _paint(self, driving: Driving) -> AvatarFrame:
-        """The only place where a publishable frame comes into being: from numbers, and a portrait."""
+        """The only place where a publishable frame comes into being: from numbers and a portrait, and marked."""
         rig = self.rig
         if self._broken_ns is not None and not self._mended(rig):
             return self._hold(driving.capture_ns)
@@ -179,9 +185,9 @@ class Animator:
             return self._hold(driving.capture_ns)
         with self._latency.time("compose"):
             side_px = rig.canvas.square_px
-            self._last = rig.canvas.place(
-                _enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px)
-            )
+            picture = rig.canvas.place(_enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px))
+        with self._latency.time("mark"):
+            self._last = rig.marker.mark(picture)
         self._drew()
         return self._frame(driving.capture_ns)
 

@@ -27,12 +27,14 @@ from avatar.retarget.retargeter import ExpressionMode, Mode, Retargeter
 from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
+from avatar.trust.embedding import Marker
+from avatar.trust.mark_message import MarkMessage
 from engines.engine import Engine
 
-# (driver's frame, the avatar's square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size throughout.
-# Of recorded motion there is no picture: its frame is black.
+# (driver's frame, the avatar's marked square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size
+# throughout. Of recorded motion there is no picture: its frame is black.
 Compose = Callable[[Frame, Picture], Picture]
-STAGES = ("decode", "track", "retarget", "render", "compose", "encode", "whole frame")
+STAGES = ("decode", "track", "retarget", "render", "mark", "compose", "encode", "whole frame")
 MOTION_TIMES = Fraction(1, 90_000)  # s; of a file that is written from recorded motion
 
 
@@ -119,7 +121,8 @@ def drive_file(
     retargeter = Retargeter(avatar, options.mode)
     retargeter.expression = options.expression
     painter = open_painter(avatar, engine, options.size_px, patient=True)
-    pictures = _drawn(moments, retargeter, painter, options.compose, latency)
+    marker = Marker(MarkMessage.of(avatar), options.size_px, options.size_px)
+    pictures = _drawn(moments, retargeter, _Pen(painter, marker, options.compose), latency)
     frames = faceless = 0
     first_s = last_s = 0.0
     with _output(drive, latency) as output, closing(pictures):
@@ -154,9 +157,16 @@ class _Drawn:
     picture: Picture
 
 
-def _drawn(
-    moments: Moments, retargeter: Retargeter, painter: Painter, compose: Compose, latency: LatencyRecorder
-) -> Generator[_Drawn]:
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """What makes a picture of what drives it."""
+
+    painter: Painter
+    marker: Marker
+    compose: Compose
+
+
+def _drawn(moments: Moments, retargeter: Retargeter, pen: _Pen, latency: LatencyRecorder) -> Generator[_Drawn]:
     with closing(moments):
         for frame, state in moments:
             if retargeter.frame_crop is None and state.found:
@@ -164,9 +174,11 @@ def _drawn(
             with latency.time("retarget"):
                 driving = retargeter.drive(state)
             with latency.time("render"):
-                square = painter.render(driving)
+                square = pen.painter.render(driving)
+            with latency.time("mark"):
+                square = pen.marker.mark(square)
             with latency.time("compose"):
-                picture = compose(frame, square)
+                picture = pen.compose(frame, square)
             yield _Drawn(frame, state, picture)
 
 

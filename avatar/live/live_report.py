@@ -9,7 +9,7 @@ from avatar.live.latency import StageLatency
 CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED = "capture → tracked", "capture → published"
 INTERVAL = "between two published"
 STAGES = (
-    "track", "retarget", "generator", "render", "compose", "hold", "publish",
+    "track", "retarget", "generator", "render", "compose", "mark", "hold", "publish",
     CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED, INTERVAL,
 )  # fmt: skip
 
