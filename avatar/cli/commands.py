@@ -25,6 +25,7 @@ COMMANDS = {
     "record-motion": (USE, "Record how a face moves, as numbers without a picture."),
     "call": (USE, "Call others as your avatar, from browser to browser (needs the call extra)."),
     "forget": (USE, "Delete what --remember-me has kept of drivers."),
+    "verify": (USE, "Say whether a video, photo or camera shows one of visavis' avatars."),
     "profile": (USE, "Measure the live loop on this computer."),
     "engines": (USE, "See, measure and clean the inference engines of this computer."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
