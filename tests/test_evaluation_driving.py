@@ -14,10 +14,13 @@ from avatar.core.errors import UsageError
 from avatar.evaluation.driving import Driven, Driver, contacts, signal_rows, timeline
 from avatar.evaluation.driving_report import as_json, as_markdown, sections
 from avatar.evaluation.driving_signals import SIGNALS, FaceSigns, face_signs, following
+from avatar.evaluation.first_seconds import AFTER_S, left_of_a_smile, mouth_lag_ms
+from avatar.face.driving import Driving
 from avatar.face.face_model import face_model
 from avatar.face.gaps import gaps, mouth_width, set_lid_gaps, set_mouth_gaps
 from avatar.face.regions import RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, FaceState, no_face
+from tests.clips import astronaut_avatar
 
 FPS = 25
 STEP_NS = 1_000_000_000 // FPS
@@ -147,10 +150,43 @@ def test_the_worst_fifth_is_told() -> None:
 def test_the_report_has_both_starts() -> None:
     wanted = tuple(signs(jawOpen=0.5 + 0.5 * np.sin(i)) for i in range(30))
     both = [replace(a_pair(wanted, wanted), smiled_first=first) for first in (False, True)]
-    assert [title for title, _, _ in sections(both)] == ["Driving", "Driving, 5 s after a smiling first second"]
+    assert [one.title for one in sections(both)] == ["Driving", "Driving, 5 s after a smiling first second"]
     text = as_markdown(both)
     assert "| jaw | 1 | 1.00 | 1.00 | 1.00 | 1.00 |" in text
     assert as_json(both)["pairs"][1]["signals"]["jaw"]["slope"] == pytest.approx(1.0)
+
+
+def test_a_mouth_that_is_shown_late_lags_by_as_much() -> None:
+    mean = face_model().mean_shape
+
+    def talking(late_s: float) -> list[FaceState]:
+        opened = [
+            0.1 + 0.05 * np.sin(9 * (i / FPS - late_s)) + 0.03 * np.sin(23 * (i / FPS - late_s)) for i in range(150)
+        ]
+        return [seen(set_mouth_gaps(mean, np.full(9, gap, np.float32)), i) for i, gap in enumerate(opened)]
+
+    driver = talking(0)
+    for late_s in (0.0, 0.06):
+        drivings = [Driving(state.landmarks, state.capture_ns) for state in talking(late_s)]
+        assert mouth_lag_ms(driver, drivings) == pytest.approx(1e3 * late_s, abs=3)
+    still = [seen(mean, i) for i in range(150)]
+    assert mouth_lag_ms(still, [Driving(state.landmarks, state.capture_ns) for state in still]) is None
+
+
+def test_what_is_left_of_a_smile_fades() -> None:
+    smile = [BLENDSHAPE_INDEX[f"mouthSmile{side}"] for side in ("Left", "Right")]
+    mean = face_model().mean_shape
+    smiling = mean + face_model().expression_basis[smile].sum(0)
+    states = []
+    for i in range(100):
+        talks = set_mouth_gaps(mean, np.full(9, 0.03 + 0.02 * np.sin(i), np.float32))
+        states.append(seen(smiling, i, mouthSmileLeft=0.5, mouthSmileRight=0.5) if i < FPS else seen(talks, i))
+    left = left_of_a_smile(astronaut_avatar(), states, range(FPS), STEP_NS)
+    assert len(left) == len(AFTER_S) and left[0] > left[2] and left[1] < 1
+    first = replace(a_pair((signs(),) * 12, (signs(),) * 12), smiled_first=True, left_mm=left, lag_ms=8.0)
+    notes = dict(sections([first])[0].notes())
+    assert notes["lag of the mouth"] == "8 ms"
+    assert notes["lips off 5 s after the smile, and in the worst fifth"] == f"{left[1]:.1f}, {left[1]:.1f} mm"
 
 
 def test_what_cannot_be_evaluated_is_told(tmp_path: Path) -> None:

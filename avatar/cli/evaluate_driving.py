@@ -17,7 +17,7 @@ from avatar.core.errors import InputError, UsageError
 from avatar.core.whole_file import whole_file
 from avatar.evaluation.clip import track
 from avatar.evaluation.driving import Driven, Driver, drive_all
-from avatar.evaluation.driving_report import HEADS, as_json, as_markdown, cells, contact_cells, sections
+from avatar.evaluation.driving_report import HEADS, as_json, as_markdown, cells, sections
 from avatar.identity.enrolment import enroll
 from avatar.sources.photo import SUFFIXES as PHOTO_SUFFIXES
 from avatar.sources.video_file import VideoFile
@@ -81,12 +81,12 @@ def _driver(path: Path, model: Path) -> Driver:
 
 
 def _print(terminal: Terminal, driven: Sequence[Driven]) -> None:
-    for title, rows, found in sections(driven):
-        table = Table(*HEADS, title=title, title_justify="left")
+    for one in sections(driven):
+        table = Table(*HEADS, title=one.title, title_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
-        for row in rows:
+        for row in one.rows:
             table.add_row(*cells(row))
         terminal.print(table)
-        for label, value in contact_cells(found):
+        for label, value in one.notes():
             terminal.say(f"{label}: {value}")

@@ -28,6 +28,7 @@ from avatar.evaluation.driving_signals import (
     face_signs,
     following,
 )
+from avatar.evaluation.first_seconds import left_of_a_smile, mouth_lag_ms, there_and_back
 from avatar.evaluation.person import draw
 from avatar.face.driving import Driving
 from avatar.face.state import FaceState, Tracker
@@ -96,6 +97,8 @@ class Driven:
     drawn: tuple[FaceSigns | None, ...]
     at_rest: FaceSigns  # the portrait itself
     narrow: NDArray[np.bool_]  # (N, 2): in which of the frames the right and the left eye stay narrow
+    lag_ms: float | None = None  # of the mouth
+    left_mm: tuple[float, ...] = ()  # of the smile that came first, AFTER_S
 
     def following(self) -> dict[str, Following]:
         """By signal, of those in which the driver moves."""
@@ -127,10 +130,8 @@ def timeline(driver: Driver, smile_first: bool) -> tuple[list[FaceState], int]:
     order: list[int] = []
     smile = driver.smiling() if smile_first else None
     if smile is not None:
-        last = len(driver.states) - 1
-        order = [*smile, *range(smile[-1] + 1, last), *range(last, 0, -1)]
-        while (len(order) - len(smile)) * driver.step_ns < FORGIVEN_S * 1e9:
-            order += [*range(last), *range(last, 0, -1)]
+        least = int(np.ceil(FORGIVEN_S * 1e9 / driver.step_ns))
+        order = [*smile, *there_and_back(len(driver.states), smile[-1] + 1, least)]
     start = len(order)
     order += range(len(driver.states))
     return [replace(driver.states[i], capture_ns=k * driver.step_ns) for k, i in enumerate(order)], start
@@ -147,7 +148,12 @@ def drive(avatar: Avatar, driver: Driver, tracker: Tracker, frames: int, smile_f
     drawn = [face_signs(tracker.track(picture, i)) for i, picture in enumerate(pictures.pictures)]
     at_rest = drawn.pop() or _of(avatar)
     wanted = tuple(face_signs(driver.states[i]) for i in numbers)
-    return Driven(avatar.name, driver.name, smile_first, wanted, tuple(drawn), at_rest, driver.narrowed()[numbers])
+    smile = driver.smiling() if smile_first else None
+    return Driven(
+        avatar.name, driver.name, smile_first, wanted, tuple(drawn), at_rest, driver.narrowed()[numbers],
+        mouth_lag_ms(states[start:], drivings[start:]),
+        () if smile is None else left_of_a_smile(avatar, driver.states, smile, driver.step_ns),
+    )  # fmt: skip
 
 
 def drive_all(
@@ -172,6 +178,23 @@ class SignalRow:
     worst_slope: float  # by how far it is from 1, as a factor
     r: float
     worst_r: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Over all pairs; None where no driver tells."""
+
+    lag_ms: float | None  # median, of the mouth
+    left_mm: tuple[
+        tuple[float, float], ...
+    ]  # of a smile that came first, AFTER_S: median, and the best of the worst fifth
+
+
+def timing(driven: Sequence[Driven]) -> Timing:
+    lags = [one.lag_ms for one in driven if one.lag_ms is not None]
+    left = np.array([one.left_mm for one in driven if one.left_mm]).T
+    spans = tuple((float(np.median(off)), float(np.quantile(off, 1 - WORST))) for off in left)
+    return Timing(float(np.median(lags)) if lags else None, spans)
 
 
 @dataclass(frozen=True)

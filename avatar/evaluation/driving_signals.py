@@ -1,7 +1,8 @@
 """What a face says, in numbers by which a driver and an avatar can be compared; and how well the one follows the other.
 
 Scores are the tracker's blendshapes. What they are blind to is measured on the pose-free mesh: how far lips are apart,
-how wide the mouth is, where the irises are in the eyes.
+how wide the mouth is, how high its corners are, where the irises are in the eyes. The score of a mouth that frowns
+hardly knows it: in 99 of 100 of 22,900 pictures of people it is below 0.06, and most above are profiles or microphones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from avatar.face.face_model import face_model
 from avatar.face.gaps import eye_width, gaps, mouth_width
 from avatar.face.gaze import gaze
 from avatar.face.head_pose import head_pose
-from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, NOSE_BASE, RIGHT_LID_PAIRS
 from avatar.face.state import FaceState
 
 _BOTH = {  # blendshapes of which the mean is taken
@@ -35,14 +36,15 @@ _BOTH = {  # blendshapes of which the mean is taken
 }
 _GAZE = {"gaze across": (("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")),
          "gaze up": (("eyeLookUpLeft", "eyeLookUpRight"), ("eyeLookDownLeft", "eyeLookDownRight"))}  # fmt: skip
-_MESH = ("lips apart", "mouth's width", "iris across", "iris up")
+_MESH = ("lips apart", "mouth's width", "mouth's corners up", "iris across", "iris up")
 SIGNALS = (*_BOTH, *_GAZE, *_MESH)
 # standard deviation of a driver's signal below which it is at rest: eyes that look ahead waver by as much
-FLOORS = np.array([0.04] * len(_BOTH) + [0.08] * len(_GAZE) + [0.01, 0.01, 0.02, 0.02])
+FLOORS = np.array([0.04] * len(_BOTH) + [0.08] * len(_GAZE) + [0.01, 0.01, 0.012, 0.02, 0.02])
 OF_IRISES = [SIGNALS.index(name) for name in (*_GAZE, "iris across", "iris up")]
 _BLINKS = [SIGNALS.index(name) for name in ("blink, left", "blink, right")]
 HIDDEN = 0.4  # score of a blink from which the tracker guesses where the iris is
 MIN_FRAMES = 12
+_CORNERS = [61, 291]  # of the mouth
 
 # Inner lips' greatest distance, in widths of the mouth: the tracker gives up to 0.03 where lips touch
 TOUCHING, APART = 0.03, 0.06
@@ -76,7 +78,7 @@ def face_signs(state: FaceState) -> FaceSigns | None:
         scores.append((towards - away) / 2)
     width, lips = mouth_width(shape), float(gaps(shape, INNER_LIP_PAIRS).max())
     iris = gaze(shape).mean(0)
-    mesh = lips / width, width, iris[0], -iris[1]
+    mesh = lips / width, width, float(shape[NOSE_BASE[3], 1] - shape[_CORNERS, 1].mean()), iris[0], -iris[1]
     return FaceSigns(np.array([*scores, *mesh], np.float64), lips / width, _eyes(shape))
 
 
