@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import EngineChoice, ExpressionChoice, NetworkChoice
+from avatar.cli.options import DriverChoice, EngineChoice, NetworkChoice
 from avatar.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PACED = 3  # frames that are timed, before the user is told how slow the network
 
 
 @dataclass(frozen=True)
-class Written(ExpressionChoice):
+class Written(DriverChoice):
     """What is written."""
 
     absolute_head: Annotated[
@@ -38,7 +38,7 @@ class Written(ExpressionChoice):
         if self.size % 2:
             raise UsageError(f"--size {self.size}: H.264 needs an even side, for example {self.size + 1}.")
         head: Mode = "absolute" if self.absolute_head else "relative"
-        return DriveOptions(head, self.expression(), self.size, self.force)
+        return DriveOptions(head, self.expression(), self.unlock is not None, self.size, self.force)
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,12 @@ def drive(
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import latency_table
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.identity.bundle import find_avatar
-    from avatar.identity.mattes import open_avatar
     from avatar.live.drive import Drive, drive_file
     from engines import explain
 
     options = written.options()
     engine = drawing.options(drawing.full(), os.cpu_count())  # all cores: nothing overlaps
-    avatar = open_avatar(find_avatar(name))
+    avatar = written.opened(name)
     job = Drive.open(source, output, options)  # before the engines are opened, which takes a while
     terminal = Terminal(stderr=True)
     tracker = tracker_model_then_offline(terminal)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import ExpressionChoice, Length, NetworkChoice, ThreadedEngineChoice
+from avatar.cli.options import DriverChoice, Length, NetworkChoice, ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ KEYS_HELP = (
 
 
 @dataclass(frozen=True)
-class Look(ExpressionChoice):
+class Look(DriverChoice):
     """What the picture looks like, and how it moves."""
 
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512"
@@ -57,8 +57,16 @@ class Look(ExpressionChoice):
         from avatar.live.options import LiveOptions
 
         head: Mode = "absolute" if self.absolute_head else "relative"
-        size, background = parse_size(self.size), parse_background(self.background)
-        return LiveOptions(size, background, head, self.expression(), self.mirror, self.remember, self.follow, engine)
+        return LiveOptions(
+            size=parse_size(self.size),
+            background=parse_background(self.background),
+            mode=head,
+            expression=self.expression(),
+            mirror=self.mirror,
+            remember=self.remember,
+            follow=self.follow,
+            engine=engine,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,7 @@ def live(
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
-    from avatar.identity.bundle import avatar_names, find_avatar
-    from avatar.identity.mattes import open_avatar
+    from avatar.identity.bundle import avatar_names
     from avatar.live.control import Control
     from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
@@ -130,7 +137,9 @@ def live(
             "second: `visavis drive --network full` makes a video of them, and --engine onnxruntime insists."
         )
     publishers = open_publishers(to, camera, say)
-    avatar = open_avatar(find_avatar(name))
+    avatar = look.opened(name)
+    if look.unlock is not None:
+        options = replace(options, unlocked=avatar.name)
     online = by_whip(camera) or any(spec.startswith("whip:") for spec in to)
     tracker = tracker_model_and_note(terminal) if online else tracker_model_then_offline(terminal, camera)
     source = _open_source(camera, length.loop, publishers, say)

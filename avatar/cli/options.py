@@ -11,6 +11,7 @@ import typer
 from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
+    from avatar.core.avatar import Avatar
     from avatar.render.engine_options import EngineOptions
     from avatar.render.full_network import FullNetwork
     from avatar.render.own_weights import OwnTensors
@@ -30,8 +31,8 @@ class Length:
 
 
 @dataclass(frozen=True)
-class ExpressionChoice:
-    """How a driver's expression is read."""
+class DriverChoice:
+    """Who may drive, and how the expression is read."""
 
     mode: Annotated[
         str,
@@ -40,6 +41,26 @@ class ExpressionChoice:
             "auto: absolute once your face is known as the avatar's own."
         ),
     ] = "auto"
+    unlock: Annotated[
+        str | None,
+        typer.Option(
+            help="Let somebody else drive an avatar that is locked to its own person. The reason is kept in it.",
+            metavar="REASON",
+        ),
+    ] = None
+
+    def opened(self, name: str) -> Avatar:
+        """The avatar of that name or file, unlocked where that was asked for. Raises UsageError or InputError."""
+        from avatar.identity.bundle import find_avatar, save_avatar
+        from avatar.identity.consent import unlocked
+        from avatar.identity.mattes import open_avatar
+
+        path = find_avatar(name)
+        avatar = open_avatar(path)
+        if self.unlock is not None:
+            avatar = unlocked(avatar, self.unlock)
+            save_avatar(avatar, path)
+        return avatar
 
     def expression(self) -> ExpressionMode:
         """As the product has it. Raises UsageError."""

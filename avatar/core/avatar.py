@@ -47,5 +47,10 @@ class Avatar:
     descriptors: Array = field(default_factory=no_descriptors)
 
     @property
+    def locked(self) -> bool:
+        """Whether it moves for its own person alone: one who was enrolled alive, before a camera."""
+        return bool(self.consent.get("liveness"))
+
+    @property
     def fine_tuned(self) -> bool:
         return self.weights.size > 0

@@ -20,7 +20,7 @@ from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.sound_track import add_sound
-from avatar.live.whose_face import OWN_FACE
+from avatar.live.whose_face import LOCKED, OWN_FACE
 from avatar.publish.video_writer import VideoWriter, check_output
 from avatar.render.painter import Painter, open_painter
 from avatar.retarget.retargeter import ExpressionMode, Mode, Retargeter
@@ -61,10 +61,11 @@ def only_avatar(_driver: Frame, square: Picture) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class DriveOptions:
-    """How the written video is made. `force` replaces the output if it exists."""
+    """How the written video is made. `unlocked`: whoever it is may drive. `force` replaces the output if it exists."""
 
     mode: Mode = "relative"
     expression: ExpressionMode = "auto"
+    unlocked: bool = False
     size_px: int = 512
     force: bool = False
     compose: Compose = only_avatar
@@ -120,6 +121,8 @@ def drive_file(
         expected, moments = len(driver), _recorded(driver)
     retargeter = Retargeter(avatar, options.mode)
     retargeter.expression = options.expression
+    if options.unlocked:
+        retargeter.unlock()
     painter = open_painter(avatar, engine, options.size_px, patient=True)
     marker = Marker(MarkMessage.of(avatar), options.size_px, options.size_px)
     pictures = _drawn(moments, retargeter, _Pen(painter, marker, options.compose), latency)
@@ -143,8 +146,9 @@ def drive_file(
         f"{drive.output} was written by somebody else meanwhile: this is {written}." if written != drive.output else ""
     )
     own = OWN_FACE.format(name=avatar.name) if retargeter.whose == "own" and retargeter.absolute else ""
+    locked = LOCKED.format(name=avatar.name) if retargeter.locked else ""
     sound = add_sound(written, source if video and video.has_audio else None)
-    notes = tuple(note for note in (turned, video and video.damage, idle, own, sound, taken) if note)
+    notes = tuple(note for note in (turned, video and video.damage, idle, own, locked, sound, taken) if note)
     return DriveReport(written, frames, frames, faceless, last_s - first_s, latency.table(), notes)
 
 

@@ -16,6 +16,7 @@ class LiveOptions:
     mode: whether the avatar takes the driver's head as it is ("absolute") or as it has moved since rest ("relative").
     expression: the same of the driver's face; "auto" takes that of the avatar's own person as it is.
     follow: the head stays in the middle of the picture, gently, as a camera operator keeps it.
+    unlocked: name of an avatar that anybody may drive, though it is locked to its own person.
     remember: the driver agrees that what is learnt of the face is kept for the next run, as of `driver_memory`.
     """
 
@@ -26,4 +27,5 @@ class LiveOptions:
     mirror: bool = False
     remember: bool = False
     follow: bool = False
+    unlocked: str = ""
     engine: EngineOptions = field(default_factory=EngineOptions)

@@ -148,6 +148,8 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     retargeter = Retargeter(avatar)
     retargeter.mode, retargeter.expression = options.mode, options.expression
     retargeter.mirror, retargeter.follow = options.mirror, options.follow
+    if options.unlocked == avatar.name:
+        retargeter.unlock()
     rig = Rig(avatar, canvas, retargeter, engine, latency)
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig

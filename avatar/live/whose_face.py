@@ -7,6 +7,8 @@ from collections.abc import Callable
 from avatar.retarget.retargeter import Retargeter
 
 OWN_FACE = "This is your own face: {name} shows your expression as it is."
+LOCKED = "{name} moves for its own person alone, and this face is not known as that person's: it idles."
+UNLOCKED = "{name} knows its own person again."
 OTHER_FACE = "This is another face than {name}'s own: from here on its changes drive the avatar, not its shape."
 
 
@@ -16,9 +18,13 @@ class WhoseFace:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._told: tuple[str, bool] | None = None
+        self._locked = False
 
     def tell(self, name: str, retargeter: Retargeter) -> None:
         """After each frame that drives the avatar `name`."""
+        if retargeter.locked != self._locked:
+            self._locked = retargeter.locked
+            self._say((LOCKED if self._locked else UNLOCKED).format(name=name))
         now = name, retargeter.whose == "own" and retargeter.absolute
         if now == self._told:
             return

@@ -22,6 +22,7 @@ from avatar.retarget.gains import Gains
 from avatar.retarget.head_motion import HeadMotion
 from avatar.retarget.held_expression import HeldExpression
 from avatar.retarget.hold import Hold
+from avatar.retarget.identity_lock import IdentityLock
 from avatar.retarget.idle import IdleMotion
 from avatar.retarget.inertialization import Inertialization
 from avatar.retarget.likeness import STRANGER, Likeness, Whose
@@ -79,7 +80,7 @@ class Retargeter:
         own = Calibration.of([(portrait, avatar.blendshapes[0])]).reference
         assert own is not None
         self._own = own.face  # the neutral face of the avatar's own person
-        self._likeness = Likeness(avatar.descriptors)
+        self._likeness, self._lock = Likeness(avatar.descriptors), IdentityLock(avatar.locked)
         self._was_absolute = False
         self._idle = IdleMotion(shape, poses[0])
         self._clock, self._hold, self._inertialization = FrameClock(), Hold(), Inertialization()
@@ -107,6 +108,15 @@ class Retargeter:
     def whose(self) -> Whose:
         """Whether the face that drives is the avatar's own."""
         return self._likeness.whose
+
+    @property
+    def locked(self) -> bool:
+        """Whether it idles because somebody else than the avatar's own person is there."""
+        return self._lock.shut
+
+    def unlock(self) -> None:
+        """Let anybody drive the avatar."""
+        self._lock.on = False
 
     @property
     def absolute(self) -> bool:
@@ -164,7 +174,8 @@ class Retargeter:
             self._transfer.reset()
             self._inertialization.start(CHANGE_S)
         whole = state.found and state.confidence >= LEAST_CONFIDENCE and not (self.smoothing and state.covered)
-        present = whole and not self.idle_only
+        locked = self._lock.update(self.whose, state.found, step_s)
+        present = whole and not (self.idle_only or locked)
         if not present:
             self._gate.absent(step_s)
         driven = self._shows_driver(present and self._follow(state, step_s), step_s)
@@ -179,7 +190,7 @@ class Retargeter:
     def _shows_driver(self, believed: bool, step_s: float) -> bool:
         """Whether the driver's target is shown, or the idle pose."""
         before = self._hold.driven
-        driven = self._hold.update(believed, not self.idle_only, step_s)
+        driven = self._hold.update(believed, not (self.idle_only or self.locked), step_s)
         if not driven:
             self._filter.reset()
             self._transfer.reset()
