@@ -18,12 +18,13 @@ from avatar.trust.tile_search import (
     KNOWN,
     SEEN,
     Place,
+    Sizes,
     Tiles,
     best_fit,
     even_sizes,
     search_size,
     surfaces,
-    turned,
+    turning,
     uneven_sizes,
     whitened,
 )
@@ -31,7 +32,7 @@ from avatar.trust.tile_search import (
 CLEAR_Z = 6.5  # a place as clear as that is decoded at once: noise reaches it once in some hundred windows
 EVEN_TRIES, UNEVEN_TRIES = 12, 8  # of the less clear places
 _SPANS = (0.006, 0.0015)  # of sizes that are tried around a place, in shares
-_FINE = np.linspace(-1, 1, 7, dtype=np.float32)
+_FINE = (-1.0, -2 / 3, -1 / 3, 0.0, 1 / 3, 2 / 3, 1.0)
 _FINE_SAMPLES = 256  # along a tile, when its shift is measured
 _TOMORROW = timedelta(days=1)  # clocks differ
 
@@ -72,11 +73,10 @@ def _read_all(residue: Array, searches: Iterable[list[Place]], tries: int) -> It
 def read(residue: Array, place: Place) -> Reading:
     """Measure the tile's size and shift finely, then decode."""
     for span in _SPANS:
-        place = _measured(residue, place, span * _FINE)
+        place = _measured(residue, place, tuple(span * step for step in _FINE))
     tiles = Tiles(residue, place.height_px, place.width_px)
-    everything = np.arange(len(BAND.rows))
-    down = turned(tiles, np.array([place.height_px / tiles.height_px - 1]), 0, everything)[0]
-    right = turned(tiles, np.array([place.width_px / tiles.width_px - 1]), 1, everything)[0]
+    down = turning(tiles.down, BAND.rows, (place.height_px / tiles.height_px - 1,))[0]
+    right = turning(tiles.right, BAND.columns, (place.width_px / tiles.width_px - 1,))[0]
     waves = tiles.waves * down[:, None] * right
     part = tiles.part(place.part)
     place = replace(place, shift=_shift(waves[part].sum((0, 1)), place.mirrored))
@@ -92,7 +92,7 @@ def _message(decoded: Decoded) -> MarkMessage | None:
     return message if message and message.day <= datetime.now(UTC).date() + _TOMORROW else None
 
 
-def _measured(residue: Array, place: Place, larger: Array) -> Place:
+def _measured(residue: Array, place: Place, larger: Sizes) -> Place:
     """The best of sizes that are `larger` by these shares."""
     tiles = Tiles(residue, place.height_px, place.width_px)
     return best_fit(tiles, tiles.part(place.part), larger, place.mirrored)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ COARSE = 0.04  # from one size of the grid to the next
 SMALLEST_PX = 46  # of a tile: its shortest wave is 2.3 px then
 FEWEST_TILES = 2.6  # along the shorter side: a third of the picture may be cut away
 MOST_TILES = 9  # along it, in a picture that was stretched: what is around it is no more than that
-TURNS = np.array([-0.015, -0.005, 0.005, 0.015])  # sizes that are tried around one of the grid
+TURNS = (-0.015, -0.005, 0.005, 0.015)  # sizes that are tried around one of the grid, in shares
 WINDOW = 4  # tiles along a side of the parts that are looked at by themselves, where the picture has more
 
 _SYNC = np.arange(SIGNS, len(BAND.rows))
@@ -35,6 +36,7 @@ _RINGS = np.rint(np.hypot(BAND.rows, BAND.columns)).astype(np.int64)
 _RINGS -= _RINGS.min()
 _RING_SHARES = np.eye(_RINGS.max() + 1, dtype=np.float32)[_RINGS] / np.bincount(_RINGS)  # (n, rings)
 
+Sizes = tuple[float, ...]
 Part = tuple[slice, slice]  # of the rows and columns of tiles
 
 
@@ -96,11 +98,18 @@ def whitened(waves: Spectrum) -> Spectrum:
     return np.asarray(even * np.minimum(1, 2 / (np.abs(even) + 1e-9)), np.complex64)
 
 
-def turned(tiles: Tiles, larger: Array, axis: int, bins: NDArray[np.int64]) -> Spectrum:
-    """(sizes, tiles along the axis, bins) by which each tile's waves turn, where tiles are `larger` by these shares."""
-    cycles = (BAND.rows, BAND.columns)[axis][bins]
-    steps = np.arange((tiles.down, tiles.right)[axis])
-    return np.exp(2j * np.pi * np.multiply.outer(larger, np.multiply.outer(steps, cycles))).astype(np.complex64)
+def turning(count: int, cycles: NDArray[np.int64], larger: Sizes) -> Spectrum:
+    """(sizes, count, n) by which the waves turn from the first of `count` tiles on, where tiles are `larger` by these
+    shares, for waves of so many cycles a tile along the row of tiles.
+    """
+    return np.exp(2j * np.pi * np.multiply.outer(larger, np.multiply.outer(np.arange(count), cycles))).astype(
+        np.complex64
+    )
+
+
+@lru_cache(maxsize=512)  # a search asks for the same few again and again
+def _turning(count: int, axis: int, mirrored: bool, larger: Sizes) -> Spectrum:
+    return turning(count, (BAND.rows, BAND.columns)[axis][SEEN[mirrored]], larger)
 
 
 def surfaces(waves: Spectrum, mirrored: bool, side: int = SAMPLES) -> Array:
@@ -154,10 +163,11 @@ def search_size(residue: Array, height_px: float, width_px: float, whole_only: b
     return [best_fit(tiles, part, TURNS, mirrored) for mirrored in (False, True) for part in parts]
 
 
-def best_fit(tiles: Tiles, part: Part, larger: Array, mirrored: bool) -> Place:
+def best_fit(tiles: Tiles, part: Part, larger: Sizes, mirrored: bool) -> Place:
     """The best place in a part of the picture, for tiles whose height and width are `larger` by any of these shares."""
     seen = SEEN[mirrored]
-    down, right = turned(tiles, larger, 0, seen)[:, part[0]], turned(tiles, larger, 1, seen)[:, part[1]]
+    down = _turning(tiles.down, 0, mirrored, larger)[:, part[0]]
+    right = _turning(tiles.right, 1, mirrored, larger)[:, part[1]]
     by_row = np.einsum("yxn,bxn->ybn", tiles.waves[part][..., seen], right, optimize=True)
     sums = np.einsum("ybn,ayn->abn", by_row, down, optimize=True)  # (heights, widths, n)
     sums /= np.sqrt(np.mean(np.abs(sums) ** 2, -1, keepdims=True)) + 1e-9
@@ -165,8 +175,8 @@ def best_fit(tiles: Tiles, part: Part, larger: Array, mirrored: bool) -> Place:
     a, b, y, x = np.unravel_index(int(fits.argmax()), fits.shape)
     return Place(
         float(fits[a, b, y, x]),
-        tiles.height_px * (1 + float(larger[a])),
-        tiles.width_px * (1 + float(larger[b])),
+        tiles.height_px * (1 + larger[a]),
+        tiles.width_px * (1 + larger[b]),
         mirrored,
         (float(y) / SAMPLES, float(x) / SAMPLES),
         tiles.shares(part),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -60,33 +60,31 @@ def verify_file(path: Path, progress: Callable[[float], None] = lambda share: No
         residue.add(load_photo(path))
         return Verdict(_mark(residue, 0.0), 1, 0.0)
     video = VideoFile(path)
-    pictures, seconds = 0, 0.0
-    starts = _starts(video.duration_s)
-    for number, start_s in enumerate(starts):
-        progress(number / len(starts))
-        try:
-            stretch = _stretch((shown.media_s, shown.rgb) for shown in video.shown(start_s))
-        except InputError:  # it carries no times to be entered at
-            break
-        pictures, seconds = pictures + stretch.residue.count, seconds + stretch.seconds
-        if stretch.residue.count and (mark := _mark(stretch.residue, stretch.start_s)):
-            return Verdict(mark, pictures, seconds, video.damage)
-    return Verdict(None, pictures, seconds, video.damage)
+    verdict = _verdict(_stretches(video), progress)
+    return replace(verdict, damage=video.damage)
 
 
-def verify_camera(camera: Camera, stretches: int = CAMERA_STRETCHES) -> Verdict:
+def verify_camera(camera: Camera) -> Verdict:
     """Of what a camera shows now. Raises InputError where it shows nothing."""
+    verdict = _verdict([_filmed(camera)] * CAMERA_STRETCHES)
+    if not verdict.pictures:
+        raise InputError(f"{camera.name} has shown no picture. Is it switched on?")
+    return verdict
+
+
+def _verdict(
+    sources: Sequence[Iterable[TimedPicture]], progress: Callable[[float], None] = lambda share: None
+) -> Verdict:
+    """Of a stretch of each. The same iterator may be given several times: then they follow one another."""
     pictures, seconds = 0, 0.0
-    timed = _filmed(camera)
-    for _ in range(stretches):
-        stretch = _stretch(timed)
+    for number, source in enumerate(sources):
+        progress(number / len(sources))
+        stretch = _stretch(source)
         if not stretch.residue.count:
             break
         pictures, seconds = pictures + stretch.residue.count, seconds + stretch.seconds
         if mark := _mark(stretch.residue, stretch.start_s):
             return Verdict(mark, pictures, seconds)
-    if not pictures:
-        raise InputError(f"{camera.name} has shown no picture. Is it switched on?")
     return Verdict(None, pictures, seconds)
 
 
@@ -126,12 +124,18 @@ def _rgb(frame: Frame) -> Picture:
     return frame.rgb
 
 
-def _starts(duration_s: float) -> list[float]:
-    """Of the stretches: side by side, or spread where there are too many."""
-    count = max(1, round(duration_s / STRETCH_S))
-    if count <= MOST_STRETCHES:
-        return [STRETCH_S * number for number in range(count)]
-    return [(duration_s - STRETCH_S) * number / (MOST_STRETCHES - 1) for number in range(MOST_STRETCHES)]
+def _stretches(video: VideoFile) -> list[Iterator[TimedPicture]]:
+    """One after another, or spread over it where there would be too many."""
+    last_s = video.duration_s - STRETCH_S
+    if last_s <= STRETCH_S * (MOST_STRETCHES - 1):
+        return [_shown(video, 0.0)] * MOST_STRETCHES
+    return [_shown(video, last_s * number / (MOST_STRETCHES - 1)) for number in range(MOST_STRETCHES)]
+
+
+def _shown(video: VideoFile, start_s: float) -> Iterator[TimedPicture]:
+    for shown in video.shown(start_s):  # from the key frame before it
+        if shown.media_s >= video.first_media_s + start_s:
+            yield shown.media_s - video.first_media_s, shown.rgb
 
 
 def _mark(residue: Residue, start_s: float) -> Mark | None:
