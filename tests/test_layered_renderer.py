@@ -21,10 +21,12 @@ from avatar.live.options import LiveOptions
 from avatar.live.session import open_rig
 from avatar.live.timed_engine import TimedEngine
 from avatar.model.layered_generator import EYE, FACE, MOUTH, LayeredGenerator, RegionGenerator
+from avatar.render.drawn_person import DrawnPerson, fade
 from avatar.render.engine_options import EngineOptions
 from avatar.render.layered_network import example_inputs, is_layered
 from avatar.render.layered_renderer import LayeredRenderer
 from avatar.render.painter import open_painter
+from avatar.render.rasteriser import Drawn
 from avatar.retarget.head_limits import moved
 from engines.engine import Engine
 from engines.torch import TorchEngine
@@ -143,6 +145,19 @@ def test_another_portrait_fades_in(engine: Engine, avatar: Avatar) -> None:
         picture = renderer.render(Driving(landmarks, at_ms * 1_000_000)).astype(float)
         shares.append(picture[..., 2].mean() / picture.mean())
     assert shares == sorted(shares) and shares[1] < 0.9 * shares[3]
+
+
+@pytest.mark.parametrize(
+    ("share", "inside", "outline"), [(0.3, 60, 0), (0.4, 80, 40), (0.5, 100, 100), (0.7, 140, 200)]
+)
+def test_while_a_portrait_fades_in_its_outline_is_no_ghost(share: float, inside: int, outline: int) -> None:
+    """Both cover the first column, the new one alone the second, whose background is black."""
+    alpha, before = np.array([[255, 255]], np.uint8), np.array([[255, 0]], np.uint8)
+    seen = Drawn(*(np.zeros((1, 2), np.float32),) * 2, alpha)
+    person = DrawnPerson(np.full((1, 2, 3), 200, np.uint8), alpha, seen)
+    former = DrawnPerson(np.zeros((1, 2, 3), np.uint8), before, seen)
+    fade(person, former, share)
+    np.testing.assert_allclose(person.picture[0, :, 0], (inside, outline), atol=2)
 
 
 def test_the_engine_says_which_renderer_draws(engine: Engine, avatar: Avatar) -> None:

@@ -18,6 +18,8 @@ from avatar.render.rasteriser import Drawn
 from avatar.render.relief import Relief
 from avatar.render.view import View
 
+OUTLINE_PACE = 3.0  # how much faster than the face an outline changes, while another sheet comes through
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -49,6 +51,18 @@ def draw_person(sheet: Sheet, plate: Picture, driving: Array, fit: BodyFit = AS_
     sheet.eyes.draw(picture, view, driving)
     sheet.mouth.draw(picture, view, driving)
     return DrawnPerson(picture, alpha, seen)
+
+
+def fade(person: DrawnPerson, former: DrawnPerson, share: float) -> None:
+    """Show a share of the person, the rest as the former one, in place.
+
+    Where one of them alone covers the background, it comes or goes in a third of the time: half an outline is a ghost.
+    """
+    sudden = float(np.clip((share - 0.5) * OUTLINE_PACE + 0.5, 0, 1))
+    apart = cv2.absdiff(person.alpha, former.alpha)
+    shares = cv2.addWeighted(apart, (sudden - share) / 255, apart, 0, share, dtype=cv2.CV_32F)
+    for new, old in ((person.picture, former.picture), (person.alpha, former.alpha)):
+        new[:] = cv2.blendLinear(new, old, shares, 1 - shares)
 
 
 def made_ready(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from avatar.core.arrays import Array, Picture
@@ -13,7 +12,7 @@ from avatar.core.resizing import resized
 from avatar.face.driving import Driving
 from avatar.face.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE, RegionFrame, draw_eye, draw_face, draw_mouth, region_frames
-from avatar.render.drawn_person import DrawnPerson, Sheet, draw_person
+from avatar.render.drawn_person import DrawnPerson, Sheet, draw_person, fade
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.face_seen import mend, seen_face, small_plate
 from avatar.render.mouth_detail import keep_detail
@@ -74,9 +73,7 @@ class LayeredRenderer:
         if self._former is not None:
             behind = self.sheets[self._former]
             former = draw_person(behind, self._plate, driving.landmarks, self._body.of(behind.fit))
-            share = max(share, 0.2)  # the first frame shows something of the new one already
-            cv2.addWeighted(person.picture, share, former.picture, 1 - share, 0, dst=person.picture)
-            cv2.addWeighted(person.alpha, share, former.alpha, 1 - share, 0, dst=person.alpha)
+            fade(person, former, max(share, 0.2))  # the first frame shows something of the new one already
         self._alpha, self._seen = person.alpha, person.seen
         self._refine(person, sheet, driving.landmarks)
         return person.picture
