@@ -20,7 +20,7 @@ BETTER = 1.15  # how many times as calm a later reference must be to take over
 CALM_COUNTS = 2  # power of calm by which a frame counts in the mean: what one second is taken for is off by 2 mm
 FORGET_S = 600.0  # after which a reference's calm counts 1/e: people sit differently, lamps are lit
 SETTLE_S, IMPROVE_S = 0.25, 2.0  # time constants with which the reference follows, at first and later
-REMEMBERED = 0.3  # calm of a reference of an earlier run
+REMEMBERED, REMEMBERED_S = 0.3, 2.0  # calm of a reference of an earlier run, and how long a mean of perfect calm it is
 FLOOR = 0.02  # calm of the wildest frame: a reference has to start from something
 
 _EXPRESSIVE = [
@@ -82,6 +82,7 @@ class Calibration:
         """From what an earlier run has learnt: it serves at once, until what is seen now is as calm as people are."""
         result = cls()
         result._target.add(reference, 1.0, ENOUGH_S)
+        result._face.add(reference, 1.0, REMEMBERED_S)
         result.reference, result.share, result._score = reference, 1.0, REMEMBERED
         return result
 

@@ -10,7 +10,7 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.face.face_descriptor import distance
 
-# Distance of the mean of the driver's last descriptors from the mean of the portraits'. See docs/DRIVING.md.
+# Distance of the mean of the driver's last descriptors from the mean of the portraits', see the network's model card:
 OWN, OTHER = 0.45, 0.55  # up to which somebody becomes the avatar's own person, and from which the person no longer is
 STRANGER = 0.7  # distance of one descriptor from the driver's last ones, from which it is of somebody else
 KEPT = 3  # descriptors

@@ -26,6 +26,7 @@ from avatar.retarget.identity_lock import IdentityLock
 from avatar.retarget.idle import IdleMotion
 from avatar.retarget.inertialization import Inertialization
 from avatar.retarget.likeness import STRANGER, Likeness, Whose
+from avatar.retarget.own_neutral import OwnNeutral
 
 Mode = Literal["relative", "absolute"]
 ExpressionMode = Literal["auto", "relative", "absolute"]
@@ -79,7 +80,7 @@ class Retargeter:
         portrait = driver_face(avatar.landmarks[0], avatar.blendshapes[0], AVATAR_CROP)
         own = Calibration.of([(portrait, avatar.blendshapes[0])]).reference
         assert own is not None
-        self._own = own.face  # the neutral face of the avatar's own person
+        self._own = OwnNeutral(own.face)
         self._likeness, self._lock = Likeness(avatar.descriptors), IdentityLock(avatar.locked)
         self._was_absolute = False
         self._idle = IdleMotion(shape, poses[0])
@@ -218,7 +219,7 @@ class Retargeter:
             self._calibration = Calibration.remembered(Reference(replace(self._recalled, pose=pose)))
             self._recalled = None
         calm = self._calibration.learn(face, state.blendshapes, step_s).face
-        neutral = self._own if self.absolute else calm
+        neutral = self._own.of(calm) if self.absolute else calm
         if self.mirror:
             face, calm, neutral = face.mirrored(), calm.mirrored(), neutral.mirrored()
         self._head.stay_in_the_middle(self.follow)
