@@ -6,8 +6,8 @@
 Avatars are driven as `drive` does it; their pictures are marked, compressed by VP8 at 500 kb/s as calls do it unless a
 line says otherwise, attacked, and read from five seconds. "found" counts readings whose 64 bits are the right ones.
 
-Unmarked windows are the clips' own, the same enlarged, cropped and mirrored, and calls recorded with a window around
-them; those of avatars can be told by `visavis drive` of a version before marking.
+Unmarked windows are the clips' own; then two clips, one shining through the other; then enlarged, cropped and mirrored
+ones; then calls recorded with a window around them.
 """
 
 from __future__ import annotations
@@ -371,19 +371,32 @@ def costs(people: Sequence[Driven]) -> Iterator[tuple[list[str], None]]:
 # Unmarked ones
 
 
-def unmarked_windows(folder: Path) -> Iterator[tuple[Clip, float]]:
-    """Five seconds of each clip: as it is, then changed in two ways."""
+def unmarked_windows(folder: Path) -> Iterator[Clip]:
+    """Five seconds of each clip: as it is, then changed in three ways."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
     random.Random(0).shuffle(paths)
-    larger = chained(cropped(0.1), scaled(1.5), mirrored)
-    views: list[Attack] = [lambda clip: clip, larger, in_a_call(0.62, size=(640, 360))]
+    before: Clip = []
+
+    def mixed(clip: Clip) -> Clip:
+        height, width = clip[0].shape[:2]
+        pairs = zip(clip, before or clip[::-1], strict=False)
+        return [_u8(cv2.addWeighted(one, 0.5, cv2.resize(other, (width, height)), 0.5, 0)) for one, other in pairs]
+
+    views: list[Attack] = [
+        lambda clip: clip,
+        mixed,
+        chained(cropped(0.1), scaled(1.5), mirrored),
+        in_a_call(0.62, size=(640, 360)),
+    ]
     for view in views:
         for path in paths:
-            for clip, fps in _stretches(path):
-                yield view(clip), LOOKED_AT_FPS if fps > LOOKED_AT_FPS else fps
+            for clip in _stretches(path):
+                yield view(clip)
+                before = clip
 
 
-def _stretches(path: Path) -> Iterator[tuple[Clip, float]]:
+def _stretches(path: Path) -> Iterator[Clip]:
+    """Of as many pictures as `verify` looks at."""
     video = VideoFile(path)
     step, clip = max(1, round(video.fps / LOOKED_AT_FPS)), []
     wanted = round(STRETCH_S * video.fps / step)
@@ -391,7 +404,7 @@ def _stretches(path: Path) -> Iterator[tuple[Clip, float]]:
         if shown.number % step == 0:
             clip.append(shown.rgb())
         if len(clip) == wanted:
-            yield clip, video.fps
+            yield clip
             clip = []
 
 
@@ -399,9 +412,9 @@ def false_alarms(folder: Path, most: int, minutes: float) -> dict[str, float]:
     end_s = time.monotonic() + 60 * minutes
     windows = tries = agreeing = alarms = 0
     strengths: list[float] = []
-    for clip, fps in unmarked_windows(folder):
+    for clip in unmarked_windows(folder):
         residue = Residue()
-        for picture in clip[:: max(1, round(fps / LOOKED_AT_FPS))]:
+        for picture in clip:
             residue.add(picture)
         read = list(readings(residue.mean()))
         windows, tries = windows + 1, tries + len(read)

@@ -72,6 +72,7 @@ def test_bad_use_is_exit_code_2(arguments: list[str]) -> None:
         ["drive", "nobody", "--input", "no-such-video.mp4", "--output", "out.mp4"],
         ["live", "nobody", "--camera", "no-such-video.mp4", "--to", "out.mp4"],
         ["profile", "nobody"],
+        ["verify", "no-such-video.mp4"],
     ],
 )
 def test_a_missing_input_is_one_message(arguments: list[str], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ LINES = {
     "record-motion": ["-o", "x.motion", "--camera", "none.mp4"],
     "call": ["nobody", "--no-open"],
     "profile": ["nobody"],
+    "verify": ["none.mp4"],
     "export": ["nobody"],
 }
 
@@ -57,7 +58,7 @@ def test_every_option_takes_or_refuses_what_is_typed(name: str) -> None:
                 refuses(app, [*line, max(parameter.opts, key=len), *[value] * parameter.nargs])
 
 
-@pytest.mark.parametrize("name", ["drive", "live"])
+@pytest.mark.parametrize("name", ["drive", "live", "verify"])
 def test_every_name_is_taken_or_refused(name: str) -> None:
     app, (_, *options) = commands.command_app(name), LINES[name]
     for value in HOSTILE:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -208,3 +212,25 @@ def test_a_photo_is_looked_at(tmp_path: Path) -> None:
     verdict = verify_file(tmp_path / "still.png")
     assert verdict.mark is not None
     assert (verdict.mark.bundle, verdict.pictures) == (MESSAGE.bundle, 1)
+
+
+def verify(*words: str, home: Path) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "avatar.cli.main", "verify", *words]
+    environment = {**os.environ, "VISAVIS_HOME": str(home), "COLUMNS": "400"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_tells_by_its_exit_code(tmp_path: Path) -> None:
+    """0 marked, 3 not, 2 unreadable; and whose, where the avatar is one of this computer's."""
+    Image.fromarray(marked()[0]).save(tmp_path / "marked.png")
+    Image.fromarray(swaying(0)).save(tmp_path / "real.png")
+    code, said, _ = verify(str(tmp_path / "marked.png"), "--json", home=tmp_path)
+    told = json.loads(said)
+    assert (code, told["marked"], told["mark"]["day"]) == (0, True, "2026-11-30")
+    assert (told["mark"]["bundle"], told["mark"]["avatar"]) == (MESSAGE.bundle, None)
+    code, said, _ = verify(str(tmp_path / "real.png"), home=tmp_path)
+    assert code == 3 and "No mark found: this is not a proof that the picture is real." in said
+    for name in ("none.mp4", __file__, str(tmp_path)):
+        code, said, complaint = verify(name, home=tmp_path)
+        assert (code, said, complaint.count("\n")) == (2, "", 1), complaint
