@@ -559,7 +559,7 @@ def test_it_says_now_and_then_whose_face_it_is_as_the_identity_network_does() ->
 
 @pytest.mark.parametrize("turned", [False, True], ids=["ahead", "aside"])
 def test_a_face_that_looks_aside_is_not_described(turned: bool) -> None:
-    rgb = acted_face(yaw_deg=30.0 if turned else 0.0)
+    rgb = acted_face(yaw_deg=42.0 if turned else 0.0)
     with CagedTracker(tracker_model(), patient=True, describes=True) as tracker:
         described = [tracker.track(rgb, number * 40_000_000).descriptor is not None for number in range(5)]
     assert any(described) != turned

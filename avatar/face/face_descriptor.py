@@ -18,7 +18,7 @@ from avatar.face.state import FaceState
 
 NETWORK = "identity/face_identity.onnx"
 LEAST_HEIGHT_PX = 60  # of a face that is described as it moves, from its brows to its chin
-MOST_TURN_RADIANS, MOST_JAW_OPEN = 0.35, 0.3
+MOST_TURN_RADIANS = 0.5  # further away, the same person's descriptors come as far apart as other people's
 CHIP_PX = 150
 # dlib aligns by five points: outer and inner corner of the eye on the picture's right, the same on the left, nose base
 ALIGNMENT = (263, 362, 33, 133, 2)
@@ -59,7 +59,7 @@ def describable(face: FaceState) -> bool:
     if not face.found or face.covered or face.confidence < 1 or np.ptp(face.landmarks[:, 1]) < LEAST_HEIGHT_PX:
         return False
     ahead = float(head_pose(face.landmarks, face_model().mean_shape).rotation[2, 2])
-    return ahead > np.cos(MOST_TURN_RADIANS) and face.blendshape("jawOpen") < MOST_JAW_OPEN
+    return ahead > float(np.cos(MOST_TURN_RADIANS))
 
 
 def distance(a: Array, b: Array) -> float:
