@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -22,10 +23,13 @@ import pytest
 from PIL import Image
 
 from avatar.core.arrays import Picture
+from avatar.core.avatar import Avatar
 from avatar.evaluation.neck import Marked, mark, measure
 from avatar.identity.bundle import save_avatar
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from avatar.trust.mark_message import bundle_id
+from avatar.trust.verification import verify_file
 from tests.clips import astronaut_avatar, moving_face
 from tests.e2e.test_call_browser import chromium_arguments, open_page, wait_for
 
@@ -46,6 +50,19 @@ def write_y4m(path: Path, frames: int = 90) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
 
+
+# what a viewer's page would keep: five seconds of WebM, in base64
+RECORD = """async () => {
+  const recorder = new MediaRecorder(call.video.srcObject, {mimeType: 'video/webm;codecs=vp8'});
+  const pieces = [];
+  recorder.ondataavailable = ({data}) => pieces.push(data);
+  const over = new Promise(resolve => recorder.onstop = resolve);
+  recorder.start();
+  setTimeout(() => recorder.stop(), 5000);
+  await over;
+  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+  return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
+}"""
 
 # as congestion control does it in mid-call
 SMALLER = """async () => {
@@ -81,11 +98,15 @@ def neck_lengths(pictures: list[Picture]) -> list[float]:
     return [length.neck for length in lengths if length]
 
 
+def avatar_of_the_call() -> Avatar:
+    return replace(astronaut_avatar(), portraits=marked().picture[None])
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """`visavis call` that waits for a browser's camera, and its links."""
     avatar = tmp_path / "ada.avatar"
-    save_avatar(replace(astronaut_avatar(), portraits=marked().picture[None]), avatar)
+    save_avatar(avatar_of_the_call(), avatar)
     line = [sys.executable, "-m", "avatar.cli.main", "call", str(avatar), "--camera", "browser", "--no-open", "--json"]
     environment = {**os.environ, "VISAVIS_HOME": str(tmp_path / "home")}
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -119,6 +140,8 @@ def test_a_webcam_in_chromium_drives_the_avatar_that_chromium_shows(command: Any
         for _ in range(3):
             shots.append(page.locator("video").screenshot())
             page.wait_for_timeout(300)
+        recording = tmp_path / "recorded.webm"
+        recording.write_bytes(base64.b64decode(page.evaluate(RECORD)))
         page.evaluate(SMALLER)
         page.wait_for_timeout(3000)  # the encoder's next key frame, and what the driver's framing would do about it
         smaller = [page.locator("video").screenshot() for _ in range(3)]
@@ -126,6 +149,9 @@ def test_a_webcam_in_chromium_drives_the_avatar_that_chromium_shows(command: Any
     if folder := os.environ.get("VISAVIS_TEST_PICTURES"):
         for index, shot in enumerate(shots):
             (Path(folder) / f"call_{index}.png").write_bytes(shot)
+    seen = verify_file(recording).mark
+    assert seen is not None and seen.bundle == bundle_id(avatar_of_the_call())
+    print("strength of the mark in what Chromium has recorded", seen.strength)
     pictures, after = ([decoded(shot) for shot in part] for part in (shots, smaller))
     assert pictures[0].std() > 30  # a face, and no black box
     assert cv2.absdiff(pictures[0], pictures[1]).mean() + cv2.absdiff(pictures[1], pictures[2]).mean() > 0.5  # it moves

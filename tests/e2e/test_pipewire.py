@@ -26,6 +26,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avatar.identity.bundle import save_avatar
+from avatar.sources.video_file import VideoFile
+from avatar.trust.mark_message import bundle_id
+from avatar.trust.verification import verify_file
 from tests.clips import astronaut_avatar, face_clip
 from tests.e2e.display import a_display, grab
 from tests.e2e.pipewire_session import NEEDED, PORTAL, PipeWireSession, pipewire_session, wait_for
@@ -99,6 +102,16 @@ def read(session: PipeWireSession, path: Path, frames: int = 4) -> list[NDArray[
     return [np.asarray(cv2.cvtColor(plane, cv2.COLOR_YUV2RGB_I420), np.uint8) for plane in planes]
 
 
+def record(session: PipeWireSession, path: Path, frames: int) -> Path:
+    """What GStreamer makes of the camera, in VP8 at 500 kb/s."""
+    encoded = "vp8enc deadline=1 target-bitrate=500000 ! webmmux"
+    source = f"pipewiresrc target-object=visavis do-timestamp=true num-buffers={frames}"
+    form = f"video/x-raw,format=I420,width={WIDTH},height={HEIGHT}"
+    pipeline = f"{source} ! {form} ! queue ! {encoded} ! filesink location={path}"
+    subprocess.run(["gst-launch-1.0", "-q", *pipeline.split()], env=session.environment, check=True, timeout=60)
+    return path
+
+
 def check_pictures(pictures: list[NDArray[np.uint8]]) -> None:
     """The bar on its ground, walking."""
     for picture in pictures:
@@ -151,7 +164,9 @@ def test_the_camera_comes_back_with_pipewire(session: PipeWireSession, tmp_path:
 
 
 def test_the_avatar_itself(session: PipeWireSession, tmp_path: Path) -> None:
-    """Also shows that the command, which gives up its network, still reaches PipeWire's socket."""
+    """Also shows that the command, which gives up its network, still reaches PipeWire's socket; and that what GStreamer
+    records of it carries the mark.
+    """
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
     clip = face_clip(tmp_path / "in.mp4", frames=50)
     command = [sys.executable, "-m", "avatar.cli.main", "live", str(tmp_path / "astronaut.avatar")]
@@ -159,13 +174,17 @@ def test_the_avatar_itself(session: PipeWireSession, tmp_path: Path) -> None:
     del session.environment["VISAVIS_ALLOW_NETWORK"]
     program = session.start(*command, "--engine", "onnxruntime")
     wait_for(lambda: cameras(session), 90)
-    pictures = read(session, tmp_path / "out.yuv", frames=8)
+    recording = record(session, tmp_path / "out.webm", frames=60)
     program.send_signal(signal.SIGTERM)
     assert program.wait(60) == 0
+    pictures = [frame.rgb for frame in VideoFile(recording)]
     assert max(np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(pictures)) > 0.1  # it moves
     portrait = cv2.resize(astronaut_avatar().portraits[0], (HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA)
     middle = pictures[-1][:, (WIDTH - HEIGHT) // 2 : (WIDTH + HEIGHT) // 2]
     assert np.corrcoef(cv2.resize(middle, (36, 36)).ravel(), cv2.resize(portrait, (36, 36)).ravel())[0, 1] > 0.3
+    mark = verify_file(recording).mark
+    assert mark is not None and mark.bundle == bundle_id(astronaut_avatar())
+    print("strength of the mark", mark.strength)
 
 
 @pytest.mark.skipif(
