@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from avatar.sources.motion import read_motion
     from avatar.sources.photo import load_photo
     from avatar.sources.video_file import VideoFile
+    from avatar.trust.label import LabelStyle
 
 __all__ = [
     "Avatar",
@@ -40,6 +41,7 @@ __all__ = [
     "FaceState",
     "Frame",
     "InputError",
+    "LabelStyle",
     "LiveOptions",
     "NoPicture",
     "Puppet",
@@ -75,6 +77,7 @@ _HOMES = {
     "sources.motion": ("read_motion",),
     "sources.photo": ("load_photo",),
     "sources.video_file": ("VideoFile",),
+    "trust.label": ("LabelStyle",),
 }
 
 

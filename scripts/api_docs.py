@@ -31,7 +31,16 @@ version. Pictures are uint8 RGB arrays, (height, width, 3); times end in `_ns` o
 """
 SECTIONS = {
     "Avatars": ("enroll", "EnrolmentOptions", "load", "avatars", "Avatar"),
-    "Driving": ("Puppet", "LiveOptions", "Background", "EngineOptions", "open_shared_engine", "FaceState", "no_face"),
+    "Driving": (
+        "Puppet",
+        "LiveOptions",
+        "LabelStyle",
+        "Background",
+        "EngineOptions",
+        "open_shared_engine",
+        "FaceState",
+        "no_face",
+    ),
     "Where pictures come from": ("open_camera", "Frame", "NoPicture", "VideoFile", "read_motion", "load_photo"),
     "Where they go": ("open_publisher", "VideoWriter"),
     "Errors": ("VisavisError", "UsageError", "InputError", "DeviceError"),

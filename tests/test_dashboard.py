@@ -323,15 +323,23 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
             assert (await ask("PATCH", "/avatars/live", {"name": "new"}))[0] == 409
             wanted = {"mirror": True, "paused": True, "gains": {"mouth": 1.5}, "calibrate": True}
             wanted |= {"follow": True, "expression": "relative", "remember": True}
+            wanted["label"] = {"corner": "bottom-right", "size": 9, "left_out": None}
             assert await ask("PATCH", "/live", wanted) == (200, {})
             controls = (await ask("GET", ""))[1]["live"]["controls"]
             assert controls["mirror"] and controls["paused"] and controls["gains"]["mouth"] == 1.5
             assert controls["follow"] and controls["expression"] == "relative" and controls["remember"]
+            assert controls["label"] == wanted["label"]
             for wrong in (
+                {"label": {"corner": "middle", "size": 9, "left_out": None}}, {"label": {"corner": "top-left"}},
+                {"label": {"corner": "top-left", "size": 1, "left_out": None}},
+                {"label": {"corner": "top-left", "size": 9, "left_out": " "}},
                 {"gains": {"nose": 1}}, {"mirror": "yes"}, {"gains": {"mouth": True}}, {"loop": True},
                 {"expression": "else"}, {"remember": False},
             ):  # fmt: skip
                 assert (await ask("PATCH", "/live", wrong))[0] == 400
+            unlabelled = {"label": {"corner": "top-left", "size": 9, "left_out": "a rehearsal"}}
+            assert await ask("PATCH", "/live", unlabelled) == (200, {})
+            assert "(a rehearsal)" in (await ask("GET", ""))[1]["live"]["said"][-1]
             assert await ask("DELETE", "/drivers") == (200, {})
             assert not (await ask("GET", ""))[1]["live"]["controls"]["remember"]
             assert await ask("PATCH", "/live", {"avatar": "other"}) == (200, {})

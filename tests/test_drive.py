@@ -228,8 +228,13 @@ def test_the_command(tmp_path: Path) -> None:
     source = face_clip(tmp_path / "in.mp4", frames=6)
     command = [sys.executable, "-m", "avatar.cli.main", "drive", str(tmp_path / "astronaut.avatar")]
     command += ["--input", str(source), "--output", str(tmp_path / "out.mp4")]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["frames_out"] == 6
+    unlabelled = ["--no-label", "a rehearsal"]
+    done = subprocess.run([*command, *unlabelled, "--json"], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert report["frames_out"] == 6
+    assert "(a rehearsal)" in report["notes"][-1]
+    with av.open(str(tmp_path / "out.mp4")) as written:
+        assert written.metadata["comment"] == "AI generated, by visavis. Without a visible label: a rehearsal"
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "--force" in again.stderr

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -32,6 +33,7 @@ from avatar.render.layered_renderer import LayeredRenderer
 from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
+from avatar.trust.label import LabelStyle
 from engines.engine import EngineFailure
 from tests.clips import astronaut_avatar, face_clip, green_share, moving_face, painted, read_times
 
@@ -80,6 +82,8 @@ def test_a_file_plays_as_a_camera_and_the_avatar_is_recorded(tmp_path: Path) -> 
     times = read_times(output)
     assert len(times) == report.published - report.drops["publishers"]
     assert times[-1] - times[0] == pytest.approx(39 / 20, abs=0.11)  # real time: the last frame is not lost
+    with av.open(str(output)) as recording:
+        assert recording.metadata["comment"] == "AI generated, by visavis."
     assert threads() == set()
 
 
@@ -217,10 +221,12 @@ def test_another_avatar_takes_over_with_the_same_settings(tmp_path: Path) -> Non
     dimmed = replace(astronaut_avatar(), name="dim", portraits=astronaut_avatar().portraits // 3)
     with open_session(astronaut_avatar(), tracker_model(), camera, [album], LiveOptions(size=(640, 360))) as session:
         session.retargeter.mirror = True
+        session.label_as(LabelStyle("bottom-left"))
         threading.Timer(1.5, lambda: session.show(dimmed)).start()
         session.loop.run(seconds=5)
         assert session.avatar.name == "dim"
         assert session.retargeter.mirror
+        assert session.animator.rig.label.style.corner == "bottom-left"
     assert album.frames[0].rgb.mean() > 2 * album.frames[-1].rgb.mean()
 
 

@@ -15,6 +15,7 @@ from avatar.dashboard.live_run import LiveRun
 from avatar.publish.publisher import Publisher
 from avatar.render.engine_options import EngineOptions
 from avatar.tracking.model_asset import tracker_model
+from avatar.trust.label import LabelStyle
 from avatar.webrtc.publisher import CallPublisher
 from engines import Say
 
@@ -27,9 +28,10 @@ class RunningCall:
         self.sent_ms = self.lips_ms = 0.0  # capture → encoder, and sound after picture, as they were at the end
         self._camera, self._backend = camera, backend
 
-    def start(self, avatar: str, bundle: Path, size: str) -> None:
+    def start(self, avatar: str, bundle: Path, size: str, label: LabelStyle) -> None:
         """avatar: the name that is stored in `bundle`."""
-        self.live.start(Wish(avatar, self._camera, self._backend, size=size), bundle)
+        wish = Wish(avatar, self._camera, self._backend, size=size).labelled(label)
+        self.live.start(wish, bundle)
 
     def stop(self) -> None:
         self.live.close()

@@ -53,7 +53,8 @@ def call(
     from avatar.tracking.model_asset import tracker_model
 
     options = call_options(name, driver, meeting, path)
-    parse_size(extent.size)  # a bad one is refused before anything is opened
+    parse_size(extent.size)  # what is bad is refused before anything is opened
+    label = extent.style()
     bundle = find_avatar(name) if name else None
     shown = load_avatar(bundle).name if bundle else ""
     terminal = Terminal(stderr=True)
@@ -65,7 +66,7 @@ def call(
         if announcement.open_page:
             _open(running.hosted.page_link)
         if bundle is not None:
-            running.start(shown, bundle, extent.size)
+            running.start(shown, bundle, extent.size, label)
         _wait(running, extent.seconds, bundle is not None, terminal)
         running.stop()
     if running.live.failure is not None and ended_by_itself(running.live) and bundle is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from avatar.render.full_network import FullNetwork
     from avatar.render.own_weights import OwnTensors
     from avatar.retarget.retargeter import ExpressionMode
+    from avatar.trust.label import LabelStyle
     from engines import Engine
 
 
@@ -67,6 +68,28 @@ class DriverChoice:
         if self.mode not in ("auto", "relative", "absolute"):
             raise UsageError(f"--mode {self.mode} is not known. Use auto, relative or absolute.")
         return self.mode  # type: ignore[return-value]  # mypy does not narrow a str to the literals that it is in
+
+
+@dataclass(frozen=True)
+class LabelChoice:
+    """The visible label, which says that the picture is made by AI."""
+
+    label: Annotated[
+        str, typer.Option(help='Where "AI generated" stands: top-left, top-right, bottom-left or bottom-right.')
+    ] = "top-left"
+    label_size: Annotated[float, typer.Option(help="Its height, in % of the picture's shorter side: 4 to 20.")] = 6.0
+    no_label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON", help="No visible label, for this reason, which is recorded. The invisible mark stays."
+        ),
+    ] = None
+
+    def style(self) -> LabelStyle:
+        """As the product has it. Raises UsageError."""
+        from avatar.trust.label import LabelStyle
+
+        return LabelStyle.of(self.label, self.label_size, self.no_label)
 
 
 @dataclass(frozen=True)

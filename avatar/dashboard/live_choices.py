@@ -19,6 +19,7 @@ from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import ExpressionMode
 from avatar.sources.camera import CameraOrMotion, open_camera_or_motion
 from avatar.sources.v4l2 import video_devices
+from avatar.trust.label import USUAL, LabelStyle
 from engines import Say, available_backends
 from engines.backends import LABELS
 
@@ -53,6 +54,10 @@ class Wish:
     expression: str = "auto"
     remember: bool = False  # the person at the page agrees that what is learnt of the face is kept
 
+    label: str = "top-left"
+    label_size: float = 100 * USUAL  # % of the picture
+    no_label: str | None = None  # why there shall be none
+
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> Wish:
         """Raises UsageError for what lacks a part, has one too many, or one of another kind."""
@@ -66,7 +71,18 @@ class Wish:
             raise UsageError(
                 "avatar, camera, engine, size, background and expression are texts; the others true or false."
             )
+        wish.label_style()
         return wish
+
+    def label_style(self) -> LabelStyle:
+        """Raises UsageError."""
+        return LabelStyle.of(self.label, self.label_size, self.no_label)
+
+    def labelled(self, style: LabelStyle) -> Wish:
+        """The same wish with another label."""
+        return replace(
+            self, label=style.corner, label_size=round(100 * style.height, 2), no_label=style.left_out or None
+        )
 
 
 def _silent(line: str) -> None:
@@ -138,6 +154,7 @@ class LiveChoices:
             follow=wish.follow,
             remember=wish.remember,
             engine=replace(self._given.engine, backend=wish.engine),
+            label=wish.label_style(),
         )
 
     def _background(self, text: str) -> Background:

@@ -39,6 +39,7 @@ from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.retarget.gains import GAIN_REGIONS
 from avatar.sources.camera import CameraOrMotion
+from avatar.trust.label import LabelStyle
 from engines import EngineDescription, EngineFailure
 
 LINES_KEPT = 20
@@ -163,8 +164,8 @@ class LiveRun:
             self._thread.join(STOP_S)
 
     def change(self, wanted: Figures) -> None:
-        """Of {avatar, expression, gains: {mouth: 1.2}, calibrate: true, remember: true} and the SWITCHES: all of it, or
-        nothing.
+        """Of {avatar, expression, gains: {mouth: 1.2}, calibrate: true, remember: true}, the SWITCHES and
+        label: {corner, size, left_out}: all of it, or nothing.
 
         Raises UsageError, InputError.
         """
@@ -194,6 +195,9 @@ class LiveRun:
                 if region not in GAIN_REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
                     raise UsageError(f"gains are numbers for {', '.join(GAIN_REGIONS)}.")
             return lambda: control.set_gains({region: float(gain) for region, gain in value.items()})
+        if name == "label" and isinstance(value, dict) and set(value) == {"corner", "size", "left_out"}:
+            style = LabelStyle.of(value["corner"], value["size"], value["left_out"])
+            return lambda: session.label_as(style)
         if name == "calibrate" and value is True:
             return control.recalibrate
         raise UsageError(f"{plain_text(name, 40)} cannot be changed to {plain_text(repr(value), 80)}.")
@@ -275,10 +279,11 @@ class LiveRun:
 
 
 def _controls(session: Session) -> Figures:
-    retargeter = session.retargeter
+    retargeter, label = session.retargeter, session.animator.rig.label.style
     return {
         **{name: getattr(retargeter, attribute) for name, attribute in SWITCHES.items()},
         "expression": retargeter.expression,
         "remember": session.memory.on,
+        "label": {"corner": label.corner, "size": round(100 * label.height, 2), "left_out": label.left_out or None},
         "gains": {region: float(getattr(retargeter.gains, region)) for region in GAIN_REGIONS},
     }

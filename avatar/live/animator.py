@@ -27,6 +27,7 @@ from avatar.render.painter import Painter, open_painter
 from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
 from avatar.trust.embedding import Marker
+from avatar.trust.label import Label
 from avatar.trust.mark_message import MarkMessage
 from engines.engine import Engine, EngineFailure
 
@@ -46,6 +47,7 @@ class Rig:
     retargeter: Retargeter
     engine: Engine
     latency: LatencyRecorder
+    label: Label = field(default_factory=Label)
     renderers: dict[int, Painter] = field(default_factory=dict)  # by the side of the picture that they draw
     marker: Marker = field(init=False)
 
@@ -169,7 +171,7 @@ class Animator:
         return self._hold(capture_ns)
 
     def _paint(self, driving: Driving) -> AvatarFrame:
-        """The only place where a publishable frame comes into being: from numbers and a portrait, and marked."""
+        """The only place where a publishable frame comes into being: from numbers and a portrait; labelled, marked."""
         rig = self.rig
         if self._broken_ns is not None and not self._mended(rig):
             return self._hold(driving.capture_ns)
@@ -187,6 +189,7 @@ class Animator:
             side_px = rig.canvas.square_px
             picture = rig.canvas.place(_enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px))
         with self._latency.time("mark"):
+            rig.label.draw(picture)
             self._last = rig.marker.mark(picture)
         self._drew()
         return self._frame(driving.capture_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -28,11 +28,13 @@ from avatar.sources.motion import MOTION_SUFFIX, Motion, read_motion
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.trust.embedding import Marker
+from avatar.trust.label import Label, LabelStyle
+from avatar.trust.left_out import about, record_left_out
 from avatar.trust.mark_message import MarkMessage
 from engines.engine import Engine
 
-# (driver's frame, the avatar's marked square picture) -> the picture to write: (H, W, 3) RGB, even sides, one size
-# throughout. Of recorded motion there is no picture: its frame is black.
+# (driver's frame, the avatar's labelled and marked square picture) -> the picture to write: (H, W, 3) RGB, even sides,
+# one size throughout. Of recorded motion there is no picture: its frame is black.
 Compose = Callable[[Frame, Picture], Picture]
 STAGES = ("decode", "track", "retarget", "render", "mark", "compose", "encode", "whole frame")
 MOTION_TIMES = Fraction(1, 90_000)  # s; of a file that is written from recorded motion
@@ -69,6 +71,7 @@ class DriveOptions:
     size_px: int = 512
     force: bool = False
     compose: Compose = only_avatar
+    label: LabelStyle = field(default_factory=LabelStyle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,9 @@ def drive_file(
         retargeter.unlock()
     painter = open_painter(avatar, engine, options.size_px, patient=True)
     marker = Marker(MarkMessage.of(avatar), options.size_px, options.size_px)
-    pictures = _drawn(moments, retargeter, _Pen(painter, marker, options.compose), latency)
+    pen = _Pen(painter, Label(options.label), marker, options.compose)
+    pictures = _drawn(moments, retargeter, pen, latency)
+    unlabelled = record_left_out(avatar.name, options.label)
     frames = faceless = 0
     first_s = last_s = 0.0
     with _output(drive, latency) as output, closing(pictures):
@@ -148,7 +153,9 @@ def drive_file(
     own = OWN_FACE.format(name=avatar.name) if retargeter.whose == "own" and retargeter.absolute else ""
     locked = LOCKED.format(name=avatar.name) if retargeter.locked else ""
     sound = add_sound(written, source if video and video.has_audio else None)
-    notes = tuple(note for note in (turned, video and video.damage, idle, own, locked, sound, taken) if note)
+    notes = tuple(
+        note for note in (turned, video and video.damage, idle, own, locked, unlabelled, sound, taken) if note
+    )
     return DriveReport(written, frames, frames, faceless, last_s - first_s, latency.table(), notes)
 
 
@@ -166,6 +173,7 @@ class _Pen:
     """What makes a picture of what drives it."""
 
     painter: Painter
+    label: Label
     marker: Marker
     compose: Compose
 
@@ -180,6 +188,7 @@ def _drawn(moments: Moments, retargeter: Retargeter, pen: _Pen, latency: Latency
             with latency.time("render"):
                 square = pen.painter.render(driving)
             with latency.time("mark"):
+                pen.label.draw(square)
                 square = pen.marker.mark(square)
             with latency.time("compose"):
                 picture = pen.compose(frame, square)
@@ -208,7 +217,9 @@ class _Output:
         driver, (height, width) = self._drive.driver, picture.shape[:2]
         time_base = driver.time_base if isinstance(driver, VideoFile) else MOTION_TIMES
         replaced: Literal["any"] | None = "any" if self._drive.options.force else None
-        return VideoWriter(self._drive.output, width, height, driver.fps, time_base, expected=replaced)
+        writer = VideoWriter(self._drive.output, width, height, driver.fps, time_base, expected=replaced)
+        writer.describe(about(self._drive.options.label))
+        return writer
 
 
 @contextmanager

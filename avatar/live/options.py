@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from avatar.live.background import Background
 from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import ExpressionMode, Mode
+from avatar.trust.label import LabelStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class LiveOptions:
     expression: the same of the driver's face; "auto" takes that of the avatar's own person as it is.
     follow: the head stays in the middle of the picture, gently, as a camera operator keeps it.
     unlocked: name of an avatar that anybody may drive, though it is locked to its own person.
+    label: of the visible one, which says that the picture is made by AI.
     remember: the driver agrees that what is learnt of the face is kept for the next run, as of `driver_memory`.
     """
 
@@ -29,3 +31,4 @@ class LiveOptions:
     follow: bool = False
     unlocked: str = ""
     engine: EngineOptions = field(default_factory=EngineOptions)
+    label: LabelStyle = field(default_factory=LabelStyle)

@@ -22,6 +22,7 @@ from avatar.live.options import LiveOptions
 from avatar.live.session import open_rig
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from avatar.trust.left_out import record_left_out
 from engines import Engine, EngineDescription, EngineFailure, Say, Tensors, on_stderr
 
 
@@ -71,6 +72,8 @@ class Puppet(Closing):
             except EngineFailure as failure:
                 raise VisavisError(str(failure)) from failure
             self._animator = Animator(rig, Governor(), lambda shown: options.engine.open(shown, say), latency, say)
+            if unlabelled := record_left_out(person.name, options.label):
+                say(unlabelled)
             opened.pop_all()
 
     def drive(self, frame_rgb: Picture, capture_ns: int | None = None) -> Picture:

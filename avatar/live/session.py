@@ -22,9 +22,12 @@ from avatar.live.live_report import STAGES
 from avatar.live.loop import LiveLoop
 from avatar.live.options import LiveOptions
 from avatar.publish.publisher import Publisher
+from avatar.publish.recorder import Recorder
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import CameraOrMotion, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker
+from avatar.trust.label import Label, LabelStyle
+from avatar.trust.left_out import about, record_left_out
 from engines import Engine, EngineDescription, Say, explain, on_stderr
 
 
@@ -41,6 +44,7 @@ class Session:
     options: LiveOptions
     open_rig: Callable[[Avatar, Engine | None], Rig]
     memory: DriverMemory
+    say: Say
 
     @property
     def avatar(self) -> Avatar:
@@ -83,7 +87,14 @@ class Session:
             retargeter.recognise(driver)
         if (neutral := before.neutral) is not None:
             retargeter.recall(neutral)
+        rig.label = now.label
         self.animator.show(rig)
+
+    def label_as(self, style: LabelStyle) -> None:
+        """From the next picture on. Raises VisavisError where a reason cannot be recorded; then all stays."""
+        if unlabelled := record_left_out(self.avatar.name, style):
+            self.say(unlabelled)
+        self.animator.rig.label.style = style
 
 
 @contextmanager
@@ -138,7 +149,12 @@ def open_session(
         parts.callback(animator.close)
         parts.callback(_keep, memory, say)
         loop = LiveLoop(camera, tracker, animator, publishers, latency, say)
-        yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory)
+        for publisher in publishers:
+            if isinstance(publisher, Recorder):
+                publisher.comment = about(options.label)
+        if unlabelled := record_left_out(avatar.name, options.label):
+            say(unlabelled)
+        yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory, say)
 
 
 def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Rig:
@@ -150,7 +166,7 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     retargeter.mirror, retargeter.follow = options.mirror, options.follow
     if options.unlocked == avatar.name:
         retargeter.unlock()
-    rig = Rig(avatar, canvas, retargeter, engine, latency)
+    rig = Rig(avatar, canvas, retargeter, engine, latency, Label(options.label))
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig
 

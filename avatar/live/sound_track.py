@@ -64,6 +64,7 @@ def _rewrite(video: Path, sound: Callable[[OutputContainer], Packets]) -> str:
 
 def _write(pictures: InputContainer, target: OutputContainer, sound: Callable[[OutputContainer], Packets]) -> None:
     stream = video_stream(pictures)
+    target.metadata.update({name: text for name, text in pictures.metadata.items() if name == "comment"})
     copy = target.add_stream_from_template(stream)
     sounds = sound(target)
     ahead = next(sounds, None)  # its stream is there before the first packet is written

@@ -23,6 +23,7 @@ class Recorder(ThreadedPublisher):
         super().__init__()
         check_output(path)
         self.path, self.name = path, str(path)
+        self.comment = ""  # what the file says of itself; to be set before it is begun
         self._before = version(path)
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
@@ -41,6 +42,7 @@ class Recorder(ThreadedPublisher):
                 encoding=Encoding("ultrafast", crf=20, threads=1),
                 expected=None if self._parts else self._before,
             )
+            self._writer.describe(self.comment)
         except VisavisError as error:
             raise _as_device_error(error) from error
 

@@ -84,6 +84,10 @@ class VideoWriter:
         context.color_range = ColorRange.MPEG
         self._video = stream  # it starts with the first packet: FFmpeg crashes when it ends fragments of nothing
 
+    def describe(self, comment: str) -> None:
+        """What the file says of itself, which players show as its comment. Before the first picture."""
+        self._container.metadata["comment"] = comment
+
     def write(self, rgb: NDArray[np.uint8], media_s: float) -> None:
         """Append an (H, W, 3) picture that is shown from `media_s` on. Times that do not grow are nudged."""
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(

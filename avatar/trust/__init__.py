@@ -1,1 +1,1 @@
-"""What tells that a picture is ours: the invisible mark in every published one, and how it is found again."""
+"""What tells that a picture is ours: the visible label, and the invisible mark and how it is found again."""

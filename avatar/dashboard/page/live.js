@@ -3,6 +3,7 @@
 import { chosenAvatar, onChoice } from "./avatars.js";
 import { byId, make, setText, tell } from "./dom.js";
 import { paintGraph } from "./graph.js";
+import { label, prepareLabel, showLabel } from "./label.js";
 import { request, upload } from "./server.js";
 
 const REGIONS = { mouth: "Mouth", eyes: "Eyes", brows: "Brows", head: "Head" };
@@ -69,6 +70,7 @@ function fill(select, options, key) {
 }
 
 function wish() {
+  const { corner, size, left_out: reason } = label();
   return {
     avatar: chosenAvatar(),
     camera: byId("camera").value,
@@ -80,6 +82,9 @@ function wish() {
     ...kept,
     expression: byId("expression").value,
     remember: byId("remember").checked,
+    label: corner,
+    label_size: size,
+    no_label: reason,
   };
 }
 
@@ -181,6 +186,7 @@ function showControls(controls) {
   for (const id of Object.keys(kept)) press(id, controls[id]);
   byId("expression").value = controls.expression;
   byId("remember").checked = controls.remember;
+  showLabel(controls.label);
   press("paused", controls.paused);
   press("frozen", controls.frozen);
   for (const region of Object.keys(REGIONS)) {
@@ -310,6 +316,9 @@ byId("remember").onchange = async ({ target }) => {
     tell(byId("live-problem"), error.message);
   }
 };
+prepareLabel(() => {
+  if (live.state === "running") attempt("PATCH", { label: label() });
+});
 for (const id of ["paused", "frozen"]) byId(id).onclick = () => attempt("PATCH", { [id]: !pressed(id) });
 
 onChoice((name) => {

@@ -2,6 +2,7 @@
 
 import { gathered, showTrack } from "./connection.js";
 import { byId, make, setText } from "./dom.js";
+import { WORDS } from "./label.js";
 
 const MEND_MS = 2500; // after a link was lost
 const TROUBLE = { new: "connecting", connecting: "connecting", disconnected: "connection weak", failed: "reconnecting" };
@@ -19,7 +20,7 @@ export class Member {
   constructor(told, room) {
     this.#room = room;
     this.#told = told;
-    this.#video = make("video", { autoplay: true, playsInline: true, "aria-label": `Picture of ${told.name}` });
+    this.#video = make("video", { autoplay: true, playsInline: true, "aria-label": `Picture of ${titled(told)}` });
     this.#element = make("li", { className: told.kind === "avatar" ? "member avatar" : "member" }, this.#video, make("p"));
     byId("members").append(this.#element);
     this.connect();
@@ -83,10 +84,15 @@ export class Member {
   #say(trouble) {
     this.#trouble = trouble;
     const { name, kind, muted, camera_on: cameraOn } = this.#told;
-    const words = [kind === "avatar" ? `${name} (avatar)` : name];
+    const words = [titled({ name, kind })];
     if (muted) words.push("muted");
     if (cameraOn === false) words.push("picture hidden");
     if (trouble) words.push(trouble);
     setText(this.#element.lastElementChild, words.join(" · "));
   }
+}
+
+/** For eyes and for screen readers: whose picture it is, and whether AI makes it. */
+function titled({ name, kind }) {
+  return kind === "avatar" ? `${name} (avatar, ${WORDS})` : name;
 }

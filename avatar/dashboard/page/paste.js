@@ -2,6 +2,7 @@
 
 import { gathered, showTrack } from "./connection.js";
 import { byId, make, setText, tell } from "./dom.js";
+import { WORDS } from "./label.js";
 import { request } from "./server.js";
 
 const OFFER = "visavis-offer:";
@@ -54,7 +55,7 @@ class PastedCall {
 
   #receiver() {
     const pc = this.#newConnection();
-    const video = make("video", { autoplay: true, playsInline: true, "aria-label": "Picture of the other" });
+    const video = make("video", { autoplay: true, playsInline: true, "aria-label": `Picture of the other (avatar, ${WORDS})` });
     const caption = make("p", {}, "Waiting for the other");
     const close = make("button", { type: "button" }, "Hang up");
     const tile = make("li", { className: "member avatar" }, video, caption, close);
@@ -65,7 +66,7 @@ class PastedCall {
     };
     showTrack(pc, video);
     pc.onconnectionstatechange = () => {
-      if (pc.connectionState === "connected") setText(caption, "By copy and paste");
+      if (pc.connectionState === "connected") setText(caption, `By copy and paste (avatar, ${WORDS})`);
       if (pc.connectionState === "disconnected") setText(caption, "Connection weak");
       if (pc.connectionState === "failed") setText(caption, "Lost: begin anew");
     };
