@@ -22,6 +22,7 @@ from avatar.trust.carrier import BAND, TILES, Spectrum
 from avatar.trust.mark_code import SIGNS
 
 SAMPLES = 64  # along a tile, when it is analysed: three a cycle of the shortest wave
+SHIFTS = 48  # of a tile along an axis that are tried: two a cycle of the shortest wave
 COARSE = 0.04  # from one size of the grid to the next
 SMALLEST_PX = 46  # of a tile: its shortest wave is 2.3 px then
 FEWEST_TILES = 2.6  # along the shorter side: a third of the picture may be cut away
@@ -112,7 +113,7 @@ def _turning(count: int, axis: int, mirrored: bool, larger: Sizes) -> Spectrum:
     return turning(count, (BAND.rows, BAND.columns)[axis][SEEN[mirrored]], larger)
 
 
-def surfaces(waves: Spectrum, mirrored: bool, side: int = SAMPLES) -> Array:
+def surfaces(waves: Spectrum, mirrored: bool, side: int) -> Array:
     """(…, side, side), in standard deviations of noise: how well the known waves fit for each shift of the tile.
 
     waves: (…, n of known phase), whitened.
@@ -168,16 +169,16 @@ def best_fit(tiles: Tiles, part: Part, larger: Sizes, mirrored: bool) -> Place:
     seen = SEEN[mirrored]
     down = _turning(tiles.down, 0, mirrored, larger)[:, part[0]]
     right = _turning(tiles.right, 1, mirrored, larger)[:, part[1]]
-    by_row = np.einsum("yxn,bxn->ybn", tiles.waves[part][..., seen], right, optimize=True)
-    sums = np.einsum("ybn,ayn->abn", by_row, down, optimize=True)  # (heights, widths, n)
+    by_row = (tiles.waves[part][..., seen][:, None] * right).sum(2)  # (rows, widths, n)
+    sums = (by_row * down[:, :, None]).sum(1)  # (heights, widths, n)
     sums /= np.sqrt(np.mean(np.abs(sums) ** 2, -1, keepdims=True)) + 1e-9
-    fits = surfaces(sums, mirrored)
+    fits = surfaces(sums, mirrored, SHIFTS)
     a, b, y, x = np.unravel_index(int(fits.argmax()), fits.shape)
     return Place(
         float(fits[a, b, y, x]),
         tiles.height_px * (1 + larger[a]),
         tiles.width_px * (1 + larger[b]),
         mirrored,
-        (float(y) / SAMPLES, float(x) / SAMPLES),
+        (float(y) / SHIFTS, float(x) / SHIFTS),
         tiles.shares(part),
     )
