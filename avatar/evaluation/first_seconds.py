@@ -41,13 +41,13 @@ def there_and_back(count: int, first: int, least: int) -> list[int]:
 def left_of_a_smile(avatar: Avatar, states: Sequence[FaceState], smile: range, step_ns: int) -> tuple[float, ...]:
     """How far, in mm and AFTER_S, a smile that came first puts the avatar's lips from where they are meant to be.
 
-    Meant: as they are driven by somebody who has talked for as long before, and did not begin with a smile.
+    Meant: where the same words put them, if the driver began with those.
     """
     least = round((AFTER_S[-1] + WINDOW_S) * 1e9 / step_ns) + 1
     talk = there_and_back(len(states), smile[-1] + 1, least)
     begun = _lips(avatar, [states[i] for i in (*smile, *talk)], step_ns)[len(smile) :]
-    known = _lips(avatar, [states[i] for i in (*talk, *talk)], step_ns)[len(talk) :]
-    off_mm = np.linalg.norm(begun - known, axis=2).mean(1) / MILLIMETRE
+    meant = _lips(avatar, [states[i] for i in talk], step_ns)
+    off_mm = np.linalg.norm(begun - meant, axis=2).mean(1) / MILLIMETRE
     starts = [round(after * 1e9 / step_ns) for after in AFTER_S]
     return tuple(float(off_mm[start : start + round(WINDOW_S * 1e9 / step_ns)].mean()) for start in starts)
 
