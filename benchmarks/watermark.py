@@ -45,6 +45,7 @@ from avatar.sources.media import SUFFIXES
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
+from avatar.trust import embedding
 from avatar.trust.detection import Reading, detect, readings
 from avatar.trust.embedding import Marker
 from avatar.trust.mark_message import MarkMessage, bundle_id
@@ -450,12 +451,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="avatars")
     parser.add_argument("--driver", type=Path, help="a clip of somebody who talks and moves")
     parser.add_argument("--size", default="512x512", help="of the published picture")
+    parser.add_argument("--gain", type=float, default=embedding.GAIN, help="another strength of the mark")
     parser.add_argument("--unmarked", type=Path, help="a folder of clips without marks: count false alarms")
     parser.add_argument("--windows", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=240.0, help="for --unmarked: at most")
     parser.add_argument("--markdown", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)
+    embedding.GAIN = given.gain
     print(f"{machine()}, {date.today()}\n")
     if given.names:
         size = parse_size(given.size)

@@ -35,6 +35,9 @@ class Puppet(Closing):
     may be lost: when the face tracker dies, `drive` waits for the next one, while a live puppet idles. say: gets a line
     when a part fails or is back, from any thread.
 
+    Its pictures say that they are AI generated, as options.label wants it, and carry the mark that `visavis verify`
+    reads.
+
     The tracker, a process of its own, starts with the first `drive` or `track`; without them there is none. The
     driver's neutral face is learnt from the first calm second. Without a face the avatar keeps its last pose for 0.3 s,
     then eases into idle motion. One thread drives a puppet. Close it, or use it in a `with` statement.
