@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avatar.core.errors import DeviceError, InputError, UsageError, VisavisError
     from avatar.core.frame import Frame, NoPicture
     from avatar.face.state import FaceState, no_face
+    from avatar.identity.consent import Statement
     from avatar.identity.enrolment_steps import EnrolmentOptions
     from avatar.library import avatars, enroll, load, open_shared_engine
     from avatar.live.background import Background
@@ -45,6 +46,7 @@ __all__ = [
     "LiveOptions",
     "NoPicture",
     "Puppet",
+    "Statement",
     "UsageError",
     "VideoFile",
     "VideoWriter",
@@ -65,6 +67,7 @@ _HOMES = {
     "core.errors": ("DeviceError", "InputError", "UsageError", "VisavisError"),
     "core.frame": ("Frame", "NoPicture"),
     "face.state": ("FaceState", "no_face"),
+    "identity.consent": ("Statement",),
     "identity.enrolment_steps": ("EnrolmentOptions",),
     "library": ("avatars", "enroll", "load", "open_shared_engine"),
     "live.background": ("Background",),

@@ -30,9 +30,9 @@ def enroll(
     """Make an avatar from 1 to 32 photos of one person who has agreed to it.
 
     photos: files, or (H, W, 3) uint8 RGB arrays. The best becomes the portrait; unfit ones are left out, for reasons
-    that stand in the avatar's `provenance["left_out"]`. options: the consent's words, and whether the comparison of the
-    faces is skipped. keep: write it among the user's avatars, for `load(name)` and `visavis live name`. replace: over
-    one of this name. progress: gets a line before each step.
+    that stand in the avatar's `provenance["left_out"]`. options: what is said of the person shown, and whether the
+    comparison of the faces is skipped. keep: write it among the user's avatars, for `load(name)` and `visavis live
+    name`. replace: over one of this name. progress: gets a line before each step.
 
     The first use on a computer fetches the face tracker's model (3.8 MB); nothing else goes over the network.
     Raises UsageError for a bad or taken name and for no or too many photos, InputError with each photo's reason where

@@ -636,7 +636,7 @@ def path_traversal(server: Server) -> Refusal:
 
 def names_as_paths(server: Server) -> Refusal:
     for name in BAD_NAMES:
-        wish = json.dumps({"name": name, "consent": "It is me.", "avatar": name, "camera": "browser"})
+        wish = json.dumps({"name": name, "consent": {"kind": "oneself"}, "avatar": name, "camera": "browser"})
         server.ask("POST", "/api/dashboard/live", wish, server.owner).refused(400)
         refusal = server.ask("POST", "/api/dashboard/enrolment", wish, server.owner).refused(400)
         check("cannot be the name" in refusal.said, refusal.said)

@@ -30,7 +30,7 @@ version. Pictures are uint8 RGB arrays, (height, width, 3); times end in `_ns` o
 `VisavisError`, whose message says how.
 """
 SECTIONS = {
-    "Avatars": ("enroll", "EnrolmentOptions", "load", "avatars", "Avatar"),
+    "Avatars": ("enroll", "EnrolmentOptions", "Statement", "load", "avatars", "Avatar"),
     "Driving": (
         "Puppet",
         "LiveOptions",

@@ -34,12 +34,13 @@ from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar
+from avatar.identity.consent import Statement
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 from tests.page_server import CAMERA, Links, running
 
 pytestmark = pytest.mark.realtime
 
-CONSENT = "It is me."
+CONSENT = {"kind": "agreed", "person": "Ada"}
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +119,8 @@ def test_enrols_renames_and_deletes(links: Links) -> None:
         await enrol(ask, "ann")
         assert links.uploads() == []
         (card,) = [card for card in (await ask("GET", ""))[1]["avatars"] if card["name"] == "ann"]
-        assert (card["portraits"], card["consent_given"], card["problem"]) == (1, True, None)
-        assert card["consent"] == CONSENT
+        assert (card["portraits"], card["consent"], card["problem"]) == (1, "A person who agreed.", None)
+        assert card["shows"].startswith("agreed: Ada, 20")
         status, picture = await ask("GET", "/avatars/ann/thumbnail")
         assert status == 200 and Image.open(io.BytesIO(picture)).size == (256, 256)
 
@@ -164,8 +165,16 @@ def test_the_camera_is_chosen_from_a_list_never_by_path(links: Links) -> None:
 def test_nobody_is_enrolled_without_consent(links: Links) -> None:
     async def act(ask: Ask) -> None:
         await ask("POST", "/photos", jpeg(enlarged(1.5)))
-        for wish in ({"name": "eve"}, {"name": "eve", "consent": ""}, {"name": "eve", "consent": " "}):
-            assert (await ask("POST", "/enrolment", wish))[0] == 400
+        assert (await ask("POST", "/enrolment", {"name": "eve"}))[0] == 400
+        wrong: tuple[object, ...] = (
+            "yes",
+            {},
+            {"kind": []},
+            {"kind": "agreed", "person": " "},
+            {"kind": "agreed", "person": 7},
+        )
+        for consent in wrong:
+            assert (await ask("POST", "/enrolment", {"name": "eve", "consent": consent}))[0] == 400
         assert not (links.home / "avatars" / "eve.avatar").exists()
         await ask("DELETE", "/enrolment")
         assert links.uploads() == []
@@ -256,7 +265,7 @@ def test_what_happens_in_the_last_step_of_an_enrolment(
         return SimpleNamespace(avatar=None)
 
     monkeypatch.setattr(dashboard_enrolment, "enroll", enroll)
-    enrolment.start("ada", CONSENT, False, replace=False)
+    enrolment.start("ada", Statement("oneself"), False, replace=False)
     assert enrolment._worker is not None
     enrolment._worker.join(20)
     report, bundle = enrolment.report(), avatar_path("ada")

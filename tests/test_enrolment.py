@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from avatar.cli.enroll import enroll as enroll_command
 from avatar.core.arrays import Picture
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
-from avatar.identity.consent import CONSENT_NOTICE
+from avatar.identity.consent import CONSENT_NOTICE, Statement, consent_record, consent_words
 from avatar.identity.enrolment import EnrolmentReport, enroll
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.tracking.model_asset import tracker_model
@@ -47,7 +49,7 @@ def good(tmp_path: Path) -> Path:
     return save(enlarged(2.0), tmp_path / "good.png")
 
 
-def make(photos: list[Path], consent: str | None = None, same_person: bool = False) -> EnrolmentReport:
+def make(photos: list[Path], consent: Statement | None = None, same_person: bool = False) -> EnrolmentReport:
     return enroll(photos, "anna", tracker_model(), EnrolmentOptions(consent, same_person))
 
 
@@ -141,11 +143,55 @@ def test_provenance_names_files_hashes_and_reasons_but_no_folders(good: Path, tm
 
 
 def test_consent_is_recorded_as_it_was_stated(good: Path) -> None:
-    given = make([good], consent=" Anna agreed by e-mail. ").avatar.consent
-    assert (given["statement"], given["given"]) == ("Anna agreed by e-mail.", True)
+    given = make([good], consent=Statement.of("agreed", " By e-mail. ", "Anna", "2026-11-29")).avatar.consent
+    assert (given["kind"], given["statement"], given["given"]) == ("agreed", "By e-mail.", True)
+    assert (given["person"], given["agreed_on"]) == ("Anna", "2026-11-29")
     assert given["at"].endswith("+00:00")
+    assert consent_words(given) == "agreed: Anna, 2026-11-29"
     silent = make([good]).avatar.consent
     assert (silent["statement"], silent["given"]) == (CONSENT_NOTICE, False)
+    assert consent_words(silent) == "no consent recorded"
+
+
+def test_a_statement_says_of_which_kind_it_is() -> None:
+    for kind, words in (
+        ("oneself", "oneself"), ("character", "a painting or a character"), ("historical", "a historical person"),
+    ):  # fmt: skip
+        record = consent_record(Statement.of(kind))
+        assert (record["kind"], consent_words(record), record["statement"]) == (kind, words, f"{words.capitalize()}.")
+        assert "person" not in record and "agreed_on" not in record
+    agreed = consent_record(Statement.of("agreed", person="Anna"))
+    assert agreed["agreed_on"] == datetime.now().astimezone().date().isoformat()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "person", "day", "said"),
+    [
+        ("robot", "", "", "", "Say whom"), (["oneself"], "", "", "", "Say whom"),
+        (None, "", "", "", "Say whom"), ("agreed", " ", " ", "", "Say who agreed"),
+        ("agreed", "", "Anna", "yesterday", "not a day"), ("agreed", "", "Anna", "2999-01-01", "not come yet"),
+        ("agreed", "", "An\nna", "", "one line"), ("agreed", "", "A" * 101, "", "at most 100"),
+        ("agreed", "", 7, "", "is text"), ("oneself", "", "Anna", "", "not of oneself"),
+        ("historical", "x" * 2001, "", "", "at most 2000"),
+    ],
+)  # fmt: skip
+def test_a_statement_that_says_nothing_is_refused(
+    kind: object, text: object, person: object, day: object, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        Statement.of(kind, text, person, day)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({}, "no consent recorded"), ({"given": True, "statement": "yes"}, "consent given"),
+        ({"kind": ["agreed"], "given": "yes"}, "no consent recorded"), ({"kind": "agreed"}, "agreed: somebody"),
+        ({"kind": "agreed", "person": "A\x1b[2J\nB", "agreed_on": 7 * [7]}, "agreed: A[2J B, [7, 7, 7,"),
+    ],
+)  # fmt: skip
+def test_what_any_bundle_says_of_consent_is_one_line(record: dict[str, Any], words: str) -> None:
+    assert consent_words(record) == words
 
 
 def test_none_usable_lists_every_reason_and_what_to_do(tmp_path: Path) -> None:
@@ -162,10 +208,6 @@ def test_too_few_too_many_and_bad_words(good: Path) -> None:
     for photos in ([], [good] * 33):
         with pytest.raises(UsageError, match="1 to 32"):
             make(photos)
-    with pytest.raises(UsageError, match="empty"):
-        make([good], consent="  ")
-    with pytest.raises(UsageError, match="at most 2000"):
-        make([good], consent="x" * 2001)
 
 
 def test_another_person_is_named_with_the_distance(good: Path, tmp_path: Path) -> None:
@@ -223,12 +265,12 @@ def test_command_writes_the_avatar_and_says_what_comes_next(good: Path) -> None:
 
 
 def test_command_reports_as_json_on_stdout_alone(good: Path, tmp_path: Path) -> None:
-    result = command(good, tmp_path / "missing.jpg", "--name", "anna", "--json", "--consent", "I am Anna")
+    result = command(good, tmp_path / "missing.jpg", "--name", "anna", "--json", "--shows", "oneself")
     report = json.loads(result.stdout)
     assert report["portrait"] == "good.png"
     assert [photo["used"] for photo in report["photos"]] == [True, False]
     assert report["photos"][0]["check"]["face_px"] > 200
-    assert report["consent"]["given"] is True
+    assert (report["consent"]["given"], report["consent"]["kind"]) == (True, "oneself")
 
 
 def test_command_takes_the_pictures_of_a_folder(tmp_path: Path) -> None:
@@ -251,8 +293,9 @@ def test_command_keeps_an_existing_avatar_unless_forced(good: Path) -> None:
     assert isinstance(refused.exception, UsageError)
     assert "--force" in str(refused.exception)
     assert avatar_path("anna").read_bytes() == before
-    assert command(good, "--name", "anna", "--force", "--consent", "yes, I").exit_code == 0
-    assert load_avatar(avatar_path("anna")).consent["statement"] == "yes, I"
+    assert command(good, "--name", "anna", "--force", "--i-have-consent", "yes, I").exit_code == 0
+    consent = load_avatar(avatar_path("anna")).consent
+    assert (consent["kind"], consent["statement"]) == ("agreed", "yes, I")
 
 
 def test_a_failed_command_leaves_nothing_behind(tmp_path: Path, visavis_home: Path) -> None:

@@ -18,13 +18,14 @@ MAKE = "Make and measure networks"
 # Only the command that is called is imported, so that `visavis --help` is quick and the base install needs no torch.
 COMMANDS = {
     "enroll": (USE, "Make an avatar from one to 32 photos, or from a selfie clip."),
+    "avatars": (USE, "List the enrolled avatars, with whom each shows; delete one."),
     "finetune": (USE, "Make the network a person's own (needs the train extra)."),
     "drive": (USE, "Let a video drive an avatar, into a video file."),
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),
     "cameras": (USE, "List the webcams of this computer."),
     "record-motion": (USE, "Record how a face moves, as numbers without a picture."),
     "call": (USE, "Call others as your avatar, from browser to browser (needs the call extra)."),
-    "forget": (USE, "Delete what --remember-me has kept of drivers."),
+    "forget": (USE, "Delete what is kept of drivers; with --all, everything that is kept of anybody."),
     "verify": (USE, "Say whether a video, photo or camera shows one of visavis' avatars."),
     "profile": (USE, "Measure the live loop on this computer."),
     "engines": (USE, "See, measure and clean the inference engines of this computer."),

@@ -13,6 +13,7 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.offline import tracker_model_then_offline
+from avatar.cli.statement import Stated
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError, VisavisError
@@ -20,7 +21,6 @@ from avatar.core.frame import Frame, NoPicture
 from avatar.identity.bundle import avatar_path, save_avatar
 from avatar.identity.clip_enrolment import MAX_CLIP_S, ClipReport, SelfieClip, enroll_clip
 from avatar.identity.clip_turn import turn_upright
-from avatar.identity.consent import CONSENT_NOTICE, consent_record
 from avatar.identity.enrolment import MAX_PHOTOS
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
@@ -86,11 +86,8 @@ def enroll(
     name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`.")],
     source: Source,
     tuning: FineTuning,
+    stated: Stated,
     force: Annotated[bool, typer.Option("--force", help="Replace an avatar of this name.")] = False,
-    consent: Annotated[
-        str | None,
-        typer.Option(help="The shown person's statement, kept in the avatar: who agreed to what.", metavar="TEXT"),
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what became of each photo or frame as JSON.")] = False,
 ) -> None:
     """Make an avatar from photos or a selfie clip: sharp, well lit, facing the camera. More of them help the likeness.
@@ -100,7 +97,7 @@ def enroll(
 
     Example: visavis enroll anna1.jpg anna2.jpg --name anna
 
-    Example: visavis enroll --camera 0 --seconds 20 --name anna
+    Example: visavis enroll --camera 0 --seconds 20 --name anna --shows oneself
     """
     _check_options(source, tuning, as_json)
     path = avatar_path(name)
@@ -108,13 +105,11 @@ def enroll(
         raise UsageError(
             f"There is already an avatar {name!r} ({path}). Choose another --name, or add --force to replace it."
         )
-    consent_record(consent)  # a bad statement is refused before the work, not after it
     # figures go to stdout, everything else beside them
     messages = Terminal(stderr=True)
     files = _pictures(source.photos or [])
     clip = VideoFile(source.video) if source.video is not None else None
-    if consent is None:
-        messages.say(f"{CONSENT_NOTICE} Record it with --consent TEXT; none was given, and the avatar says so.")
+    consent = stated.statement(messages, asks=not as_json)
     model = tracker_model_then_offline(messages, source.camera)
     making = _Making(name, model, EnrolmentOptions(consent, source.same_person, messages.note), messages)
     if clip is not None:

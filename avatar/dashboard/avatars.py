@@ -14,6 +14,8 @@ from avatar.core.errors import UsageError, VisavisError
 from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
 from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar
+from avatar.identity.consent import consent_words
+from avatar.identity.removal import delete_avatar
 
 THUMBNAIL_PX = 256
 
@@ -25,7 +27,7 @@ class Card:
     name: str
     portraits: int = 0
     fine_tuned: bool = False
-    consent_given: bool = False
+    shows: str = ""  # whom, by what was said at enrolment
     consent: str = ""
     made_at: str = ""
     problem: str | None = None
@@ -82,7 +84,8 @@ def rename(old: str, new: str) -> None:
 
 
 def delete(name: str) -> None:
-    existing(name).unlink(missing_ok=True)
+    existing(name)
+    delete_avatar(name)
 
 
 def _read(name: str) -> tuple[Card, bytes]:
@@ -100,7 +103,7 @@ def _read(name: str) -> tuple[Card, bytes]:
         name,
         portraits=len(avatar.portraits),
         fine_tuned=avatar.fine_tuned,
-        consent_given=bool(avatar.consent.get("given")),
+        shows=consent_words(avatar.consent),
         consent=str(avatar.consent.get("statement", "")),
         made_at=str(avatar.provenance.get("at", "")),
         problem=problem,

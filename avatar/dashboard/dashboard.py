@@ -10,7 +10,7 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     POST   /check?pose=POSE        a JPEG of the webcam, up to 2 MB → {good, say, face, light, sharp, pose}
     POST   /photos                 a photo, up to 32 MB → {number, reason, warnings, score}
     DELETE /photos/NUMBER          → {}
-    POST   /enrolment              {name, consent, same_person?} → {}: make the avatar of the photos
+    POST   /enrolment              {name, consent: {kind, person?}, same_person?} → {}: make the avatar of the photos
     DELETE /enrolment              give up, and delete the photos → {}
     POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
     POST   /live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
@@ -49,6 +49,7 @@ from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES, MOST_SHOT_BYTES, OneAtATime, body, read_shot, store
 from avatar.http.peer_text import json_body
 from avatar.http.safety import Gate
+from avatar.identity.consent import Statement
 from avatar.sources.photo import load_photo
 
 PREFIX = "/api/dashboard"
@@ -184,9 +185,10 @@ class Dashboard:
     async def _enrol(self, request: web.Request) -> web.StreamResponse:
         wish = await json_body(request)
         name, consent = wish.get("name"), wish.get("consent")
-        if not isinstance(name, str) or not isinstance(consent, str):
-            raise UsageError("Give the avatar a name, and say that the person shown agrees.")
-        self.enrolment.start(name, consent, wish.get("same_person") is True, replace=False)
+        if not isinstance(name, str) or not isinstance(consent, dict):
+            raise UsageError("Give the avatar a name, and say whom the photos show.")
+        statement = Statement.of(consent.get("kind"), person=consent.get("person", ""))
+        self.enrolment.start(name, statement, wish.get("same_person") is True, replace=False)
         return web.json_response({})
 
     async def _give_up(self, _request: web.Request) -> web.StreamResponse:

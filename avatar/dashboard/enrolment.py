@@ -20,7 +20,7 @@ from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
 from avatar.identity.bundle import avatar_path, save_avatar
-from avatar.identity.consent import consent_record
+from avatar.identity.consent import Statement
 from avatar.identity.enrolment import MAX_PHOTOS, enroll
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.sources.photo import load_photo
@@ -133,12 +133,9 @@ class Enrolment:
                 (self._folder.path / f"photo-{number}").unlink(missing_ok=True)
         self._changed()
 
-    def start(self, name: str, consent: str, same_person: bool, replace: bool) -> None:
+    def start(self, name: str, consent: Statement, same_person: bool, replace: bool) -> None:
         """Make the avatar in a thread. Raises UsageError, BusyError."""
         _require_free(name, replace)
-        if not consent.strip():
-            raise UsageError("Say that the person shown agrees: only then an avatar is made.")
-        consent_record(consent)
         with self._lock:
             self._require_idle()
             if not self._photos or self._folder is None:
@@ -206,7 +203,7 @@ class Enrolment:
         self._photos.clear()
         self._state, self._line, self._problem = state, "", None
 
-    def _work(self, paths: list[Path], name: str, consent: str, same_person: bool, replace: bool) -> None:
+    def _work(self, paths: list[Path], name: str, consent: Statement, same_person: bool, replace: bool) -> None:
         try:
             self._make(paths, name, consent, same_person, replace)
         except _GivenUpError:
@@ -222,7 +219,7 @@ class Enrolment:
             self._end("done")
         self._changed()
 
-    def _make(self, paths: list[Path], name: str, consent: str, same_person: bool, replace: bool) -> None:
+    def _make(self, paths: list[Path], name: str, consent: Statement, same_person: bool, replace: bool) -> None:
         made = enroll(paths, name, self._tracker_model(), EnrolmentOptions(consent, same_person), self._progress)
         if self._stop.is_set():
             raise _GivenUpError

@@ -14,6 +14,7 @@ from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.core.model_files import MODEL_ID
+from avatar.identity.consent import Statement
 from avatar.identity.descriptors import with_descriptors
 from avatar.identity.mattes import with_mattes
 from avatar.identity.photo_check import PhotoCheck
@@ -24,11 +25,11 @@ from engines import Engine, Say, on_stderr
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentOptions:
-    """consent: the shown person's statement, or what was agreed with them; without it the bundle records that none was
-    given. same_person: the faces are not compared. say: is told where another engine than usual embeds.
+    """consent: what is said of the person shown; without it the bundle records that nothing was. same_person: the faces
+    are not compared. say: is told where another engine than usual embeds.
     """
 
-    consent: str | None = None
+    consent: Statement | None = None
     same_person: bool = False
     say: Say = on_stderr
 

@@ -43,7 +43,7 @@ function card(avatar, live) {
   const portraits = `${avatar.portraits} ${avatar.portraits === 1 ? "portrait" : "portraits"}`;
   const lines = problem
     ? [problem]
-    : [avatar.fine_tuned ? `${portraits}, fine-tuned` : portraits, avatar.consent_given ? "consent given" : "no consent recorded"];
+    : [avatar.fine_tuned ? `${portraits}, fine-tuned` : portraits, avatar.shows];
   const about = lines.map((line) => make("span", { className: problem ? "about bad" : "about" }, line));
   const text = make("span", { title: avatar.consent }, make("strong", {}, name), ...about);
   const buttons = [
@@ -91,7 +91,7 @@ async function renameAvatar(name) {
 }
 
 async function deleteAvatar(name) {
-  const text = "Its file is deleted from this computer. It cannot be brought back, only made again from photos.";
+  const text = "Its file is deleted from this computer; recordings of it, and copies that you gave away, are not. It cannot be brought back, only made again from photos.";
   const done = await ask({ title: `Delete ${name}?`, text, yes: "Delete", danger: true }, () =>
     request("DELETE", `/api/dashboard/avatars/${encodeURIComponent(name)}`),
   );

@@ -5,7 +5,6 @@ import { startCapture, stopCapture } from "./capture.js";
 import { byId, make, setText, tell } from "./dom.js";
 import { Refused, request, upload } from "./server.js";
 
-const CONSENT = "Confirmed on the page: I am the person in these photos, or that person has agreed to be shown by an avatar.";
 
 let enrolment = { state: "none", most_photos: 32, most_bytes: 32 << 20 };
 let tiles = []; // {name, number, element, gone}: number once visavis has taken it; gone: removed by the person
@@ -15,6 +14,7 @@ const dialog = byId("enrol");
 export function openEnrolment() {
   if (enrolment.state !== "working") {
     byId("enrol-form").reset();
+    showPerson();
     tell(byId("enrol-problem"), "");
     tell(byId("capture-problem"), "");
     clear();
@@ -200,6 +200,7 @@ dialog.addEventListener("cancel", (event) => {
   event.preventDefault();
   giveUp();
 });
+byId("shows").onchange = showPerson;
 byId("enrol-stop").onclick = forgetAll;
 byId("enrol-form").onsubmit = async (event) => {
   event.preventDefault();
@@ -209,7 +210,7 @@ byId("enrol-form").onsubmit = async (event) => {
   try {
     await request("POST", "/api/dashboard/enrolment", {
       name: byId("enrol-name").value.trim(),
-      consent: byId("consent").checked ? CONSENT : "",
+      consent: byId("consent").checked ? { kind: byId("shows").value, person: byId("person").value.trim() } : null,
       same_person: byId("same-person").checked,
     });
   } catch (error) {
@@ -218,3 +219,11 @@ byId("enrol-form").onsubmit = async (event) => {
     showStatus();
   }
 };
+
+/** Of a person who has agreed, the name is recorded. */
+function showPerson() {
+  const agreed = byId("shows").value === "agreed";
+  byId("person-box").hidden = !agreed;
+  byId("person").required = agreed;
+  if (!agreed) byId("person").value = "";
+}

@@ -1,0 +1,62 @@
+"""Whom an avatar shows, as it is said at enrolment."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from avatar.cli.terminal import Terminal
+from avatar.core.errors import UsageError
+from avatar.identity.consent import CONSENT_NOTICE, KINDS, Statement
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is recorded in the avatar of the person shown."""
+
+    shows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHOM", help="Whom it shows, which is recorded: oneself, agreed, character or historical."
+        ),
+    ] = None
+    agreed_by: Annotated[str | None, typer.Option(metavar="NAME", help="With agreed: who has agreed.")] = None
+    agreed_on: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="With agreed: on which day; else today.")
+    ] = None
+    consent: Annotated[
+        str | None,
+        typer.Option(
+            "--i-have-consent",
+            "--consent",
+            help="Who agreed to what, in your words, which are recorded: for scripts. Without --shows: agreed.",
+            metavar="TEXT",
+        ),
+    ] = None
+
+    def statement(self, messages: Terminal, asks: bool) -> Statement | None:
+        """Asked for at a terminal where nothing was said; None where nobody can be asked. Raises UsageError."""
+        text, person, day = self.consent or "", self.agreed_by or "", self.agreed_on or ""
+        if self.consent is not None and not text.strip():
+            raise UsageError("The statement is empty. Say who agreed to what, or leave --i-have-consent out.")
+        if self.shows is not None:
+            return Statement.of(self.shows, text, person, day)
+        if text or person or day:
+            return Statement.of("agreed", text, person, day)
+        if asks and sys.stdin is not None and sys.stdin.isatty():
+            return _asked(messages)
+        messages.say(f"{CONSENT_NOTICE} Say whom it shows with --shows; nothing was said, and the avatar says so.")
+        return None
+
+
+def _asked(messages: Terminal) -> Statement:
+    messages.say("Whom do the pictures show? The answer is recorded in the avatar.")
+    messages.say(*(f"  {number} {words}" for number, words in enumerate(KINDS.values(), 1)))
+    number = typer.prompt("1 to 4", type=int, err=True)
+    if not 1 <= number <= len(KINDS):
+        raise UsageError(f"{number} is none of them. Say it with --shows, or try again.")
+    kind = list(KINDS)[number - 1]
+    return Statement.of(kind, person=typer.prompt("Who has agreed?", err=True) if kind == "agreed" else "")
