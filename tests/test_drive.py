@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -235,6 +236,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert "(a rehearsal)" in report["notes"][-1]
     with av.open(str(tmp_path / "out.mp4")) as written:
         assert written.metadata["comment"] == "AI generated, by visavis. Without a visible label: a rehearsal"
+    if find_spec("c2pa") is not None:
+        from avatar.trust.provenance import consent_digest, read_provenance
+
+        found = read_provenance(tmp_path / "out.mp4")
+        assert found is not None and found.consent_sha256 == consent_digest(astronaut_avatar())
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "--force" in again.stderr

@@ -17,7 +17,7 @@ from avatar.core import extras
 from avatar.core.extras import EXTRAS, install
 from avatar.live import doctor
 
-DISTRIBUTIONS = {"skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
+DISTRIBUTIONS = {"c2pa": "c2pa-python", "skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
 PROJECT = Path(extras.__file__).parents[2] / "pyproject.toml"
 
 

@@ -16,7 +16,11 @@ WITH_TORCH = (
     "avatar.cli.train",
     "export",
 )
-BY_ITS_EXTRA = ("engines.torch", "avatar.live.livekit")  # these load only with the package they are for
+BY_ITS_EXTRA = (
+    "engines.torch",
+    "avatar.live.livekit",
+    "avatar.trust.provenance",
+)  # these load only with the package they are for
 
 
 def modules() -> list[str]:

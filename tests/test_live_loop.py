@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ def test_a_file_plays_as_a_camera_and_the_avatar_is_recorded(tmp_path: Path) -> 
     assert times[-1] - times[0] == pytest.approx(39 / 20, abs=0.11)  # real time: the last frame is not lost
     with av.open(str(output)) as recording:
         assert recording.metadata["comment"] == "AI generated, by visavis."
+    if find_spec("c2pa") is not None:
+        from avatar.trust.provenance import read_provenance
+
+        assert (found := read_provenance(output)) is not None and found.state == "whole" and found.made_by_ai
     assert threads() == set()
 
 

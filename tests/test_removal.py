@@ -84,7 +84,16 @@ def test_everything_is_forgotten_and_nothing_of_others(kept: Path, tmp_path: Pat
     told = json.loads(run(forget_app(), "--all", "--yes", "--json").stdout)
     assert told.pop("not_reached") == OUT_OF_REACH
     counts = {what: kind["files"] for what, kind in told.items()}
-    assert counts == {"avatars": 5, "drivers": 1, "recordings": 1, "records": 1, "uploads": 1, "call": 1, "engines": 1}
+    assert counts == {
+        "avatars": 5,
+        "drivers": 1,
+        "recordings": 1,
+        "records": 1,
+        "keys": 0,
+        "uploads": 1,
+        "call": 1,
+        "engines": 1,
+    }
     assert sorted(path.name for path in kept.iterdir()) == ["notes.txt"]
     assert (tmp_path / "mine" / "photo.jpg").read_bytes() == b"mine"
     assert not built.exists()

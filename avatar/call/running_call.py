@@ -55,13 +55,15 @@ class RunningCall:
 
 
 @contextmanager
-def run_call(options: CallOptions, cameras: CallCameras, engine: EngineOptions, say: Say) -> Iterator[RunningCall]:
-    """Host a call and its page. `engine`: what draws the avatar. Raises as `host_call`."""
+def run_call(
+    options: CallOptions, cameras: CallCameras, engine: EngineOptions, say: Say, sign_with: Path | None = None
+) -> Iterator[RunningCall]:
+    """Host a call and its page. engine: what draws the avatar. sign_with: as of LiveOptions. Raises as `host_call`."""
 
     def publishers() -> list[Publisher]:
         return [CallPublisher(cameras.hosted.call.video, options.rates)]
 
-    dashboard = Dashboard(tracker_model, Given(cameras.choices, publishers, engine, say))
+    dashboard = Dashboard(tracker_model, Given(cameras.choices, publishers, engine, sign_with, say))
     with host_call(options, dashboard=dashboard, say=say) as hosted:
         cameras.hosted = hosted
         yield RunningCall(hosted, dashboard.live, cameras.first, engine.backend)

@@ -61,7 +61,9 @@ def call(
     tracker_model()
     cameras = CallCameras(driver.camera, extent.loop)
     sigterm_as_ctrl_c()
-    with run_call(options, cameras, drawing.options(threads=drawing.threads), terminal.note) as running:
+    with run_call(
+        options, cameras, drawing.options(threads=drawing.threads), terminal.note, extent.key_file()
+    ) as running:
         _tell_links(running.hosted, options, terminal, announcement.as_json)
         if announcement.open_page:
             _open(running.hosted.page_link)

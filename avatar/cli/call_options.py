@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import LabelChoice, Length
+from avatar.cli.options import Disclosure, Length
 
 if TYPE_CHECKING:
     from avatar.call.hosting import CallOptions
@@ -79,7 +79,7 @@ class MediaPath:
 
 
 @dataclass(frozen=True)
-class Extent(LabelChoice, Length):
+class Extent(Disclosure, Length):
     """How long the call lasts, and what its picture is like."""
 
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "512x512"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import DriverChoice, EngineChoice, LabelChoice, NetworkChoice
+from avatar.cli.options import Disclosure, DriverChoice, EngineChoice, NetworkChoice
 from avatar.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PACED = 3  # frames that are timed, before the user is told how slow the network
 
 
 @dataclass(frozen=True)
-class Written(LabelChoice, DriverChoice):
+class Written(Disclosure, DriverChoice):
     """What is written."""
 
     absolute_head: Annotated[
@@ -38,7 +38,15 @@ class Written(LabelChoice, DriverChoice):
         if self.size % 2:
             raise UsageError(f"--size {self.size}: H.264 needs an even side, for example {self.size + 1}.")
         head: Mode = "absolute" if self.absolute_head else "relative"
-        return DriveOptions(head, self.expression(), self.unlock is not None, self.size, self.force, label=self.style())
+        return DriveOptions(
+            head,
+            self.expression(),
+            self.unlock is not None,
+            self.size,
+            self.force,
+            label=self.style(),
+            sign_with=self.key_file(),
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import DriverChoice, LabelChoice, Length, NetworkChoice, ThreadedEngineChoice
+from avatar.cli.options import Disclosure, DriverChoice, Length, NetworkChoice, ThreadedEngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ KEYS_HELP = (
 
 
 @dataclass(frozen=True)
-class Look(LabelChoice, DriverChoice):
+class Look(Disclosure, DriverChoice):
     """What the picture looks like, and how it moves."""
 
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the published picture.")] = "512x512"
@@ -67,6 +67,7 @@ class Look(LabelChoice, DriverChoice):
             follow=self.follow,
             engine=engine,
             label=self.style(),
+            sign_with=self.key_file(),
         )
 
 

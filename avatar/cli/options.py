@@ -71,8 +71,8 @@ class DriverChoice:
 
 
 @dataclass(frozen=True)
-class LabelChoice:
-    """The visible label, which says that the picture is made by AI."""
+class Disclosure:
+    """What says that AI has made the picture: the label in it, and the signature in the file."""
 
     label: Annotated[
         str, typer.Option(help='Where "AI generated" stands: top-left, top-right, bottom-left or bottom-right.')
@@ -84,6 +84,21 @@ class LabelChoice:
             metavar="REASON", help="No visible label, for this reason, which is recorded. The invisible mark stays."
         ),
     ] = None
+
+    sign_with: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM", help="Sign what is written with this key and its certificates; else with one made here."
+        ),
+    ] = None
+
+    def key_file(self) -> Path | None:
+        """Raises UsageError without what signs, InputError for a file that cannot sign."""
+        from avatar.live.signing import check_key
+
+        if self.sign_with is not None:
+            check_key(self.sign_with)
+        return self.sign_with
 
     def style(self) -> LabelStyle:
         """As the product has it. Raises UsageError."""

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from avatar.cli.terminal import Terminal
+    from avatar.trust.provenance import Provenance
     from avatar.trust.verification import Verdict
 
 MARKED, NOT_MARKED = 0, 3  # exit codes
@@ -47,12 +48,13 @@ def verify(
         raise UsageError(str(error)) from error
     if verdict.damage:
         terminal.note(f"Note: {verdict.damage}")
+    c2pa = _c2pa(source, terminal)
     mark = verdict.mark
     own = None if mark is None else _own_avatar(mark.bundle)
     if as_json:
         told = asdict(verdict)
         told["mark"] = None if mark is None else {**asdict(mark), "day": mark.day.isoformat(), "avatar": own}
-        print_json({"source": source, "marked": mark is not None, **told})
+        print_json({"source": source, "marked": mark is not None, **told, "c2pa": c2pa and c2pa.as_json()})
     elif mark is None:
         Terminal().say(f"{NOT_A_PROOF} Looked at: {_looked_at(verdict)}.")
     else:
@@ -63,6 +65,8 @@ def verify(
             f"Read with a strength of {mark.strength} in {_looked_at(verdict)}, {mark.shown_px} px across{mirrored}. "
             "That an unmarked picture gives this by chance: below 1 in a million.",
         )
+    if c2pa is not None and not as_json:
+        Terminal().say(c2pa.in_words())
     raise typer.Exit(MARKED if mark is not None else NOT_MARKED)
 
 
@@ -88,6 +92,22 @@ def _verdict(source: str, terminal: Terminal) -> Verdict:
             return verify_camera(camera)
     finally:
         camera.close()
+
+
+def _c2pa(source: str, terminal: Terminal) -> Provenance | None:
+    """What signed metadata a file has. What is damaged is said."""
+    from avatar.core.errors import InputError
+    from avatar.live.signing import can_sign
+
+    if not can_sign() or not Path(source).is_file():
+        return None
+    from avatar.trust.provenance import read_provenance
+
+    try:
+        return read_provenance(Path(source))
+    except InputError as error:
+        terminal.note(f"Note: {error}")
+        return None
 
 
 def _looked_at(verdict: Verdict) -> str:

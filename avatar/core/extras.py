@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 EXTRAS = {
+    "c2pa": ("c2pa", "cryptography"),
     "call": ("aiohttp", "aioice", "aiortc", "cryptography", "multidict"),
     "camera": ("pyvirtualcam",),
     "cluster": ("ray",),

@@ -15,7 +15,7 @@ else:  # macOS too: by the XDG base directory specification, where avatars have 
     from platformdirs.unix import Unix as _Folders
 
 _SYSTEM = _Folders("visavis", appauthor=False)
-OWN_FOLDERS = ("avatars", "drivers", "recordings", "records", "uploads")  # in home(), beside files of the call
+OWN_FOLDERS = ("avatars", "drivers", "keys", "recordings", "records", "uploads")  # in home(), beside files of the call
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

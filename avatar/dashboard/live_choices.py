@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from avatar.core.arrays import Picture
@@ -96,6 +97,7 @@ class Given:
     cameras: Sequence[CameraChoice] = ()  # before the webcams that there are
     publishers: Callable[[], Sequence[Publisher]] = tuple  # that always get the avatar, such as a call; for each run
     engine: EngineOptions = field(default_factory=EngineOptions)  # but for the backend, which the page chooses
+    sign_with: Path | None = None  # as of LiveOptions
     say: Say = _silent  # is told what the page is told
 
 
@@ -155,6 +157,7 @@ class LiveChoices:
             remember=wish.remember,
             engine=replace(self._given.engine, backend=wish.engine),
             label=wish.label_style(),
+            sign_with=self._given.sign_with,
         )
 
     def _background(self, text: str) -> Background:

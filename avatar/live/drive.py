@@ -19,6 +19,7 @@ from avatar.face.crop import face_crop
 from avatar.face.state import FaceState
 from avatar.identity.clip_turn import turn_upright
 from avatar.live.latency import LatencyRecorder, StageLatency
+from avatar.live.signing import sign_videos
 from avatar.live.sound_track import add_sound
 from avatar.live.whose_face import LOCKED, OWN_FACE
 from avatar.publish.video_writer import VideoWriter, check_output
@@ -72,6 +73,7 @@ class DriveOptions:
     force: bool = False
     compose: Compose = only_avatar
     label: LabelStyle = field(default_factory=LabelStyle)
+    sign_with: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,11 @@ def drive_file(
     own = OWN_FACE.format(name=avatar.name) if retargeter.whose == "own" and retargeter.absolute else ""
     locked = LOCKED.format(name=avatar.name) if retargeter.locked else ""
     sound = add_sound(written, source if video and video.has_audio else None)
+    unsigned = sign_videos([written], avatar, options.sign_with)
     notes = tuple(
-        note for note in (turned, video and video.damage, idle, own, locked, unlabelled, sound, taken) if note
+        note
+        for note in (turned, video and video.damage, idle, own, locked, unlabelled, sound, *unsigned, taken)
+        if note
     )
     return DriveReport(written, frames, frames, faceless, last_s - first_s, latency.table(), notes)
 

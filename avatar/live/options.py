@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from avatar.live.background import Background
 from avatar.render.engine_options import EngineOptions
@@ -19,6 +20,7 @@ class LiveOptions:
     follow: the head stays in the middle of the picture, gently, as a camera operator keeps it.
     unlocked: name of an avatar that anybody may drive, though it is locked to its own person.
     label: of the visible one, which says that the picture is made by AI.
+    sign_with: a PEM file with key and certificates that sign recordings; else a key of this computer.
     remember: the driver agrees that what is learnt of the face is kept for the next run, as of `driver_memory`.
     """
 
@@ -32,3 +34,4 @@ class LiveOptions:
     unlocked: str = ""
     engine: EngineOptions = field(default_factory=EngineOptions)
     label: LabelStyle = field(default_factory=LabelStyle)
+    sign_with: Path | None = None

@@ -21,6 +21,7 @@ from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
 from avatar.live.loop import LiveLoop
 from avatar.live.options import LiveOptions
+from avatar.live.signing import sign_videos
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.retarget.retargeter import Retargeter
@@ -149,9 +150,10 @@ def open_session(
         parts.callback(animator.close)
         parts.callback(_keep, memory, say)
         loop = LiveLoop(camera, tracker, animator, publishers, latency, say)
-        for publisher in publishers:
-            if isinstance(publisher, Recorder):
-                publisher.comment = about(options.label)
+        recorders = [publisher for publisher in publishers if isinstance(publisher, Recorder)]
+        for recorder in recorders:
+            recorder.comment = about(options.label)
+        parts.callback(_sign, recorders, avatar, options.sign_with, say)
         if unlabelled := record_left_out(avatar.name, options.label):
             say(unlabelled)
         yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory, say)
@@ -169,6 +171,11 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     rig = Rig(avatar, canvas, retargeter, engine, latency, Label(options.label))
     rig.renderer(canvas.square_px)  # made now, not when the first frame waits for it
     return rig
+
+
+def _sign(recorders: list[Recorder], avatar: Avatar, key_file: Path | None, say: Say) -> None:
+    for line in sign_videos((path for recorder in recorders for path in recorder.written), avatar, key_file):
+        say(line)
 
 
 def _keep(memory: DriverMemory, say: Say) -> None:

@@ -29,6 +29,7 @@ class Recorder(ThreadedPublisher):
         self._first_ns: int | None = None
         self._newest_ns = 0
         self._parts = 0  # recordings that were kept
+        self.written: list[Path] = []  # those of them that are whole
 
     def _begin(self, width: int, height: int, fps: float) -> None:
         self._first_ns = None
@@ -68,7 +69,9 @@ class Recorder(ThreadedPublisher):
             writer.finish()
         except VisavisError as error:
             raise self._salvage(writer, error) from error
-        self._parts += self._first_ns is not None
+        if self._first_ns is not None:
+            self._parts += 1
+            self.written.append(writer.path)
         if writer.path != wanted:
             raise DeviceError(f"{wanted} was written by somebody else meanwhile: this recording is {writer.path}.")
 

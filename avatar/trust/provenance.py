@@ -1,0 +1,137 @@
+"""Signed metadata (C2PA 2) in videos: that AI made them, of whose consent, and which mark is in their pictures.
+
+c2pa-python reads and writes it, and is kept from the network: no remote manifest, trust list, time stamp or revocation
+list is fetched. So nobody else vouches for the signer: what is known is that nothing was changed since the signing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from c2pa import Builder, C2paError, C2paSigningAlg, Context, Reader, Settings, Signer
+
+from avatar.core.avatar import Avatar
+from avatar.core.errors import InputError
+from avatar.core.plain_text import plain_text
+from avatar.trust.mark_message import MarkMessage
+from avatar.trust.signing_key import SigningKey
+
+FORMATS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}  # mkv has no place for it
+MADE_BY_AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+MARK, CONSENT = "org.visavis.mark.1", "org.visavis.consent"
+LONGEST = 80  # of a stranger's name
+_OFFLINE = {
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": False},
+    "core": {"allowed_network_hosts": []},  # beside the other two: whatever else would ask
+}
+State = Literal["whole", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a file's signed metadata say. changed: the file is not what was signed, and nothing of it holds.
+
+    signer: as the certificate names itself, which nobody else has checked. mark: as in the pictures.
+    consent_sha256: of the avatar's consent record.
+    """
+
+    state: State
+    signer: str
+    made_by_ai: bool
+    mark: MarkMessage | None
+    consent_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        mark = self.mark and {"bundle": self.mark.bundle, "day": self.mark.day.isoformat()}
+        return asdict(self) | {"mark": mark}
+
+    def in_words(self) -> str:
+        if self.state == "changed":
+            return f"C2PA: the file is not as {self.signer} signed it: nothing of what its data say holds."
+        by = "made by AI" if self.made_by_ai else "not said to be made by AI"
+        whose = f", as the avatar {self.mark.bundle} on {self.mark.day.isoformat()}" if self.mark else ""
+        return f"C2PA: unchanged since {self.signer} signed it, whose certificate was looked up nowhere; {by}{whose}."
+
+
+def consent_digest(avatar: Avatar) -> str:
+    """SHA-256 of the consent record, in hexadecimal digits: who has the avatar can show that it is this one."""
+    return hashlib.sha256(json.dumps(avatar.consent, sort_keys=True).encode()).hexdigest()
+
+
+def sign_video(path: Path, avatar: Avatar, key: SigningKey) -> None:
+    """Put it into a video of FORMATS that shows `avatar`, which stays as it was where that fails.
+
+    Raises InputError.
+    """
+    made_with = {"name": "visavis", "version": version("visavis")}
+    created = {"action": "c2pa.created", "digitalSourceType": MADE_BY_AI, "softwareAgent": made_with}
+    binding = {"alg": MARK, "blocks": [{"scope": {}, "value": f"{MarkMessage.of(avatar).number():016x}"}]}
+    manifest = {
+        "claim_generator_info": [made_with],
+        "assertions": [
+            {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
+            {"label": "c2pa.soft-binding", "data": binding},
+            {"label": CONSENT, "data": {"alg": "sha256", "hash": consent_digest(avatar)}},
+        ],
+    }
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        with (
+            Context(Settings.from_dict(_OFFLINE)) as offline,
+            Builder(manifest, offline) as builder,
+            Signer.from_callback(key.sign, C2paSigningAlg.ES256, key.chain) as signer,
+            path.open("rb") as plain,
+            os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as signed,
+        ):
+            builder.sign(signer, FORMATS[path.suffix.lower()], plain, signed)
+        beside.chmod(path.stat().st_mode & 0o777)
+        beside.replace(path)
+    except (C2paError, OSError) as error:
+        raise InputError(
+            f"{path} could not be signed ({plain_text(error)}); it is whole, without C2PA data."
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_provenance(path: Path) -> Provenance | None:
+    """None where a file has no such data. Raises InputError, in one line, where they are damaged or hostile."""
+    kind = FORMATS.get(path.suffix.lower())
+    try:
+        with Context(Settings.from_dict(_OFFLINE)) as offline, path.open("rb") as file:
+            reader = Reader.try_create(kind, file, context=offline)
+            if reader is None:
+                return None
+            with reader:
+                return _provenance(json.loads(reader.json()))
+    except C2paError.NotSupported:  # a kind of file that has no place for it
+        return None
+    except (C2paError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: its C2PA data cannot be read ({plain_text(error, LONGEST)}).") from error
+
+
+def _provenance(store: dict[str, Any]) -> Provenance:
+    manifest = store["manifests"][store["active_manifest"]]
+    signature = manifest.get("signature_info") or {}
+    mark, consent, by_ai = None, "", False
+    for assertion in manifest.get("assertions") or []:
+        label, data = str(assertion.get("label")), assertion.get("data") or {}
+        if label.startswith("c2pa.actions"):
+            by_ai |= any(action.get("digitalSourceType") == MADE_BY_AI for action in data["actions"])
+        elif label == "c2pa.soft-binding" and data.get("alg") == MARK:
+            mark = MarkMessage.from_number(int(data["blocks"][0]["value"], 16))
+        elif label == CONSENT:
+            consent = plain_text(data["hash"], 64)
+    return Provenance(
+        state="whole" if store.get("validation_state") in ("Valid", "Trusted") else "changed",
+        signer=plain_text(f"{signature.get('common_name') or ''} ({signature.get('issuer') or ''})", 2 * LONGEST),
+        made_by_ai=by_ai,
+        mark=mark,
+        consent_sha256=consent,
+    )

@@ -1,0 +1,160 @@
+"""Signed metadata of a video: read back, found changed by a byte, and refused in a line where they are hostile."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("c2pa", reason="needs the c2pa extra")
+
+from c2pa import Builder, C2paSigningAlg, Reader, Signer
+
+from avatar.core.errors import InputError
+from avatar.publish.video_writer import VideoWriter
+from avatar.sources.video_file import VideoFile
+from avatar.trust.mark_message import MarkMessage
+from avatar.trust.provenance import MADE_BY_AI, Provenance, consent_digest, read_provenance, sign_video
+from avatar.trust.signing_key import FILE, FOLDER, own_key, read_key
+from tests.clips import astronaut_avatar
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def video(path: Path) -> Path:
+    writer = VideoWriter(path, 64, 64, 25)
+    for at in range(20):
+        writer.write(np.random.default_rng(at).integers(0, 255, (64, 64, 3), np.uint8), at / 25)
+    writer.finish()
+    return path
+
+
+def signed(path: Path) -> Path:
+    sign_video(video(path), astronaut_avatar(), own_key())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v"])
+def test_what_is_signed_is_read_back_and_the_video_plays(tmp_path: Path, suffix: str) -> None:
+    path = video(tmp_path / f"out{suffix}")
+    path.chmod(0o600)
+    sign_video(path, astronaut_avatar(), own_key())
+    found = read_provenance(path)
+    assert found == Provenance(
+        "whole",
+        "visavis (a key that visavis made on this computer)",
+        True,
+        MarkMessage.of(astronaut_avatar()),
+        consent_digest(astronaut_avatar()),
+    )
+    assert sum(1 for _ in VideoFile(path)) == 20
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["home", path.name]
+
+
+def test_a_changed_byte_is_found_wherever_it_is(tmp_path: Path) -> None:
+    data = signed(tmp_path / "out.mp4").read_bytes()
+    changed = tmp_path / "changed.mp4"
+    for mark, offset in ((b"mdat", 200), (b"org.visavis.consent", 60), (b"trainedAlgorithmicMedia", 3)):
+        at = data.index(mark) + offset
+        changed.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        try:
+            found = read_provenance(changed)
+        except InputError:
+            continue
+        assert found is None or found.state == "changed", mark
+
+
+def test_a_file_without_such_data_has_none(tmp_path: Path) -> None:
+    assert read_provenance(video(tmp_path / "plain.mp4")) is None
+    assert read_provenance(video(tmp_path / "plain.mkv")) is None
+
+
+def test_nothing_is_fetched_for_it(tmp_path: Path) -> None:
+    path, key = video(tmp_path / "plain.mp4"), own_key()
+    created = {"action": "c2pa.created", "digitalSourceType": MADE_BY_AI}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        with (
+            Builder({"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}]}) as builder,
+            Signer.from_callback(key.sign, C2paSigningAlg.ES256, key.chain) as signer,
+            path.open("rb") as plain,
+            (tmp_path / "remote.mp4").open("w+b") as remote,
+        ):
+            builder.set_remote_url(f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa")
+            builder.set_no_embed()
+            builder.sign(signer, "video/mp4", plain, remote)
+        with suppress(InputError):
+            assert read_provenance(tmp_path / "remote.mp4") is None
+        with pytest.raises(TimeoutError):
+            server.accept()
+        # as it would be without our settings
+        with ThreadPoolExecutor() as aside:
+            asking = aside.submit(lambda: Reader.try_create(str(tmp_path / "remote.mp4")))
+            server.settimeout(10)
+            server.accept()[0].close()
+            assert asking.exception(10) is not None
+
+
+def test_hostile_data_are_refused_in_one_line(tmp_path: Path) -> None:
+    data = signed(tmp_path / "out.mp4").read_bytes()
+    start = data.index(b"jumb")
+    wrong = tmp_path / "wrong.mp4"
+    random = np.random.default_rng(1)
+    for _ in range(60):
+        broken = bytearray(data)
+        for at in random.integers(start, start + 3000, 8):
+            broken[at] = random.integers(0, 256)
+        wrong.write_bytes(bytes(broken))
+        try:
+            found = read_provenance(wrong)
+        except InputError as error:
+            assert "\n" not in str(error) and len(str(error)) < 400
+        else:
+            assert found is None or found.state == "changed"
+    for part in (b"", b"abc", data[: start + 100]):
+        wrong.write_bytes(part)
+        with pytest.raises(InputError):
+            read_provenance(wrong)
+
+
+def test_the_key_of_this_computer_is_made_once_and_for_its_owner_alone(home: Path) -> None:
+    first = own_key()
+    path = home / FOLDER / FILE
+    assert own_key().chain == first.chain
+    assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_key_that_cannot_sign_is_refused(home: Path, tmp_path: Path) -> None:
+    own_key()
+    whole = (home / FOLDER / FILE).read_text()
+    end = whole.index("-----BEGIN CERTIFICATE")
+    for text in ("", "no key", whole[:end], whole[end:]):
+        (tmp_path / "key.pem").write_text(text)
+        with pytest.raises(InputError):
+            read_key(tmp_path / "key.pem")
+    with pytest.raises(InputError):
+        read_key(tmp_path / "missing.pem")
+
+
+def test_verify_tells_it_beside_the_mark(tmp_path: Path, home: Path) -> None:
+    """In a process of its own, which gives up its network."""
+    own = signed(tmp_path / "out.mp4")
+    data = own.read_bytes()
+    (tmp_path / "changed.mp4").write_bytes(data.replace(b"made on this", b"made in this"))
+    for name, words in (("out.mp4", "C2PA: unchanged since visavis ("), ("changed.mp4", "C2PA: the file is not as")):
+        command = [sys.executable, "-m", "avatar.cli.main", "verify", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+        assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr  # noise carries no mark
+        assert words in " ".join((done.stdout + done.stderr).split())
