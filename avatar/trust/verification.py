@@ -19,7 +19,7 @@ from avatar.trust.detection import Reading, detect
 from avatar.trust.residue import Residue
 
 STRETCH_S = 5.0
-GAP_S = 0.09  # between pictures that are looked at: nearer ones show the same
+GAP_S = 0.05  # between pictures that are looked at: nearer ones show the same
 MOST_STRETCHES = 12  # of a file, evenly spread over it
 CAMERA_STRETCHES = 3
 NOT_A_PROOF = "No mark found: this is not a proof that the picture is real."
