@@ -11,7 +11,7 @@ import numpy as np
 from avatar.core.arrays import Array, Picture
 
 LONGEST_PX = 1280  # of a picture: larger ones are shrunk, a screen's among them
-_AROUND_PX = 9  # what a pixel is compared with: as fine as the shortest waves of a large picture allow
+_AROUND_PX = 9  # what a pixel is compared with: more keeps more of the picture, less loses the longer waves
 _CLIP, _CLIP_MEAN = 3.0, 2.5  # standard deviations: no edge shouts down the rest
 _FLAT, _FLAT_MEAN = 1.0, 0.02  # added to the deviation, which is nothing on flat areas
 
