@@ -80,7 +80,8 @@ def test_the_sound_is_kept_packet_by_packet(tmp_path: Path, container: str) -> N
     report = drive(source, output)
     assert packets(output, "audio") == packets(source, "audio")
     assert len(packets(output, "audio")) > 40
-    assert report.notes == ()
+    # MKV has no place for signed metadata, which is said where they would be written
+    assert report.notes == () or (container == "mkv" and len(report.notes) == 1 and "C2PA" in report.notes[0])
 
 
 def test_joined_videos_of_two_sizes_drive_as_one(tmp_path: Path) -> None:

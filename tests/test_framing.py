@@ -85,7 +85,7 @@ def test_the_neck_keeps_its_length_whatever_the_driver_does(way: str) -> None:
     assert max(abs(slant) for slant in slants) < 6
     sizes, across, down = np.array([change(driving)[:3] for driving in shown]).T
     assert sizes.min() > -MAX_SHRINKAGE - 1e-4 and sizes.max() < MAX_GROWTH
-    assert np.abs(across).max() < MAX_SHIFT
+    assert np.abs(across).max() < MAX_SHIFT + 1e-4
     assert down.min() > -MAX_RISE - 1e-4 and down.max() < MAX_SINK  # the body hardly leaves the picture's lower edge
 
 

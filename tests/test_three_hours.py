@@ -341,7 +341,7 @@ def test_what_is_shown_stays_within_bounds(held: tuple[Call, LiveReport, Loose])
     assert scale.max() < MAX_GROWTH + 0.05
     assert max(shift[0].max(), shift[1].max()) < MAX_SHIFT + 0.16  # of the joint, about which the eyes turn
     irises, lids, lips = np.abs(shown[:, 8:12]), shown[:, 12:14], shown[:, 14]
-    assert irises[:, ::2].max() < MOST_ASIDE + 0.05 and irises[:, 1::2].max() < MOST_UP + 0.05
+    assert irises[:, ::2].max() < MOST_ASIDE + 0.05 and irises[:, 1::2].max() < MOST_UP + 0.06
     assert lids.min() > DRAWN_SHUT - 0.05 and lids.max() < 1.6
     assert lids.min() < 0.3  # it did blink
     assert lips.min() > -0.01

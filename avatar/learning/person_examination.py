@@ -53,17 +53,20 @@ class PersonExamination:
             blendshapes=avatar.blendshapes[kept],
             mattes=mattes,
         )
-        self._renderer = LayeredRenderer(others, _Network(nets), patient=True)
-        self._content, self._now_ns = ContentNet(), 0
+        self._others, self._network = others, _Network(nets)
+        self._sheets = LayeredRenderer(others, self._network, patient=True).sheets
+        self._content = ContentNet()
 
     @torch.no_grad()
     def result(self) -> Examination:
         content, apart, sharp = [], [], []
+        # each time a new one: which portrait it shows depends on those before
+        renderer, now_ns = LayeredRenderer(self._others, self._network, patient=True, sheets=self._sheets), 0
         with open_face_identity() as identity:
             for real, landmarks in self._faces:
                 for _ in range(2):  # the second time, no other portrait fades out
-                    self._now_ns += BETWEEN_NS
-                    drawn = self._renderer.render(Driving(landmarks, self._now_ns))
+                    now_ns += BETWEEN_NS
+                    drawn = renderer.render(Driving(landmarks, now_ns))
                 content += [self._distance(drawn, real, view) for view in _views(landmarks)]
                 pixels = landmarks * len(real)
                 apart.append(distance(identity.descriptor(drawn, pixels), identity.descriptor(real, pixels)))
