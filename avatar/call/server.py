@@ -49,11 +49,8 @@ true}, which waits for as long as people take; both answers go back as one text.
 from __future__ import annotations
 
 import json
-import mimetypes
 import ssl
 from collections.abc import Callable
-from importlib.resources import files
-from typing import Any
 
 from aiohttp import web
 from aiortc.mediastreams import MediaStreamTrack
@@ -63,6 +60,7 @@ from avatar.call.room import Message, Room
 from avatar.call.room_sockets import RoomSockets
 from avatar.core.errors import VisavisError
 from avatar.dashboard.dashboard import Dashboard
+from avatar.dashboard.page_files import add_page
 from avatar.http.listener import Listener
 from avatar.http.peer_text import PeerTextError, json_body
 from avatar.http.safety import Gate, Role
@@ -101,8 +99,7 @@ class CallServer:
         heard = [self._call.sound] if self._hosted.whip_sound else []
         whip = WhipSource(self._call.peers, lambda: self._hosted.whip_camera, heard)
         whip.endpoint(self._allows("source")).add_routes(app)
-        for name, (body, content_type) in _page().items():
-            app.router.add_get(name, _file(body, content_type))
+        add_page(app, {"index.html": "/", "verify.html": "/verify.html"})
         return await self._listener.start(host, port)
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
@@ -224,22 +221,3 @@ def _refusal(error: VisavisError) -> web.Response:
 
 def _error(status: int, text: str) -> web.Response:
     return web.json_response({"error": text}, status=status)
-
-
-def _page() -> dict[str, tuple[bytes, str]]:
-    """Path → body and type. Read once, so that no request's path ever names a file."""
-    found = {}
-    for file in files("avatar.dashboard").joinpath("page").iterdir():
-        if file.is_file() and not file.name.startswith(("_", ".")):
-            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-            found["/" if file.name == "index.html" else f"/{file.name}"] = file.read_bytes(), kind
-    return found
-
-
-def _file(body: bytes, content_type: str) -> Callable[[web.Request], Any]:
-    charset = "utf-8" if content_type.startswith("text/") or content_type.endswith(("javascript", "json")) else None
-
-    async def serve(_request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset=charset)
-
-    return serve

@@ -46,6 +46,7 @@ def call(
     """
     from avatar.call.cameras import CallCameras
     from avatar.call.running_call import ended_by_itself, run_call
+    from avatar.cli.page_link import open_link
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal
     from avatar.identity.bundle import find_avatar, load_avatar
@@ -66,7 +67,7 @@ def call(
     ) as running:
         _tell_links(running.hosted, options, terminal, announcement.as_json)
         if announcement.open_page:
-            _open(running.hosted.page_link)
+            open_link(running.hosted.page_link)
         if bundle is not None:
             running.start(shown, bundle, extent.size, label)
         _wait(running, extent.seconds, bundle is not None, terminal)
@@ -138,18 +139,3 @@ def _report(running: RunningCall, as_json: bool) -> None:
         f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
         f"capture → encoder {running.sent_ms:.0f} ms; sound after picture {running.lips_ms:.0f} ms"
     )
-
-
-def _open(link: str) -> None:
-    """Open the page by a private file that leads to it: everybody on this computer can read a command line."""
-    import html
-    import webbrowser
-
-    from avatar.core.paths import home
-
-    leader = home() / "call.html"
-    leader.unlink(missing_ok=True)
-    leader.touch(0o600)
-    target = html.escape(link, quote=True)
-    leader.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">', encoding="utf-8")
-    webbrowser.open(leader.as_uri())

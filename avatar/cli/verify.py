@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,20 +9,23 @@ import typer
 
 if TYPE_CHECKING:
     from avatar.cli.terminal import Terminal
-    from avatar.trust.provenance import Provenance
-    from avatar.trust.verification import Verdict
+    from avatar.live.mark_report import MarkReport
 
 MARKED, NOT_MARKED = 0, 3  # exit codes
 
 
 def verify(
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A video or photo, a recording of a whole screen, a camera's number, name or path, or its address."
         ),
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Open a page onto which files are dropped. They stay on this computer.")
+    ] = False,
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open that page in your browser.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found, or the page's link, as JSON.")] = False,
 ) -> None:
     """Say whether pictures carry the invisible mark of visavis, of which avatar and day.
 
@@ -36,48 +38,39 @@ def verify(
     Example: visavis verify recording.mp4
 
     Then, for a script: visavis verify recording.mp4 --json
+
+    Example: visavis verify --page    # drop files; Ctrl-C ends it
     """
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import DeviceError, InputError, UsageError
-    from avatar.trust.verification import NOT_A_PROOF
 
+    if page == (source is not None):
+        raise UsageError("Name what to look at, a file or a camera, or give --page alone and drop files there.")
     terminal = Terminal(stderr=True)
+    if source is None:
+        _serve_page(terminal, open_page, as_json)
+        return
     try:
-        verdict = _verdict(source, terminal)
+        report = _report(source, terminal)
     except (InputError, DeviceError) as error:
         raise UsageError(str(error)) from error
-    if verdict.damage:
-        terminal.note(f"Note: {verdict.damage}")
-    c2pa = _c2pa(source, terminal)
-    mark = verdict.mark
-    own = None if mark is None else _own_avatar(mark.bundle)
+    for note in report.notes:
+        terminal.note(f"Note: {note}")
     if as_json:
-        told = asdict(verdict)
-        told["mark"] = None if mark is None else {**asdict(mark), "day": mark.day.isoformat(), "avatar": own}
-        print_json({"source": source, "marked": mark is not None, **told, "c2pa": c2pa and c2pa.as_json()})
-    elif mark is None:
-        Terminal().say(f"{NOT_A_PROOF} Looked at: {_looked_at(verdict)}.")
+        print_json({"source": source, **report.as_json()})
     else:
-        whose = f"your avatar {own}" if own else f"the avatar {mark.bundle}, which is not among those of this computer"
-        mirrored = ", mirrored" if mark.mirrored else ""
-        Terminal().say(
-            f"Marked by visavis: it shows {whose}, made on {mark.day.isoformat()}.",
-            f"Read with a strength of {mark.strength} in {_looked_at(verdict)}, {mark.shown_px} px across{mirrored}. "
-            "That an unmarked picture gives this by chance: below 1 in a million.",
-        )
-    if c2pa is not None and not as_json:
-        Terminal().say(c2pa.in_words())
-    raise typer.Exit(MARKED if mark is not None else NOT_MARKED)
+        Terminal().say(*report.in_words())
+    raise typer.Exit(MARKED if report.marked else NOT_MARKED)
 
 
-def _verdict(source: str, terminal: Terminal) -> Verdict:
+def _report(source: str, terminal: Terminal) -> MarkReport:
     """Raises InputError or DeviceError for what cannot be read."""
     from avatar.core.errors import InputError
+    from avatar.live.mark_report import report_on_camera, report_on_file
     from avatar.sandbox.no_network import refuse_network
     from avatar.sources.camera import open_camera
     from avatar.sources.local_cameras import find_webcam
     from avatar.sources.network_camera import is_address
-    from avatar.trust.verification import verify_camera, verify_file
 
     if not is_address(source):
         refuse_network()
@@ -85,47 +78,33 @@ def _verdict(source: str, terminal: Terminal) -> Verdict:
             if not Path(source).exists():
                 raise InputError(f"{source}: there is no such file or camera. `visavis cameras` lists the cameras.")
             with terminal.status(f"reading {source}") as status:
-                return verify_file(Path(source), lambda share: status.update(f"reading {source}: {share:.0%}"))
+                return report_on_file(Path(source), lambda share: status.update(f"reading {source}: {share:.0%}"))
     camera = open_camera(source, real_time=False, say=terminal.note)
     try:
         with terminal.status(f"watching {camera.name}"):
-            return verify_camera(camera)
+            return report_on_camera(camera)
     finally:
         camera.close()
 
 
-def _c2pa(source: str, terminal: Terminal) -> Provenance | None:
-    """What signed metadata a file has. What is damaged is said."""
-    from avatar.core.errors import InputError
-    from avatar.live.signing import can_sign
+def _serve_page(terminal: Terminal, open_page: bool, as_json: bool) -> None:
+    """Until Ctrl-C."""
+    import asyncio
+    from contextlib import suppress
 
-    if not can_sign() or not Path(source).is_file():
-        return None
-    from avatar.trust.provenance import read_provenance
+    from avatar.cli.page_link import open_link
+    from avatar.cli.stop import sigterm_as_ctrl_c
+    from avatar.cli.terminal import print_json
+    from avatar.dashboard.verify_page import serve
 
-    try:
-        return read_provenance(Path(source))
-    except InputError as error:
-        terminal.note(f"Note: {error}")
-        return None
+    def tell(link: str) -> None:
+        if as_json:
+            print_json({"page": link}, indent=None)
+        terminal.say(f"Drop files here: {link}")
+        terminal.say("They stay on this computer, and are deleted as soon as they are looked at. Ctrl-C ends it.")
+        if open_page:
+            open_link(link)
 
-
-def _looked_at(verdict: Verdict) -> str:
-    if verdict.pictures == 1:
-        return "1 picture"
-    return f"{verdict.pictures} pictures of {verdict.seconds:.1f} seconds"
-
-
-def _own_avatar(bundle: str) -> str | None:
-    """The name of the avatar of this computer that the mark names."""
-    from avatar.core.errors import InputError
-    from avatar.identity.bundle import avatar_names, avatar_path, load_avatar
-    from avatar.trust.mark_message import bundle_id
-
-    for name in avatar_names():
-        try:
-            if bundle_id(load_avatar(avatar_path(name), model_id=None)) == bundle:
-                return name
-        except InputError:  # damaged, or of another visavis
-            continue
-    return None
+    sigterm_as_ctrl_c()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(tell))

@@ -47,6 +47,7 @@ from avatar.dashboard.photo_check import POSES, ShotChecker, decode_shot
 from avatar.dashboard.refusals import BusyError, Handler, for_owner
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES, MOST_SHOT_BYTES, OneAtATime, body, read_shot, store
+from avatar.dashboard.verify_page import VerifyPage
 from avatar.http.peer_text import json_body
 from avatar.http.safety import Gate
 from avatar.identity.consent import Statement
@@ -78,6 +79,7 @@ class Dashboard:
     def add_routes(self, app: web.Application, gate: Gate) -> None:
         """Behind `gate`. The app starts and ends what is needed for them."""
         gate.allow_more(ALLOWANCES)
+        VerifyPage().add_routes(app, gate)
         routes: tuple[tuple[str, str, Handler], ...] = (
             ("GET", "", self._get_state),
             ("GET", "/choices", self._choices),

@@ -1,9 +1,10 @@
-"""Pictures that a page sends: stored under names given here, within a limit of size, and looked at one at a time."""
+"""Files that a page sends: stored under names given here, within a limit of size. Pictures are looked at one by one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,10 +20,25 @@ _CHUNK_BYTES = 64 << 10
 Found = TypeVar("Found")
 
 
-def body(request: web.Request) -> AsyncIterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Of a file's size. advice: what to do about one that is larger."""
+
+    most_bytes: int
+    advice: str
+
+    @property
+    def refusal(self) -> str:
+        return f"The file has more than {self.most_bytes >> 20} MB. {self.advice}"
+
+
+PICTURE = Limit(MOST_BYTES, "Save a smaller copy: 4096 pixels wide will do.")
+
+
+def body(request: web.Request, limit: Limit = PICTURE) -> AsyncIterator[bytes]:
     """Chunk by chunk. Raises TooLargeError at once where the page says that there will be too many."""
-    if (request.content_length or 0) > MOST_BYTES:
-        raise TooLargeError(f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy.")
+    if (request.content_length or 0) > limit.most_bytes:
+        raise TooLargeError(limit.refusal)
     return request.content.iter_chunked(_CHUNK_BYTES)
 
 
@@ -36,17 +52,15 @@ async def read_shot(request: web.Request) -> bytes:
     return bytes(data)
 
 
-async def store(chunks: AsyncIterator[bytes], path: Path) -> None:
+async def store(chunks: AsyncIterator[bytes], path: Path, limit: Limit = PICTURE) -> None:
     """Write a new file. Raises TooLargeError; whatever is raised, no part of it stays."""
     size = 0
     try:
         with path.open("xb") as file:
             async for chunk in chunks:
                 size += len(chunk)
-                if size > MOST_BYTES:
-                    raise TooLargeError(
-                        f"The file has more than {MOST_BYTES >> 20} MB. Save a smaller copy: 4096 pixels wide will do."
-                    )
+                if size > limit.most_bytes:
+                    raise TooLargeError(limit.refusal)
                 file.write(chunk)
     except BaseException:
         path.unlink(missing_ok=True)

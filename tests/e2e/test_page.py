@@ -5,6 +5,7 @@ VISAVIS_SCREENSHOTS=FOLDER keeps pictures of it at the widths of a phone and a d
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -13,12 +14,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.portraits import enlarged, save
+from avatar.trust.embedding import Marker
+from avatar.trust.mark_message import MarkMessage
+from tests.clips import write_clip
+from tests.portraits import astronaut, enlarged, save
 
 if TYPE_CHECKING:
     from tests.page_server import Links
@@ -125,6 +130,41 @@ def finish_enrolment(page: Any, name: str) -> None:
     page.click("#enrol-create")
     expect(page.locator("#enrol")).not_to_be_visible(timeout=40_000)
     expect(page.get_by_role("radio", name=re.compile(f"^{name}"))).to_be_checked()
+
+
+DROP = """([name, type, base64]) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name, { type }));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_dropped_file_is_told_to_be_marked_or_not(links: Links, chromium: Any, tmp_path: Path) -> None:
+    message = MarkMessage("0123456789", date(2026, 11, 30))
+    marked = Marker(message, 512, 512).mark(astronaut())
+    film = write_clip(tmp_path / "film.mp4", [marked] * 12, fps=4)
+    page, complaints = open_page(chromium, f"{links.address}/verify.html#owner={links.owner}")
+    look(page, "verify")
+    page.evaluate(DROP, ["film.mp4", "video/mp4", base64.b64encode(film.read_bytes()).decode()])
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text(f"the avatar {message.bundle}", timeout=40_000)
+    expect(answer).to_contain_text("made on 2026-11-30")
+    assert links.uploads() == []
+    look(page, "verify-marked")
+    plain = write_clip(tmp_path / "plain.mp4", [astronaut()[:200, 150:350]] * 4, fps=4)
+    page.set_input_files("#file", str(plain))
+    expect(answer).to_contain_text("No mark found: this is not a proof that the picture is real.", timeout=40_000)
+    expect(answer).to_contain_text("plain.mp4")
+    look(page, "verify-not-marked")
+    page.set_input_files("#file", {"name": "notes.mp4", "mimeType": "video/mp4", "buffer": b"no video"})
+    expect(page.locator("#problem")).to_contain_text("notes.mp4", timeout=40_000)
+    expect(answer).to_have_text("", use_inner_text=True)
+    look(page, "verify-refused")
+    page.reload()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"  # all of it by keyboard
+    assert not complaints
 
 
 def test_from_photos_to_live_to_deleted(links: Links, chromium: Any, tmp_path: Path) -> None:

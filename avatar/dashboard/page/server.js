@@ -51,17 +51,22 @@ export async function request(method, path, body) {
   return answer.headers.get("Content-Type")?.startsWith("application/json") ? answer.json() : answer.blob();
 }
 
-/** As `request`, for a file: `progress` gets the share that was sent. */
-export function upload(path, blob, progress) {
+/**
+ * As `request`, for a file: `progress` gets the share that was sent. Of an answer that comes line by line the last one
+ * counts; `told` gets those that have come.
+ */
+export function upload(path, blob, progress, told = () => {}) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     sending.open("POST", path);
     sending.setRequestHeader("Authorization", `Bearer ${link.token}`);
     sending.setRequestHeader("Content-Type", "application/octet-stream");
     sending.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    const lines = () => sending.responseText.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+    sending.onprogress = () => sending.status < 400 && lines().forEach(told);
     sending.onload = () =>
       sending.status < 400
-        ? resolve(JSON.parse(sending.responseText))
+        ? resolve(JSON.parse(sending.responseText.trim().split("\n").at(-1)))
         : reject(new Refused(sending.status, reason(sending.status, sending.responseText)));
     sending.onerror = () => reject(new Refused(0, "The upload was cut off. Is visavis still running? Try again."));
     sending.send(blob);
