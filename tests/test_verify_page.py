@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -139,6 +139,33 @@ def test_what_is_too_large_is_refused_while_it_comes(opened: tuple[Path, str, st
     assert stored(home) == []
 
 
+def test_one_is_looked_at_at_a_time_and_who_goes_away_leaves_nothing(opened: tuple[Path, str, str]) -> None:
+    home, address, token = opened
+
+    async def run() -> None:
+        async with ClientSession(address, headers={"Authorization": f"Bearer {token}"}) as session:
+
+            async def slowly() -> AsyncIterator[bytes]:
+                yield b"\0" * 100_000
+                await asyncio.sleep(60)
+
+            first = asyncio.create_task(session.post("/api/verify", data=slowly()))  # type: ignore[arg-type]
+            await until(lambda: any(path.is_file() for path in stored(home)))
+            async with session.post("/api/verify", data=b"x") as answer:
+                assert answer.status == 409
+                assert (await answer.json())["error"] == "Another file is being looked at. Wait for its answer."
+            first.cancel()
+            await until(lambda: stored(home) == [])
+
+    asyncio.run(run())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.05)
+
+
 def test_only_the_link_opens_it(opened: tuple[Path, str, str]) -> None:
     _, address, token = opened
 
@@ -158,6 +185,22 @@ def test_only_the_link_opens_it(opened: tuple[Path, str, str]) -> None:
                 assert answer.status == 404
 
     asyncio.run(run())
+
+
+ASKS = """
+import socket, sys
+from avatar.dashboard import verify_process
+from avatar.live import mark_report
+mark_report.report_on_file = lambda *_: socket.socket(socket.AF_INET)
+sys.argv[1:] = ["film.mp4"]
+verify_process.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes it away")
+def test_what_looks_at_it_has_no_network() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "PermissionError" in done.stderr
 
 
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
