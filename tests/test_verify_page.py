@@ -23,6 +23,7 @@ pytest.importorskip("aiohttp")
 
 from aiohttp import ClientSession
 
+from avatar.core.errors import InputError
 from avatar.dashboard import verify_page
 from avatar.trust.embedding import Marker
 from avatar.trust.mark_message import MarkMessage
@@ -149,7 +150,7 @@ def test_one_is_looked_at_at_a_time_and_who_goes_away_leaves_nothing(opened: tup
                 yield b"\0" * 100_000
                 await asyncio.sleep(60)
 
-            first = asyncio.create_task(session.post("/api/verify", data=slowly()))  # type: ignore[arg-type]
+            first = asyncio.create_task(session.post("/api/verify", data=slowly()))
             await until(lambda: any(path.is_file() for path in stored(home)))
             async with session.post("/api/verify", data=b"x") as answer:
                 assert answer.status == 409
@@ -205,6 +206,6 @@ def test_what_looks_at_it_has_no_network() -> None:
 
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As a decoder does, of a file that was made for it: here by a Python that ends at once."""
-    monkeypatch.setattr(verify_page.sys, "executable", "/bin/false")
-    with pytest.raises(verify_page.InputError, match="the process that tried ended with exit code 1"):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(InputError, match="the process that tried ended with exit code 1"):
         asyncio.run(verify_page._look(tmp_path / "film.mp4", lambda said: asyncio.sleep(0)))
