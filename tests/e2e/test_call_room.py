@@ -32,7 +32,8 @@ pytestmark = [
     pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="no Chromium: apt-get install chromium"),
 ]
 
-ADA, BOB, CY, DI = "Ada (avatar)", "Bob (avatar)", "Cy", "Di"
+ADA, BOB = "Ada (avatar, AI generated)", "Bob (avatar, AI generated)"
+CY, DI = "Cy", "Di"
 EVERYBODY = {ADA, BOB, CY, DI}
 HUNG_UP_S = 5.0  # a page closed or a process killed is seen at once; the rest is for a busy machine
 AUDIBLE = 1e-5  # energy, of 1 for a second of full scale; a beep of Chromium's microphone has a hundred times that
