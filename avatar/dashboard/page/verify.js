@@ -16,8 +16,8 @@ async function look(file) {
     if (file.size > MOST_BYTES) throw new Error(`${file.name} has more than 2048 MB. Cut out some seconds of it: five are enough.`);
     sent(0);
     const path = `/api/verify?name=${encodeURIComponent(file.name)}`;
-    const said = await upload(path, file, sent, ({ share }) => share !== undefined && show("Looking for the mark", share));
-    if (said.error) throw new Error(`${file.name}: ${said.error}`);
+    const said = await upload(path, file, sent, ({ share }) => share !== undefined && show("Looking for the mark", share || undefined));
+    if (said.error) throw new Error(said.error.includes(file.name) ? said.error : `${file.name}: ${said.error}`);
     answer(file.name, said);
   } catch (error) {
     tell(byId("problem"), error.message);
