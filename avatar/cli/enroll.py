@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ import typer
 from rich.progress import Progress, TimeElapsedColumn
 
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
+from avatar.cli.liveness import lock_to_who_is_there
 from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.statement import Stated
 from avatar.cli.terminal import Terminal, print_json
@@ -93,13 +94,16 @@ def enroll(
     """Make an avatar from photos or a selfie clip: sharp, well lit, facing the camera. More of them help the likeness.
 
     Photos are checked; the unfit ones are left out, with the reason. The best one becomes the portrait. Of a clip, up
-    to 32 frames are taken that differ: look straight, turn your head, talk, laugh, blink.
+    to 32 frames are taken that differ: look straight, turn your head, talk, laugh, blink. Who enrols oneself before a
+    camera is then asked for a few gestures, and the avatar moves for that person alone.
 
     Example: visavis enroll anna1.jpg anna2.jpg --name anna
 
     Example: visavis enroll --camera 0 --seconds 20 --name anna --shows oneself
     """
     _check_options(source, tuning, as_json)
+    if stated.liveness is not None and source.camera is None:
+        raise UsageError("--liveness and --no-liveness belong to --camera: a photo or a clip cannot do what is asked.")
     path = avatar_path(name)
     if path.exists() and not force:
         raise UsageError(
@@ -115,7 +119,8 @@ def enroll(
     if clip is not None:
         seen = making.from_clip(clip, source.seconds or MAX_CLIP_S)
     elif source.camera is not None:
-        seen = making.from_camera(open_camera(source.camera), source.seconds or CAMERA_S)
+        challenged = stated.asks_for_gestures(consent, webcam=not Path(source.camera).is_file())
+        seen = making.from_camera(open_camera(source.camera), source.seconds or CAMERA_S, challenged)
     else:
         seen = making.from_photos(files)
     avatar, as_figures, show = seen
@@ -190,8 +195,11 @@ class _Making:
             )
         return self._of_clip(report, clip)
 
-    def from_camera(self, camera: Camera, seconds: float) -> _Outcome:
-        """Films until everything was seen, saying what was seen as it comes, and what to do next."""
+    def from_camera(self, camera: Camera, seconds: float, challenged: bool) -> _Outcome:
+        """Films until everything was seen, saying what was seen as it comes, and what to do next.
+
+        challenged: then the person is asked for gestures, and the avatar is locked to who did them.
+        """
         played = camera.video if isinstance(camera, PlayedFile) else None
         if played:
             self._turn(played)
@@ -214,6 +222,9 @@ class _Making:
 
                 clip = SelfieClip(_frames(camera), camera.name, live=True, seconds=seconds)
                 report = enroll_clip(clip, self.name, self.tracker_model, self.options, progress)
+            if challenged:
+                avatar = lock_to_who_is_there(report.avatar, _frames(camera), self.tracker_model, self.messages)
+                report = replace(report, avatar=avatar)
         finally:
             camera.close()
         return self._of_clip(report, played)

@@ -36,6 +36,23 @@ class Stated:
             metavar="TEXT",
         ),
     ] = None
+    liveness: Annotated[
+        bool | None,
+        typer.Option(
+            "--liveness/--no-liveness",
+            help="With --camera: ask for a few gestures, which show that a living person is there and lock the avatar "
+            "to that person. Without either: for oneself, it is done.",
+            show_default=False,
+        ),
+    ] = None
+
+    def asks_for_gestures(self, statement: Statement | None, webcam: bool) -> bool:
+        """Whether the person is challenged. webcam: live pictures, not those of a file. Raises UsageError."""
+        if self.liveness is None:
+            return webcam and statement is not None and statement.kind == "oneself"
+        if self.liveness and (statement is None or statement.kind not in ("oneself", "agreed")):
+            raise UsageError("--liveness is for a living person: say --shows oneself or agreed, or leave it out.")
+        return self.liveness
 
     def statement(self, messages: Terminal, asks: bool) -> Statement | None:
         """Asked for at a terminal where nothing was said; None where nobody can be asked. Raises UsageError."""

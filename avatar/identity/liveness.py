@@ -29,7 +29,7 @@ ASKED = 4  # of the five: two at least that no stiff picture does
 GESTURE_S, REST_S = 6.0, 8.0  # to do what is asked for, and to come back to the middle
 CALM_S, HELD_S = 0.5, 0.12  # how long the middle is held before anything is asked for, and a gesture until it counts
 REACTION_S = 0.15  # nobody does within this what is asked for: it had begun before
-GAP_S = 0.5  # without a picture
+GAP_S = 1.0  # without a picture: computers are busy
 JUMP = 0.5  # sizes of the face from one picture to the next
 # What shows that something else is played than what was asked for. People blink unasked, smile while they turn, and
 # part their lips when they smile.
@@ -96,14 +96,22 @@ class LivenessChallenge:
             return
         if self._since_ns is None:
             self._since_ns = face.capture_ns
-        if not face.found and self._last is None:  # nobody has come yet
-            self.failure = NO_REST if self._waited_s(face) > REST_S else None
-            return
-        self.failure = self._not_one_face(face) or self._not_the_person(face)
-        self._last = face
-        if self.failure is None:
+        fault = self._not_one_face(face) or self._not_the_person(face)
+        self._last = face if face.found else None
+        if fault is None:
             judge = self._expect_gesture if self._asking else self._expect_rest
             judge(face, Signs.of(face))
+        elif self._rest is not None:
+            self.failure = fault
+        else:
+            self._begin_watching(face, fault)
+
+    def _begin_watching(self, face: FaceState, fault: str) -> None:
+        """Anew, as nothing was asked for yet: the person is still coming."""
+        self._held_ns, self._described = None, False
+        self._descriptors.clear()
+        self._likeness.forget()
+        self.failure = fault if self._waited_s(face) > REST_S else None
 
     def _not_one_face(self, face: FaceState) -> str | None:
         """Why this is not one face that was seen all along."""
