@@ -412,7 +412,9 @@ def test_two_call_by_copy_and_paste(links: Links, chromium: Any, tmp_path: Path)
         look(bob, "paste")
         ann.click("#paste-use")
         for page in (ann, bob):
-            expect(page.locator("#pasted .member p")).to_have_text("By copy and paste (avatar, AI generated)", timeout=20_000)
+            expect(page.locator("#pasted .member p")).to_have_text(
+                "By copy and paste (avatar, AI generated)", timeout=20_000
+            )
         ann.get_by_role("button", name="Hang up").click()
         expect(ann.locator("#pasted .member")).to_have_count(0)
         assert complaints == [] and more == []
