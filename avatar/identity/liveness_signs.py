@@ -1,6 +1,7 @@
 """What a tracked face does, against its own rest: turned to a side, eyes shut, smiling, mouth open.
 
-Limits set so that a photo does none of it however it is moved and tilted; `docs/LIVENESS.md` has the shares.
+Limits set so that no photo shuts its eyes, smiles or opens its mouth however it is moved and tilted, and few look
+turned: `docs/LIVENESS.md` has the shares.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from avatar.identity.photo_check import lips_apart
 
 Gesture = Literal["left", "right", "shut", "smile", "open"]
 
-TURNED_DEG, MIDDLE_DEG = 14.0, 7.0  # a photo that is turned by 45° looks turned by 12° at most
+TURNED_DEG, MIDDLE_DEG = 14.0, 7.0  # few photos that are turned by 45° look turned by so much
 SHUT, HALF_SHUT = 0.5, 0.4  # eyeBlink
 OPEN, CLOSED = 0.25, 0.12  # lips apart, in widths of the mouth
 SMILING, BROADER = 0.2, 1.08  # mouthSmile over that at rest, and the mouth's width
