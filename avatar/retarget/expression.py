@@ -59,7 +59,7 @@ class Expression:
 
     def __init__(self, neutral: Array, judged: bool = True, held: HeldExpression | None = None) -> None:
         """`held`: what the portrait shows that the neutral face does not."""
-        neutral = shut_mouth(neutral)
+        neutral = shut_mouth(neutral) if judged else neutral
         self._neutral, self._judged = neutral, judged
         self._held = held or HeldExpression()
         self._mouth_size = mouth_size(neutral)
@@ -76,9 +76,11 @@ class Expression:
 
     def of(self, face: DriverFace, calm: DriverFace, gains: Gains, step_s: float) -> Array:
         """(478, 3) pose-free shape for `face`, of which `calm` is the neutral one, `step_s` after the last one."""
-        rest = shut_mouth(calm.shape)
+        rest, size, upper = calm.shape, np.ones(3, np.float32), 0.5
+        if self._judged:
+            rest, upper = shut_mouth(calm.shape), UPPER_LIP
+            size = np.clip(self._mouth_size / np.maximum(mouth_size(rest), 1e-3), SMALLER, LARGER)
         moved = change = face.shape - rest
-        size = np.clip(self._mouth_size / np.maximum(mouth_size(rest), 1e-3), SMALLER, LARGER)
         for part, share in part_shares().items():
             factor = getattr(gains, part) / (SEEN.get(part, 1.0) if self._judged else 1.0)
             moved = moved + (factor * (size if part == "mouth" else 1.0) - 1) * share * change
@@ -87,7 +89,7 @@ class Expression:
         result = np.asarray(self._neutral + moved, np.float32)
         # a shut mouth must be shut whatever the shapes of the two mouths: set the gaps, do not add them
         ratio = gains.mouth * self._mouth_width / max(mouth_width(calm.shape), 1e-3)
-        result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio, UPPER_LIP)
+        result = set_mouth_gaps(result, gaps(face.shape, INNER_LIP_PAIRS) * ratio, upper)
         # a thick lip that is rolled in would leave nothing of a thin one: lips keep their share, not their loss
         least = LEAST_LIP * mouth_width(calm.shape)
         kept = np.maximum(lip_heights(face.shape), least) / np.maximum(lip_heights(calm.shape), least)
