@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from avatar.retarget.head_limits import MAX_GROWTH
 from benchmarks.faults import FAULTS, Trial, run_fault, trial_of
 from tests.clips import astronaut_avatar
 
@@ -30,7 +32,8 @@ def test_the_picture_goes_on(trial: Trial, fault: str, capfd: pytest.CaptureFixt
     outcome = run_fault(fault, trial)
     assert "Traceback" not in capfd.readouterr().err
     assert outcome.camera_pixels == 0
-    assert outcome.neck_change < 0.05 and outcome.width_change < 0.25  # no picture lies about its sitter
+    # no picture lies about its sitter, whom an approach may enlarge
+    assert outcome.neck_change < 0.05 and outcome.width_change < np.expm1(MAX_GROWTH) + 0.01
     if fault != "publisher's device removed and back":
         assert outcome.longest_gap_s < 5
     if fault in SPOKEN:
