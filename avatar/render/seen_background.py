@@ -27,11 +27,10 @@ def fill_from(portrait: Picture, hole: Matte, others: Iterable[tuple[Picture, Ma
     picture, left = portrait.astype(np.float32), hole.copy()
     once = np.zeros_like(hole)  # where one portrait showed what is in `picture`
     for other, theirs in others:
-        light = _change_of_light(portrait, hole, other, theirs)
-        if light is None:
+        new = cv2.bitwise_and(left, 1 - theirs)
+        if not new.any() or (light := _change_of_light(portrait, hole, other, theirs)) is None:
             continue
         shown = other + light
-        new = cv2.bitwise_and(left, 1 - theirs)
         same = (np.abs(shown - picture).mean(2) < CONFIRMED).astype(np.uint8)
         alike = np.asarray(cv2.bitwise_and(cv2.bitwise_and(new, once), same), np.uint8)
         left = np.asarray(left - alike, np.uint8)

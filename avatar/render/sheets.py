@@ -63,6 +63,8 @@ class Sheets:
         landmarks = self._avatar.landmarks
         if len(landmarks) > 1:  # of a single one, the sheet shows all that there is
             self.mouths = OwnMouths(map(self._lit, range(len(landmarks))), landmarks)
+        if not numbers:
+            return
         first = self._made[0]
         body = OneBody(first.relief, first.rgba, first.margin_px, landmarks[0])
         for number in numbers:
