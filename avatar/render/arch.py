@@ -13,11 +13,11 @@ import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.face.head_pose import HeadPose
+from avatar.render.mipmap import Mipmap
 from avatar.render.view import View
 
 MILLIMETRE = 1 / 90  # the outer corners of an adult's eyes are about 90 mm apart
 
-_LEVELS = 3  # the sheet's picture at full size, a half, a quarter: reading one that is too fine flickers
 _EDGE_ON = 0.02  # of a sheet's area that is seen: below, there is nothing to draw
 _NOWHERE = -1e4  # a place outside of every picture
 
@@ -93,11 +93,7 @@ class Sheet:
     def __init__(self, arch: Arch, rgba: Picture, left: float, top: float, texels: float) -> None:
         """`rgba` (H, W, 4), its corner at (left, top) of the pose-free face, `texels` to the unit."""
         self.arch, self.left, self.top, self.texels = arch, left, top, texels
-        self._levels = [rgba]
-        for _ in range(_LEVELS - 1):
-            height, width = self._levels[-1].shape[:2]
-            half = cv2.resize(self._levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            self._levels.append(np.asarray(half, np.uint8))
+        self._picture = Mipmap(rgba)
 
     def draw(self, view: View, pose: HeadPose, box: Box) -> Picture | None:
         """(h, w, 4) of the box's pixels, alpha not multiplied in. None where it is edge-on."""
@@ -105,9 +101,6 @@ class Sheet:
         if places is None:
             return None
         fineness = self.texels / max(pose.scale * view.scale, 1e-6)  # texels to a pixel
-        level = int(np.clip(round(float(np.log2(max(fineness, 1e-6)))), 0, _LEVELS - 1))
-        texels = self.texels / 2**level
-        x = (places[0] - self.left) * texels - 0.5
-        y = (places[1] - self.top) * texels - 0.5
-        level_picture = self._levels[level]
-        return np.asarray(cv2.remap(level_picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8)
+        x = (places[0] - self.left) * self.texels
+        y = (places[1] - self.top) * self.texels
+        return self._picture.read(x, y, fineness, cv2.BORDER_CONSTANT)

@@ -19,6 +19,7 @@ from avatar.face import regions as at
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
 from avatar.render.arch import Box
+from avatar.render.mipmap import MULTIPLE_PX, Mipmap
 from avatar.render.rasteriser import rasterised
 from avatar.render.relief_mesh import FACE_POINTS, face_triangles
 from avatar.render.view import View
@@ -33,7 +34,6 @@ FULL, GONE = 0.1, 0.4  # distances from the lips over which a mouth passes into 
 SKIN = 0.12  # over which the skin's light is averaged
 MARGIN = 0.05  # of the triangles and of the pictures, beyond what is shown
 TRUSTED = 0.125  # share of such a place that must be skin
-_LEVELS = 3  # the picture at full size, a half, a quarter: reading one that is too fine flickers
 _LIPS = np.array([*at.LIPS_OUTER, *at.LIPS_INNER])
 _UPPER, _LOWER = (np.array([len(at.LIPS_OUTER) + at.LIPS_INNER.index(point) for point in line])
                   for line in at.INNER_LIP_PAIRS[3:6].T.tolist())  # fmt: skip
@@ -43,29 +43,26 @@ _UPPER, _LOWER = (np.array([len(at.LIPS_OUTER) + at.LIPS_INNER.index(point) for 
 class OwnMouth:
     """Of one portrait."""
 
-    levels: tuple[Picture, ...]  # (h, w, 3) the portrait about the lips
-    places: Array  # (FACE_POINTS, 2) of the landmarks, in pixels of the first level
-    unit_px: float  # of the first level
+    picture: Mipmap  # of the portrait about the lips
+    places: Array  # (FACE_POINTS, 2) of the landmarks, in pixels of it
+    unit_px: float
 
     @classmethod
     def cut(cls, portrait: Picture, landmarks: Array, pose: HeadPose) -> OwnMouth:
         """From a portrait (S, S, 3) with (478, 3) landmarks in [0, 1]."""
         size, unit_px = len(portrait), pose.scale * len(portrait)
-        box = Box.around(landmarks[_LIPS, :2] * size, (GONE + MARGIN) * unit_px, View.whole(size))
-        rows, columns = (slice(0, 1),) * 2 if box is None else box.slices
-        levels = [np.ascontiguousarray(portrait[rows, columns])]
-        for _ in range(_LEVELS - 1):
-            levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
-        places = landmarks[:FACE_POINTS, :2] * size - (columns.start, rows.start)
-        return cls(tuple(levels), np.ascontiguousarray(places, np.float32), unit_px)
+        lips, margin_px = landmarks[_LIPS, :2] * size, (GONE + MARGIN) * unit_px
+        low = np.clip(np.floor(lips.min(0) - margin_px), 0, size - MULTIPLE_PX).astype(int)
+        high = np.clip(np.ceil(lips.max(0) + margin_px), low + MULTIPLE_PX, size).astype(int)
+        width, height = (high - low) // MULTIPLE_PX * MULTIPLE_PX
+        picture = portrait[low[1] : low[1] + height, low[0] : low[0] + width]
+        places = np.asarray(landmarks[:FACE_POINTS, :2] * size - low, np.float32)
+        return cls(Mipmap(np.ascontiguousarray(picture)), places, unit_px)
 
     def draw(self, driving: Array, view: View, unit_px: float) -> tuple[Array, Picture]:
         """(h, w, 3) as the driving (478, 3) moves it, and (h, w) in [0, 255]: where it is."""
         drawn = rasterised(driving[:FACE_POINTS], self.places, _triangles(), view)
-        level = int(np.clip(round(float(np.log2(max(self.unit_px / unit_px, 1e-6)))), 0, _LEVELS - 1))
-        # pyrDown keeps the centre of the first pixel where it is
-        across, down = ((part - 0.5) / np.float32(2**level) for part in (drawn.across, drawn.down))
-        seen = cv2.remap(self.levels[level], across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = self.picture.read(drawn.across, drawn.down, self.unit_px / max(unit_px, 1e-6), cv2.BORDER_REPLICATE)
         return seen.astype(np.float32), drawn.cover
 
 
@@ -116,6 +113,7 @@ class OwnMouths:
                 shapes.append(pose.remove(face)[_LIPS, :2])
         self._facing = np.array(facing, np.float32).reshape(-1, 3)
         self._shapes = np.array(shapes, np.float32).reshape(-1, len(_LIPS), 2)
+        self._openings = _opening(self._shapes)
 
     def shown(self, driving: Array) -> ShownMouths | None:
         """The mouths that are near the driving (478, 3). None where none is.
@@ -127,7 +125,7 @@ class OwnMouths:
         pose = head_pose(driving, self._mean)
         shape = pose.remove(driving)[_LIPS, :2]
         apart = np.linalg.norm(self._shapes - shape, axis=2).mean(1)
-        opened = OPENING * (_opening(self._shapes) - _opening(shape))
+        opened = OPENING * (self._openings - _opening(shape))
         turned = TURN * np.linalg.norm(self._facing - pose.rotation[:, 2], axis=1)
         distances = np.sqrt(apart**2 + opened**2 + turned**2)
         order = distances.argsort()[:3]
