@@ -1,5 +1,6 @@
 """Video files as they come: variable rate, turned, HDR, joined, cut off, empty, no video at all."""
 
+import gc
 import itertools
 import re
 import socket
@@ -40,6 +41,17 @@ def test_every_frame_comes_with_its_time(tmp_path: Path) -> None:
 def test_it_can_be_read_again(tmp_path: Path) -> None:
     video = VideoFile(face_clip(tmp_path / "clip.mp4", frames=5))
     assert len(list(video)) == len(list(video)) == 5
+
+
+def test_pictures_that_were_shown_are_let_go_at_once(tmp_path: Path) -> None:
+    video = VideoFile(face_clip(tmp_path / "clip.mp4", frames=30))
+    gc.collect()
+    gc.disable()  # it would come after hundreds of pictures, or thousands
+    try:
+        assert len([frame.index for frame in video]) == 30
+        assert not any(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:

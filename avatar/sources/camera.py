@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -117,7 +116,6 @@ class PlayedFile:
         """Nothing is held open but the decoder, which goes with the object."""
 
     def _timed(self) -> Iterator[tuple[float, Frame]]:
-        gc.collect()  # of the time before: decoders hold their pictures in cycles, which Python looks for too rarely
         return ((frame.media_s, frame) for frame in self.video)
 
     def _every_frame(self, loop: bool) -> Iterator[Frame]:
@@ -129,4 +127,3 @@ class PlayedFile:
                 index += 1
             if not loop:
                 return
-            gc.collect()  # as in `_timed`

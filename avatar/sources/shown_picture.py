@@ -8,6 +8,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from avatar.core.arrays import Picture
@@ -82,7 +83,9 @@ def orientation(picture: av.VideoFrame) -> tuple[bool, int]:
 
     FFmpeg's own angle of a mirrored picture is that of another one.
     """
-    matrix: Any = picture.side_data.get("DISPLAYMATRIX")  # FFmpeg's
+    # not `picture.side_data`: a picture that keeps it is in a cycle with it, and waits for Python to look for cycles
+    of_ffmpeg: Any = SideDataContainer(picture)  # type: ignore[call-arg]
+    matrix = of_ffmpeg.get("DISPLAYMATRIX")
     if matrix is None:
         return False, 0
     # rows (a, b, u), (c, d, v): a point of the picture (x, y) is shown at (a x + c y, b x + d y)
