@@ -37,6 +37,12 @@ class Reference:
 
     face: DriverFace  # the shape without what its blendshapes explain
 
+    @classmethod
+    def of(cls, face: DriverFace, blendshapes: Array) -> Reference:
+        """By one frame."""
+        shape = face.shape - face_model().expression(blendshapes)
+        return cls(DriverFace(shape, face.pose, face.blinks, face.openings))
+
     def towards(self, other: Reference, share: float) -> Reference:
         parts = zip(self.face.parts(), other.face.parts(), strict=True)
         return Reference(DriverFace(*(mine + np.float32(share) * (its - mine) for mine, its in parts)))
@@ -72,7 +78,7 @@ class Calibration:
         """From faces and blendshapes that are known to be calm, once and for all."""
         result = cls()
         for face, blendshapes in calm:
-            result._target.add(_neutral(face, blendshapes), 1.0, 1.0)
+            result._target.add(Reference.of(face, blendshapes), 1.0, 1.0)
         if result._target.seconds:
             result.reference, result.share, result.fixed = result._target.mean(), 1.0, True
         return result
@@ -91,7 +97,7 @@ class Calibration:
             return self.reference
         calm = calmness(face, blendshapes, self._last, step_s)
         self._last = face
-        seen = _neutral(face, blendshapes)
+        seen = Reference.of(face, blendshapes)
         if self.share < 1:
             self._target.add(seen, calm, max(step_s, 1e-3))
             self.share = min(1.0, self._target.calm_s / ENOUGH_S)
@@ -147,9 +153,3 @@ class _Mean:
     def score(self) -> float:
         """The mean calm, in [0, 1]."""
         return self.calm_s / max(self.seconds, 1e-9)
-
-
-def _neutral(face: DriverFace, blendshapes: Array) -> Reference:
-    return Reference(
-        DriverFace(face.shape - face_model().expression(blendshapes), face.pose, face.blinks, face.openings)
-    )

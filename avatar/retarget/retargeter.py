@@ -11,7 +11,7 @@ from avatar.face.crop import Crop
 from avatar.face.driving import Driving
 from avatar.face.face_descriptor import distance
 from avatar.face.face_model import face_model
-from avatar.face.head_pose import from_vector, head_pose, to_vector
+from avatar.face.head_pose import from_vector, head_pose
 from avatar.face.state import FaceState
 from avatar.retarget.calibration import Calibration, Reference
 from avatar.retarget.driver_face import DriverFace, DriverView, FaceFilter, driver_face
@@ -70,22 +70,19 @@ class Retargeter:
         self.idle_only = False  # whoever is there, the avatar idles
         self.frozen = False  # the last Driving again and again
         self.smoothing = smoothing
-        model = face_model()
-        poses = [head_pose(landmarks, model.mean_shape) for landmarks in avatar.landmarks]
-        shape = poses[0].remove(avatar.landmarks[0])
+        poses = [head_pose(landmarks, face_model().mean_shape) for landmarks in avatar.landmarks]
+        portrait = driver_face(avatar.landmarks[0], avatar.blendshapes[0], AVATAR_CROP)
+        own = Reference.of(portrait, avatar.blendshapes[0]).face
         self._view, self._gate, self._filter = DriverView(frame_crop), FaceGate(), FaceFilter()
         held = HeldExpression.of(avatar.blendshapes[0])
-        self._transfer = Expression(shape - model.expression(avatar.blendshapes[0]), smoothing, held)
+        self._transfer = Expression(own.shape, smoothing, held)
         self._head = HeadMotion(poses, framed=smoothing)
-        portrait = driver_face(avatar.landmarks[0], avatar.blendshapes[0], AVATAR_CROP)
-        own = Calibration.of([(portrait, avatar.blendshapes[0])]).reference
-        assert own is not None
-        self._own = OwnNeutral(own.face)
+        self._own = OwnNeutral(own)
         self._likeness, self._lock = Likeness(avatar.descriptors), IdentityLock(avatar.locked)
         self._was_absolute = False
-        self._idle = IdleMotion(shape, poses[0])
+        self._idle = IdleMotion(portrait.shape, poses[0])
         self._clock, self._hold, self._inertialization = FrameClock(), Hold(), Inertialization()
-        self._target = shape, to_vector(poses[0])  # what the driver wants, as last believed
+        self._target = portrait.shape, portrait.pose  # what the driver wants, as last believed
         self._last: Driving | None = None
         self._calibration = Calibration()
         self._recalled: DriverFace | None = None  # of an earlier time
