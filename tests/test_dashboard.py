@@ -155,7 +155,10 @@ def test_the_camera_is_chosen_from_a_list_never_by_path(links: Links) -> None:
         for camera in ("/dev/null", "/etc/passwd", "clip.mp4", "0"):
             status, told = await ask("POST", "/live", {"avatar": "cam", "camera": camera})
             assert status == 400 and "not there" in told["error"]
-        for wrong in ({"background": "/etc/passwd"}, {"size": "9999x9999"}, {"engine": "/bin/sh"}, {"to": "x.mp4"}):
+        for wrong in (
+            {"background": "/etc/passwd"}, {"size": "9999x9999"}, {"engine": "/bin/sh"}, {"to": "x.mp4"},
+            {"label": "top-left"}, {"label": {"corner": "middle", "size": 6, "left_out": None}},
+        ):  # fmt: skip
             assert (await ask("POST", "/live", {"avatar": "cam", "camera": CAMERA, **wrong}))[0] == 400
         await ask("DELETE", "/avatars/cam")
 
@@ -311,7 +314,10 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
             session.ws_connect("/api/dashboard/events", protocols=("visavis", f"token.{links.owner}")) as page,
         ):
             assert (await page.receive_json())["type"] == "state"
-            assert await ask("POST", "/live", {"avatar": "live", "camera": CAMERA, "size": "640x480"}) == (200, {})
+            label = {"corner": "top-right", "size": 7.5, "left_out": None}
+            wish = {"avatar": "live", "camera": CAMERA, "size": "640x480", "label": label}
+            assert await ask("POST", "/live", wish) == (200, {})
+            assert (await ask("GET", ""))[1]["live"]["wish"]["label"] == label
             assert (await ask("POST", "/live", {"avatar": "live", "camera": CAMERA}))[0] == 400  # already
             await page.send_str("frame")
             picture, second = None, None

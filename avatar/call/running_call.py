@@ -30,8 +30,7 @@ class RunningCall:
 
     def start(self, avatar: str, bundle: Path, size: str, label: LabelStyle) -> None:
         """avatar: the name that is stored in `bundle`."""
-        wish = Wish(avatar, self._camera, self._backend, size=size).labelled(label)
-        self.live.start(wish, bundle)
+        self.live.start(Wish(avatar, self._camera, self._backend, size=size, label=label), bundle)
 
     def stop(self) -> None:
         self.live.close()

@@ -14,9 +14,10 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     DELETE /enrolment              give up, and delete the photos → {}
     POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
     POST   /live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
-                                    background?, mirror?, follow?, expression?, remember?} → {}: start
+                                    background?, mirror?, follow?, expression?, remember?,
+                                    label?: {corner, size, left_out}} → {}: start
     PATCH  /live                   {avatar?, mirror?, follow?, expression?, paused?, frozen?, gains?, calibrate?,
-                                    remember?} → {}
+                                    remember?, label?} → {}
     DELETE /drivers                forget what is remembered of drivers → {}
     DELETE /live                   stop → {}
     GET    /events                 WebSocket

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -20,7 +20,7 @@ from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import ExpressionMode
 from avatar.sources.camera import CameraOrMotion, open_camera_or_motion
 from avatar.sources.v4l2 import video_devices
-from avatar.trust.label import USUAL, LabelStyle
+from avatar.trust.label import LabelStyle
 from engines import Say, available_backends
 from engines.backends import LABELS
 
@@ -54,16 +54,14 @@ class Wish:
     follow: bool = False
     expression: str = "auto"
     remember: bool = False  # the person at the page agrees that what is learnt of the face is kept
-
-    label: str = "top-left"
-    label_size: float = 100 * USUAL  # % of the picture
-    no_label: str | None = None  # why there shall be none
+    label: LabelStyle = field(default_factory=LabelStyle)
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> Wish:
         """Raises UsageError for what lacks a part, has one too many, or one of another kind."""
+        label = {"label": LabelStyle.from_json(wanted["label"])} if "label" in wanted else {}
         try:
-            wish = cls(**wanted)
+            wish = cls(**wanted | label)
         except TypeError:
             raise UsageError("A live session needs an avatar and a camera.") from None
         texts = (wish.avatar, wish.camera, wish.engine, wish.size, wish.background, wish.expression)
@@ -72,18 +70,10 @@ class Wish:
             raise UsageError(
                 "avatar, camera, engine, size, background and expression are texts; the others true or false."
             )
-        wish.label_style()
         return wish
 
-    def label_style(self) -> LabelStyle:
-        """Raises UsageError."""
-        return LabelStyle.of(self.label, self.label_size, self.no_label)
-
-    def labelled(self, style: LabelStyle) -> Wish:
-        """The same wish with another label."""
-        return replace(
-            self, label=style.corner, label_size=round(100 * style.height, 2), no_label=style.left_out or None
-        )
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"label": self.label.as_json()}
 
 
 def _silent(line: str) -> None:
@@ -156,7 +146,7 @@ class LiveChoices:
             follow=wish.follow,
             remember=wish.remember,
             engine=replace(self._given.engine, backend=wish.engine),
-            label=wish.label_style(),
+            label=wish.label,
             sign_with=self._given.sign_with,
         )
 

@@ -114,7 +114,7 @@ class LiveRun:
             "state": self._state,
             "problem": self._problem,
             "said": list(self._said),
-            "wish": None if wish is None else asdict(wish),
+            "wish": None if wish is None else wish.as_json(),
             "controls": None if session is None else _controls(session),
             "engine": None if session is None else asdict(session.engine),
             "engine_line": self.engine_line,
@@ -195,8 +195,8 @@ class LiveRun:
                 if region not in GAIN_REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
                     raise UsageError(f"gains are numbers for {', '.join(GAIN_REGIONS)}.")
             return lambda: control.set_gains({region: float(gain) for region, gain in value.items()})
-        if name == "label" and isinstance(value, dict) and set(value) == {"corner", "size", "left_out"}:
-            style = LabelStyle.of(value["corner"], value["size"], value["left_out"])
+        if name == "label":
+            style = LabelStyle.from_json(value)
             return lambda: session.label_as(style)
         if name == "calibrate" and value is True:
             return control.recalibrate
@@ -279,11 +279,11 @@ class LiveRun:
 
 
 def _controls(session: Session) -> Figures:
-    retargeter, label = session.retargeter, session.animator.rig.label.style
+    retargeter = session.retargeter
     return {
         **{name: getattr(retargeter, attribute) for name, attribute in SWITCHES.items()},
         "expression": retargeter.expression,
         "remember": session.memory.on,
-        "label": {"corner": label.corner, "size": round(100 * label.height, 2), "left_out": label.left_out or None},
+        "label": session.animator.rig.label.style.as_json(),
         "gains": {region: float(getattr(retargeter.gains, region)) for region in GAIN_REGIONS},
     }

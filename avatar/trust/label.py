@@ -7,7 +7,7 @@ word that says what AI has done; half-transparent, part of the picture itself, n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -47,6 +47,17 @@ class LabelStyle:
         if left_out is not None and not why:
             raise UsageError("Say why there shall be no label, in a few words: the reason is recorded.")
         return cls(cast(Corner, corner), percent / 100, why)
+
+    @classmethod
+    def from_json(cls, told: object) -> LabelStyle:
+        """Of what `as_json` tells. Raises UsageError."""
+        if not isinstance(told, dict) or set(told) != {"corner", "size", "left_out"}:
+            raise UsageError("A label has a corner, a size, and a reason why it is left out, or null.")
+        return cls.of(told["corner"], told["size"], told["left_out"])
+
+    def as_json(self) -> dict[str, Any]:
+        """size: in % of the picture's shorter side. left_out: null where there is a label."""
+        return {"corner": self.corner, "size": round(100 * self.height, 2), "left_out": self.left_out or None}
 
 
 class Label:

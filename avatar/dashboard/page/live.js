@@ -70,7 +70,6 @@ function fill(select, options, key) {
 }
 
 function wish() {
-  const { corner, size, left_out: reason } = label();
   return {
     avatar: chosenAvatar(),
     camera: byId("camera").value,
@@ -82,9 +81,7 @@ function wish() {
     ...kept,
     expression: byId("expression").value,
     remember: byId("remember").checked,
-    label: corner,
-    label_size: size,
-    no_label: reason,
+    label: label(),
   };
 }
 
