@@ -20,10 +20,12 @@ from c2pa import Builder, C2paSigningAlg, Reader, Signer
 from avatar.core.errors import InputError
 from avatar.publish.video_writer import VideoWriter
 from avatar.sources.video_file import VideoFile
-from avatar.trust.mark_message import MarkMessage
+from avatar.trust.mark_message import FIRST_DAY, MarkMessage, bundle_id
 from avatar.trust.provenance import MADE_BY_AI, Provenance, consent_digest, read_provenance, sign_video
 from avatar.trust.signing_key import FILE, FOLDER, own_key, read_key
 from tests.clips import astronaut_avatar
+
+MARK = MarkMessage(bundle_id(astronaut_avatar()), FIRST_DAY)  # of pictures whose making began on another day
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,7 @@ def video(path: Path) -> Path:
 
 
 def signed(path: Path) -> Path:
-    sign_video(video(path), astronaut_avatar(), own_key())
+    sign_video(video(path), astronaut_avatar(), MARK, own_key())
     return path
 
 
@@ -49,13 +51,13 @@ def signed(path: Path) -> Path:
 def test_what_is_signed_is_read_back_and_the_video_plays(tmp_path: Path, suffix: str) -> None:
     path = video(tmp_path / f"out{suffix}")
     path.chmod(0o600)
-    sign_video(path, astronaut_avatar(), own_key())
+    sign_video(path, astronaut_avatar(), MARK, own_key())
     found = read_provenance(path)
     assert found == Provenance(
         "whole",
         "visavis (a key that visavis made on this computer)",
         True,
-        MarkMessage.of(astronaut_avatar()),
+        MARK,
         consent_digest(astronaut_avatar()),
     )
     assert sum(1 for _ in VideoFile(path)) == 20

@@ -155,7 +155,7 @@ def drive_file(
     own = OWN_FACE.format(name=avatar.name) if retargeter.whose == "own" and retargeter.absolute else ""
     locked = LOCKED.format(name=avatar.name) if retargeter.locked else ""
     sound = add_sound(written, source if video and video.has_audio else None)
-    unsigned = sign_videos([written], avatar, options.sign_with)
+    unsigned = sign_videos([written], avatar, marker.message, options.sign_with)
     notes = tuple(
         note
         for note in (turned, video and video.damage, idle, own, locked, unlabelled, sound, *unsigned, taken)

@@ -29,6 +29,7 @@ from avatar.sources.camera import CameraOrMotion, PlayedFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.trust.label import Label, LabelStyle
 from avatar.trust.left_out import about, record_left_out
+from avatar.trust.mark_message import MarkMessage
 from engines import Engine, EngineDescription, Say, explain, on_stderr
 
 
@@ -153,7 +154,7 @@ def open_session(
         recorders = [publisher for publisher in publishers if isinstance(publisher, Recorder)]
         for recorder in recorders:
             recorder.comment = about(options.label)
-        parts.callback(_sign, recorders, avatar, options.sign_with, say)
+        parts.callback(_sign, recorders, avatar, rig.marker.message, options.sign_with, say)
         if unlabelled := record_left_out(avatar.name, options.label):
             say(unlabelled)
         yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory, say)
@@ -173,8 +174,9 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     return rig
 
 
-def _sign(recorders: list[Recorder], avatar: Avatar, key_file: Path | None, say: Say) -> None:
-    for line in sign_videos((path for recorder in recorders for path in recorder.written), avatar, key_file):
+def _sign(recorders: list[Recorder], avatar: Avatar, mark: MarkMessage, key_file: Path | None, say: Say) -> None:
+    written = (path for recorder in recorders for path in recorder.written)
+    for line in sign_videos(written, avatar, mark, key_file):
         say(line)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
 from avatar.core.extras import install
+from avatar.trust.mark_message import MarkMessage
 
 
 def can_sign() -> bool:
@@ -24,7 +25,7 @@ def check_key(key_file: Path) -> None:
     read_key(key_file)
 
 
-def sign_videos(files: Iterable[Path], avatar: Avatar, key_file: Path | None) -> list[str]:
+def sign_videos(files: Iterable[Path], avatar: Avatar, mark: MarkMessage, key_file: Path | None) -> list[str]:
     """Sign by `key_file`, else by the key of this computer. Returns what to say: what could not be signed, and why."""
     files = list(files)
     if not files or not can_sign():
@@ -42,7 +43,7 @@ def sign_videos(files: Iterable[Path], avatar: Avatar, key_file: Path | None) ->
             said.append(f"{path} carries no C2PA data: {path.suffix} has no place for them.")
             continue
         try:
-            sign_video(path, avatar, key)
+            sign_video(path, avatar, mark, key)
         except VisavisError as error:
             said.append(str(error))
     return said

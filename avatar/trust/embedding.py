@@ -20,6 +20,7 @@ class Marker:
     """Marks (height, width, 3) pictures of one size, one after another, for one thread."""
 
     def __init__(self, message: MarkMessage, width: int, height: int) -> None:
+        self.message = message
         self._pattern = pattern(encode(message.number()), width, height)
         self._half = (max(1, width // 2), max(1, height // 2))
         self._cells = (max(1, width // 2 // _CELL), max(1, height // 2 // _CELL))

@@ -64,14 +64,14 @@ def consent_digest(avatar: Avatar) -> str:
     return hashlib.sha256(json.dumps(avatar.consent, sort_keys=True).encode()).hexdigest()
 
 
-def sign_video(path: Path, avatar: Avatar, key: SigningKey) -> None:
+def sign_video(path: Path, avatar: Avatar, mark: MarkMessage, key: SigningKey) -> None:
     """Put it into a video of FORMATS that shows `avatar`, which stays as it was where that fails.
 
-    Raises InputError.
+    mark: what the pictures carry, which may have begun on another day. Raises InputError.
     """
     made_with = {"name": "visavis", "version": version("visavis")}
     created = {"action": "c2pa.created", "digitalSourceType": MADE_BY_AI, "softwareAgent": made_with}
-    binding = {"alg": MARK, "blocks": [{"scope": {}, "value": f"{MarkMessage.of(avatar).number():016x}"}]}
+    binding = {"alg": MARK, "blocks": [{"scope": {}, "value": f"{mark.number():016x}"}]}
     manifest = {
         "claim_generator_info": [made_with],
         "assertions": [
