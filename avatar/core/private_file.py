@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from avatar.core.errors import VisavisError
 from avatar.core.file_name import Expected, give_name
 
 
@@ -24,6 +25,14 @@ def write_private(data: bytes, path: Path, expected: Expected = "any") -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def delete_private(path: Path) -> None:
+    """Raises VisavisError where it stays."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise VisavisError(f"{path} cannot be deleted ({error.strerror}). Delete it yourself.") from error
 
 
 class UnfitError(Exception):

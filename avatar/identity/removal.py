@@ -9,6 +9,7 @@ from pathlib import Path
 
 from avatar.core.errors import VisavisError
 from avatar.core.paths import OWN_FOLDERS, engine_folder, home_path
+from avatar.core.private_file import delete_private
 from avatar.identity.bundle import avatar_path
 from engines.files import remove_kept
 
@@ -37,7 +38,7 @@ def delete_avatar(name: str) -> list[Path]:
     beside = bundle.parent.iterdir() if bundle.parent.is_dir() else ()
     files = [path for path in beside if path == bundle or part.fullmatch(path.name)]
     for path in files:
-        _unlink(path)
+        delete_private(path)
     return sorted(files, reverse=True)
 
 
@@ -55,7 +56,7 @@ def forget_all() -> list[Removed]:
     for what, files in kept_of_people().items():
         size_bytes = sum(path.lstat().st_size for path in files)
         for path in files:
-            _unlink(path)
+            delete_private(path)
         if what in OWN_FOLDERS and (folder / what).is_dir() and not (folder / what).is_symlink():
             shutil.rmtree(folder / what, ignore_errors=True)  # folders that are empty now, and links
         removed.append(Removed(what, len(files), size_bytes))
@@ -71,10 +72,3 @@ def _files(folder: Path) -> list[Path]:
     if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise VisavisError(f"{path} cannot be deleted ({error.strerror}). Delete it yourself.") from error

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from avatar.core.arrays import Array
 from avatar.core.errors import VisavisError
 from avatar.core.paths import home, home_path
-from avatar.core.private_file import UnfitError, read_bounded, write_private
+from avatar.core.private_file import UnfitError, delete_private, read_bounded, write_private
 from avatar.face.face_descriptor import distance
 from avatar.face.state import DESCRIPTOR_SIZE, LANDMARK_COUNT
 from avatar.retarget.driver_face import DriverFace
@@ -50,10 +50,7 @@ def forget_drivers() -> int:
     """Delete all of it, and say how many they were. Raises VisavisError."""
     files = _files()
     for path in files:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise VisavisError(f"{path} cannot be deleted ({error.strerror}). Delete it yourself.") from error
+        delete_private(path)
     return len(files)
 
 
