@@ -23,6 +23,26 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Files that are chosen in `input`, or fall anywhere onto `area`, go to `take`; `box` lights up under them. */
+export function takeFiles({ input, area, box }, take) {
+  input.onchange = () => {
+    take(input.files);
+    input.value = "";
+  };
+  for (const kind of ["dragenter", "dragover"]) {
+    area.addEventListener(kind, (event) => {
+      event.preventDefault();
+      box.classList.add("over");
+    });
+  }
+  area.addEventListener("dragleave", (event) => event.relatedTarget === null && box.classList.remove("over"));
+  area.addEventListener("drop", (event) => {
+    event.preventDefault();
+    box.classList.remove("over");
+    take(event.dataTransfer.files);
+  });
+}
+
 /** An icon of strokes in a 24 × 24 box. */
 export function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

@@ -2,9 +2,8 @@
 
 import { choose } from "./avatars.js";
 import { startCapture, stopCapture } from "./capture.js";
-import { byId, make, setText, tell } from "./dom.js";
+import { byId, make, setText, takeFiles, tell } from "./dom.js";
 import { Refused, request, upload } from "./server.js";
-
 
 let enrolment = { state: "none", most_photos: 32, most_bytes: 32 << 20 };
 let tiles = []; // {name, number, element, gone}: number once visavis has taken it; gone: removed by the person
@@ -167,23 +166,7 @@ const named = (text) => text.replace(/photo-(\d+)/g, (all, number) => tiles.find
 
 // What the person does
 
-byId("files").onchange = (event) => {
-  addPhotos(event.target.files);
-  event.target.value = "";
-};
-const drop = byId("drop");
-for (const kind of ["dragenter", "dragover"]) {
-  dialog.addEventListener(kind, (event) => {
-    event.preventDefault();
-    drop.classList.add("over");
-  });
-}
-dialog.addEventListener("dragleave", (event) => event.relatedTarget === null && drop.classList.remove("over"));
-dialog.addEventListener("drop", (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  addPhotos(event.dataTransfer.files);
-});
+takeFiles({ input: byId("files"), area: dialog, box: byId("drop") }, (files) => addPhotos(files));
 // photos dropped beside the dialog must not replace the page
 window.addEventListener("dragover", (event) => event.preventDefault());
 window.addEventListener("drop", (event) => {

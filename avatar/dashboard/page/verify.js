@@ -1,6 +1,6 @@
 // Does a file carry the mark? It goes to visavis on this computer, and to nobody else.
 
-import { byId, make, setText, tell } from "./dom.js";
+import { byId, make, setText, takeFiles, tell } from "./dom.js";
 import { link, upload } from "./server.js";
 
 const MOST_BYTES = 2 * 1024 ** 3; // as in verify_page.py: an upload that is refused half way ends without a reason
@@ -50,22 +50,6 @@ function clear() {
   byId("answer-more").replaceChildren();
 }
 
-byId("file").onchange = (event) => {
-  look(event.target.files[0]);
-  event.target.value = "";
-};
-const drop = byId("drop");
 // anywhere on the page: a file that falls beside the box must not replace it
-for (const kind of ["dragenter", "dragover"]) {
-  window.addEventListener(kind, (event) => {
-    event.preventDefault();
-    drop.classList.add("over");
-  });
-}
-window.addEventListener("dragleave", (event) => event.relatedTarget === null && drop.classList.remove("over"));
-window.addEventListener("drop", (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  look(event.dataTransfer.files[0]);
-});
+takeFiles({ input: byId("file"), area: window, box: byId("drop") }, ([file]) => look(file));
 if (link.role !== "owner") tell(byId("problem"), LINK_NEEDED);
