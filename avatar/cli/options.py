@@ -65,9 +65,9 @@ class DriverChoice:
 
     def expression(self) -> ExpressionMode:
         """As the product has it. Raises UsageError."""
-        if self.mode not in ("auto", "relative", "absolute"):
-            raise UsageError(f"--mode {self.mode} is not known. Use auto, relative or absolute.")
-        return self.mode  # type: ignore[return-value]  # mypy does not narrow a str to the literals that it is in
+        from avatar.retarget.retargeter import expression_mode
+
+        return expression_mode(self.mode)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from avatar.core.arrays import Picture
 from avatar.core.errors import UsageError, VisavisError
@@ -17,7 +17,7 @@ from avatar.live.options import LiveOptions
 from avatar.live.outputs import open_publisher
 from avatar.publish.publisher import Publisher
 from avatar.render.engine_options import EngineOptions
-from avatar.retarget.retargeter import ExpressionMode
+from avatar.retarget.retargeter import expression_mode
 from avatar.sources.camera import CameraOrMotion, open_camera_or_motion
 from avatar.sources.v4l2 import video_devices
 from avatar.trust.label import LabelStyle
@@ -165,14 +165,6 @@ class LiveChoices:
             if device.captures and not device.loopback
         ]
         return [*self._given.cameras, *webcams]
-
-
-def expression_mode(text: object) -> ExpressionMode:
-    """Raises UsageError."""
-    for mode in get_args(ExpressionMode):
-        if text == mode:
-            return cast(ExpressionMode, mode)
-    raise UsageError(f"expression is one of {', '.join(get_args(ExpressionMode))}.")
 
 
 def _opener(path: str) -> Callable[[Say], CameraOrMotion]:

@@ -17,15 +17,7 @@ from avatar.core.file_name import numbered
 from avatar.core.paths import home
 from avatar.core.plain_text import plain_text
 from avatar.dashboard.avatars import existing
-from avatar.dashboard.live_choices import (
-    RECORDINGS,
-    VIRTUAL_CAMERA,
-    CameraChoice,
-    Given,
-    LiveChoices,
-    Wish,
-    expression_mode,
-)
+from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoice, Given, LiveChoices, Wish
 from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
 from avatar.identity.bundle import avatar_names, load_avatar
@@ -38,6 +30,7 @@ from avatar.live.session import Session, open_session
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.retarget.gains import GAIN_REGIONS
+from avatar.retarget.retargeter import expression_mode
 from avatar.sources.camera import CameraOrMotion
 from avatar.trust.label import LabelStyle
 from engines import EngineDescription, EngineFailure

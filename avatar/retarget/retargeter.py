@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
+from avatar.core.errors import UsageError
+from avatar.core.plain_text import plain_text
 from avatar.face.crop import Crop
 from avatar.face.driving import Driving
 from avatar.face.face_descriptor import distance
@@ -35,6 +37,18 @@ AVATAR_CROP = Crop(0, 0, 1)  # a portrait's landmarks are in [0, 1] already
 TO_IDLE_S, FROM_IDLE_S = 0.8, 0.3  # how long the picture takes to arrive at the idle pose, and back at the driver's
 CHANGE_S = 0.4  # the same for another mode, other gains, a new reference
 LEAST_CONFIDENCE = 0.8  # share of the face that must lie inside the driver's picture
+
+
+def expression_mode(text: object) -> ExpressionMode:
+    """As somebody has typed it. Raises UsageError."""
+    for mode in get_args(ExpressionMode):
+        if text == mode:
+            return cast(ExpressionMode, mode)
+    raise UsageError(
+        f"{plain_text(text, 40)} is no way to take an expression.",
+        "Use --mode auto, relative or absolute.",
+        "Use auto, relative or absolute.",
+    )
 
 
 class Retargeter:
