@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from avatar.core.arrays import Array
 from avatar.face.face_model import face_model
 from avatar.face.state import BLENDSHAPE_NAMES
 from avatar.retarget.driver_face import DriverFace
@@ -25,9 +28,7 @@ class OwnNeutral:
 
     def __init__(self, own: DriverFace) -> None:
         self._own = own
-        self._basis = face_model().expression_basis[_READ]  # (E, 478, 3)
-        flat = self._basis[..., :2].reshape(len(_READ), -1).astype(np.float64)  # depth is a guess
-        self._explain = np.linalg.solve(flat @ flat.T + RIDGE * np.eye(len(flat)), flat)
+        self._basis, self._explain = _reading()
 
     def of(self, learnt: DriverFace) -> DriverFace:
         """The driver's neutral face, by the one that was `learnt`."""
@@ -35,3 +36,11 @@ class OwnNeutral:
         scores = np.clip(self._explain @ apart, -1, 1).astype(np.float32)
         shape = learnt.shape + np.tensordot(scores, self._basis, axes=1)
         return replace(learnt, shape=np.asarray(shape, np.float32), blinks=self._own.blinks)
+
+
+@lru_cache(maxsize=1)
+def _reading() -> tuple[Array, NDArray[np.floating]]:
+    """(E, 478, 3) what each score that is read adds to a face, and (E, 956) the scores that explain x and y of one."""
+    basis = face_model().expression_basis[_READ]
+    flat = basis[..., :2].reshape(len(_READ), -1).astype(np.float64)  # depth is a guess
+    return basis, np.linalg.solve(flat @ flat.T + RIDGE * np.eye(len(flat)), flat)
