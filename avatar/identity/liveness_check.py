@@ -27,10 +27,10 @@ def check_liveness(
     portraits: (T, 128) descriptors. `progress` gets each challenge after each picture, and again when it is over.
     """
     pictures = iter(frames)
-    challenge = LivenessChallenge(portraits)
+    why = ENDED
     with open_face_identity() as identity, CagedTracker(tracker_model, "video") as tracker:
-        for tries in range(TRIES):
-            challenge = challenge if tries == 0 else LivenessChallenge(portraits)
+        for _ in range(TRIES):
+            challenge = LivenessChallenge(portraits)
             tracker.forget()
             described_ns = 0
             while not challenge.over:
@@ -45,4 +45,5 @@ def check_liveness(
                 progress(challenge)
             if challenge.passed:
                 return challenge.record(), ""
-    return None, challenge.failure or ENDED
+            why = challenge.failure or ENDED
+    return None, why

@@ -12,11 +12,9 @@ from typing import Literal
 import numpy as np
 
 from avatar.core.arrays import Array
-from avatar.face.face_model import face_model
-from avatar.face.head_pose import head_pose
 from avatar.face.regions import RIGID
 from avatar.face.state import FaceState
-from avatar.identity.photo_check import lips_apart
+from avatar.identity.photo_check import lips_apart, yaw_pitch_deg
 
 Gesture = Literal["left", "right", "shut", "smile", "open"]
 
@@ -40,10 +38,9 @@ class Signs:
 
     @classmethod
     def of(cls, face: FaceState) -> Signs:
-        forward = -head_pose(face.landmarks, face_model().mean_shape).rotation[:, 2]  # x right, y down, z away
         return cls(
             face.landmarks,
-            float(np.degrees(np.arctan2(forward[0], -forward[2]))),
+            yaw_pitch_deg(face)[0],
             min(face.blendshape("eyeBlinkLeft"), face.blendshape("eyeBlinkRight")),
             (face.blendshape("mouthSmileLeft") + face.blendshape("mouthSmileRight")) / 2,
             lips_apart(face),

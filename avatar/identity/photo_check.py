@@ -111,7 +111,7 @@ def check_face(rgb: Picture, face: FaceState, crop: Crop) -> PhotoCheck:
     return _judge(rgb, face, crop, 0.0, 0)
 
 
-def _yaw_pitch_deg(face: FaceState) -> tuple[float, float]:
+def yaw_pitch_deg(face: FaceState) -> tuple[float, float]:
     """Turn of the head as it appears in the picture.
 
     Taken from the landmarks under weak perspective: the tracker's own pose shifts by 15° with the face's place in a
@@ -158,7 +158,7 @@ def _measure(rgb: Picture, face: FaceState, crop: Crop, turned_deg: int) -> Phot
     halves = [luma[skin & half] for half in (~right, right)]
     means = [float(half.mean() if half.size else values.mean()) for half in halves]
     spread = max(float(values.std()), 1.0)
-    yaw, pitch = _yaw_pitch_deg(face)
+    yaw, pitch = yaw_pitch_deg(face)
     size = size_px(face)
     return PhotoCheck(
         refusal=None,
