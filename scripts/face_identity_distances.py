@@ -9,7 +9,6 @@ people are compared within one source only, because two sources may show one per
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -27,6 +26,7 @@ from avatar.face.face_model import face_model
 from avatar.face.head_pose import head_pose
 from avatar.identity.face_identity import FaceIdentity, open_face_identity
 from avatar.identity.photo_check import MAX_YAW_DEG, MIN_FACE_PX
+from avatar.learning.dataset.source_layouts import manifest_sources
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
@@ -67,20 +67,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="PATTERN", help="files of the manifest")
     options = parser.parse_args()
-    with (options.data / "manifest.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if not any(fnmatch(row["file"], p) for p in options.leave_out)]
+    listed = manifest_sources(options.data).files
+    files = [file for file in listed if not any(fnmatch(file.name, pattern) for pattern in options.leave_out)]
     groups: dict[tuple[str, str], list[tuple[str, str, Array]]] = defaultdict(list)  # (kind, source) -> pictures
     distances: dict[str, list[float]] = defaultdict(list)
     with open_face_identity() as identity, CagedTracker(tracker_model(), "image", patient=True) as tracker:
-        for number, row in enumerate(rows):
-            clip = row["file"].endswith(".mp4")
-            for rgb in pictures(options.data / row["file"]):
+        for number, file in enumerate(files):
+            clip = file.is_video
+            for rgb in pictures(options.data / file.name):
                 if (found := describe(rgb, tracker, identity)) is None:
                     continue
                 descriptor, size_px = found
                 # all clips count as one source: they share no person
-                groups["clips" if clip else "stills", "" if clip else row["source"]].append(
-                    (row["identity"], row["file"], descriptor)
+                groups["clips" if clip else "stills", "" if clip else file.columns["source"]].append(
+                    (file.identity, file.name, descriptor)
                 )
                 if not clip and number % SMALL_EVERY == 0:
                     factor = SMALL_PX / size_px

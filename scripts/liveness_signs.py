@@ -11,7 +11,6 @@ of the London Set.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,15 +20,18 @@ import cv2
 import numpy as np
 
 from avatar.core.arrays import Picture
+from avatar.evaluation.manifest import STILLS
 from avatar.face.state import FaceState
-from avatar.identity.liveness import HELD_S, LivenessChallenge
+from avatar.identity.liveness import GESTURES, HELD_S, LivenessChallenge
 from avatar.identity.liveness_signs import Gesture, Signs, gestures
+from avatar.learning.dataset.source_layouts import manifest_sources
+from avatar.learning.dataset.split import VAL
 from avatar.sources.photo import load_photo
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.tracking.model_asset import tracker_model
 
-NAMES: tuple[Gesture, ...] = ("left", "right", "shut", "smile", "open")
+NAMES = tuple(GESTURES)
 FRAME_NS, MOVED_FRAMES, ORDERS = 40_000_000, 60, 5
 ME = np.zeros((1, 128), np.float32)
 
@@ -80,15 +82,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
-    with (options.data / "manifest.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    held_out = [row["file"] for row in rows if row["split"] == "val"]
-    clips = [name for name in held_out if name.endswith(".mp4")]
-    stills = [name for name in held_out if name.startswith("stills/")]
+    files = manifest_sources(options.data).files
+    held_out = [file for file in files if file.columns.get("split") == VAL]
+    clips = [file.name for file in held_out if file.is_video]
+    stills = [file.name for file in held_out if file.name.startswith(f"{STILLS}/")]
     pairs = defaultdict(list)
-    for one in rows:
-        if one["source"].startswith("Face Research Lab London Set"):
-            pairs[one["identity"]].append(one["file"])
+    for file in files:
+        if file.columns["source"].startswith("Face Research Lab London Set"):
+            pairs[file.identity].append(file.name)
     talking, photos = list[list[FaceState]](), list[list[FaceState]]()
     with CagedTracker(tracker_model(), patient=True) as tracker:
         for name in clips:

@@ -10,7 +10,6 @@ somebody else: as `Likeness` sees it, by the mean of three frames in which the f
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from fnmatch import fnmatch
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from avatar.core.arrays import Array
 from avatar.face.face_descriptor import describable, distance
 from avatar.identity.face_identity import FaceIdentity, open_face_identity
+from avatar.learning.dataset.source_layouts import manifest_sources
 from avatar.retarget.likeness import KEPT, OTHER, OWN
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.caged_tracker import CagedTracker
@@ -51,15 +51,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="PATTERN", help="files of the manifest")
     options = parser.parse_args()
-    with (options.data / "manifest.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["file"].endswith(".mp4")]
-    rows = [row for row in rows if not any(fnmatch(row["file"], pattern) for pattern in options.leave_out)]
+    files = [file for file in manifest_sources(options.data).files if file.is_video]
+    files = [file for file in files if not any(fnmatch(file.name, pattern) for pattern in options.leave_out)]
     clips: list[tuple[str, list[Array]]] = []  # who, and what is seen
     with open_face_identity() as identity, CagedTracker(tracker_model(), "image", patient=True) as tracker:
-        for row in rows:
-            seen = descriptors(options.data / row["file"], tracker, identity)
+        for file in files:
+            seen = descriptors(options.data / file.name, tracker, identity)
             if len(seen) >= LEAST_FRAMES:
-                clips.append((row["identity"], seen))
+                clips.append((file.identity, seen))
     apart: dict[str, list[float]] = defaultdict(list)
     nearest: dict[tuple[str, str], float] = {}
     for at, (person, seen) in enumerate(clips):
