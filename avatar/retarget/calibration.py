@@ -73,6 +73,11 @@ class Calibration:
         self._score = 0.0
         self._last: DriverFace | None = None
 
+    @property
+    def learnt(self) -> Reference | None:
+        """The reference, once all of the first one is there."""
+        return None if self.share < 1 else self.reference
+
     @classmethod
     def of(cls, calm: Iterable[tuple[DriverFace, Array]]) -> Calibration:
         """From faces and blendshapes that are known to be calm, once and for all."""

@@ -149,8 +149,8 @@ class Retargeter:
     @property
     def neutral(self) -> DriverFace | None:
         """The driver's neutral face, once it has been learnt."""
-        reference = self._calibration.reference
-        return None if reference is None or self.calibrated < 1 else reference.face
+        learnt = self._calibration.learnt
+        return None if learnt is None else learnt.face
 
     def recall(self, neutral: DriverFace) -> None:
         """Go by a neutral face that was learnt of this driver before. How the driver sits now is learnt anew."""
@@ -240,8 +240,8 @@ class Retargeter:
 
     def _strangeness(self, face: DriverFace, state: FaceState) -> float | None:
         """None while too little of the driver is known."""
-        reference = self._calibration.reference
-        return None if reference is None or self.calibrated < 1 else reference.strangeness(face, state.blendshapes)
+        learnt = self._calibration.learnt
+        return None if learnt is None else learnt.strangeness(face, state.blendshapes)
 
     def _start_again(self) -> None:
         """Somebody else has taken the driver's place."""
