@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -31,13 +31,22 @@ _MOST = 10.0  # ten times what faces have, in distances of the eyes' outer corne
 _MAX_BYTES = 64 << 10
 
 
-@dataclass(frozen=True)
-class Remembered:
-    """One driver of an earlier run."""
+@dataclass
+class Driver:
+    """One whose face was described."""
+
+    descriptor: Array  # (128,)
+    neutral: DriverFace  # whose pose is of no use later: everybody sits down differently
+
+
+@dataclass
+class Remembered(Driver):
+    """Of an earlier run."""
 
     path: Path
-    descriptor: Array  # (128,)
-    neutral: DriverFace  # whose pose is of no use: everybody sits down differently
+
+
+Known = TypeVar("Known", bound=Driver)
 
 
 def remembered_drivers() -> list[Remembered]:
@@ -71,28 +80,10 @@ def keep_driver(descriptor: Array, neutral: DriverFace) -> None:
         raise VisavisError(f"Nothing could be kept of you in {folder} ({error.strerror}). Free some space.") from error
 
 
-class Described(Protocol):
-    """A driver whose face was described."""
-
-    @property
-    def descriptor(self) -> Array: ...
-
-
-Known = TypeVar("Known", bound=Described)
-
-
 def nearest(descriptor: Array, drivers: list[Known]) -> Known | None:
     """The same person among the drivers."""
     alike = [driver for driver in drivers if distance(driver.descriptor, descriptor) <= OWN]
     return min(alike, key=lambda driver: distance(driver.descriptor, descriptor), default=None)
-
-
-@dataclass
-class _Driver:
-    """Of this run."""
-
-    descriptor: Array
-    neutral: DriverFace
 
 
 class DriverMemory:
@@ -102,9 +93,9 @@ class DriverMemory:
 
     def __init__(self, on: bool = False) -> None:
         self.on = on  # the first driver has agreed
-        self._drivers: list[_Driver] = []  # of this run, in the order in which they came
+        self._drivers: list[Driver] = []  # of this run, in the order in which they came
         self._kept: list[Remembered] | None = None  # of earlier runs; read once there is somebody to look for
-        self._present: _Driver | None = None
+        self._present: Driver | None = None
         self._looks = 0  # at whoever is present, KEPT at most
         self._looked_at: Array | None = None
 
@@ -125,7 +116,7 @@ class DriverMemory:
         if neutral is None:
             return
         if self._present is None:
-            self._present = _Driver(descriptor, neutral)
+            self._present = Driver(descriptor, neutral)
             self._drivers = [*self._drivers, self._present][:MOST_DRIVERS]
         elif distance(descriptor, self._present.descriptor) <= OWN:
             self._present.neutral = neutral
@@ -170,7 +161,5 @@ def _read(path: Path) -> Remembered | None:
         return None
     if not all(array.dtype == np.float32 and bool(np.all(np.abs(array) <= _MOST)) for array in arrays.values()):
         return None
-    pose = np.zeros(7, np.float32)
-    return Remembered(
-        path, arrays["descriptor"], DriverFace(arrays["shape"], pose, arrays["blinks"], arrays["openings"])
-    )
+    neutral = DriverFace(arrays["shape"], np.zeros(7, np.float32), arrays["blinks"], arrays["openings"])
+    return Remembered(arrays["descriptor"], neutral, path)
