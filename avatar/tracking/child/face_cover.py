@@ -33,7 +33,7 @@ FLAT, FLAT_EYE = 0.47, 0.35  # standard deviation of luma, in shares of what it 
 LEARN_S, FIRST_S = 2.0, 0.3  # time constants with which a look is learnt
 BELIEVE_S = 10.0  # what has covered a face for this long is how it looks now: a mask, new glasses
 NEW_S = 0.8  # the same for one who has just come: it may be somebody else
-GONE_S = 1.0  # without a face, or a jump by its own size: somebody has come
+GONE_S = 1.0  # without a face, or a jump by its own size: somebody has come, also for `face_describer`
 MOST_LOOKS = 3
 
 

@@ -12,10 +12,10 @@ from avatar.core.arrays import Array, Picture
 from avatar.core.model_files import model_file
 from avatar.face.face_descriptor import NETWORK, chip, describable
 from avatar.face.state import FaceState
+from avatar.tracking.child.face_cover import GONE_S
 
 FIRST, FIRST_S = 3, 0.4  # of whoever has come, so many, and so long from one to the next
 LATER_S = 4.0  # from then on: 0.3 % of a core
-GONE_S = 1.0  # without a picture, or a jump by its own size: somebody has come
 STILL = 0.5  # sizes of the face a second: faster ones are blurred
 
 
