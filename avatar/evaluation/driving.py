@@ -185,9 +185,8 @@ class Timing:
     """Over all pairs; None where no driver tells."""
 
     lag_ms: float | None  # median, of the mouth
-    left_mm: tuple[
-        tuple[float, float], ...
-    ]  # of a smile that came first, AFTER_S: median, and the best of the worst fifth
+    # of a smile that came first, AFTER_S: median, and the best of the worst fifth
+    left_mm: tuple[tuple[float, float], ...]
 
 
 def timing(driven: Sequence[Driven]) -> Timing:
