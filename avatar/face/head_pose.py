@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 from avatar.face.regions import RIGID
+
+_RIGID = np.array(RIGID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,23 @@ class HeadPose:
 
 def head_pose(landmarks: Array, mean_shape: Array) -> HeadPose:
     """The pose that brings the rigid points of the mean face closest to the landmarks (Umeyama, PAMI 1991)."""
-    index = list(RIGID)
-    reference, seen = mean_shape[index].astype(np.float64), landmarks[index].astype(np.float64)
-    reference_centre, seen_centre = reference.mean(0), seen.mean(0)
-    reference, seen = reference - reference_centre, seen - seen_centre
-    u, spread, vt = np.linalg.svd(seen.T @ reference)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * sign) @ vt
-    scale = float((spread * sign).sum() / (reference**2).sum())
+    reference, seen = mean_shape[_RIGID].astype(np.float64), landmarks[_RIGID].astype(np.float64)
+    reference_centre, seen_centre = reference.sum(0) / len(_RIGID), seen.sum(0) / len(_RIGID)
+    reference -= reference_centre
+    seen -= seen_centre
+    spread, u, vt = cv2.SVDecomp(seen.T @ reference)  # half the time of numpy's, at nine numbers
+    rotation, least = u @ vt, float(spread[2, 0])
+    if _determinant(rotation) < 0:  # a mirror image
+        u[:, 2] *= -1
+        rotation, least = u @ vt, -least
+    scale = (float(spread[0, 0]) + float(spread[1, 0]) + least) / float(np.vdot(reference, reference))
     translation = seen_centre - scale * rotation @ reference_centre
     return HeadPose(rotation.astype(np.float32), scale, translation.astype(np.float32))
+
+
+def _determinant(matrix: NDArray[np.float64]) -> float:
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def to_vector(pose: HeadPose) -> Array:

@@ -97,19 +97,35 @@ def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array, Picture]:
     Nothing has weight 0, so that an outline keeps its own places; where the mesh hides itself, the nearest pixel's are
     taken, since between nose and cheek there is no third place.
     """
+    small = [np.ascontiguousarray(part, np.float32) for part in cv2.split(drawn)]
     size = (step * drawn.shape[1], step * drawn.shape[0])
-    smooth, near = (
-        [np.asarray(part, np.float32) for part in cv2.split(cv2.resize(drawn, size, interpolation=method))]
-        for method in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
-    )
-    across, down, share = smooth
+    across, down, share = (np.asarray(cv2.resize(part, size), np.float32) for part in small)
     cv2.divide(across, share, dst=across)
     cv2.divide(down, share, dst=down)
-    apart = cv2.max(cv2.absdiff(across, near[0]), cv2.absdiff(down, near[1]))
-    torn = cv2.compare(cv2.multiply(apart, near[2]), np.array(TORN), cv2.CMP_GT)
-    cv2.copyTo(near[0], torn, across)
-    cv2.copyTo(near[1], torn, down)
-    return across, down, share, np.asarray(cv2.dilate(torn, np.ones(EDGE_PX, np.uint8)), np.uint8)
+    hides = np.zeros(share.shape, np.uint8)
+    x, y, width, height = cv2.boundingRect(_apart(small))
+    if width:
+        box = np.s_[step * y : step * (y + height), step * x : step * (x + width)]
+        near = [part[y : y + height, x : x + width].repeat(step, 0).repeat(step, 1) for part in small]
+        parts = across[box], down[box]
+        apart = cv2.max(*(cv2.absdiff(part, there) for part, there in zip(parts, near[:2], strict=True)))
+        torn = cv2.compare(cv2.multiply(apart, near[2]), np.array(TORN), cv2.CMP_GT)
+        for part, there in zip(parts, near[:2], strict=True):
+            cv2.copyTo(there, torn, part)
+        hides[box] = torn
+        hides = np.asarray(cv2.dilate(hides, np.ones(EDGE_PX, np.uint8)), np.uint8)
+    return across, down, share, hides
+
+
+def _apart(small: list[Array]) -> Picture:
+    """(h, w) 1 about neighbours whose places are so far apart that what lies between them may be torn."""
+    there = small[2] > 0.5
+    found = np.zeros(there.shape, np.uint8)
+    for first, second in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        apart = cv2.max(*(cv2.absdiff(part[first], part[second]) for part in small[:2]))
+        # a corner is reached by two such steps
+        found[first] |= (apart > TORN / 2) & there[first] & there[second]
+    return np.asarray(cv2.dilate(found, np.ones((5, 5), np.uint8)), np.uint8)
 
 
 @lru_cache(maxsize=2)
