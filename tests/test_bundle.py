@@ -22,6 +22,7 @@ from PIL import Image
 from safetensors.numpy import load, save
 
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.model_files import MODEL_ID, model_file
 from avatar.identity import bundle
@@ -30,6 +31,7 @@ from avatar.identity.bundle import (
     MANIFEST,
     OLDEST_VERSION,
     PARAMETERS,
+    avatar_names,
     avatar_path,
     find_avatar,
     load_avatar,
@@ -414,18 +416,38 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     refused(tmp_path, "no such file")
 
 
-@pytest.mark.parametrize("name", ["a", "Anna-2_x.y", "_x", "0", "a" * 64])
-def test_good_names(name: str, visavis_home: Path) -> None:
-    assert avatar_path(name) == visavis_home / "avatars" / f"{name}.avatar"
+@pytest.mark.parametrize(
+    "name, stem",
+    [
+        *((plain, plain) for plain in ("a", "Anna-2_x.y", "_x", "0", "a" * 64, "a-")),
+        ("Anna Smith", "Anna-Smith"), ("  Anna\n Smith ", "Anna-Smith"), ("Zoe\u0308", "Zo\u00eb"), ("张三", "张三"),
+        ("नेहा", "नेहा"), ("علی\u200cرضا", "علی-رضا"), ("Sammy Jr.", "Sammy-Jr"), ("O'Brien & Söhne", "O-Brien-Söhne"),
+        ("C:", "C"), ("<b>", "b"), ("nul", "_nul"), ("COM1.x", "_COM1.x"), ("張" * 64, "張" * 40), ("🎉 7", "7"),
+    ],
+)  # fmt: skip
+def test_names_as_people_have_them_become_names_of_files(name: str, stem: str, visavis_home: Path) -> None:
+    path = avatar_path(name)
+    assert path == visavis_home / "avatars" / f"{stem}.avatar"
+    assert avatar_path(stem) == path and avatar_name(avatar_name(name)) == avatar_name(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", ".a", "-a", "a.", "a/b", "../a", "a b", "a\n", "ä", "a\0", "a" * 65, "x.avatar", "a\\b", "C:"],
+    ["", " ", ".", "..", ".a", "-a", "a/b", "../a", "a\0", "a\x1b[2J", "a\u202eb", "a" * 65, "x.avatar", "a\\b", "🎉"],
 )
 def test_bad_names(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name"):
         avatar_path(name)
+
+
+def test_an_avatar_is_listed_as_it_was_named_and_found_either_way(avatar: Avatar, visavis_home: Path) -> None:
+    path = avatar_path("Zoë Smith")
+    save_avatar(replace(avatar, name="Zoë Smith"), path)
+    save_avatar(replace(avatar, name="Anna"), path.with_name("somebody.avatar"))  # copied by hand
+    path.with_name("broken.avatar").write_bytes(b"PK")
+    assert avatar_names() == ["Zoë Smith", "broken", "somebody"]
+    assert find_avatar("Zoë Smith") == find_avatar("Zoe\u0308-Smith") == path
+    assert load_avatar(path).name == "Zoë Smith"
 
 
 def test_find_by_name_and_by_path(avatar: Avatar, saved: Path) -> None:

@@ -124,13 +124,16 @@ def test_enrols_renames_and_deletes(links: Links) -> None:
         status, picture = await ask("GET", "/avatars/ann/thumbnail")
         assert status == 200 and Image.open(io.BytesIO(picture)).size == (256, 256)
 
-        assert await ask("PATCH", "/avatars/ann", {"name": "beth"}) == (200, {})
-        assert load_avatar(links.home / "avatars" / "beth.avatar").name == "beth"
+        assert await ask("PATCH", "/avatars/ann", {"name": " Beth  Ånn"}) == (200, {})
+        assert load_avatar(links.home / "avatars" / "Beth-Ånn.avatar").name == "Beth Ånn"
+        assert "Beth Ånn" in [card["name"] for card in (await ask("GET", ""))[1]["avatars"]]
         assert not (links.home / "avatars" / "ann.avatar").exists()
         assert (await ask("PATCH", "/avatars/ann", {"name": "other"}))[0] == 404
-        assert (await ask("PATCH", "/avatars/beth", {"name": "beth"}))[0] == 400
-        assert await ask("DELETE", "/avatars/beth") == (200, {})
-        assert not (links.home / "avatars" / "beth.avatar").exists()
+        assert (await ask("PATCH", "/avatars/Beth Ånn", {"name": "Beth Ånn"}))[0] == 400
+        assert await ask("PATCH", "/avatars/Beth Ånn", {"name": "Beth-Ånn"}) == (200, {})
+        assert load_avatar(links.home / "avatars" / "Beth-Ånn.avatar").name == "Beth-Ånn"
+        assert await ask("DELETE", "/avatars/Beth Ånn") == (200, {})
+        assert not (links.home / "avatars" / "Beth-Ånn.avatar").exists()
         assert (await ask("DELETE", "/avatars/beth"))[0] == 404
 
     owner(links, act)

@@ -31,10 +31,9 @@ def test_the_page_says_nothing_of_what_a_terminal_takes(tmp_path: Path) -> None:
         ": `visavis enroll PHOTO.jpg --name ada`.",
     )
     assert_said(
-        lambda: avatar_path("a b"),
-        "'a b' cannot be the name of an avatar. Use up to 64 of the letters a-z and A-Z, digits, '-', '_' and '.', "
-        "starting with a letter or a digit, without the ending .avatar",
-        ": `--name anna`.",
+        lambda: avatar_path("a/b"),
+        "'a/b' cannot be the name of an avatar: it holds a slash, as paths do. Give another",
+        ": `--name Anna`.",
     )
     taken = tmp_path / "ada.avatar"
     taken.write_bytes(b"of another window")

@@ -17,6 +17,7 @@ from avatar.cli.offline import tracker_model_then_offline
 from avatar.cli.statement import Stated
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.frame import Frame, NoPicture
 from avatar.identity.bundle import avatar_path, save_avatar
@@ -84,7 +85,7 @@ class FineTuning:
 
 
 def enroll(
-    name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`.")],
+    name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`: anna, 'Anna Smith', 张三.")],
     source: Source,
     tuning: FineTuning,
     stated: Stated,
@@ -104,7 +105,7 @@ def enroll(
     _check_options(source, tuning, as_json)
     if stated.liveness is not None and source.camera is None:
         raise UsageError("--liveness and --no-liveness belong to --camera: a photo or a clip cannot do what is asked.")
-    path = avatar_path(name)
+    path, name = avatar_path(name), avatar_name(name)
     if path.exists() and not force:
         raise UsageError(
             f"There is already an avatar {name!r} ({path}). Choose another --name, or add --force to replace it."
@@ -136,7 +137,7 @@ def enroll(
 
         finetune_command(name, minutes=tuning.minutes or FINETUNE_MINUTES, as_json=False)
     else:
-        out.say(f"Next: visavis live {name} --camera 0 --to preview")
+        out.say(f"Next: visavis live {path.stem} --camera 0 --to preview")
 
 
 _Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Terminal], None]]

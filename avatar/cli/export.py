@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from avatar.cli.terminal import Terminal, print_json
+from avatar.core.avatar_name import file_stem
 from avatar.core.errors import UsageError, VisavisError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _model(model: str, out: Path | None, untrained: bool) -> _Model:
     from avatar.identity.bundle import find_avatar, load_avatar
 
     avatar = load_avatar(find_avatar(model))
-    return _Model(model_file(TRAINED), out or Path(f"{avatar.name}-onnx"), avatar)
+    return _Model(model_file(TRAINED), out or Path(f"{file_stem(avatar.name)}-onnx"), avatar)
 
 
 def _precisions(text: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avatar.cli.terminal import Terminal
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import file_stem
 from avatar.core.errors import InputError
 from avatar.core.frame import Frame
 from avatar.identity.liveness import LivenessChallenge
@@ -40,6 +41,6 @@ def lock_to_who_is_there(avatar: Avatar, frames: Iterable[Frame], tracker_model:
         )
     messages.say(
         f"Good, it is you. From here on {avatar.name} moves for its own person alone; for somebody else it takes "
-        f"`visavis live {avatar.name} --unlock REASON`, which is recorded."
+        f"`visavis live {file_stem(avatar.name)} --unlock REASON`, which is recorded."
     )
     return replace(avatar, consent=avatar.consent | {"liveness": record})

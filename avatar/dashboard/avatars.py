@@ -10,10 +10,12 @@ from typing import Any
 
 from PIL import Image
 
+from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.file_name import version
 from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
-from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar
+from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar, shown_name
 from avatar.identity.consent import consent_words
 from avatar.identity.removal import delete_avatar
 
@@ -77,10 +79,12 @@ def existing(name: str) -> Path:
 def rename(old: str, new: str) -> None:
     """Raises UsageError for a name that is none, or taken."""
     source, target = existing(old), avatar_path(new)
-    if target.exists():
-        raise UsageError(f"There is an avatar {new} already. Choose another name.")
-    save_avatar(replace(load_avatar(source, None), name=new), target, None)
-    source.unlink()
+    before, avatar = version(source), load_avatar(source, None)
+    if target.exists() and (target != source or avatar_name(new) == avatar.name):
+        raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
+    save_avatar(replace(avatar, name=avatar_name(new)), target, before if target == source else None)
+    if target != source:
+        source.unlink()
 
 
 def delete(name: str) -> None:

@@ -51,6 +51,7 @@ from avatar.dashboard.uploads import MOST_BYTES, MOST_SHOT_BYTES, OneAtATime, bo
 from avatar.dashboard.verify_page import VerifyPage
 from avatar.http.peer_text import json_body
 from avatar.http.safety import Gate
+from avatar.identity.bundle import avatar_path
 from avatar.identity.consent import Statement
 from avatar.sources.photo import load_photo
 
@@ -229,6 +230,6 @@ class Dashboard:
         self.live.start(wish)
 
     def _require_off_stage(self, name: str) -> None:
-        existing(name)
-        if self.live.shows == name:
+        shown = self.live.shows
+        if existing(name) == (shown and avatar_path(shown)):
             raise BusyError(f"{name} is live. Stop first, or show another avatar.")

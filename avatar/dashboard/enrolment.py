@@ -19,7 +19,7 @@ from avatar.dashboard.photo_check import ShotChecker
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
-from avatar.identity.bundle import avatar_path, save_avatar
+from avatar.identity.bundle import avatar_path, save_avatar, shown_name
 from avatar.identity.consent import Statement
 from avatar.identity.enrolment import MAX_PHOTOS, enroll
 from avatar.identity.enrolment_steps import EnrolmentOptions
@@ -246,5 +246,5 @@ class Enrolment:
 
 
 def _require_free(name: str, replace: bool) -> None:
-    if avatar_path(name).exists() and not replace:
-        raise UsageError(f"There is an avatar {name} already. Choose another name.")
+    if (path := avatar_path(name)).exists() and not replace:
+        raise UsageError(f"There is an avatar {shown_name(path)} already. Choose another name.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from safetensors.numpy import load, save
 
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar, no_descriptors, no_mattes
+from avatar.core.avatar_name import avatar_name, file_stem
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
 from avatar.core.model_files import ALIKE, MODEL_ID, model_file
@@ -36,7 +39,6 @@ FORMAT = "visavis-avatar"
 FORMAT_VERSION = 5
 OLDEST_VERSION = 2  # without mattes; up to 3, with AdaIN parameters of an older network; up to 4, without descriptors
 MANIFEST, PARAMETERS = "manifest.json", "parameters.safetensors"
-MAX_NAME_LENGTH = 64
 MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
 MAX_PORTRAITS = 32
 MAX_WEIGHTS = 6_000_000
@@ -44,7 +46,6 @@ MAX_WEIGHTS = 6_000_000
 AGAIN_ON_PAGE = "Enrol the photos again"
 AGAIN = f"{AGAIN_ON_PAGE}: `visavis enroll PHOTO… --name NAME --force`"
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # at least ten times what networks and people have: a value beyond draws noise, or overflows
 _MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "weights": 7, "descriptors": 1}
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
@@ -64,34 +65,31 @@ _ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
 
 
 def avatar_path(name: str) -> Path:
-    """Where the avatar `name` lies or will lie. Raises UsageError for a name that is no file name everywhere."""
-    if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name) or name.endswith((".", ".avatar")):
-        rule = (
-            f"Use up to {MAX_NAME_LENGTH} of the letters a-z and A-Z, digits, '-', '_' and '.', starting with a letter "
-            "or a digit, without the ending .avatar"
-        )
-        raise UsageError(f"{name!r} cannot be the name of an avatar.", f"{rule}: `--name anna`.", f"{rule}.")
-    return home() / "avatars" / f"{name}.avatar"
+    """Where the avatar `name` lies or will lie. Raises UsageError for what cannot be a name: see `avatar_name`."""
+    return home() / "avatars" / f"{file_stem(name)}.avatar"
 
 
 def avatar_names() -> list[str]:
-    """The names of all enrolled avatars."""
-    return sorted(path.stem for path in (home() / "avatars").glob("*.avatar") if not path.name.startswith("."))
+    """The names of all enrolled avatars, as they were given. Of a file that says none, or another's, its own."""
+    bundles = (home() / "avatars").glob("*.avatar")
+    return sorted(shown_name(path) for path in bundles if not path.name.startswith("."))
 
 
 def find_avatar(name_or_path: str) -> Path:
     """The bundle for a name given to `enroll` or for a path. Raises InputError listing the avatars that there are."""
-    named = _NAME.fullmatch(name_or_path) is not None and not name_or_path.endswith((".", ".avatar"))
-    if named and len(name_or_path) <= MAX_NAME_LENGTH and avatar_path(name_or_path).is_file():
-        return avatar_path(name_or_path)
     try:
-        if Path(name_or_path).is_file():
-            return Path(name_or_path)
+        named: Path | None = avatar_path(name_or_path)
+    except UsageError:
+        named = None
+    try:
+        for path in (named, Path(name_or_path)):
+            if path is not None and path.is_file():
+                return path
     except (OSError, ValueError):  # too long for this file system, or with a zero byte
         pass
     known = avatar_names()
     have = f"There are: {', '.join(known)}." if known else "None is enrolled yet."
-    example = name_or_path if named else "NAME"
+    example = named.stem if named else "NAME"
     raise InputError(
         f"There is no avatar {name_or_path!r}. {have} To make one: `visavis enroll PHOTO.jpg --name {example}`."
     )
@@ -142,7 +140,8 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     Raises InputError, naming the file, for anything other than a whole bundle of this format.
     """
     try:
-        members = _unpack(read_bounded(path, sum(MAX_BYTES.values()), "avatar", "visavis enroll PHOTO.jpg --name NAME"))
+        data = read_bounded(path, sum(MAX_BYTES.values()), "avatar", "visavis enroll PHOTO.jpg --name NAME")
+        members = _unpack(io.BytesIO(data), tuple(MAX_BYTES))
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
         stored = _arrays(members[PARAMETERS])
@@ -180,20 +179,33 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     )
 
 
-def _unpack(data: bytes) -> dict[str, bytes]:
+def shown_name(path: Path) -> str:
+    """What the manifest says, where that belongs to the file's name."""
+    try:
+        with path.open("rb") as file:
+            name = str(_manifest(_unpack(file, (MANIFEST,))[MANIFEST])["name"])
+        return name if file_stem(name) == path.stem else path.stem
+    except (OSError, UnfitError):
+        return path.stem
+
+
+def _unpack(file: BinaryIO, wanted: Sequence[str]) -> dict[str, bytes]:
     foreign = UnfitError("it is no .avatar file", "`visavis enroll PHOTO.jpg --name NAME` makes one")
     damaged = UnfitError("it is damaged or cut off", "Copy it again, or enrol the photos again")
     # the end record is read here first: zipfile would build one object per entry, however many a hostile file has
-    end = data[-22:]
-    if len(end) < 22 or end[:4] != b"PK\5\6" or data[-42:-38] == b"PK\6\7":
-        raise damaged if data[:2] == b"PK" else foreign
+    begin = file.read(2)
+    file.seek(max(file.seek(0, os.SEEK_END) - 42, 0))
+    tail = file.read()
+    end = tail[-22:]
+    if len(end) < 22 or end[:4] != b"PK\5\6" or tail[-42:-38] == b"PK\6\7":
+        raise damaged if begin == b"PK" else foreign
     entries, directory_bytes = struct.unpack("<HI", end[10:16])
     if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
         raise UnfitError(
             f"it has {entries} members instead of {len(MAX_BYTES)}: it is no .avatar file, or was tampered with"
         )
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
             if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
                 raise UnfitError(f"its members are not {', '.join(MAX_BYTES)}")
@@ -202,7 +214,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                     raise UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
                 if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise UnfitError(f"{info.filename} is packed in a way that avatars never are")
-            return {info.filename: archive.read(info) for info in infos}
+            return {name: archive.read(name) for name in wanted}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
             zlib.error) as error:  # fmt: skip
         raise UnfitError(f"{damaged} ({error})", damaged.mend) from None
@@ -229,11 +241,18 @@ def _manifest(data: bytes) -> dict[str, Any]:
     for key in (*_TEXTS, *_OBJECTS):
         if not isinstance(manifest.get(key), str if key in _TEXTS else dict):
             raise UnfitError(f"its manifest lacks {key!r}")
-    if len(manifest["name"]) > MAX_NAME_LENGTH or not _NAME.fullmatch(manifest["name"]):
+    if not _is_name(manifest["name"]):
         raise UnfitError("its manifest holds a name that no avatar can have")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", manifest["model_id"]):
         raise UnfitError("its manifest holds a model id that no model can have")
     return manifest
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return avatar_name(text) == text
+    except UsageError:
+        return False
 
 
 def _check_hashes(manifest: dict[str, Any], members: dict[str, bytes]) -> None:

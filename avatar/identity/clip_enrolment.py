@@ -10,10 +10,10 @@ from typing import Any
 
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import InputError
 from avatar.core.frame import Frame
 from avatar.face.state import no_face
-from avatar.identity.bundle import avatar_path
 from avatar.identity.consent import consent_record
 from avatar.identity.enrolment_steps import EnrolmentOptions, Portraits, made, make_avatar, refuse_covered
 from avatar.identity.face_identity import open_face_identity
@@ -75,7 +75,7 @@ def enroll_clip(
     what is missing. Raises InputError when too few frames can be used, and when it is unclear which of two people is
     meant.
     """
-    avatar_path(name)
+    name = avatar_name(name)
     options = options or EnrolmentOptions()
     record = consent_record(options.consent)
     with open_embedder(options.say) as embedder:

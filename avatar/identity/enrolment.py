@@ -12,9 +12,9 @@ import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import avatar_name, file_stem
 from avatar.core.errors import InputError, PhotoError, UsageError
 from avatar.face.state import Tracker
-from avatar.identity.bundle import avatar_path
 from avatar.identity.consent import consent_record
 from avatar.identity.enrolment_steps import EnrolmentOptions, Portraits, made, make_avatar, refuse_covered
 from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
@@ -82,7 +82,7 @@ def enroll(
     InputError with every photo's reason when none can be used, when photos show different people, and when eyes or
     mouth are hidden on each.
     """
-    avatar_path(name)
+    name = avatar_name(name)
     if not 1 <= len(photos) <= MAX_PHOTOS:
         raise UsageError(f"{len(photos)} photos were given; an avatar takes 1 to {MAX_PHOTOS}. Name the best.")
     options = options or EnrolmentOptions()
@@ -93,7 +93,7 @@ def enroll(
             reasons = "\n".join(f"  {photo.file_name}: {photo.reason}" for photo in rejected)
             raise InputError(
                 f"None of the photos can be used, so {name!r} was not made:\n{reasons}\n",
-                f"Try again with other photos: `visavis enroll PHOTO.jpg --name {name}`.",
+                f"Try again with other photos: `visavis enroll PHOTO.jpg --name {file_stem(name)}`.",
                 "Try again with other photos.",
             )
         shots.sort(key=lambda shot: shot.score, reverse=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from avatar.core.arrays import Array, Picture
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import avatar_name, file_stem
 from avatar.core.errors import InputError
 from avatar.core.model_files import MODEL_ID
 from avatar.identity.consent import Statement
@@ -69,7 +70,7 @@ def make_avatar(
 ) -> Avatar:
     """The first portrait is the reference, also for the light, once the embedder has seen all as they are."""
     avatar = Avatar(
-        name=name,
+        name=avatar_name(name),
         model_id=MODEL_ID,
         portraits=match_light(portraits.pictures, portraits.landmarks),
         landmarks=portraits.landmarks,
@@ -90,7 +91,8 @@ def refuse_covered(checks: Sequence[PhotoCheck], which: str, name: str) -> None:
         if all(hidden):
             raise InputError(
                 f"{which}: {by} seems to hide the {part}, and an avatar needs to know them.",
-                f"Take another that shows the {part}, and try again: `visavis enroll PHOTO.jpg --name {name}`.",
+                f"Take another that shows the {part}, and try again: "
+                f"`visavis enroll PHOTO.jpg --name {file_stem(name)}`.",
                 f"Take another that shows the {part}, and try again.",
             )
 

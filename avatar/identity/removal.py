@@ -34,7 +34,7 @@ def delete_avatar(name: str) -> list[Path]:
     Raises UsageError for what is no name, VisavisError where a file cannot be deleted.
     """
     bundle = avatar_path(name)
-    part = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}\.part")  # as `write_private` names it
+    part = re.compile(rf"\.{re.escape(bundle.stem)}\.[a-z0-9_]{{8}}\.part")  # as `write_private` names it
     beside = bundle.parent.iterdir() if bundle.parent.is_dir() else ()
     files = [path for path in beside if path == bundle or part.fullmatch(path.name)]
     for path in files:

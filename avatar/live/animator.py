@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import file_stem
 from avatar.core.errors import VisavisError
 from avatar.core.frame import Frame
 from avatar.face.driving import Driving
@@ -165,7 +166,7 @@ class Animator:
                     raise
                 raise VisavisError(
                     f"{self.rig.avatar.name} cannot be drawn ({reason(failure)}). Enrol the photos again: "
-                    f"`visavis enroll PHOTO… --name {self.rig.avatar.name} --force`."
+                    f"`visavis enroll PHOTO… --name {file_stem(self.rig.avatar.name)} --force`."
                 ) from failure
             self._failed(failure)
         return self._hold(capture_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatar.core.avatar import Avatar
+from avatar.core.avatar_name import file_stem
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import model_file
 from avatar.render.full_network import FullNetwork
@@ -38,7 +39,7 @@ class EngineOptions:
         if lost_weights(avatar):
             say(
                 f"{avatar.name} was fine-tuned for another network than the installed one, which all avatars share "
-                f"now. To make it its own again: `visavis finetune {avatar.name}`."
+                f"now. To make it its own again: `visavis finetune {file_stem(avatar.name)}`."
             )
         kind, _, device = self.backend.partition(":")
         if kind == "torch":
