@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,13 +28,14 @@ pytest.importorskip("aiortc")
 
 from aiohttp import ClientSession, WSMsgType
 
+from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.dashboard import enrolment as dashboard_enrolment
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
-from avatar.identity.bundle import _write, avatar_path, load_avatar
+from avatar.identity.bundle import _write, avatar_path, load_avatar, save_avatar
 from avatar.identity.consent import Statement
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 from tests.page_server import CAMERA, Links, running
@@ -69,6 +71,10 @@ def owner(links: Links, act: Callable[[Ask], Awaitable[None]]) -> None:
             await act(ask)
 
     asyncio.run(run())
+
+
+def locked_to_its_person(avatar: Avatar) -> Avatar:
+    return replace(avatar, consent=avatar.consent | {"liveness": True})
 
 
 def jpeg(picture: Any, kind: str = "JPEG") -> bytes:
@@ -310,6 +316,8 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
     async def act(ask: Ask) -> None:
         await enrol(ask, "live")
         await enrol(ask, "other")
+        file = links.home / "avatars/other.avatar"
+        save_avatar(locked_to_its_person(load_avatar(file)), file)
         assert next(iter((await ask("GET", "/choices"))[1]["cameras"]))["id"] == CAMERA
         assert (await ask("PATCH", "/live", {"mirror": True}))[0] == 400  # not live yet
         async with (
@@ -352,7 +360,7 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
                 {"label": {"corner": "top-left", "size": 1, "left_out": None}},
                 {"label": {"corner": "top-left", "size": 9, "left_out": " "}},
                 {"gains": {"nose": 1}}, {"mirror": "yes"}, {"gains": {"mouth": True}}, {"loop": True},
-                {"expression": "else"}, {"remember": False},
+                {"expression": "else"}, {"remember": False}, {"unlock": "nobody is kept out"},
             ):  # fmt: skip
                 assert (await ask("PATCH", "/live", wrong))[0] == 400
             unlabelled = {"label": {"corner": "top-left", "size": 9, "left_out": "a rehearsal"}}
@@ -362,6 +370,10 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
             assert not (await ask("GET", ""))[1]["live"]["controls"]["remember"]
             assert await ask("PATCH", "/live", {"avatar": "other"}) == (200, {})
             await until(ask, lambda state: state["live"]["wish"]["avatar"] == "other")  # once it is on the stage
+            assert (await ask("GET", ""))[1]["live"]["locked"] is None  # it is known, or is not looked for yet
+            assert (await ask("PATCH", "/live", {"unlock": " "}))[0] == 400
+            assert await ask("PATCH", "/live", {"unlock": "a colleague tests it"}) == (200, {})
+            assert [kept["reason"] for kept in load_avatar(file).consent["unlocked"]] == ["a colleague tests it"]
             assert await ask("DELETE", "/live") == (200, {})
             state = await until(ask, lambda state: state["live"]["state"] == "off")
             assert state["live"]["problem"] is None and state["live"]["controls"] is None

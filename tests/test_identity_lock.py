@@ -13,7 +13,7 @@ from avatar.face.crop import Crop
 from avatar.face.driving import Driving
 from avatar.identity.bundle import load_avatar, save_avatar
 from avatar.identity.consent import MOST_UNLOCKINGS, unlocked
-from avatar.live.whose_face import WhoseFace
+from avatar.live.whose_face import WhoseFace, lock_words
 from avatar.retarget.identity_lock import OTHER_S, UNKNOWN_S
 from avatar.retarget.likeness import OWN
 from avatar.retarget.retargeter import Retargeter
@@ -37,6 +37,7 @@ def run(avatar: Avatar, distances: list[float | None], unlock: bool = False) -> 
         state = seen(driver(), index)
         shown.append(retargeter.drive(state if distance is None else described(state, distance)))
         whose.tell("ada", retargeter)
+        assert (lock_words("ada", retargeter) is None) == (not retargeter.locked)
     return shown, said
 
 
@@ -83,7 +84,7 @@ def test_an_unlocking_is_recorded_with_its_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("consent", "reason", "said"),
     [
-        ({}, "why not", "leave --unlock out"),
+        ({}, "why not", "Leave --unlock out"),
         ({"liveness": True}, "  ", "needs a reason"),
         ({"liveness": True}, "x" * 201, "needs a reason"),
         ({"liveness": True, "others_may_drive": False}, "a test", "agreed to nobody else"),

@@ -17,7 +17,7 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
                                     background?, mirror?, follow?, expression?, remember?,
                                     label?: {corner, size, left_out}} → {}: start
     PATCH  /live                   {avatar?, mirror?, follow?, expression?, paused?, frozen?, gains?, calibrate?,
-                                    remember?, label?} → {}
+                                    remember?, label?, unlock?: why somebody else drives} → {}
     DELETE /drivers                forget what is remembered of drivers → {}
     DELETE /live                   stop → {}
     GET    /events                 WebSocket

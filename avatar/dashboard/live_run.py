@@ -21,12 +21,14 @@ from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoi
 from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
 from avatar.identity.bundle import avatar_names, load_avatar
+from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
 from avatar.live.control import Control
 from avatar.live.driver_memory import forget_drivers
 from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
+from avatar.live.whose_face import lock_words
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.retarget.gains import GAIN_REGIONS
@@ -77,6 +79,7 @@ class LiveRun:
         self._state: State = "off"
         self._wish: Wish | None = None
         self._running = Running()
+        self._files: dict[str, Path] = {}  # by the name of the avatar that the run began with
         self._said: deque[str] = deque(maxlen=LINES_KEPT)
         self._problem: str | None = None
         self._shown: str | None = None  # in the second before
@@ -109,6 +112,7 @@ class LiveRun:
             "said": list(self._said),
             "wish": None if wish is None else wish.as_json(),
             "controls": None if session is None else _controls(session),
+            "locked": None if session is None else lock_words(session.avatar.name, session.retargeter),
             "engine": None if session is None else asdict(session.engine),
             "engine_line": self.engine_line,
             "seconds": list(self.figures.seconds),
@@ -131,6 +135,7 @@ class LiveRun:
             self.starts += 1
             self._said.clear()
             self._stopping.clear()
+            self._files = {wish.avatar: bundle}
             self._thread = threading.Thread(
                 target=self._run, args=(wish, camera, bundle), name="visavis-live", daemon=True
             )
@@ -157,8 +162,8 @@ class LiveRun:
             self._thread.join(STOP_S)
 
     def change(self, wanted: Figures) -> None:
-        """Of {avatar, expression, gains: {mouth: 1.2}, calibrate: true, remember: true}, the SWITCHES and
-        label: {corner, size, left_out}: all of it, or nothing.
+        """Of {avatar, expression, gains: {mouth: 1.2}, calibrate: true, remember: true, unlock: REASON}, the SWITCHES
+        and label: {corner, size, left_out}: all of it, or nothing.
 
         Raises UsageError, InputError.
         """
@@ -191,6 +196,10 @@ class LiveRun:
         if name == "label":
             style = LabelStyle.from_json(value)
             return lambda: session.label_as(style)
+        if name == "unlock" and isinstance(value, str):
+            unlocked(session.avatar, value)  # so that nothing is done where this is refused
+            path = self._files.get(session.avatar.name) or existing(session.avatar.name)
+            return lambda: session.unlock(path, value)
         if name == "calibrate" and value is True:
             return control.recalibrate
         raise UsageError(f"{plain_text(name, 40)} cannot be changed to {plain_text(repr(value), 80)}.")

@@ -96,11 +96,11 @@ def unlocked(avatar: Avatar, reason: str) -> Avatar:
     """
     text = reason.strip().encode(errors="replace").decode()
     if not avatar.locked:
-        raise UsageError(f"{avatar.name} is not locked to its own person: leave --unlock out.")
+        raise UsageError(f"{avatar.name} is not locked to its own person.", "Leave --unlock out.")
     if not avatar.consent.get("others_may_drive", True):
         raise UsageError(f"{avatar.name} cannot be unlocked: its person agreed to nobody else. Enrol anew.")
     if not text or len(text) > MAX_REASON_LENGTH:
-        raise UsageError(f"--unlock needs a reason of up to {MAX_REASON_LENGTH} characters: it is kept in the avatar.")
+        raise UsageError(f"Unlocking needs a reason of up to {MAX_REASON_LENGTH} characters: it is kept in the avatar.")
     record = {"reason": text, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     before = avatar.consent.get("unlocked")
     kept = before[-(MOST_UNLOCKINGS - 1) :] if isinstance(before, list) else []

@@ -14,6 +14,7 @@ from avatar.core.errors import VisavisError
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.mattes import with_mattes
 from avatar.live.animator import Animator, Rig
+from avatar.live.avatar_file import unlock_file
 from avatar.live.canvas import Canvas
 from avatar.live.driver_memory import DriverMemory
 from avatar.live.governor import Governor, Level
@@ -91,6 +92,14 @@ class Session:
             retargeter.recall(neutral)
         rig.label = now.label
         self.animator.show(rig)
+
+    def unlock(self, path: Path, reason: str) -> None:
+        """Let anybody drive the avatar that is shown, and keep the reason in its file, `path`.
+
+        Raises UsageError where its person has agreed to nobody else, and for no reason; InputError, VisavisError.
+        """
+        unlock_file(path, reason)
+        self.retargeter.unlock()
 
     def label_as(self, style: LabelStyle) -> None:
         """From the next picture on. Raises VisavisError where a reason cannot be recorded; then all stays."""

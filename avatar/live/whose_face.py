@@ -12,6 +12,11 @@ UNLOCKED = "{name} knows its own person again."
 OTHER_FACE = "This is another face than {name}'s own: from here on its changes drive the avatar, not its shape."
 
 
+def lock_words(name: str, retargeter: Retargeter) -> str | None:
+    """Why the avatar `name` does not move for whoever is there; None where it may."""
+    return LOCKED.format(name=name) if retargeter.locked else None
+
+
 class WhoseFace:
     """Follows the avatar that is shown."""
 
