@@ -25,18 +25,17 @@ from avatar.core.avatar import Avatar
 from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.model_files import MODEL_ID, model_file
-from avatar.identity import bundle
+from avatar.identity import bundle_members
 from avatar.identity.bundle import (
     FORMAT_VERSION,
-    MANIFEST,
     OLDEST_VERSION,
-    PARAMETERS,
     avatar_names,
     avatar_path,
     find_avatar,
     load_avatar,
     save_avatar,
 )
+from avatar.identity.bundle_members import MANIFEST, PARAMETERS
 from avatar.identity.thumbnail import THUMBNAIL
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
@@ -244,7 +243,7 @@ def test_a_directory_of_thousands_is_not_even_read(saved: Path) -> None:
 
 
 def test_an_oversized_file_is_not_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "MAX_BYTES", {MANIFEST: 1000, PARAMETERS: 1000, THUMBNAIL: 1000})
+    monkeypatch.setattr(bundle_members, "MAX_BYTES", {MANIFEST: 1000, PARAMETERS: 1000, THUMBNAIL: 1000})
     refused(saved, "larger than any avatar")
 
 

@@ -22,7 +22,8 @@ from avatar.core.errors import InputError
 from avatar.core.model_files import MODEL_ID, model_file
 from avatar.face.face_model import face_model
 from avatar.face.state import FaceState, no_face
-from avatar.identity.bundle import MANIFEST, PARAMETERS, load_avatar, save_avatar
+from avatar.identity.bundle import load_avatar, save_avatar
+from avatar.identity.bundle_members import MANIFEST, PARAMETERS
 from avatar.identity.thumbnail import THUMBNAIL
 from avatar.render.engine_options import EngineOptions
 from avatar.render.layered_network import NETWORK, network_name

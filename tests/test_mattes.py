@@ -15,7 +15,8 @@ from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.core.file_name import version
 from avatar.face.state import BLENDSHAPE_NAMES
-from avatar.identity.bundle import MANIFEST, PARAMETERS, avatar_path, load_avatar, save_avatar
+from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
+from avatar.identity.bundle_members import MANIFEST, PARAMETERS
 from avatar.identity.descriptors import with_descriptors
 from avatar.identity.enrolment_steps import Portraits, make_avatar
 from avatar.identity.mattes import open_avatar, with_mattes

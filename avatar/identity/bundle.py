@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +20,12 @@ from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.file_name import Expected
 from avatar.core.model_files import ALIKE, MODEL_ID, model_file
 from avatar.core.paths import home
-from avatar.core.private_file import UnfitError, read_bounded, write_private
+from avatar.core.private_file import UnfitError, write_private
 from avatar.core.strict_json import parse_json
 from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT
+from avatar.identity.bundle_members import MANIFEST, PARAMETERS, pack, read_members, unpack
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
@@ -38,8 +33,6 @@ from avatar.render.own_weights import weight_count
 FORMAT = "visavis-avatar"
 FORMAT_VERSION = 5
 OLDEST_VERSION = 2  # without mattes; up to 3, with AdaIN parameters of an older network; up to 4, without descriptors
-MANIFEST, PARAMETERS = "manifest.json", "parameters.safetensors"
-MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each member, unpacked
 MAX_PORTRAITS = 32
 MAX_WEIGHTS = 6_000_000
 
@@ -49,7 +42,6 @@ AGAIN = f"{AGAIN_ON_PAGE}: `visavis enroll PHOTO… --name NAME --force`"
 # at least ten times what networks and people have: a value beyond draws noise, or overflows
 _MOST: dict[str, float] = {"landmarks": 10, "blendshapes": 1, "embedding": 10, "weights": 7, "descriptors": 1}
 _LEAST_SCALE, _MOST_SCALE = 0.1, 1.0  # of a face in its crop, by the outer eye corners: enrolment makes it 0.24 to 0.3
-_MAX_DIRECTORY_BYTES = 1024
 _TEXTS, _OBJECTS = ("name", "model_id", "network"), ("members", "arrays", "consent", "provenance")  # of the manifest
 
 # name -> dtype and shape; "T" is the number of portraits, "T or 0" that or none, "n" stands for any length
@@ -122,14 +114,11 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
         "provenance": avatar.provenance,
     }
     manifest_bytes = json.dumps(manifest, indent=1, allow_nan=False).encode()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, data in ((MANIFEST, manifest_bytes), *members.items()):
-            if len(data) > MAX_BYTES[name]:
-                raise InputError(f"The avatar {avatar.name!r} cannot be saved: {name} has {len(data)} bytes, too many.")
-            # with zip's first date instead of now: what a clock in 1970 says cannot be written
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, compresslevel=1)
-    _write(packed.getvalue(), path, expected)
+    try:
+        packed = pack({MANIFEST: manifest_bytes, **members})
+    except UnfitError as error:
+        raise InputError(f"The avatar {avatar.name!r} cannot be saved: {error}.") from None
+    _write(packed, path, expected)
 
 
 def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
@@ -140,8 +129,7 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
     Raises InputError, naming the file, for anything other than a whole bundle of this format.
     """
     try:
-        data = read_bounded(path, sum(MAX_BYTES.values()), "avatar", "visavis enroll PHOTO.jpg --name NAME")
-        members = _unpack(io.BytesIO(data), tuple(MAX_BYTES))
+        members = read_members(path)
         manifest = _manifest(members[MANIFEST])
         _check_hashes(manifest, members)
         stored = _arrays(members[PARAMETERS])
@@ -183,41 +171,10 @@ def shown_name(path: Path) -> str:
     """What the manifest says, where that belongs to the file's name."""
     try:
         with path.open("rb") as file:
-            name = str(_manifest(_unpack(file, (MANIFEST,))[MANIFEST])["name"])
+            name = str(_manifest(unpack(file, (MANIFEST,))[MANIFEST])["name"])
         return name if file_stem(name) == path.stem else path.stem
     except (OSError, UnfitError):
         return path.stem
-
-
-def _unpack(file: BinaryIO, wanted: Sequence[str]) -> dict[str, bytes]:
-    foreign = UnfitError("it is no .avatar file", "`visavis enroll PHOTO.jpg --name NAME` makes one")
-    damaged = UnfitError("it is damaged or cut off", "Copy it again, or enrol the photos again")
-    # the end record is read here first: zipfile would build one object per entry, however many a hostile file has
-    begin = file.read(2)
-    file.seek(max(file.seek(0, os.SEEK_END) - 42, 0))
-    tail = file.read()
-    end = tail[-22:]
-    if len(end) < 22 or end[:4] != b"PK\5\6" or tail[-42:-38] == b"PK\6\7":
-        raise damaged if begin == b"PK" else foreign
-    entries, directory_bytes = struct.unpack("<HI", end[10:16])
-    if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise UnfitError(
-            f"it has {entries} members instead of {len(MAX_BYTES)}: it is no .avatar file, or was tampered with"
-        )
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-            if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
-                raise UnfitError(f"its members are not {', '.join(MAX_BYTES)}")
-            for info in infos:
-                if info.file_size > MAX_BYTES[info.filename]:
-                    raise UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
-                if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise UnfitError(f"{info.filename} is packed in a way that avatars never are")
-            return {name: archive.read(name) for name in wanted}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
-            zlib.error) as error:  # fmt: skip
-        raise UnfitError(f"{damaged} ({error})", damaged.mend) from None
 
 
 def _manifest(data: bytes) -> dict[str, Any]:
