@@ -9,10 +9,11 @@ from pathlib import Path
 from avatar.core.arrays import Picture
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
-from avatar.identity.bundle import avatar_names, avatar_path, find_avatar, save_avatar
+from avatar.identity.bundle import avatar_names, avatar_path, find_avatar
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.mattes import open_avatar
+from avatar.live.avatar_file import keep_avatar
 from avatar.render.engine_options import EngineOptions
 from avatar.tracking.model_asset import tracker_model
 from engines import Engine, EngineFailure, Say, on_stderr
@@ -47,7 +48,7 @@ def enroll(
     except EngineFailure as failure:
         raise VisavisError(str(failure)) from failure
     if keep:
-        save_avatar(made, path, "any" if replace else None)
+        keep_avatar(made, path, "any" if replace else None)
     return made
 
 

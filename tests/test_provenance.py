@@ -1,4 +1,4 @@
-"""Signed metadata of a video: read back, found changed by a byte, and refused in a line where they are hostile."""
+"""Signed metadata of videos and avatars: read back, found changed by a byte, refused in a line where hostile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,14 @@ pytest.importorskip("c2pa", reason="needs the c2pa extra")
 from c2pa import Builder, C2paSigningAlg, Reader, Signer
 
 from avatar.core.errors import InputError
+from avatar.identity.bundle import load_avatar, read_signature
+from avatar.live.avatar_file import keep_avatar
+from avatar.live.bundle_report import UNSIGNED, report_on_bundle
+from avatar.live.mark_report import report_on_file
 from avatar.publish.video_writer import VideoWriter
 from avatar.sources.video_file import VideoFile
 from avatar.trust.mark_message import FIRST_DAY, MarkMessage, bundle_id
-from avatar.trust.provenance import MADE_BY_AI, Provenance, consent_digest, read_provenance, sign_video
+from avatar.trust.provenance import MADE_BY_AI, Provenance, consent_digest, read_apart, read_provenance, sign_video
 from avatar.trust.signing_key import FILE, FOLDER, own_key, read_key
 from tests.clips import astronaut_avatar
 
@@ -150,13 +155,89 @@ def test_a_key_that_cannot_sign_is_refused(home: Path, tmp_path: Path) -> None:
         read_key(tmp_path / "missing.pem")
 
 
+def bundle(path: Path) -> Path:
+    keep_avatar(astronaut_avatar(), path)
+    return path
+
+
+def with_members(path: Path, **changed: bytes | None) -> Path:
+    """The bundle with other members, by their names' first words; None leaves one out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            if (now := changed.get(name.partition(".")[0], data)) is not None:
+                archive.writestr(name, now)
+    return path
+
+
+def test_an_avatar_is_signed_and_what_was_changed_in_it_is_found(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "ada.avatar")
+    report = report_on_bundle(path)
+    assert report.confirmed and report.c2pa is not None and report.c2pa.made_by_ai
+    assert report.c2pa.consent_sha256 == consent_digest(load_avatar(path))
+    assert report.in_words()[0].startswith("C2PA: unchanged since visavis (")
+    manifest, _ = read_signature(path)
+    renamed = report_on_bundle(with_members(path, manifest=manifest.replace(b'"astronaut"', b'"astronaus"')))
+    assert renamed.c2pa is not None and renamed.c2pa.state == "changed" and not renamed.confirmed
+    assert renamed.in_words()[0].startswith("C2PA: the file is not as")
+
+    plain = report_on_bundle(with_members(path, signature=None))
+    assert plain.in_words()[0] == UNSIGNED and not plain.confirmed and not plain.notes
+
+    data = bundle(path).read_bytes()
+    for member in (b"parameters.safetensors", b"thumbnail.png"):
+        at = data.index(member) + 200
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(InputError):
+            report_on_bundle(path)
+
+
+def test_a_hostile_signature_of_an_avatar_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "ada.avatar")
+    manifest, signature = read_signature(path)
+    random = np.random.default_rng(1)
+    forged = [bytes(random.integers(0, 256, 4000, np.uint8)), b"x", signature[:700]]
+    for _ in range(40):
+        broken = bytearray(signature)
+        for at in random.integers(0, 3000, 8):  # what follows is padding
+            broken[at] = random.integers(0, 256)
+        forged.append(bytes(broken))
+    for signed in forged:
+        try:
+            assert read_apart(path, manifest, signed).state == "changed"
+        except InputError as error:
+            assert "\n" not in str(error) and len(str(error)) < 400
+    report = report_on_bundle(with_members(path, signature=forged[0]))
+    assert not report.confirmed and "cannot be read" in report.notes[0] and len(report.in_words()) == 3
+    with pytest.raises(InputError, match="too many"):
+        report_on_bundle(with_members(path, signature=bytes(1 << 20)))
+
+
+def test_without_the_extra_it_says_what_was_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [signed(tmp_path / "out.mp4"), bundle(tmp_path / "ada.avatar")]
+    plain = tmp_path / "plain.mkv"
+    video(plain)
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    for path in files:
+        report = report_on_file(path)
+        assert report.c2pa is None
+        assert report.notes == (report.as_json()["c2pa_problem"],) and "pip install 'visavis[c2pa]'" in report.notes[0]
+    assert not report_on_file(plain).notes  # has no place for such data
+
+
 def test_verify_tells_it_beside_the_mark(tmp_path: Path, home: Path) -> None:
     """In a process of its own, which gives up its network."""
     own = signed(tmp_path / "out.mp4")
     data = own.read_bytes()
     (tmp_path / "changed.mp4").write_bytes(data.replace(b"made on this", b"made in this"))
-    for name, words in (("out.mp4", "C2PA: unchanged since visavis ("), ("changed.mp4", "C2PA: the file is not as")):
+    bundle(tmp_path / "ada.avatar")
+    for name, words, code in (
+        ("out.mp4", "C2PA: unchanged since visavis (", 3),  # noise carries no mark
+        ("changed.mp4", "C2PA: the file is not as", 3),
+        ("ada.avatar", "C2PA: unchanged since visavis (", 0),
+    ):
         command = [sys.executable, "-m", "avatar.cli.main", "verify", str(tmp_path / name)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-        assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr  # noise carries no mark
+        assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
         assert words in " ".join((done.stdout + done.stderr).split())

@@ -20,13 +20,14 @@ from avatar.core.avatar import Avatar
 from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.core.frame import Frame, NoPicture
-from avatar.identity.bundle import avatar_path, save_avatar
+from avatar.identity.bundle import avatar_path
 from avatar.identity.clip_enrolment import MAX_CLIP_S, ClipReport, SelfieClip, enroll_clip
 from avatar.identity.clip_turn import turn_upright
 from avatar.identity.enrolment import MAX_PHOTOS
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.selfie import SelfieReader
+from avatar.live.avatar_file import keep_avatar
 from avatar.sources.camera import Camera, PlayedFile, open_camera
 from avatar.sources.photo import SUFFIXES
 from avatar.sources.video_file import VideoFile
@@ -125,7 +126,8 @@ def enroll(
     else:
         seen = making.from_photos(files)
     avatar, as_figures, show = seen
-    save_avatar(avatar, path, "any" if force else None)  # None: another `enroll` may have been quicker
+    # None: another `enroll` may have been quicker
+    keep_avatar(avatar, path, "any" if force else None, say=messages.note)
     if as_json:
         print_json(as_figures(path))
         return

@@ -24,7 +24,8 @@ def finetune(
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError, VisavisError
     from avatar.core.file_name import version
-    from avatar.identity.bundle import find_avatar, load_avatar, save_avatar
+    from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.live.avatar_file import keep_avatar
     from avatar.sandbox.no_network import refuse_network
 
     try:
@@ -49,7 +50,7 @@ def finetune(
             progress=lambda share, line: bar.update(task, completed=share, description=line),
         )
     if report.kept:
-        save_avatar(report.avatar, path, before)  # enrolled anew or deleted in these minutes: then not
+        keep_avatar(report.avatar, path, before)  # enrolled anew or deleted in these minutes: then not
     figures = {key: value for key, value in asdict(report).items() if key != "avatar"}
     if as_json:
         print_json({"avatar": path, **figures})

@@ -9,16 +9,18 @@ import typer
 
 if TYPE_CHECKING:
     from avatar.cli.terminal import Terminal
+    from avatar.live.bundle_report import BundleReport
     from avatar.live.mark_report import MarkReport
 
-MARKED, NOT_MARKED = 0, 3  # exit codes
+CONFIRMED, NOT_CONFIRMED = 0, 3  # exit codes
 
 
 def verify(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A video or photo, a recording of a whole screen, a camera's number, name or path, or its address."
+            help="A video or photo, a recording of a whole screen, an .avatar file, a camera's number, name or path, "
+            "or its address."
         ),
     ] = None,
     page: Annotated[
@@ -33,7 +35,9 @@ def verify(
     unless that was compressed hard. No mark proves nothing: other programs make other pictures, and a mark can be
     removed. Nothing leaves this computer.
 
-    Exit codes: 0 marked, 3 not marked, 2 it cannot be read.
+    Of an .avatar file it says whom it shows, by whom it was signed, and whether it was changed since.
+
+    Exit codes: 0 marked, or signed and unchanged; 3 not; 2 it cannot be read.
 
     Example: visavis verify recording.mp4
 
@@ -60,10 +64,10 @@ def verify(
         print_json({"source": source, **report.as_json()})
     else:
         Terminal().say(*report.in_words())
-    raise typer.Exit(MARKED if report.marked else NOT_MARKED)
+    raise typer.Exit(CONFIRMED if report.confirmed else NOT_CONFIRMED)
 
 
-def _report(source: str, terminal: Terminal) -> MarkReport:
+def _report(source: str, terminal: Terminal) -> MarkReport | BundleReport:
     """Raises InputError or DeviceError for what cannot be read."""
     from avatar.core.errors import InputError
     from avatar.live.mark_report import report_on_camera, report_on_file

@@ -15,9 +15,10 @@ from avatar.core.errors import UsageError, VisavisError
 from avatar.core.file_name import version
 from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
-from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar, shown_name
+from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, shown_name
 from avatar.identity.consent import consent_words
 from avatar.identity.removal import delete_avatar
+from avatar.live.avatar_file import keep_avatar
 
 THUMBNAIL_PX = 256
 
@@ -82,7 +83,7 @@ def rename(old: str, new: str) -> None:
     before, avatar = version(source), load_avatar(source, None)
     if target.exists() and (target != source or avatar_name(new) == avatar.name):
         raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
-    save_avatar(replace(avatar, name=avatar_name(new)), target, before if target == source else None)
+    keep_avatar(replace(avatar, name=avatar_name(new)), target, before if target == source else None)
     if target != source:
         source.unlink()
 

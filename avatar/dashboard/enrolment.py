@@ -19,10 +19,11 @@ from avatar.dashboard.photo_check import ShotChecker
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
-from avatar.identity.bundle import avatar_path, save_avatar, shown_name
+from avatar.identity.bundle import avatar_path, shown_name
 from avatar.identity.consent import Statement
 from avatar.identity.enrolment import MAX_PHOTOS, enroll
 from avatar.identity.enrolment_steps import EnrolmentOptions
+from avatar.live.avatar_file import keep_avatar
 from avatar.sources.photo import load_photo
 from engines import EngineFailure
 
@@ -224,7 +225,7 @@ class Enrolment:
         if self._stop.is_set():
             raise _GivenUpError
         # None: another window, or `visavis enroll`, may have been quicker
-        save_avatar(made.avatar, avatar_path(name), "any" if replace else None)
+        keep_avatar(made.avatar, avatar_path(name), "any" if replace else None)
         if self._stop.is_set() and not replace:
             avatar_path(name).unlink(missing_ok=True)
             raise _GivenUpError

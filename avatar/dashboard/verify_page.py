@@ -1,7 +1,7 @@
 """The page onto which somebody drops a file to ask whether it is marked: of `verify --page`, and beside the call's.
 
-    POST /api/verify?name=NAME   a video or photo, up to 2 GB → lines of JSON: {share: 0 to 1} while it is looked at,
-                                 then {words: [the answer, and more], notes, found: as `verify --json`} or {error}
+    POST /api/verify?name=NAME   a video, photo or avatar, up to 2 GB → lines of JSON: {share: 0 to 1} while it
+                                 is looked at, then {words: [answer, …], notes, found, as `verify --json`} or {error}
 
 For the *owner* alone. The file is deleted before the last line is sent.
 """

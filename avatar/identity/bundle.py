@@ -1,10 +1,11 @@
-"""The file NAME.avatar: one zip of manifest, parameters and thumbnail. Nothing in it is ever executed or unpickled."""
+"""The file NAME.avatar: one zip, in which nothing is ever executed or unpickled. Its members: `bundle_members`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from avatar.core.strict_json import parse_json
 from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT
-from avatar.identity.bundle_members import MANIFEST, PARAMETERS, pack, read_members, unpack
+from avatar.identity.bundle_members import MANIFEST, PARAMETERS, SIGNATURE, pack, read_members, unpack
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
@@ -87,10 +88,17 @@ def find_avatar(name_or_path: str) -> Path:
     )
 
 
-def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
+def _unsigned(manifest: bytes) -> bytes:
+    return b""
+
+
+def save_avatar(
+    avatar: Avatar, path: Path, expected: Expected = "any", sign: Callable[[bytes], bytes] = _unsigned
+) -> None:
     """Write the bundle, readable by its owner alone; an older file stays whole until the new one is complete.
 
-    expected: what may be there by then, as of `write_private`; None: nothing.
+    expected: what may be there by then, as of `write_private`; None: nothing. sign: makes the signature of the
+    manifest, which holds the hashes of all else; b"" where there is none.
     Raises InputError if `avatar` would not load again, UsageError for a name that is taken, VisavisError if the file
     cannot be written, or is no longer the `expected` one.
     """
@@ -114,6 +122,8 @@ def save_avatar(avatar: Avatar, path: Path, expected: Expected = "any") -> None:
         "provenance": avatar.provenance,
     }
     manifest_bytes = json.dumps(manifest, indent=1, allow_nan=False).encode()
+    if signature := sign(manifest_bytes):
+        members[SIGNATURE] = signature
     try:
         packed = pack({MANIFEST: manifest_bytes, **members})
     except UnfitError as error:
@@ -165,6 +175,15 @@ def load_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         consent=manifest["consent"],
         **arrays,
     )
+
+
+def read_signature(path: Path) -> tuple[bytes, bytes]:
+    """The manifest, and what signs it: b"" where nothing does. Raises InputError for what is no bundle."""
+    try:
+        members = read_members(path)
+    except UnfitError as error:
+        raise InputError(f"{path} cannot be used as an avatar: {error}.") from None
+    return members[MANIFEST], members.get(SIGNATURE, b"")
 
 
 def shown_name(path: Path) -> str:

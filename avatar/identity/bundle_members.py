@@ -15,7 +15,9 @@ from avatar.core.private_file import UnfitError, read_bounded
 from avatar.identity.thumbnail import THUMBNAIL
 
 MANIFEST, PARAMETERS = "manifest.json", "parameters.safetensors"
-MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10}  # of each, unpacked
+SIGNATURE = "signature.c2pa"  # of the manifest, and so of all that it lists; not in every bundle
+MAX_BYTES = {MANIFEST: 256 << 10, PARAMETERS: 64 << 20, THUMBNAIL: 256 << 10, SIGNATURE: 256 << 10}  # unpacked
+_ALWAYS = {MANIFEST, PARAMETERS, THUMBNAIL}
 _MAX_DIRECTORY_BYTES = 1024
 
 
@@ -49,21 +51,22 @@ def unpack(file: BinaryIO, wanted: Collection[str]) -> dict[str, bytes]:
     if len(end) < 22 or end[:4] != b"PK\5\6" or tail[-42:-38] == b"PK\6\7":
         raise damaged if begin == b"PK" else foreign
     entries, directory_bytes = struct.unpack("<HI", end[10:16])
-    if entries != len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
+    if not len(_ALWAYS) <= entries <= len(MAX_BYTES) or directory_bytes > _MAX_DIRECTORY_BYTES:
         raise UnfitError(
-            f"it has {entries} members instead of {len(MAX_BYTES)}: it is no .avatar file, or was tampered with"
+            f"it has {entries} members instead of {len(_ALWAYS)}: it is no .avatar file, or was tampered with"
         )
     try:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
-            if sorted(info.filename for info in infos) != sorted(MAX_BYTES):
+            names = sorted(info.filename for info in infos)
+            if names not in (sorted(_ALWAYS), sorted(MAX_BYTES)):
                 raise UnfitError(f"its members are not {', '.join(MAX_BYTES)}")
             for info in infos:
                 if info.file_size > MAX_BYTES[info.filename]:
                     raise UnfitError(f"{info.filename} claims {info.file_size} bytes, too many: it was tampered with")
                 if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise UnfitError(f"{info.filename} is packed in a way that avatars never are")
-            return {name: archive.read(name) for name in wanted}
+            return {name: archive.read(name) for name in names if name in wanted}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
             zlib.error) as error:  # fmt: skip
         raise UnfitError(f"{damaged} ({error})", damaged.mend) from None

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from avatar.core.errors import InputError
 from avatar.identity.bundle import avatar_names, avatar_path, load_avatar
-from avatar.live.signing import can_sign
+from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle
+from avatar.live.signing import can_sign, unread_words
 from avatar.sources.camera import Camera
+from avatar.trust.c2pa_files import may_carry
 from avatar.trust.mark_message import bundle_id
 from avatar.trust.verification import NOT_A_PROOF, Verdict, verify_camera, verify_file
 
@@ -20,21 +22,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MarkReport:
-    """own_avatar: the name of the avatar of this computer that the mark names. notes: what was not whole."""
+    """own_avatar: the name of the avatar of this computer that the mark names. c2pa_problem: why signed metadata, if
+    there are any, were not read.
+    """
 
     verdict: Verdict
     own_avatar: str | None = None
     c2pa: Provenance | None = None
-    notes: tuple[str, ...] = ()
+    c2pa_problem: str | None = None
 
     @property
-    def marked(self) -> bool:
+    def notes(self) -> tuple[str, ...]:
+        """What was not whole, or not looked at."""
+        return tuple(note for note in (self.verdict.damage, self.c2pa_problem) if note is not None)
+
+    @property
+    def confirmed(self) -> bool:
         return self.verdict.mark is not None
 
     def as_json(self) -> dict[str, Any]:
         told, mark = asdict(self.verdict), self.verdict.mark
         told["mark"] = None if mark is None else told["mark"] | {"day": mark.day.isoformat(), "avatar": self.own_avatar}
-        return {"marked": self.marked, **told, "c2pa": self.c2pa and self.c2pa.as_json()}
+        c2pa = {"c2pa": self.c2pa and self.c2pa.as_json(), "c2pa_problem": self.c2pa_problem}
+        return {"marked": self.confirmed, **told, **c2pa}
 
     def in_words(self) -> list[str]:
         """Sentences, the answer first."""
@@ -51,19 +61,22 @@ class MarkReport:
         return said if self.c2pa is None else [*said, self.c2pa.in_words()]
 
 
-def report_on_file(path: Path, progress: Callable[[float], None] = lambda share: None) -> MarkReport:
-    """Of a photo or video. `progress` gets the share that is done. Raises InputError, naming the file."""
+def report_on_file(path: Path, progress: Callable[[float], None] = lambda share: None) -> MarkReport | BundleReport:
+    """Of a photo, a video or an avatar. `progress` gets the share that is done. Raises InputError, naming the file."""
+    if path.suffix.lower() == SUFFIX:
+        return report_on_bundle(path)
     verdict = verify_file(path, progress)
-    notes = [] if verdict.damage is None else [verdict.damage]
-    c2pa = None
-    if can_sign():
+    c2pa, problem = None, None
+    if not can_sign():
+        problem = unread_words(path) if may_carry(path) else None
+    else:
         from avatar.trust.provenance import read_provenance
 
         try:
             c2pa = read_provenance(path)
         except InputError as error:
-            notes.append(str(error))
-    return MarkReport(verdict, _own_avatar(verdict), c2pa, tuple(notes))
+            problem = str(error)
+    return MarkReport(verdict, _own_avatar(verdict), c2pa, problem)
 
 
 def report_on_camera(camera: Camera) -> MarkReport:

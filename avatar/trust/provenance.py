@@ -1,5 +1,7 @@
 """Signed metadata (C2PA 2) in videos: that AI made them, of whose consent, and which mark is in their pictures.
 
+Of avatars too, whose files have no place for them: there they are a member of the file, bound to the others' hashes.
+
 c2pa-python reads and writes it, and is kept from the network: no remote manifest, trust list, time stamp or revocation
 list is fetched. So nobody else vouches for the signer: what is known is that nothing was changed since the signing.
 """
@@ -7,6 +9,7 @@ list is fetched. So nobody else vouches for the signer: what is known is that no
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -19,13 +22,16 @@ from c2pa import Builder, C2paError, C2paSigningAlg, Context, Reader, Settings, 
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.core.plain_text import plain_text
+from avatar.trust.c2pa_files import FORMATS, READ
 from avatar.trust.mark_message import MarkMessage
 from avatar.trust.signing_key import SigningKey
 
-FORMATS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}  # mkv has no place for it
+# of IPTC and of C2PA, 2.2, 18.15.2: of media, and of what is none
 MADE_BY_AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+DATA_MADE_BY_AI = "http://c2pa.org/digitalsourcetype/trainedAlgorithmicData"
 MARK, CONSENT = "org.visavis.mark.1", "org.visavis.consent"
 LONGEST = 80  # of a stranger's name
+_DETACHED = "application/octet-stream"
 _OFFLINE = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": False},
     "core": {"allowed_network_hosts": []},  # beside the other two: whatever else would ask
@@ -53,10 +59,16 @@ class Provenance:
 
     def in_words(self) -> str:
         if self.state == "changed":
-            return f"C2PA: the file is not as {self.signer} signed it: nothing of what its data say holds."
+            return self.signed_in_words()
         by = "made by AI" if self.made_by_ai else "not said to be made by AI"
         whose = f", as the avatar {self.mark.bundle} on {self.mark.day.isoformat()}" if self.mark else ""
-        return f"C2PA: unchanged since {self.signer} signed it, whose certificate was looked up nowhere; {by}{whose}."
+        return f"{self.signed_in_words()[:-1]}; {by}{whose}."
+
+    def signed_in_words(self) -> str:
+        """Whether it is as it was signed, and by whom."""
+        if self.state == "changed":
+            return f"C2PA: the file is not as {self.signer} signed it: nothing of what its data say holds."
+        return f"C2PA: unchanged since {self.signer} signed it, whose certificate was looked up nowhere."
 
 
 def consent_digest(avatar: Avatar) -> str:
@@ -69,17 +81,8 @@ def sign_video(path: Path, avatar: Avatar, mark: MarkMessage, key: SigningKey) -
 
     mark: what the pictures carry, which may have begun on another day. Raises InputError.
     """
-    made_with = {"name": "visavis", "version": version("visavis")}
-    created = {"action": "c2pa.created", "digitalSourceType": MADE_BY_AI, "softwareAgent": made_with}
     binding = {"alg": MARK, "blocks": [{"scope": {}, "value": f"{mark.number():016x}"}]}
-    manifest = {
-        "claim_generator_info": [made_with],
-        "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
-            {"label": "c2pa.soft-binding", "data": binding},
-            {"label": CONSENT, "data": {"alg": "sha256", "hash": consent_digest(avatar)}},
-        ],
-    }
+    manifest = _manifest(MADE_BY_AI, avatar, {"label": "c2pa.soft-binding", "data": binding})
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         with (
@@ -100,9 +103,38 @@ def sign_video(path: Path, avatar: Avatar, mark: MarkMessage, key: SigningKey) -
         beside.unlink(missing_ok=True)
 
 
+def sign_apart(data: bytes, avatar: Avatar, key: SigningKey) -> bytes:
+    """The signed metadata of what `avatar`'s file consists of, to be kept beside it. Raises InputError."""
+    try:
+        with (
+            Context(Settings.from_dict(_OFFLINE)) as offline,
+            Builder(_manifest(DATA_MADE_BY_AI, avatar), offline) as builder,
+            Signer.from_callback(key.sign, C2paSigningAlg.ES256, key.chain) as signer,
+        ):
+            builder.set_no_embed()
+            return bytes(builder.sign(signer, _DETACHED, io.BytesIO(data), io.BytesIO()))
+    except C2paError as error:
+        raise InputError(f"{avatar.name} could not be signed ({plain_text(error)}).") from error
+
+
+def _manifest(made_by: str, avatar: Avatar, *assertions: dict[str, Any]) -> dict[str, Any]:
+    made_with = {"name": "visavis", "version": version("visavis")}
+    created = {"action": "c2pa.created", "digitalSourceType": made_by, "softwareAgent": made_with}
+    return {
+        "claim_generator_info": [made_with],
+        "assertions": [
+            {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
+            *assertions,
+            {"label": CONSENT, "data": {"alg": "sha256", "hash": consent_digest(avatar)}},
+        ],
+    }
+
+
 def read_provenance(path: Path) -> Provenance | None:
     """None where a file has no such data. Raises InputError, in one line, where they are damaged or hostile."""
-    kind = FORMATS.get(path.suffix.lower())
+    kind = READ.get(path.suffix.lower())
+    if kind is None:
+        return None
     try:
         with Context(Settings.from_dict(_OFFLINE)) as offline, path.open("rb") as file:
             reader = Reader.try_create(kind, file, context=offline)
@@ -110,10 +142,27 @@ def read_provenance(path: Path) -> Provenance | None:
                 return None
             with reader:
                 return _provenance(json.loads(reader.json()))
-    except C2paError.NotSupported:  # a kind of file that has no place for it
-        return None
-    except (C2paError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: its C2PA data cannot be read ({plain_text(error, LONGEST)}).") from error
+    except UNREADABLE as error:
+        raise _unread(path, error) from error
+
+
+def read_apart(path: Path, data: bytes, signed: bytes) -> Provenance:
+    """Of what `sign_apart` has made of the data, out of the file `path`. Raises InputError, as above."""
+    try:
+        with (
+            Context(Settings.from_dict(_OFFLINE)) as offline,
+            Reader(_DETACHED, io.BytesIO(data), signed, context=offline) as reader,
+        ):
+            return _provenance(json.loads(reader.json()))
+    except UNREADABLE as error:
+        raise _unread(path, error) from error
+
+
+UNREADABLE = (C2paError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+def _unread(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: its C2PA data cannot be read ({plain_text(error, LONGEST)}).")
 
 
 def _provenance(store: dict[str, Any]) -> Provenance:
@@ -123,7 +172,7 @@ def _provenance(store: dict[str, Any]) -> Provenance:
     for assertion in manifest.get("assertions") or []:
         label, data = str(assertion.get("label")), assertion.get("data") or {}
         if label.startswith("c2pa.actions"):
-            by_ai |= any(action.get("digitalSourceType") == MADE_BY_AI for action in data["actions"])
+            by_ai |= any(action.get("digitalSourceType") in (MADE_BY_AI, DATA_MADE_BY_AI) for action in data["actions"])
         elif label == "c2pa.soft-binding" and data.get("alg") == MARK:
             mark = MarkMessage.from_number(int(data["blocks"][0]["value"], 16))
         elif label == CONSENT:

@@ -39,7 +39,7 @@ function show(step, share) {
 
 function answer(name, { words: [first, ...more], notes, found }) {
   tell(byId("answer-file"), name);
-  byId("answer-first").classList.toggle("marked", found.marked);
+  byId("answer-first").classList.toggle("marked", found.marked ?? found.confirmed);
   tell(byId("answer-first"), first);
   const deleted = "The file that was sent here has been deleted.";
   byId("answer-more").replaceChildren(...[...more, ...notes, deleted].map((text) => make("li", { className: "note" }, text)));
