@@ -293,6 +293,40 @@ def test_the_owners_page_speaks_for_the_avatar(hosted: HostedCall) -> None:
     run(call)
 
 
+def test_the_others_are_told_what_is_shown_and_who_it_is(hosted: HostedCall) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as http_session:
+            room, welcome = await join(http_session, hosted, "Bob")
+            (ada,) = welcome["members"]
+            assert (ada["name"], ada["showing"]) == ("Ada", "nothing")  # no avatar yet
+            loop, video = hosted.call.video._loop, hosted.call.video
+            steps: list[tuple[Callable[[], object], dict[str, object]]] = [
+                (lambda: video.put(Frame(np.zeros((64, 64, 3), np.uint8), 1)), {"showing": "moving"}),
+                (lambda: loop.call_soon_threadsafe(hosted.call.set_idle, True), {"showing": "idle"}),
+                (lambda: video.put_card(64, 64), {"showing": "nothing"}),
+                (lambda: loop.call_soon_threadsafe(hosted.call.set_state, None, None, "Anna"), {"name": "Anna"}),
+            ]
+            for act, expected in steps:
+                act()
+                told = await room.receive_json(timeout=10)
+                assert (told["type"], told["from"]) == ("state", ada["id"])
+                assert expected.items() <= told.items()
+            await room.send_json({"type": "state", "muted": False, "camera_on": True, "showing": "dancing"})
+            assert "showing is one of" in (await room.receive_json(timeout=10))["reason"]
+            await room.close()
+
+    run(call)
+
+
+def test_who_is_invited_learns_by_whom_and_nobody_else_does(hosted: HostedCall) -> None:
+    assert ask(hosted, "GET", "/api/invitation")[0] == 401
+    name = json.dumps({"name": "Anna\n Smith"})
+    assert ask(hosted, "POST", "/api/state", name, token=hosted.tokens.owner)[0] == 200
+    assert ask(hosted, "POST", "/api/state", '{"name": " "}', token=hosted.tokens.owner)[0] == 400
+    _, _, body = ask(hosted, "GET", "/api/invitation", token=hosted.tokens.guest)
+    assert json.loads(body) == {"name": "Anna Smith", "people": 1, "most": 4}
+
+
 def test_no_hello_no_room(hosted: HostedCall, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room_sockets, "HELLO_S", 0.2)
 
@@ -390,6 +424,30 @@ def test_others_reach_it_by_tls_and_two_rooms_of_visavis_meet(tmp_path: Path, mo
         other = RoomLink(link.page, link.token, bytes(32))
         with pytest.raises(DeviceError, match="another certificate"), host_call(CallOptions("Eve", join=other), None):
             pass
+
+
+@pytest.mark.skipif(not own_addresses(), reason="this computer is in no network")
+def test_the_owners_page_lets_the_network_in(hosted: HostedCall) -> None:
+    owner, guest = hosted.tokens.owner, hosted.tokens.guest
+    before = json.loads(ask(hosted, "GET", "/api/state", token=owner)[2])
+    assert (before["reach"], before["fingerprint"], before["may_listen"]) == ("this computer", "", True)
+    assert before["invitation"].startswith("http://127.0.0.1:")
+    assert ask(hosted, "POST", "/api/listen", "{}", token=guest)[0] == 403
+    status, _, body = ask(hosted, "POST", "/api/listen", "{}", token=owner)
+    now = json.loads(body)
+    assert (status, now["reach"], now["may_listen"]) == (200, "network", False)
+    link = RoomLink.parse(now["invitation"])
+    assert link.page.startswith("https://") and "127.0.0.1" not in link.page
+    assert link.fingerprint == bytes.fromhex(now["fingerprint"].replace(":", ""))
+
+    async def look() -> None:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {guest}"}) as http_session:
+            pin = aiohttp.Fingerprint(link.fingerprint or b"")
+            async with http_session.get(f"{link.page}api/invitation", ssl=pin) as answer:
+                assert (await answer.json())["name"] == "Ada"
+
+    asyncio.run(look())
+    assert ask(hosted, "POST", "/api/listen", "{}", token=owner)[0] == 400
 
 
 @pytest.mark.parametrize("host", ["::1", "0:0:0:0:0:0:0:1", "::"])

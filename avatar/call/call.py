@@ -38,6 +38,9 @@ class Call:
 
     def __init__(self, video: AvatarVideo, sound: Sound, peers: Peers) -> None:
         self.video, self.sound, self.peers = video, sound, peers
+        self.name = ""  # as the others see it; "": as the room was told at first
+        self.idle = False  # nobody moves the avatar that is shown
+        video.on_live = self._tell_state
         self.page_peers = Peers(Ice(), most=MOST_PAGE_PEERS)  # of this computer's browser: no relay between
         self._to_room: Send = lambda message: None
         self._pages: set[Send] = set()
@@ -64,20 +67,29 @@ class Call:
                 self._to_pages({"type": "error", "reason": str(error)})
 
         self.use_room(to_room)
+        self._tell_state()  # its welcome came before
         return lambda: room.leave(member)
 
     @property
     def state(self) -> Message:
-        return {"muted": self.sound.muted, "camera_on": self.video.camera_on}
+        showing = "nothing" if not self.video.live else "idle" if self.idle else "moving"
+        state = {"muted": self.sound.muted, "camera_on": self.video.camera_on, "showing": showing}
+        return state | {"name": self.name} if self.name else state
 
-    def set_state(self, muted: bool | None = None, camera_on: bool | None = None) -> None:
-        """Mute, or take the avatar off the screen; both are told to the others."""
+    def set_state(self, muted: bool | None = None, camera_on: bool | None = None, name: str | None = None) -> None:
+        """Mute, take the avatar off the screen, or call oneself so; all is told to the others."""
         if muted is not None:
             self.sound.muted = muted
         if camera_on is not None:
             self.video.camera_on = camera_on
-        self._to_room({"type": "state", **self.state})
-        self._to_pages({"type": "state", "from": self._you, **self.state})
+        if name is not None:
+            self.name = name
+        self._tell_state()
+
+    def set_idle(self, idle: bool) -> None:
+        if idle != self.idle:
+            self.idle = idle
+            self._tell_state()
 
     def add_page(self, send: Send) -> None:
         self._pages.add(send)
@@ -120,6 +132,10 @@ class Call:
             task.cancel()
         await asyncio.gather(self.peers.close_all(), self.page_peers.close_all())
 
+    def _tell_state(self) -> None:
+        self._to_room({"type": "state", **self.state})
+        self._to_pages({"type": "state", "from": self._you, **self.state})
+
     def _keep_list(self, message: Message) -> None:
         kind = message.get("type")
         if kind == "welcome":  # also after a reconnect: all begins anew
@@ -138,7 +154,7 @@ class Call:
             self._members.pop(str(message["id"]), None)
             self._forget(str(message["id"]))
         elif kind == "state" and str(message["from"]) in self._members:
-            changes = {"muted": message["muted"], "camera_on": message["camera_on"]}
+            changes = {key: value for key, value in message.items() if key not in ("type", "from")}
             self._members[str(message["from"])] |= changes
 
     def _welcome(self) -> Message:

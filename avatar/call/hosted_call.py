@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from avatar.call.call import Call
 from avatar.call.room import Message
@@ -10,13 +12,16 @@ from avatar.http.safety import Tokens
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.remote_camera import RemoteCamera
 
+# Whom the invitation lets in: nobody elsewhere; who is in this network; whoever a proxy, or another's room, lets in
+Reach = Literal["this computer", "network", "elsewhere"]
+
 
 @dataclass(eq=False)
 class HostedCall:
     """`page_link` is for this person alone, `invitation` for the others."""
 
     call: Call
-    name: str  # as the others see it
+    name: str  # as the others see it, until the page says another
     ice: Ice
     tokens: Tokens
     whip_sound: bool = True  # a source by WHIP is heard too
@@ -24,6 +29,11 @@ class HostedCall:
     whip_camera: RemoteCamera | None = None  # and where a source by WHIP does
     addresses: list[str] = field(default_factory=list)  # of the server: "http://127.0.0.1:8080/" first
     invitation: str = ""
+    reach: Reach = "this computer"
+    fingerprint: str = (
+        ""  # SHA-256 of the certificate that browsers do not know, as they show it; "" where they know it
+    )
+    let_network_in: Callable[[], Awaitable[None]] | None = None  # None where it is, or where others are met elsewhere
     figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
 
     @property

@@ -13,7 +13,7 @@ from avatar.call.call import Call
 from avatar.call.hosted_call import HostedCall
 from avatar.call.room_client import RoomClient, RoomLink
 from avatar.call.server import CallServer
-from avatar.core.errors import UsageError
+from avatar.core.errors import DeviceError, UsageError
 from avatar.core.paths import home
 from avatar.dashboard.dashboard import Dashboard
 from avatar.http.listener import LOOPBACK, LOOPBACK_NAMES
@@ -31,6 +31,7 @@ from avatar.webrtc.whip_source import source_token
 from engines import Say, on_stderr
 
 EVERYWHERE = ("0.0.0.0", "::")
+LISTEN_PORT = 8443  # of a page that lets the network in; another where it is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def host_call(
         if options.join is not None:
             client = RoomClient(options.join, options.name, hosted.call.from_room, say)
             hosted.call.use_room(client.send)
-            hosted.invitation = str(options.join)
+            hosted.invitation, hosted.reach, hosted.let_network_in = str(options.join), "elsewhere", None
             parts.callback(lambda: thread.wait(client.close(), 5))
             thread.wait(client.open())
         if options.microphone is not None:
@@ -91,20 +92,31 @@ async def _serve(options: CallOptions, hosted: HostedCall, server: CallServer) -
     hosted.addresses = [f"http://{LOOPBACK}:{port}/"]
     hosted.invitation = hosted.link_for_others(hosted.addresses[0])
     if options.listen is not None:
-        hosted.invitation = await _listen(options, hosted, server)
-        hosted.addresses.append(hosted.invitation.partition("#")[0])
+        await _listen(*options.listen, options, hosted, server)
+    else:
+        hosted.let_network_in = lambda: _let_network_in(options, hosted, server)
     if options.public_url is not None:
         server.gate.allow({_origin(options.public_url)})
         hosted.addresses.append(f"{options.public_url.rstrip('/')}/")
         hosted.invitation = hosted.link_for_others(hosted.addresses[-1])
+        hosted.reach, hosted.fingerprint, hosted.let_network_in = "elsewhere", "", None
     if options.join is None:
         hosted.call.join(server.room, hosted.name)
 
 
-async def _listen(options: CallOptions, hosted: HostedCall, server: CallServer) -> str:
-    """Serve others by TLS. Returns their link."""
-    assert options.listen is not None
-    host, wanted_port = options.listen
+async def _let_network_in(options: CallOptions, hosted: HostedCall, server: CallServer) -> None:
+    """As by --listen, while the call goes on. Raises DeviceError."""
+    if not own_addresses(six=False):
+        raise DeviceError("This computer is in no network now. Connect it, then try again.")
+    try:
+        await _listen("0.0.0.0", LISTEN_PORT, options, hosted, server)
+    except DeviceError:
+        await _listen("0.0.0.0", 0, options, hosted, server)
+    hosted.let_network_in = None
+
+
+async def _listen(host: str, wanted_port: int, options: CallOptions, hosted: HostedCall, server: CallServer) -> None:
+    """Serve others by TLS, and invite them there. Raises DeviceError or InputError."""
     hosts = _own_addresses(host) if host in EVERYWHERE else [_spelled(host)]
     if options.certificate is None:
         path, digest = own_certificate(home(), hosts)
@@ -114,7 +126,12 @@ async def _listen(options: CallOptions, hosted: HostedCall, server: CallServer) 
         tls, digest = context(path, key), digest_of(path)
     port = await server.listen(host, wanted_port, tls)
     server.gate.allow({f"https://{_in_url(name)}:{port}" for name in [*hosts, "localhost"]})
-    return f"{hosted.link_for_others(f'https://{_in_url(hosts[0])}:{port}/')}&cert={digest.hex()}"
+    address = f"https://{_in_url(hosts[0])}:{port}/"
+    hosted.addresses.append(address)
+    hosted.invitation = f"{hosted.link_for_others(address)}&cert={digest.hex()}"
+    hosted.reach = "this computer" if hosts[0] in LOOPBACK_NAMES else "network"
+    if options.certificate is None:
+        hosted.fingerprint = digest.hex(":").upper()
 
 
 def _own_addresses(everywhere: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 A member's messages are JSON objects. `to` names another member, `link` is the sender's own name for a one-way link:
 
-    to the room      offer, answer, candidate, bye, refuse (to, link, …); state (muted, camera_on)
+    to the room      offer, answer, candidate, bye, refuse (to, link, …); state (muted, camera_on, name?,
+                     showing?)
     from the room    welcome (you, members), joined (member), left (id), state (from, …), error (reason)
                      and the others' messages with `from` instead of `to`
 """
@@ -22,6 +23,7 @@ from avatar.webrtc.descriptions import LARGEST_SDP
 Message = dict[str, Any]
 Send = Callable[[Message], None]
 
+SHOWING = ("moving", "idle", "nothing")  # what a member's picture is; an idle avatar moves, but nobody moves it
 MOST_MEMBERS = 4  # a mesh of more costs each member an upload per other: use a server (WHIP) then
 LONGEST_NAME, LONGEST_LINK, LONGEST_TEXT = 40, 64, 2000
 PER_SECOND, BURST = 30.0, 90.0  # messages of a member, and of an address for each member that there may be
@@ -51,23 +53,21 @@ class Member:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(8))
     muted: bool = False
     camera_on: bool = True
+    showing: str = SHOWING[0]
     allowance: Allowance = field(default_factory=lambda: Allowance(PER_SECOND, BURST))
 
     def card(self) -> Message:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "kind": self.kind,
-            "muted": self.muted,
-            "camera_on": self.camera_on,
-        }
+        return {"id": self.id, "kind": self.kind, **self.state()}
+
+    def state(self) -> Message:
+        return {"name": self.name, "muted": self.muted, "camera_on": self.camera_on, "showing": self.showing}
 
 
 class Room:
     """Who is there. `send` of a member must not block; it is called on the thread that calls the room."""
 
     def __init__(self, most: int = MOST_MEMBERS) -> None:
-        self._most = most
+        self.most = most
         self._members: dict[str, Member] = {}
         self._messages = Allowances(most * PER_SECOND, most * BURST)
         self._offers = Allowances(OFFERS_PER_SECOND, OFFERS_BURST)
@@ -80,14 +80,14 @@ class Room:
 
         Raises RoomError.
         """
-        if len(self._members) >= self._most:
-            raise RoomError(f"The room is full: {self._most} people. For more, publish to a server with --to whip:URL.")
+        if len(self._members) >= self.most:
+            raise RoomError(f"The room is full: {self.most} people. For more, publish to a server with --to whip:URL.")
         if kind not in ("avatar", "browser"):
             raise RoomError('kind is "avatar" or "browser".')
         member = Member(send, plain_text(name or "", LONGEST_NAME) or "Guest", str(kind), origin)
         others = [other.card() for other in self._members.values()]
         self._members[member.id] = member
-        member.send({"type": "welcome", "you": member.id, "members": others, "most": self._most})
+        member.send({"type": "welcome", "you": member.id, "members": others, "most": self.most})
         self._tell_others(member, {"type": "joined", "member": member.card()})
         return member
 
@@ -106,9 +106,10 @@ class Room:
         if not isinstance(kind, str):
             raise RoomError("type must be text.")
         if kind == "state":
-            member.muted, member.camera_on = _flag(message, "muted"), _flag(message, "camera_on")
-            state = {"type": "state", "from": member.id, "muted": member.muted, "camera_on": member.camera_on}
-            self._tell_others(member, state)
+            told = _state(message)
+            member.muted, member.camera_on = told["muted"], told["camera_on"]
+            member.name, member.showing = told.get("name") or member.name, told.get("showing", member.showing)
+            self._tell_others(member, {"type": "state", "from": member.id, **member.state()})
         elif kind in _RELAYED:
             relayed = {"type": kind, "from": member.id, **_relayed(message, kind)}
             other = self._members.get(_text(message, "to", LONGEST_LINK))
@@ -164,8 +165,24 @@ def checked(message: Message) -> Message | None:
         return None
     said = {"type": kind, "from": _text(message, "from", LONGEST_LINK)}
     if kind == "state":
-        return said | {"muted": _flag(message, "muted"), "camera_on": _flag(message, "camera_on")}
+        return said | _state(message)
     return said | _relayed(message, kind)
+
+
+def _state(message: Message) -> Message:
+    """What a member says of itself; name and showing only where it says them. Raises RoomError."""
+    state: Message = {"muted": _flag(message, "muted"), "camera_on": _flag(message, "camera_on")}
+    if "name" in message:
+        state["name"] = plain_text(message["name"] or "", LONGEST_NAME)
+    if "showing" in message:
+        state["showing"] = _showing(message)
+    return state
+
+
+def _showing(message: Message) -> str:
+    if (showing := message.get("showing", SHOWING[0])) not in SHOWING:
+        raise RoomError(f"{message.get('type')}: showing is one of {', '.join(SHOWING)}.")
+    return str(showing)
 
 
 def _relayed(message: Message, kind: str) -> Message:
@@ -185,4 +202,5 @@ def _card(member: object) -> Message:
         "kind": "avatar" if member.get("kind") == "avatar" else "browser",
         "muted": _flag(member, "muted"),
         "camera_on": _flag(member, "camera_on"),
+        "showing": _showing(member),
     }

@@ -8,10 +8,12 @@ sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second sub
     GET    /, /NAME          everybody  the page: the files of avatar/dashboard/page, by exact name
     GET    /room             owner,     WebSocket, JSON messages (below)
                              guest
-    GET    /api/state        owner      {avatar, muted, camera_on, microphone, latency_ms, lip_offset_ms, drives,
-                                        invitation, whep: {url, token}, whip: {url, token}, ice,
-                                        peers: [{id, kind, state, …}], figures}
-    POST   /api/state        owner      {muted?, camera_on?} → the state
+    GET    /api/state        owner      {name, muted, camera_on, showing, microphone, latency_ms, lip_offset_ms, drives,
+                                        invitation, reach, fingerprint, may_listen, whep: {url, token},
+                                        whip: {url, token}, ice, peers: [{id, kind, state, …}], figures}
+    POST   /api/state        owner      {muted?, camera_on?, name?} → the state
+    POST   /api/listen       owner      let the others of this network in from now on, by TLS → the state
+    GET    /api/invitation   guest      {name, people, most}: whose call it is, before one joins
     POST   /api/view         owner      {sdp: an offer that receives} → {id, sdp: the answer}: the avatar, to look at
     POST   /api/view         owner      {} → {id, sdp: an offer that sends}: the first half of a call by copy and paste
     POST   /api/view/ID      owner      {sdp: the answer to it} → {}
@@ -28,9 +30,10 @@ All offers and answers are complete (gathered candidates inside); `candidate` me
 The room, over the WebSocket. First the page says {type: "hello", name, kind: "browser"} (an owner's page as well, whose
 name and kind are ignored: it speaks for the avatar). Then it gets
 
-    {type: "welcome", you, members: [{id, name, kind, muted, camera_on}], ice, owner, most}
+    {type: "welcome", you, members: [{id, name, kind, muted, camera_on, showing}], ice, owner, most}
         at the start and after every reconnect: close all links and begin anew. `ice` is for new RTCPeerConnection(ice).
-    {type: "joined", member}, {type: "left", id}, {type: "state", from, muted, camera_on}, {type: "error", reason}
+    {type: "joined", member}, {type: "left", id}, {type: "state", from, name, muted, camera_on, showing},
+    {type: "error", reason}
 
 Links are one-way. To see and hear a member, the page makes a connection with two recvonly transceivers (video, audio)
 and sends {type: "offer", to, link, sdp} (`link`: any short text of its own); it gets {type: "answer", from, link, sdp}
@@ -38,7 +41,8 @@ or {type: "refuse", from, link, reason}. Lost (`connectionState` failed, or disc
 changed)? Close it and offer again, with a new `link`. {type: "candidate", to, link, candidate: "candidate:…"} adds a
 candidate, {type: "bye", to, link} ends a link. A guest's page also *gets* offers, from those who want to see the guest,
 and answers each with its own webcam and microphone; an owner's page does not: visavis answers them with the avatar.
-{type: "state", muted, camera_on} tells the others; an owner's page sets the avatar's with it.
+{type: "state", muted, camera_on, name?, showing?} tells the others; an owner's page sets the avatar's with it. showing:
+"moving", "idle" (an avatar that nobody moves now) or "nothing" (no avatar, no camera).
 
 By copy and paste, without a room: Ann's page posts /api/view {} and makes a receiving offer; both SDPs go to Bob as one
 text. Bob's page answers the first with a receiving connection, and posts the second to its own /api/view {sdp, by_hand:
@@ -48,6 +52,7 @@ true}, which waits for as long as people take; both answers go back as one text.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable
@@ -56,9 +61,10 @@ from aiohttp import web
 from aiortc.mediastreams import MediaStreamTrack
 
 from avatar.call.hosted_call import HostedCall
-from avatar.call.room import Message, Room
+from avatar.call.room import LONGEST_NAME, Message, Room
 from avatar.call.room_sockets import RoomSockets
 from avatar.core.errors import VisavisError
+from avatar.core.plain_text import plain_text
 from avatar.dashboard.dashboard import Dashboard
 from avatar.dashboard.page_files import add_page
 from avatar.http.listener import Listener
@@ -70,6 +76,8 @@ from avatar.webrtc.peers import Peer, TooManyPeersError
 from avatar.webrtc.remote_camera import listen
 from avatar.webrtc.whip_source import WhipSource
 
+IDLE_TICK_S = 1.0  # as often as the live run tells its figures
+
 
 class CallServer:
     """Serves one call. Everything runs on the asyncio loop that calls `start` and `stop`."""
@@ -80,6 +88,7 @@ class CallServer:
         self._hosted, self._call, self._dashboard = hosted, hosted.call, dashboard
         self._sockets = RoomSockets(hosted.call, self.room, hosted.ice)
         self._listener: Listener | None = None
+        self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Set up, and `listen` without TLS: for loopback."""
@@ -88,6 +97,8 @@ class CallServer:
         app.router.add_get("/room", self._room)
         app.router.add_get("/api/state", self._get_state)
         app.router.add_post("/api/state", self._set_state)
+        app.router.add_post("/api/listen", self._let_network_in)
+        app.router.add_get("/api/invitation", self._invitation)
         app.router.add_post("/api/view", self._view)
         app.router.add_post("/api/view/{id}", self._view_answered)
         app.router.add_post("/api/drive", self._drive)
@@ -95,6 +106,7 @@ class CallServer:
         self.gate.allow_more({"/room": (0, None)})
         if self._dashboard is not None:
             self._dashboard.add_routes(app, self.gate)
+            self._ticking = asyncio.create_task(self._tick(self._dashboard))
         whep(self._call.peers, self._call.video, self._call.sound, self._allows("player")).add_routes(app)
         heard = [self._call.sound] if self._hosted.whip_sound else []
         whip = WhipSource(self._call.peers, lambda: self._hosted.whip_camera, heard)
@@ -112,12 +124,20 @@ class CallServer:
         listener = self._listener
         if listener is None:
             return
+        if self._ticking is not None:
+            self._ticking.cancel()
         await listener.stop_listening()
         try:
             await self._sockets.close(b"the call is over")
             await self._call.close()
         finally:
             await listener.close()
+
+    async def _tick(self, dashboard: Dashboard) -> None:
+        """The others are told while nobody moves the avatar."""
+        while True:
+            await asyncio.sleep(IDLE_TICK_S)
+            self._call.set_idle(dashboard.live.idle)
 
     async def _room(self, request: web.Request) -> web.StreamResponse:
         return await self._sockets.serve(request, self.gate.require(request, "owner", "guest") == "owner")
@@ -131,8 +151,26 @@ class CallServer:
         wish = await _json(request)
         if any(name in wish and not isinstance(wish[name], bool) for name in ("muted", "camera_on")):
             return _error(400, "muted and camera_on are true or false.")
-        self._call.set_state(wish.get("muted"), wish.get("camera_on"))
+        name = plain_text(wish["name"], LONGEST_NAME) if "name" in wish else None
+        if name == "":
+            return _error(400, "A name has at least one letter.")
+        self._call.set_state(wish.get("muted"), wish.get("camera_on"), name)
         return web.json_response(self._state())
+
+    async def _let_network_in(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner")
+        if self._hosted.let_network_in is None:
+            return _error(400, "Others are let in already: the invitation says where.")
+        try:
+            await self._hosted.let_network_in()
+        except VisavisError as error:
+            return _error(400, error.on_page)
+        return web.json_response(self._state())
+
+    async def _invitation(self, request: web.Request) -> web.Response:
+        self.gate.require(request, "owner", "guest")
+        host = {"name": self._call.name or self._hosted.name}
+        return web.json_response({**host, "people": len(self.room), "most": self.room.most})
 
     async def _view(self, request: web.Request) -> web.Response:
         self.gate.require(request, "owner")
@@ -189,13 +227,16 @@ class CallServer:
     def _state(self) -> Message:
         sound, video = self._call.sound, self._call.video
         return {
-            "avatar": self._hosted.name,
+            "name": self._hosted.name,
             **self._call.state,
             "microphone": sound.live,
             "latency_ms": round(video.latency_ns / 1e6, 1),
             "lip_offset_ms": round(sound.lip_offset_ms, 1),
             "drives": "camera" if self._hosted.browser_camera is None else "browser",
             "invitation": self._hosted.invitation,
+            "reach": self._hosted.reach,
+            "fingerprint": self._hosted.fingerprint,
+            "may_listen": self._hosted.let_network_in is not None,
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
             "whip": {"url": "/whip", "token": self.gate.tokens.source},
             "ice": self._hosted.ice.for_page(owner=True),

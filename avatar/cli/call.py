@@ -82,10 +82,21 @@ def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, as
 
     if as_json:
         tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
-        print_json({"page": hosted.page_link, "invitation": hosted.invitation, **tokens}, indent=None)
+        links = {"page": hosted.page_link, "invitation": hosted.invitation, "fingerprint": hosted.fingerprint}
+        print_json({**links, **tokens}, indent=None)
     terminal.say(f"Your page:   {hosted.page_link}", f"For others:  {hosted.invitation}")
-    if not (options.listen or options.public_url or options.join):
-        terminal.say("Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in.")
+    if hosted.reach == "this computer":
+        terminal.say(
+            "Nobody outside of this computer can join: --listen 0.0.0.0:8443 lets your network in,",
+            "and so does a button of the page.",
+        )
+    if hosted.fingerprint:
+        terminal.say(
+            "Browsers will warn of its certificate, which this computer has made itself. Tell the others its SHA-256 "
+            "fingerprint;",
+            "if their browser shows the same, they may go on (“Advanced”, then “Proceed” or “Accept the Risk”):",
+            f"    {hosted.fingerprint}",
+        )
     if options.ice.relay_only and (options.listen or options.join):
         whom = "The room's host" if options.join else "Whoever has the link for others"
         terminal.say(f"{whom} still sees this computer's address: the relay hides it in the media alone.")

@@ -97,6 +97,15 @@ class LiveRun:
         return None if wish is None or self._state == "off" else wish.avatar
 
     @property
+    def idle(self) -> bool:
+        """Whether nobody moves the avatar that is shown: no face was seen in the last second, or it is held."""
+        session, seconds = self._running.session, self.figures.seconds
+        if session is None:
+            return False
+        held = session.retargeter.idle_only or session.retargeter.frozen
+        return held or (bool(seconds) and (seconds[-1]["idle"] or seconds[-1]["faceless"]))
+
+    @property
     def engine_line(self) -> str:
         """Which engine runs, and why the others do not; "" while none does."""
         session = self._running.session

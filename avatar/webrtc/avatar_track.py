@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import av
 import cv2
@@ -28,9 +29,11 @@ class AvatarVideo:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.dropped = 0
+        self.live = False  # whether an avatar is shown, be it behind a card; on `loop` only
+        self.on_live: Callable[[], None] = lambda: None  # `live` has changed; on `loop`
         self._loop = loop
         self._lock = threading.Lock()
-        self._handed: Frame | None = None  # on its way from the loop's thread
+        self._handed: tuple[Frame, bool] | None = None  # on its way from the loop's thread; whether it is an avatar's
         self._picture: _Picture | None = None  # the newest one; below: used on `loop` only
         self._camera_on = True
         self._waiting: set[asyncio.Future[None]] = set()
@@ -38,15 +41,18 @@ class AvatarVideo:
 
     def put(self, frame: Frame) -> None:
         """Leave the newest frame. From any thread; never blocks."""
+        self._hand(frame, live=True)
+
+    def _hand(self, frame: Frame, live: bool) -> None:
         with self._lock:
-            waking, self._handed = self._handed is not None, frame
+            waking, self._handed = self._handed is not None, (frame, live)
             self.dropped += waking
         if not waking and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._show_handed)
 
     def put_card(self, width: int, height: int) -> None:
         """Viewers see a dark card until the next frame. From any thread."""
-        self.put(Frame(_card(width, height), time.monotonic_ns()))
+        self._hand(Frame(_card(width, height), time.monotonic_ns()), live=False)
 
     @property
     def latency_ns(self) -> int:
@@ -88,9 +94,15 @@ class AvatarVideo:
 
     def _show_handed(self) -> None:
         with self._lock:
-            frame, self._handed = self._handed, None
-        if frame is not None and self._camera_on:
+            handed, self._handed = self._handed, None
+        if handed is None:
+            return
+        frame, live = handed
+        if self._camera_on:
             self._show(frame)
+        if live != self.live:
+            self.live = live
+            self.on_live()
 
     def _show(self, frame: Frame) -> None:
         self._picture = _Picture(frame)
