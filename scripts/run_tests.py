@@ -1,4 +1,4 @@
-"""Runs the tests, kind after kind, and says at the end what ran.
+"""Runs the tests: what may run side by side, then the others one at a time; and says at the end what ran.
 
 usage: python scripts/run_tests.py [KIND...]    (unit, realtime, e2e; all without any)
 """
@@ -6,6 +6,7 @@ usage: python scripts/run_tests.py [KIND...]    (unit, realtime, e2e; all withou
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,19 +15,24 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
-SIDE_BY_SIDE = ["-n", "auto", "--dist", "loadfile"]  # a file's fixtures are made once
+# a test that is of both is end-to-end
+KINDS = {"unit": "unit", "realtime": "realtime and not e2e", "e2e": "e2e"}
+# Many of them wait for other programs more than they compute, so there are more workers than cores.
+WORKERS = (os.cpu_count() or 1) + 1
+SIDE_BY_SIDE = ["-n", str(WORKERS), "--dist", "loadfile"]  # a file's fixtures are made once
 SIDE_BY_SIDE += ["--no-loadscope-reorder"]  # tests/kinds.py begins with the longest
-# kind -> runs of pytest, one after another. A test that is of both kinds is end-to-end, and runs alone.
-KINDS = {
-    "unit": [["-m", "unit", *SIDE_BY_SIDE]],
-    "realtime": [["-m", "realtime and not e2e"]],
-    "e2e": [["-m", "e2e and not realtime", *SIDE_BY_SIDE], ["-m", "e2e and realtime"]],
+RUNS = {  # one after the other: what pytest is told beside the kinds -> how they run
+    "side by side": ("not realtime", SIDE_BY_SIDE),
+    "one at a time": ("realtime", []),
 }
+NO_TESTS = 5  # what pytest answers then
 
 
-def run(arguments: list[str], report: Path) -> int:
-    command = [sys.executable, "-m", "pytest", *arguments, "--junit-xml", str(report)]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+def run(kinds: list[str], which: str, how: list[str], report: Path) -> int:
+    wanted = f"({' or '.join(f'({KINDS[kind]})' for kind in kinds)}) and {which}"
+    command = [sys.executable, "-m", "pytest", "-m", wanted, *how, "--durations", "12", "--junit-xml", str(report)]
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    return 0 if code == NO_TESTS and len(kinds) < len(KINDS) else code
 
 
 def why(skip: ElementTree.Element) -> str:
@@ -36,25 +42,33 @@ def why(skip: ElementTree.Element) -> str:
     return str(ast.literal_eval(skip.text or "")[2]).removeprefix("Skipped: ")
 
 
-def summary(kind: str, reports: list[Path]) -> str:
-    """One line with counts and time, and one for each reason to skip."""
-    if not all(report.exists() for report in reports):
-        return f"{kind:9}did not run to its end"
-    suites = [ElementTree.parse(report).getroot()[0] for report in reports]
-    tests, *bad, skipped = (
-        sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
-    )
-    # a file that is skipped whole is so in each run
-    skips = {
-        (case.get("classname"), case.get("name")): why(skip)
-        for suite in suites
-        for case in suite.iter("testcase")
-        for skip in case.iter("skipped")
-    }
-    passed, seconds = tests - sum(bad) - skipped, sum(float(suite.get("time", 0)) for suite in suites)
-    lines = [f"{kind:9}{passed} passed, {sum(bad)} failed, {len(skips)} skipped, {seconds:.0f} s"]
-    lines += [f"{'':9}  skipped {number}: {reason}" for reason, number in Counter(skips.values()).most_common()]
-    return "\n".join(lines)
+def kind_of(case: ElementTree.Element) -> str:
+    """As tests/kinds.py has written it down; of a file that is skipped whole nothing is known."""
+    found = case.find("properties/property[@name='kind']")
+    return "" if found is None else found.get("value", "")
+
+
+def summary(kinds: list[str], reports: dict[str, Path]) -> str:
+    """A line with counts for each kind, one for each reason to skip, and one for each run."""
+    lines, tests, skips = [], [], {}
+    for name, report in reports.items():
+        if not report.exists():
+            lines.append(f"{name}: did not run to its end")
+            continue
+        suite = ElementTree.parse(report).getroot()[0]
+        lines.append(f"{name}: {float(suite.get('time', 0)):.0f} s")
+        tests += suite.findall("testcase")
+    for case in tests:
+        for skip in case.iter("skipped"):  # a file that is skipped whole is so in each run
+            skips[case.get("classname"), case.get("name")] = why(skip)
+    counts = []
+    for kind in kinds:
+        own = [case for case in tests if kind_of(case) == kind]
+        bad = sum(case.find("failure") is not None or case.find("error") is not None for case in own)
+        skipped = sum(case.find("skipped") is not None for case in own)
+        counts.append(f"{kind:9}{len(own) - bad - skipped} passed, {bad} failed, {skipped} skipped")
+    reasons = [f"{'':9}skipped {number}: {reason}" for reason, number in Counter(skips.values()).most_common()]
+    return "\n".join([*counts, *reasons, *lines])
 
 
 def main() -> int:
@@ -63,9 +77,9 @@ def main() -> int:
         print(f"There is no kind of tests named {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}.")
         return 2
     with tempfile.TemporaryDirectory(prefix="visavis-tests-") as folder:
-        reports = {kind: [Path(folder) / f"{kind}-{i}.xml" for i in range(len(KINDS[kind]))] for kind in kinds}
-        codes = [run(*one) for kind in kinds for one in zip(KINDS[kind], reports[kind], strict=True)]
-        print("\n" + "\n".join(summary(kind, reports[kind]) for kind in kinds))
+        reports = {name: Path(folder) / f"{i}.xml" for i, name in enumerate(RUNS)}
+        codes = [run(kinds, *RUNS[name], reports[name]) for name in RUNS]
+        print("\n" + summary(kinds, reports))
     return int(any(codes))
 
 

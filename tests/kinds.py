@@ -34,6 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(kind) for kind in KINDS):
             item.add_marker("unit")
+        kind = next(kind for kind in reversed(KINDS) if item.get_closest_marker(kind))
+        item.user_properties.append(("kind", kind))  # for scripts/run_tests.py
     items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
