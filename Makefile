@@ -5,7 +5,7 @@ VIDEO ?=
 OUTPUT ?= demo/demo.mp4
 MINUTES ?= 10
 
-.PHONY: help demo test test-fast fuzz lint format clean
+.PHONY: help demo test test-fast fuzz lint docs format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ fuzz: ## made-up input for whatever reads a file or a message, MINUTES=10 each (
 	@VENV=$(VENV) scripts/setup.sh test
 	@VISAVIS_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(PY) -m pytest -m hypothesis --timeout 0 $(if $(ONLY),-k "$(ONLY)")
 
-lint: ## ruff (rules and format), mypy --strict, who imports whom
+lint: ## ruff (rules and format), mypy --strict, who imports whom, whether docs/ makes a site
 	@VENV=$(VENV) scripts/setup.sh test
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
@@ -34,6 +34,11 @@ lint: ## ruff (rules and format), mypy --strict, who imports whom
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) scripts/folder_graph.py
 	@$(PY) scripts/api_docs.py --check
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs --quiet build --strict
+
+docs: ## the documentation as a site: open site/index.html
+	@VENV=$(VENV) scripts/setup.sh test
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs --quiet build --strict
 
 format: ## let ruff mend and lay out the code
 	@VENV=$(VENV) scripts/setup.sh test
@@ -41,5 +46,5 @@ format: ## let ruff mend and lay out the code
 	@$(PY) -m ruff format
 
 clean: ## remove the environment, caches and the demo's output (avatars and the tracker model stay)
-	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo site build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find avatar engines export tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,8 +22,32 @@ from avatar.sources.motion import Motion
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "API.md"
 HEAD = """# visavis from Python
 
-Written by `scripts/api_docs.py` from the docstrings: change those, not this page. Programs are in
-[examples/](../examples).
+Written by `scripts/api_docs.py` from the docstrings: change those, not this page.
+
+## A program
+
+A photo, and a video of anybody who talks:
+
+```python
+from pathlib import Path
+import avatar
+
+person = avatar.enroll(["anna.jpg"], "anna", keep=False)
+video = avatar.VideoFile(Path("talk.mp4"))
+writer = avatar.VideoWriter(Path("anna-talks.mp4"), 512, 512, video.fps)
+with avatar.Puppet(person, patient=True) as puppet:
+    for frame in video:
+        writer.write(puppet.drive(frame.rgb, round(frame.media_s * 1e9)), frame.media_s)
+writer.finish()
+```
+
+`Puppet` draws one picture after the other, in your thread, with the parts of `live`; importing `avatar` loads nothing
+and changes nothing in your process. Five more programs: [photo to picture](../examples/photo_to_picture.py),
+[video to video](../examples/video_to_video.py), [webcam to virtual camera](../examples/webcam_to_virtual_camera.py),
+[FaceStates of your own to WebRTC](../examples/face_states_to_webrtc.py),
+[many avatars on one engine](../examples/many_avatars.py).
+
+## What holds for all of it
 
 All of this is a name of `avatar`, imported when it is used, and fully typed. What is not on this page may change in any
 version. Pictures are uint8 RGB arrays, (height, width, 3); times end in `_ns` or `_s`. What a person can mend is a

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 case ${1:-} in
 demo) extras=demo ;;
-test) extras=train,openvino,tensorrt,call,camera,c2pa,demo,dev ;;
+test) extras=train,openvino,tensorrt,call,camera,c2pa,demo,dev,docs ;;
 *) sed -n '4p' "$0" >&2 && exit 2 ;;
 esac
 venv=${VENV:-.venv}
