@@ -1,11 +1,10 @@
-"""Every program in examples/, and the README's, as a person starts it."""
+"""Every program in examples/, and that of docs/API.md, as a person starts it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -60,11 +59,10 @@ def test_photo_to_picture(folder: Path) -> None:
     assert green_share(picture) < 0.001
 
 
-def test_the_readmes(folder: Path) -> None:
-    section = (ROOT / "README.md").read_text("utf-8").partition("## From Python")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("    ")]
-    program = folder / "readme.py"
-    program.write_text(dedent("\n".join(lines)), "utf-8")
+def test_that_of_the_api_page(folder: Path) -> None:
+    page = (ROOT / "docs" / "API.md").read_text("utf-8").partition("## A program")[2]
+    program = folder / "documented.py"
+    program.write_text(page.partition("```python\n")[2].partition("```")[0], "utf-8")
     Image.fromarray(enlarged(2.0)).save(folder / "anna.jpg", quality=95)
     run(program, cwd=folder)
     assert len(pictures(folder / "anna-talks.mp4")) == FRAMES
