@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -49,6 +50,23 @@ def test_frames_stand_where_they_were_captured(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     pictures = [f.rgb.astype(int) for f in VideoFile(path)]
     assert np.abs(pictures[3] - moving_face(3)).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_what_is_to_be_said_of_it_may_change_while_it_is_recorded(tmp_path: Path, suffix: str) -> None:
+    path, times_s = tmp_path / f"out{suffix}", [0.0, 0.1, 0.15, 0.3]
+    recorder = Recorder(path)
+    recorder.comment = "AI generated"
+    recorder.open(320, 240, 30.0)
+    for index, at_s in enumerate(times_s):
+        send(recorder, frame(index, at_s))
+    recorder.comment = "AI generated. Without a visible label: a rehearsal"
+    recorder.close()
+    with av.open(str(path)) as recording:
+        said = {name.lower(): text for name, text in recording.metadata.items()}
+    assert said["comment"] == recorder.comment
+    assert read_times(path) == pytest.approx(times_s, abs=0.001)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_nothing_sent_leaves_nothing_behind(tmp_path: Path) -> None:

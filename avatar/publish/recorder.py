@@ -23,7 +23,7 @@ class Recorder(ThreadedPublisher):
         super().__init__()
         check_output(path)
         self.path, self.name = path, str(path)
-        self.comment = ""  # what the file says of itself; to be set before it is begun
+        self.comment = ""  # what the file says of itself, when it is whole
         self._before = version(path)
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
@@ -66,6 +66,7 @@ class Recorder(ThreadedPublisher):
             return
         wanted = writer.path
         try:
+            writer.describe(self.comment)
             writer.finish()
         except VisavisError as error:
             raise self._salvage(writer, error) from error

@@ -58,6 +58,7 @@ class VideoWriter:
         self.path, self._expected = path, expected
         self._beside = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
         self._time_base, self._last_pts, self._frames = time_base, -(1 << 62), 0
+        self._comment = self._begun_with = ""
         try:
             self._beside.open("wb").close()  # FFmpeg would try that with the first packet only, some pictures later
             self._start(width, height, fps, encoding or Encoding())
@@ -85,8 +86,12 @@ class VideoWriter:
         self._video = stream  # it starts with the first packet: FFmpeg crashes when it ends fragments of nothing
 
     def describe(self, comment: str) -> None:
-        """What the file says of itself, which players show as its comment. Before the first picture."""
-        self._container.metadata["comment"] = comment
+        """What the file says of itself, which players show as its comment. After the first picture, `finish` copies the
+        file once more for it.
+        """
+        self._comment = comment
+        if self._frames == 0:
+            self._container.metadata["comment"] = self._begun_with = comment
 
     def write(self, rgb: NDArray[np.uint8], media_s: float) -> None:
         """Append an (H, W, 3) picture that is shown from `media_s` on. Times that do not grow are nudged."""
@@ -112,9 +117,27 @@ class VideoWriter:
         try:
             self._container.mux(self._video.encode(None))
             self._container.close()
+            if self._comment != self._begun_with:
+                self._copy_with_comment()
             self._give_name()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
+
+    def _copy_with_comment(self) -> None:
+        copied = self._beside.with_name(f".{self._beside.name}{self.path.suffix}")
+        container = CONTAINERS[self.path.suffix.lower()]
+        try:
+            with av.open(str(self._beside)) as source, av.open(str(copied), "w", format=container) as target:
+                target.metadata["comment"] = self._comment
+                stream = target.add_stream_from_template(source.streams.video[0])
+                stream.time_base = source.streams.video[0].time_base
+                for packet in source.demux(source.streams.video[0]):
+                    if packet.size:  # the last one is empty
+                        packet.stream = stream
+                        target.mux(packet)
+            copied.replace(self._beside)
+        finally:
+            copied.unlink(missing_ok=True)
 
     def salvage(self) -> float:
         """After `write` or `finish` has failed: give the file's name to what plays of it.
