@@ -35,7 +35,7 @@ def test_the_json_form(tmp_path: Path) -> None:
     report = json.loads(command(tmp_path, "--seconds", "3", "--json").stdout)
     assert list(report) == [
         "schema", "avatar", "camera", "size", "engine", "start_up_ms", "stages", "fps", "seconds", "frames", "idled",
-        "drops", "governor", "glass_to_glass", "minutes", "slopes", "cpu", "memory_mb", "budgets",
+        "drops", "governor", "glass_to_glass", "minutes", "slopes", "cpu", "core_ms", "memory_mb", "budgets",
     ]  # fmt: skip
     assert report["schema"] == 2
     assert set(report["stages"]) == set(STAGES)
@@ -50,6 +50,9 @@ def test_the_json_form(tmp_path: Path) -> None:
     assert report["engine"]["backend"] in BACKENDS
     assert 100 < report["memory_mb"] < 2000
     assert report["cpu"]["percent_of_one_core"] > 0
+    assert {"face tracker", "avatar"} < set(report["core_ms"])
+    whole_ms = 10 * report["cpu"]["percent_of_one_core"] / report["fps"]
+    assert sum(report["core_ms"].values()) == pytest.approx(whole_ms, rel=0.4)  # of three seconds, not quite the same
     assert set(report["start_up_ms"]) == {"tracker", "engine", "framing and renderer", "first frame", "total"}
     assert {"what", "limit", "value", "unit", "at_least", "met"} == set(report["budgets"][0])
 
@@ -69,7 +72,8 @@ def test_a_soak_says_whether_anything_creeps_up_and_a_trace_shows_every_frame(tm
 def test_the_table_with_a_clip_as_the_camera(tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "in.mp4", frames=20, fps=25)  # shorter than the measurement: it starts over
     printed = command(tmp_path, "--camera", str(clip), "--seconds", "2").stdout
-    for words in (*STAGES, "generator.onnx runs on ", "in.mp4 (25 fps)", "fps", "CPU", "memory", "dropped", "budget"):
+    figures = ("fps", "CPU", "memory", "dropped", "budget")
+    for words in (*STAGES, *figures, "generator.onnx runs on ", "in.mp4 (25 fps)"):
         assert words in printed
     assert "missed:" in printed or "every budget is met" in printed
 

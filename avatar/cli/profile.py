@@ -13,10 +13,14 @@ import typer
 from avatar.cli.options import ThreadedEngineChoice
 
 if TYPE_CHECKING:
+    from avatar.cli.terminal import Terminal
     from avatar.profiling.glass_to_glass import GlassToGlass
     from avatar.profiling.profile import ProfileReport
     from avatar.publish.publisher import Publisher
     from avatar.sources.camera import Camera
+
+
+LEAST_SHOWN_MS = 0.05
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,7 @@ def _print_report(report: ProfileReport, size: str) -> None:
         verdict = "not different from zero" if line.flat else "NOT flat"
         interval = f"95 % interval {line.low:+.2f} to {line.high:+.2f}"
         out.say(f"{line.what}: {line.per_hour:+.2f} {line.unit} an hour ({interval}): {verdict}")
+    _print_core_times(out, report)
     table = Table("budget (two CPU cores)", box=None, pad_edge=False)
     for heading in ("limit", "here", ""):
         table.add_column(heading, justify="right")
@@ -195,6 +200,26 @@ def _print_report(report: ProfileReport, size: str) -> None:
     out.print(table)
     missed = [budget.what for budget in report.budgets if not budget.met]
     out.say(f"missed: {', '.join(missed)}" if missed else "every budget is met")
+
+
+def _print_core_times(out: Terminal, report: ProfileReport) -> None:
+    """Of each process and thread, and what is left for the program that shows the picture."""
+    from rich.table import Table
+
+    if not report.core_ms:
+        return
+    table = Table("core-milliseconds a frame", "", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for who, core_ms in report.core_ms.items():
+        if core_ms >= LEAST_SHOWN_MS:
+            table.add_row(who, f"{core_ms:.1f}")
+    taken = sum(report.core_ms.values())
+    there = 1e3 * report.cpu_cores / report.loop.fps
+    out.print(table)
+    left = f"{max(there - taken, 0):.1f} are left for the program that shows the picture"
+    out.say(
+        f"{taken:.1f} of the {there:.1f} that {report.cpu_cores} cores have at {report.loop.fps:.1f} fps: {left}", ""
+    )
 
 
 def _print_comparison(before: Path, after: Path, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from avatar.core.frame import Frame
 from avatar.live.latency import StageLatency
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
+from avatar.profiling.core_time import CoreTime
 from avatar.profiling.glass_to_glass import GlassToGlass
 from avatar.profiling.soak import Slope
 from avatar.profiling.usage import Usage
@@ -69,6 +70,7 @@ class ProfileReport:
     loop: LiveReport
     cpu_percent: float  # of one core, whole process tree
     cpu_cores: int
+    core_ms: dict[str, float]  # of one core, for a published frame: by process, and by thread of this one
     memory_mb: float  # highest resident size of the process tree
     budgets: tuple[Budget, ...] = field(default=())
     slopes: tuple[Slope, ...] = ()  # of a soak: latency and memory
@@ -100,6 +102,7 @@ class ProfileReport:
             "minutes": [[round(latency_ms, 2), round(held_mb, 3)] for latency_ms, held_mb in self.minutes],
             "slopes": [{**asdict(line), "flat": line.flat} for line in self.slopes],
             "cpu": {"percent_of_one_core": round(self.cpu_percent, 1), "cores": self.cpu_cores},
+            "core_ms": rounded(self.core_ms),
             "memory_mb": round(self.memory_mb, 1),
             "budgets": [{**rounded(asdict(budget)), "met": budget.met} for budget in self.budgets],
         }
@@ -123,13 +126,14 @@ def profile_session(
     session: Session, wanted: Measurement, progress: Callable[[float], None] = lambda done_s: None
 ) -> ProfileReport:
     """Run the loop and report. `progress` gets the seconds that are done."""
-    usage, glass = Usage(wanted.seconds), wanted.glass
+    usage, core_time, glass = Usage(wanted.seconds), CoreTime(), wanted.glass
 
     def each_second(report: LiveReport) -> None:
         if glass is not None:
             glass.start()
         newest = session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(report.fps)))
         usage.add(float(np.median(newest)) if newest.size else math.nan)
+        core_time.add(report.published)
         progress(report.seconds)
 
     run_ns = time.monotonic_ns()
@@ -156,6 +160,7 @@ def profile_session(
         loop=loop,
         cpu_percent=usage.cpu_percent,
         cpu_cores=psutil.cpu_count() or 1,
+        core_ms=core_time.ms_a_frame(),
         memory_mb=usage.memory_mb,
         budgets=budgets(loop, camera.fps, start_up_ms["total"], usage.memory_mb),
         slopes=slopes,
