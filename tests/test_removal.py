@@ -65,7 +65,8 @@ def test_an_avatar_is_deleted_with_what_was_left_of_it_and_no_other(kept: Path) 
 def test_the_list_says_whom_each_shows(kept: Path) -> None:
     table = run(avatars, "list").stdout
     assert "agreed: Anna, 20" in table and "a historical person" in table and "broken" in table
-    anna, other, broken = json.loads(run(avatars, "list", "--json").stdout)
+    anna, other, broken, *ready = json.loads(run(avatars, "list", "--json").stdout)
+    assert "mona_lisa" in table and all(one["ready"] for one in ready) and not anna["ready"]
     assert (anna["name"], anna["shows"][:13], anna["consent"]["person"]) == ("anna", "agreed: Anna,", "Anna")
     assert (other["name"], other["shows"]) == ("anna.b", "a historical person")
     assert "problem" in broken

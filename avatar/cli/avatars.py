@@ -17,7 +17,8 @@ avatars = CommandApp(
 
 @avatars.command("list")
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
-    """Name, whom it shows, portraits, day. One that cannot be read is listed with the reason.
+    """Name, whom it shows, portraits, day; the faces that come with visavis are "ready". One that cannot be read is
+    listed with the reason.
 
     Example: visavis avatars list
     """
@@ -25,29 +26,30 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
 
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import VisavisError
-    from avatar.identity.bundle import avatar_names, avatar_path, load_avatar
+    from avatar.identity.bundle import all_names, find_avatar, load_avatar
     from avatar.identity.consent import consent_words
+    from avatar.identity.ready_faces import READY
 
     rows: list[dict[str, object]] = []
-    for name in avatar_names():
+    for name in all_names():
+        path = find_avatar(name)
         try:
-            avatar = load_avatar(avatar_path(name), None)
+            avatar = load_avatar(path, None)
         except VisavisError as error:
             rows.append({"name": name, "problem": str(error)})
             continue
         about = {"portraits": len(avatar.portraits), "fine_tuned": avatar.fine_tuned, "consent": avatar.consent}
+        about["ready"] = path.parent == READY
         day = str(avatar.provenance.get("at", ""))[:10]
         rows.append({"name": name, "shows": consent_words(avatar.consent), "made_on": day, **about})
     if as_json:
         print_json(rows)
         return
     out = Terminal()
-    if not rows:
-        out.say("No avatar is enrolled. Make one: visavis enroll PHOTO… --name NAME")
-        return
     table = Table("avatar", "shows", "portraits", "made on", box=None, pad_edge=False)
     for row in rows:
-        cells = (row.get("problem") or row["shows"], row.get("portraits", ""), row.get("made_on", ""))
+        made_on = "ready" if row.get("ready") else row.get("made_on", "")
+        cells = (row.get("problem") or row["shows"], row.get("portraits", ""), made_on)
         table.add_row(str(row["name"]), *(str(cell) for cell in cells))
     out.print(table)
 

@@ -25,6 +25,7 @@ def finetune(
     from avatar.core.errors import UsageError, VisavisError
     from avatar.core.file_name import version
     from avatar.identity.bundle import find_avatar, load_avatar
+    from avatar.identity.ready_faces import refuse_ready_face
     from avatar.live.avatar_file import keep_avatar
     from avatar.sandbox.no_network import refuse_network
 
@@ -36,6 +37,7 @@ def finetune(
             f"Fine-tuning needs torch ({error.name} is missing): pip install 'visavis[train]'"
         ) from error
     path = find_avatar(name)
+    refuse_ready_face(path)
     before = version(path)
     avatar = load_avatar(path)
     if avatar.fine_tuned:

@@ -119,7 +119,7 @@ def live(
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
-    from avatar.identity.bundle import avatar_names
+    from avatar.identity.bundle import all_names
     from avatar.live.control import Control
     from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
@@ -150,7 +150,7 @@ def live(
     with ExitStack() as parts:
         session = parts.enter_context(open_session(avatar, tracker, source, publishers, options, say))
         terminal.say(session.engine_line)
-        control = Control(session, avatar_names(), say)
+        control = Control(session, all_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
         way = f"{public_name(camera)} → {name} → {', '.join(to)}"
         status = parts.enter_context(terminal.status(way))

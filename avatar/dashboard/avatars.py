@@ -15,8 +15,9 @@ from avatar.core.errors import UsageError, VisavisError
 from avatar.core.file_name import version
 from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
-from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, shown_name
+from avatar.identity.bundle import all_names, avatar_path, load_avatar, named_avatar, shown_name
 from avatar.identity.consent import consent_words
+from avatar.identity.ready_faces import READY, refuse_ready_face, title
 from avatar.identity.removal import delete_avatar
 from avatar.live.avatar_file import keep_avatar
 
@@ -28,6 +29,8 @@ class Card:
     """One avatar. `problem`: why it cannot be shown; then all else is unknown."""
 
     name: str
+    title: str = ""  # for people to read
+    ready: bool = False  # it comes with visavis, and stays as it is
     portraits: int = 0
     fine_tuned: bool = False
     shows: str = ""  # whom, by what was said at enrolment
@@ -44,7 +47,7 @@ class Shelf:
         self._known: dict[str, tuple[tuple[int, int], Card, bytes]] = {}
 
     def cards(self) -> list[dict[str, Any]]:
-        names = avatar_names()
+        names = all_names()
         with self._lock:
             self._known = {name: known for name, known in self._known.items() if name in names}
             return [asdict(card) for name in names if (card := self._look_at(name)) is not None]
@@ -60,26 +63,28 @@ class Shelf:
 
     def _look_at(self, name: str) -> Card | None:
         try:
-            stat = avatar_path(name).stat()
+            path = existing(name)
+            stat = path.stat()
         except (OSError, VisavisError):  # deleted meanwhile, or a file that nobody could have enrolled
             return None
         stamp = (stat.st_mtime_ns, stat.st_size)
         if name not in self._known or self._known[name][0] != stamp:
-            self._known[name] = (stamp, *_read(name))
+            self._known[name] = (stamp, *_read(name, path))
         return self._known[name][1]
 
 
 def existing(name: str) -> Path:
     """The bundle of that name. Raises UsageError for what is no name, NotThereError where there is none."""
-    path = avatar_path(name)
-    if not path.is_file():
+    path = named_avatar(name)
+    if path is None:
         raise NotThereError(f"There is no avatar {name}. It may have been deleted: reload the page.")
     return path
 
 
 def rename(old: str, new: str) -> None:
-    """Raises UsageError for a name that is none, or taken."""
+    """Raises UsageError for a name that is none, or taken, and for a ready face."""
     source, target = existing(old), avatar_path(new)
+    refuse_ready_face(source)
     before, avatar = version(source), load_avatar(source, None)
     if target.exists() and (target != source or avatar_name(new) == avatar.name):
         raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
@@ -93,19 +98,21 @@ def delete(name: str) -> None:
     delete_avatar(name)
 
 
-def _read(name: str) -> tuple[Card, bytes]:
+def _read(name: str, path: Path) -> tuple[Card, bytes]:
     try:
-        avatar = load_avatar(avatar_path(name), None)
+        avatar = load_avatar(path, None)
     except VisavisError as error:
-        return Card(name, problem=str(error)), b""
+        return Card(name, name, problem=str(error)), b""
     picture = io.BytesIO()
     small = Image.fromarray(avatar.portraits[0]).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     small.save(picture, "JPEG", quality=88)
-    problem = None
+    problem, ready = None, path.parent == READY
     if avatar.model_id != MODEL_ID:
         problem = "It was made for an older network. Enrol the photos again."
     return Card(
         name,
+        title=title(path) if ready else name,
+        ready=ready,
         portraits=len(avatar.portraits),
         fine_tuned=avatar.fine_tuned,
         shows=consent_words(avatar.consent),

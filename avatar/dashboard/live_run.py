@@ -20,7 +20,7 @@ from avatar.dashboard.avatars import existing
 from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoice, Given, LiveChoices, Wish
 from avatar.dashboard.live_figures import LiveFigures
 from avatar.dashboard.preview import PagePreview
-from avatar.identity.bundle import avatar_names, load_avatar
+from avatar.identity.bundle import all_names, load_avatar
 from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
 from avatar.live.control import Control
@@ -253,7 +253,7 @@ class LiveRun:
             )
             with self._lock:
                 self._running.session = session
-                self._running.control = Control(session, avatar_names(), self._say)
+                self._running.control = Control(session, all_names(), self._say)
                 if self._stopping.is_set():
                     return
                 self._state = "running"

@@ -27,6 +27,7 @@ from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT
 from avatar.identity.bundle_members import MANIFEST, PARAMETERS, SIGNATURE, pack, read_members, unpack
+from avatar.identity.ready_faces import ready_face, ready_names
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
@@ -68,10 +69,26 @@ def avatar_names() -> list[str]:
     return sorted(shown_name(path) for path in bundles if not path.name.startswith("."))
 
 
+def all_names() -> list[str]:
+    """The names of all avatars that there are: the enrolled ones, then the ready faces."""
+    own = avatar_names()
+    stems = {file_stem(name) for name in own}
+    return [*own, *(name for name in ready_names() if name not in stems)]
+
+
+def named_avatar(name: str) -> Path | None:
+    """The bundle of the enrolled avatar of that name, else of the ready face. Raises UsageError for what is no name."""
+    own = avatar_path(name)
+    return own if own.is_file() else ready_face(name)
+
+
 def find_avatar(name_or_path: str) -> Path:
-    """The bundle for a name given to `enroll` or for a path. Raises InputError listing the avatars that there are."""
+    """The bundle for a name given to `enroll`, a ready face's name, or a path.
+
+    Raises InputError listing the avatars that there are.
+    """
     try:
-        named: Path | None = avatar_path(name_or_path)
+        named: Path | None = named_avatar(name_or_path) or avatar_path(name_or_path)
     except UsageError:
         named = None
     try:
@@ -82,6 +99,7 @@ def find_avatar(name_or_path: str) -> Path:
         pass
     known = avatar_names()
     have = f"There are: {', '.join(known)}." if known else "None is enrolled yet."
+    have = f"{have} Ready faces: {', '.join(ready_names())}."
     example = named.stem if named else "NAME"
     raise InputError(
         f"There is no avatar {name_or_path!r}. {have} To make one: `visavis enroll PHOTO.jpg --name {example}`."

@@ -10,7 +10,8 @@ from pathlib import Path
 from avatar.core.errors import VisavisError
 from avatar.core.paths import OWN_FOLDERS, engine_folder, home_path
 from avatar.core.private_file import delete_private
-from avatar.identity.bundle import avatar_path
+from avatar.identity.bundle import avatar_path, named_avatar
+from avatar.identity.ready_faces import refuse_ready_face
 from engines.files import remove_kept
 
 OUT_OF_REACH = (
@@ -31,9 +32,10 @@ class Removed:
 def delete_avatar(name: str) -> list[Path]:
     """Delete an enrolled avatar, and what killed programs left of it. Returns what was deleted.
 
-    Raises UsageError for what is no name, VisavisError where a file cannot be deleted.
+    Raises UsageError for what is no name, and for a ready face; VisavisError where a file cannot be deleted.
     """
     bundle = avatar_path(name)
+    refuse_ready_face(named_avatar(name) or bundle)
     part = re.compile(rf"\.{re.escape(bundle.stem)}\.[a-z0-9_]{{8}}\.part")  # as `write_private` names it
     beside = bundle.parent.iterdir() if bundle.parent.is_dir() else ()
     files = [path for path in beside if path == bundle or part.fullmatch(path.name)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.core.errors import InputError
-from avatar.identity.bundle import avatar_names, avatar_path, load_avatar
+from avatar.identity.bundle import all_names, find_avatar, load_avatar
 from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle
 from avatar.live.signing import can_sign, unread_words
 from avatar.sources.camera import Camera
@@ -94,9 +94,9 @@ def _looked_at(verdict: Verdict) -> str:
 def _own_avatar(verdict: Verdict) -> str | None:
     if verdict.mark is None:
         return None
-    for name in avatar_names():
+    for name in all_names():
         try:
-            if bundle_id(load_avatar(avatar_path(name), model_id=None)) == verdict.mark.bundle:
+            if bundle_id(load_avatar(find_avatar(name), model_id=None)) == verdict.mark.bundle:
                 return name
         except InputError:  # damaged, or of another visavis
             continue
