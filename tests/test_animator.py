@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, VisavisError
 from avatar.face.state import FaceState, no_face
-from avatar.live.animator import Animator, AvatarFrame, Rig
+from avatar.live.animator import Animator, AvatarFrame
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
+from avatar.live.rig import Rig
 from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import Retargeter
 from engines.engine import Engine, EngineFailure

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NewType
 
 import cv2
@@ -22,14 +21,10 @@ from avatar.face.state import FaceState
 from avatar.live.canvas import Canvas
 from avatar.live.governor import Governor
 from avatar.live.latency import LatencyRecorder
-from avatar.live.timed_engine import TimedEngine
+from avatar.live.rig import Rig
 from avatar.live.whose_face import WhoseFace
-from avatar.render.painter import Painter, open_painter
 from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
-from avatar.trust.embedding import Marker
-from avatar.trust.label import Label
-from avatar.trust.mark_message import MarkMessage
 from engines.engine import Engine, EngineFailure
 
 AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame painted from Driving; only Animator makes them
@@ -37,42 +32,6 @@ AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame painted from Driving; onl
 OpenEngine = Callable[[Avatar], Engine]
 RETRY_S, MOST_RETRY_S = 1.0, 10.0  # until an engine that failed is opened again
 SAY_AGAIN_S = 10.0  # that pictures still fail
-
-
-@dataclass
-class Rig:
-    """One avatar with all that moves and draws it."""
-
-    avatar: Avatar
-    canvas: Canvas
-    retargeter: Retargeter
-    engine: Engine
-    latency: LatencyRecorder
-    label: Label = field(default_factory=Label)
-    renderers: dict[int, Painter] = field(default_factory=dict)  # by the side of the picture that they draw
-    marker: Marker = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.marker = Marker(MarkMessage.of(self.avatar), self.canvas.width, self.canvas.height)
-
-    def renderer(self, side_px: int) -> Painter:
-        if side_px not in self.renderers:
-            self.renderers[side_px] = self._opened(side_px, next(iter(self.renderers.values()), None))
-        return self.renderers[side_px]
-
-    @property
-    def shares_engine(self) -> bool:
-        """Whether the network is that of all avatars, which take it over from each other."""
-        return not self.avatar.fine_tuned
-
-    def take_engine(self, engine: Engine) -> None:
-        """Draw with another engine from here on."""
-        if engine is not self.engine:
-            self.engine = engine
-            self.renderers = {side_px: self._opened(side_px, before) for side_px, before in self.renderers.items()}
-
-    def _opened(self, side_px: int, beside: Painter | None) -> Painter:
-        return open_painter(self.avatar, TimedEngine(self.engine, self.latency), side_px, beside=beside)
 
 
 class Animator:
@@ -118,12 +77,23 @@ class Animator:
         """Whether the picture is held, because no engine works."""
         return self._broken_ns is not None
 
+    @property
+    def newest(self) -> Rig:
+        """The rig that is shown, or about to be."""
+        with self._lock:
+            return self._next or self.rig
+
+    def sides_px(self, canvas: Canvas) -> set[int]:
+        """At which an avatar is drawn on it: now, and with time enough."""
+        return {canvas.square_px, self._side_px(canvas)}
+
     def show(self, rig: Rig) -> None:
-        """Show another avatar from the next frame on. The engine before is closed once that was drawn, unless both
+        """Show another rig from the next frame on. The engine before is closed once that was drawn, unless both
         share it."""
         with self._lock:
             unused, self._next = (rig, None) if self._closed else (self._next, rig)
         if unused is not None:  # it never came on
+            unused.drawn.cancel()
             _close_unused(unused.engine, self.rig, self._before, rig if unused is not rig else None)
 
     def extrapolate(self, capture_ns: int) -> AvatarFrame | None:
@@ -142,6 +112,7 @@ class Animator:
         self._enter_next()
         for rig in (self._before, self.rig):
             if rig is not None:
+                rig.drawn.cancel()
                 _close(rig.engine)
 
     def _drive(self, state: FaceState) -> Driving:
@@ -244,6 +215,8 @@ class Animator:
         before, self._before = self._before, None
         if before is not None:
             _close_unused(before.engine, self.rig)
+            if not self.rig.drawn.cancelled():
+                self.rig.drawn.set_result(None)
 
     def _enter_next(self) -> None:
         with self._lock:
@@ -251,25 +224,30 @@ class Animator:
         if rig is None:
             return
         now = self.rig
-        if rig.shares_engine and now.shares_engine:
+        if rig.draws_with(now):
             rig.take_engine(now.engine)  # it may have been opened again meanwhile
         elif rig.engine is not now.engine:
             self._broken_ns = None
         if self._before is None:
             self._before = now
         else:  # `now` was never drawn
+            now.drawn.cancel()
             _close_unused(now.engine, rig, self._before)
-        self.rig, self._extrapolator = rig, None
+        self.rig = rig
+        if rig.retargeter is not now.retargeter:
+            self._extrapolator = None
 
     def _give_way(self, failure: Exception) -> None:
         assert self._before is not None
         failed, self.rig, self._before = self.rig, self._before, None
-        if failed.shares_engine and self.rig.shares_engine:
+        if failed.draws_with(self.rig):
             self.rig.take_engine(failed.engine)
         else:
             _close_unused(failed.engine, self.rig)
         self._extrapolator = None
-        self._say(f"{failed.avatar.name} cannot be drawn ({reason(failure)}). {self.rig.avatar.name} goes on.")
+        told = f"{failed.avatar.name} cannot be drawn ({reason(failure)}). {self.rig.avatar.name} goes on."
+        self._say(told)
+        failed.drawn.set_exception(VisavisError(told))
 
 
 def reason(failure: Exception) -> str:

@@ -19,13 +19,13 @@ from avatar.core.heap import HeapTrim, started_up
 from avatar.core.mailbox import Mailbox
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
+from avatar.live.camera_switch import CameraSwitch
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, CAPTURE_TO_TRACKED, INTERVAL, LiveReport
 from avatar.live.publisher_set import PublisherSet
 from avatar.live.publishing_clock import PublishingClock
 from avatar.live.steady_pace import SteadyPace
 from avatar.publish.publisher import Publisher
-from avatar.sources.camera import CameraOrMotion
 
 JOIN_S = 5.0  # for all threads together: longer than a webcam's read or a tracker's last frame takes
 START_S = 1.0  # for the first tracked frame, after which the avatar idles
@@ -46,7 +46,7 @@ class LiveLoop:
 
     def __init__(
         self,
-        camera: CameraOrMotion,
+        camera: CameraSwitch,
         tracker: Tracker,
         animator: Animator,
         publishers: Sequence[Publisher],
@@ -59,9 +59,9 @@ class LiveLoop:
         """
         self._camera, self._tracker, self.animator = camera, tracker, animator
         self._governor = animator.governor
-        self._publishers = PublisherSet(publishers, say)
+        self.publishers = PublisherSet(publishers, say)
         self._frames: Mailbox[Frame | FaceState] = Mailbox("camera → tracker")
-        self._states: Mailbox[FaceState | Skipped] = Mailbox("tracker → avatar")
+        self._states: Mailbox[FaceState | Skipped | NoPicture] = Mailbox("tracker → avatar")
         self._pictures: Mailbox[AvatarFrame] = Mailbox("avatar → publishers")
         self._latency = latency
         self._captured = self._tracked = self._faceless = self._published = self._idled = 0
@@ -94,7 +94,7 @@ class LiveLoop:
         interrupted = False
         self._clock = PublishingClock(time.monotonic_ns(), settle_s)
         try:
-            self._publishers.open(*self.animator.size, self._camera.fps)
+            self.publishers.open(*self.animator.size, self._camera.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
             threads = [
                 self._thread("capture", lambda: self._capture(end_ns)),
@@ -110,7 +110,7 @@ class LiveLoop:
             for mailbox in (self._frames, self._states, self._pictures):
                 mailbox.close(discard=True)
             # first: whatever comes next, recordings are finished, and only this thread feeds publishers
-            closing = self._publishers.close()
+            closing = self.publishers.close()
             interrupted |= any(isinstance(failure, KeyboardInterrupt) for failure in closing)
             self._failures += [failure for failure in closing if not isinstance(failure, KeyboardInterrupt)]
             deadline_s = time.monotonic() + JOIN_S
@@ -123,13 +123,18 @@ class LiveLoop:
     # The four stages, in the order of a frame's way
 
     def _capture(self, end_ns: int | None) -> None:
+        waiting = False
         while (frame := self._camera.read()) is not None:
             if end_ns is not None and time.monotonic_ns() >= end_ns:
                 break
             if isinstance(frame, NoPicture):
                 if self._frames.closed:
                     break
-                continue  # the avatar's thread idles by its own clock
+                if not waiting:  # the avatar's thread idles at once, and goes on by its own clock
+                    self._states.offer(frame)
+                waiting = True
+                continue
+            waiting = False
             self._captured += 1
             if not self._frames.put(frame):
                 break
@@ -158,21 +163,19 @@ class LiveLoop:
 
     def _animate(self, end_ns: int | None) -> None:
         """Paint what was tracked; when nothing comes, because the camera or the tracker is gone, idle meanwhile."""
-        idle_s = 1 / min(self._camera.fps, MOST_FPS)
-        stalled_s = max(STALLED_S, 3 / self._camera.fps)
         last_ns = 0  # capture time of the newest picture: time never goes back
         lost_before = 0
         wait_s = START_S
         while True:
             state = self._states.take(wait_s)
             now_ns = start_ns = time.monotonic_ns()
-            if state is None:
+            if state is None or isinstance(state, NoPicture):
                 if self._states.closed or (end_ns is not None and now_ns >= end_ns):
                     break
-                state, wait_s = no_face(now_ns), idle_s
+                state, wait_s = no_face(now_ns), 1 / min(self._camera.fps, MOST_FPS)
                 self._idled += 1
             else:
-                wait_s = stalled_s
+                wait_s = max(STALLED_S, 3 / self._camera.fps)
             if state.capture_ns <= last_ns:
                 self._states.dropped += 1  # late: the avatar idles already
                 continue
@@ -198,12 +201,12 @@ class LiveLoop:
                 if self._pictures.closed:
                     break
                 if last is not None:
-                    self._publishers.send(last)
+                    self.publishers.send(last)
                 continue
             with self._latency.time("hold"):
                 pace.wait(picture.capture_ns)
             with self._latency.time("publish"):
-                self._publishers.send(picture)
+                self.publishers.send(picture)
             self._latency.record(CAPTURE_TO_PUBLISHED, _since_ms(picture.capture_ns))
             last = picture
             self._published += 1
@@ -239,7 +242,7 @@ class LiveLoop:
         """Counted since the start; other threads go on counting, so nothing is ever set back."""
         drops = {"camera": self._camera.dropped}
         drops |= {mailbox.name: mailbox.dropped for mailbox in (self._frames, self._states, self._pictures)}
-        drops |= {"engine": self.animator.held, "publishers": self._publishers.dropped}
+        drops |= {"engine": self.animator.held, "publishers": self.publishers.dropped}
         counts = {"captured": self._captured, "tracked": self._tracked, "faceless": self._faceless}
         return {**counts, "published": self._published, "idled": self._idled, **drops}
 

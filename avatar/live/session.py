@@ -1,53 +1,60 @@
-"""The parts of a live run, opened in order and closed together."""
+"""The parts of a live run, opened in order and closed together, and what may be exchanged meanwhile."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avatar.core.avatar import Avatar
-from avatar.core.errors import VisavisError
+from avatar.core.errors import UsageError, VisavisError
 from avatar.identity.clip_turn import turn_upright_by
 from avatar.identity.mattes import with_mattes
-from avatar.live.animator import Animator, Rig
+from avatar.live.animator import Animator
 from avatar.live.avatar_file import unlock_file
+from avatar.live.background import Background
+from avatar.live.camera_switch import CameraSwitch
 from avatar.live.canvas import Canvas
 from avatar.live.driver_memory import DriverMemory
 from avatar.live.governor import Governor, Level
+from avatar.live.late_tracker import LateTracker
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
 from avatar.live.loop import LiveLoop
 from avatar.live.options import LiveOptions
+from avatar.live.rig import Rig
 from avatar.live.signing import sign_videos
 from avatar.publish.publisher import Publisher
 from avatar.publish.recorder import Recorder
 from avatar.retarget.retargeter import Retargeter
 from avatar.sources.camera import CameraOrMotion, PlayedFile
+from avatar.sources.nobody import Nobody
 from avatar.tracking.caged_tracker import CagedTracker
 from avatar.trust.label import Label, LabelStyle
 from avatar.trust.left_out import about, record_left_out
-from avatar.trust.mark_message import MarkMessage
 from engines import Engine, EngineDescription, Say, explain, on_stderr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """A loop that is ready to run."""
+    """A loop that is ready to run. Its methods may be called from any thread."""
 
-    camera: CameraOrMotion
+    camera: CameraSwitch
     loop: LiveLoop
     animator: Animator
-    tracker: CagedTracker
+    tracker: LateTracker
     latency: LatencyRecorder
     start_up_ms: dict[str, float]
-    options: LiveOptions
-    open_rig: Callable[[Avatar, Engine | None], Rig]
+    options: LiveOptions  # as they are now
+    open_rig: Callable[[Avatar, Engine | None, LiveOptions], Rig]
     memory: DriverMemory
     say: Say
+    recorded: dict[Recorder, Rig] = field(default_factory=dict)  # what each recorder began with; till it is signed
+    _changing: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def avatar(self) -> Avatar:
@@ -74,24 +81,77 @@ class Session:
         """How much work a frame may be now."""
         return self.animator.governor.level
 
-    def show(self, avatar: Avatar) -> None:
-        """Let another avatar take over, with the same settings.
+    def show(self, avatar: Avatar) -> Future[None]:
+        """Let another avatar take over, with the same settings. The answer tells when it is shown, or why it cannot be.
 
         Slow where it has a network of its own, so not for the thread that paints. Raises EngineFailure when that
         network does not load. An avatar that then cannot be drawn gives way to the one before.
         """
-        now, avatar = self.animator.rig, self.options.engine.person(avatar)
-        rig = self.open_rig(avatar, now.engine if now.shares_engine and not avatar.fine_tuned else None)
-        before, retargeter = now.retargeter, rig.retargeter
-        retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
-        retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen
-        retargeter.expression, retargeter.follow = before.expression, before.follow
-        if (driver := before.driver) is not None:
-            retargeter.recognise(driver)
-        if (neutral := before.neutral) is not None:
-            retargeter.recall(neutral)
-        rig.label = now.label
-        self.animator.show(rig)
+        with self._changing:
+            now, avatar = self.animator.newest, self.options.engine.person(avatar)
+            shared = now.engine if now.shares_engine and not avatar.fine_tuned else None
+            rig = self.open_rig(avatar, shared, self.options)
+            before, retargeter = now.retargeter, rig.retargeter
+            retargeter.mode, retargeter.gains, retargeter.mirror = before.mode, before.gains, before.mirror
+            retargeter.idle_only, retargeter.frozen = before.idle_only, before.frozen
+            retargeter.expression, retargeter.follow = before.expression, before.follow
+            if (driver := before.driver) is not None:
+                retargeter.recognise(driver)
+            if (neutral := before.neutral) is not None:
+                retargeter.recall(neutral)
+            rig.label = now.label
+            self.animator.show(rig)
+        return rig.drawn
+
+    def look(self, size: tuple[int, int], background: Background | None) -> Future[None]:
+        """Publish pictures of another size, or with another background, as `show` does.
+
+        Raises UsageError for a size that cannot be, and while somebody takes only pictures of the present one.
+        """
+        with self._changing:
+            if size != self.options.size and (why := self.loop.publishers.keeps_size):
+                raise UsageError(why)
+            now, options = self.animator.newest, replace(self.options, size=size, background=background)
+            canvas = _canvas(now.avatar, options)
+            rig = now.placed(canvas, self.animator.sides_px(canvas))
+            self.animator.show(rig)
+            self.options = options
+        return rig.drawn
+
+    def drive_by(self, camera: CameraOrMotion) -> None:
+        """Let another camera drive. The one before is closed; its driver's rest pose is forgotten.
+
+        Raises VisavisError where the face tracker does not start; then `camera` is closed, and the one before stays.
+        """
+        with self._changing:
+            try:
+                if not isinstance(camera, Nobody):
+                    self.tracker.started()
+                _turn_upright(camera, self.tracker, self.say)
+            except BaseException:
+                camera.close()
+                raise
+            self.tracker.forget()
+            self.camera.put(camera)
+            if not isinstance(camera, Nobody):
+                self.retargeter.recalibrate()
+
+    def add(self, publisher: Publisher) -> None:
+        """Publish there too. Raises what it raises where it cannot be opened."""
+        with self._changing:
+            if isinstance(publisher, Recorder):
+                publisher.comment = about(self.animator.rig.label.style)
+            self.loop.publishers.add(publisher)
+            if isinstance(publisher, Recorder):
+                self.recorded[publisher] = self.animator.rig
+
+    def remove(self, publisher: Publisher) -> None:
+        """Publish there no longer. A recording is whole, and signed, when this returns."""
+        try:
+            self.loop.publishers.remove(publisher)
+        finally:
+            if isinstance(publisher, Recorder):
+                self._sign(publisher)
 
     def unlock(self, path: Path, reason: str) -> None:
         """Let anybody drive the avatar that is shown, and keep the reason in its file, `path`.
@@ -106,6 +166,16 @@ class Session:
         if unlabelled := record_left_out(self.avatar.name, style):
             self.say(unlabelled)
         self.animator.rig.label.style = style
+
+    def finish(self) -> None:
+        """After the run: what is still recorded is signed."""
+        for recorder in list(self.recorded):
+            self._sign(recorder)
+
+    def _sign(self, recorder: Recorder) -> None:
+        if (rig := self.recorded.pop(recorder, None)) is not None:
+            for line in sign_videos(recorder.written, rig.avatar, rig.marker.message, self.options.sign_with):
+                self.say(line)
 
 
 @contextmanager
@@ -127,7 +197,7 @@ def open_session(
     def open_engine(shown: Avatar) -> Engine:
         return options.engine.open(shown, say)
 
-    def rig_of(shown: Avatar, engine: Engine | None) -> Rig:
+    def rig_of(shown: Avatar, engine: Engine | None, options: LiveOptions) -> Rig:
         opened = engine or open_engine(shown)
         try:
             return open_rig(shown, opened, options, latency)
@@ -141,38 +211,43 @@ def open_session(
             return CagedTracker(tracker_model, "video", say=say, describes=True)
 
     with ExitStack() as parts:
-        parts.callback(camera.close)
+        switch = CameraSwitch(camera)
+        parts.callback(switch.close)
+        tracker = parts.enter_context(LateTracker(start_tracker))
         with ThreadPoolExecutor(1) as aside:  # each waits for a library to load
-            starting = aside.submit(start_tracker)
+            starting = None if isinstance(camera, Nobody) else aside.submit(tracker.started)
             try:
                 with _timed("engine", start_up_ms):
                     avatar = options.engine.person(avatar)
                     engine = open_engine(avatar)
                 parts.callback(engine.close)
             finally:
-                tracker = parts.enter_context(starting.result())
-        if isinstance(camera, PlayedFile) and (turned := turn_upright_by(camera.video, tracker.image_mode)):
-            say(turned)
+                if starting is not None:
+                    starting.result()
+        _turn_upright(camera, tracker, say)
         with _timed("framing and renderer", start_up_ms):
-            rig = rig_of(avatar, engine)
+            rig = rig_of(avatar, engine, options)
         memory = DriverMemory(options.remember)
         animator = Animator(rig, Governor(), open_engine, latency, say, memory.follow)
         parts.callback(animator.close)
         parts.callback(_keep, memory, say)
-        loop = LiveLoop(camera, tracker, animator, publishers, latency, say)
-        recorders = [publisher for publisher in publishers if isinstance(publisher, Recorder)]
-        for recorder in recorders:
+        loop = LiveLoop(switch, tracker, animator, publishers, latency, say)
+        session = Session(
+            switch, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory, say,
+            {publisher: rig for publisher in publishers if isinstance(publisher, Recorder)},
+        )  # fmt: skip
+        for recorder in session.recorded:
             recorder.comment = about(options.label)
-        parts.callback(_sign, recorders, avatar, rig.marker.message, options.sign_with, say)
+        parts.callback(session.finish)
         if unlabelled := record_left_out(avatar.name, options.label):
             say(unlabelled)
-        yield Session(camera, loop, animator, tracker, latency, start_up_ms, options, rig_of, memory, say)
+        yield session
 
 
 def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: LatencyRecorder) -> Rig:
     """`avatar` with all that draws it, on `engine`, which stays open where this raises."""
     avatar = with_mattes(avatar)
-    canvas = Canvas(avatar.portraits[0], *options.size, options.background, avatar.mattes[0])
+    canvas = _canvas(avatar, options)
     retargeter = Retargeter(avatar)
     retargeter.mode, retargeter.expression = options.mode, options.expression
     retargeter.mirror, retargeter.follow = options.mirror, options.follow
@@ -183,10 +258,13 @@ def open_rig(avatar: Avatar, engine: Engine, options: LiveOptions, latency: Late
     return rig
 
 
-def _sign(recorders: list[Recorder], avatar: Avatar, mark: MarkMessage, key_file: Path | None, say: Say) -> None:
-    written = (path for recorder in recorders for path in recorder.written)
-    for line in sign_videos(written, avatar, mark, key_file):
-        say(line)
+def _canvas(avatar: Avatar, options: LiveOptions) -> Canvas:
+    return Canvas(avatar.portraits[0], *options.size, options.background, avatar.mattes[0])
+
+
+def _turn_upright(camera: CameraOrMotion, tracker: LateTracker, say: Say) -> None:
+    if isinstance(camera, PlayedFile) and (turned := turn_upright_by(camera.video, tracker.started().image_mode)):
+        say(turned)
 
 
 def _keep(memory: DriverMemory, say: Say) -> None:

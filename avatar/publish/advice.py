@@ -15,6 +15,7 @@ _INSTALL_LOOPBACK: dict[Family, str] = {
 }
 # exclusive_caps=1: without it Chrome does not list the device as a camera
 LOAD_LOOPBACK = "sudo modprobe v4l2loopback video_nr=10 exclusive_caps=1 card_label=visavis"
+ONE_SIZE = "A virtual camera keeps its size. Switch it off, choose the size, and switch it on again."
 INSTALL_PYVIRTUALCAM = "pip install 'visavis[camera]'"
 
 

@@ -18,6 +18,7 @@ from avatar.core.frame import Frame
 from avatar.core.system import Family, system_family
 from avatar.publish import libpipewire as pw
 from avatar.publish import spa_pod
+from avatar.publish.advice import ONE_SIZE
 from avatar.publish.publisher import Publisher
 
 DESCRIPTION = "visavis"  # what a browser's list of cameras shows
@@ -33,6 +34,8 @@ _INSTALL: dict[Family, str] = {
 
 class PipeWireCamera(Publisher):
     """A Video/Source node in I420. A reader that does not keep up costs frames, which are counted, and no delay."""
+
+    keeps_size = ONE_SIZE
 
     def __init__(self, description: str = DESCRIPTION) -> None:
         self.description = description

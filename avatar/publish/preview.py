@@ -23,6 +23,7 @@ class Preview(ThreadedPublisher):
     """A window in a process of its own (`preview_window`). `q`, Escape or closing it ends the run, as Ctrl-C does."""
 
     name = "The preview"
+    keeps_size = "A preview's window has one size. Close it first."
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ class Publisher(ABC):
     """
 
     name: str = "the publisher"  # in messages, e.g. "/dev/video10"
+    keeps_size: str = ""  # why, and what to do, where it takes only frames of the size with which it was opened
     dropped: int = 0
 
     @abstractmethod

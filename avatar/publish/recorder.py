@@ -19,6 +19,8 @@ class Recorder(ThreadedPublisher):
     killed program leaves NAME.PID.part.mp4, which plays.
     """
 
+    keeps_size = "A recording has one size. End it, choose the size, and record anew."
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         check_output(path)
@@ -28,6 +30,7 @@ class Recorder(ThreadedPublisher):
         self._writer: VideoWriter | None = None
         self._first_ns: int | None = None
         self._newest_ns = 0
+        self.seconds = 0.0  # from the first to the newest frame
         self._parts = 0  # recordings that were kept
         self.written: list[Path] = []  # those of them that are whole
 
@@ -54,8 +57,9 @@ class Recorder(ThreadedPublisher):
         elif frame.capture_ns == self._newest_ns:
             return  # shown again, while nothing newer comes
         self._newest_ns = frame.capture_ns
+        self.seconds = (frame.capture_ns - self._first_ns) / 1e9
         try:
-            self._writer.write(frame.rgb, (frame.capture_ns - self._first_ns) / 1e9)
+            self._writer.write(frame.rgb, self.seconds)
         except VisavisError as error:
             writer, self._writer = self._writer, None
             raise self._salvage(writer, error) from error

@@ -11,7 +11,7 @@ import cv2
 
 from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame
-from avatar.publish.advice import virtual_camera_advice
+from avatar.publish.advice import ONE_SIZE, virtual_camera_advice
 from avatar.publish.publisher import Publisher
 
 VIDIOC_STREAMON, V4L2_BUF_TYPE_VIDEO_OUTPUT = 0x40045612, 2  # linux/videodev2.h
@@ -19,6 +19,8 @@ VIDIOC_STREAMON, V4L2_BUF_TYPE_VIDEO_OUTPUT = 0x40045612, 2  # linux/videodev2.h
 
 class VirtualCamera(Publisher):
     """Sends I420 through pyvirtualcam, which is an optional part: `pip install 'visavis[camera]'`."""
+
+    keeps_size = ONE_SIZE
 
     def __init__(self, device: str | None = None) -> None:
         """`device` is a path (/dev/video10) or a camera's name; None takes the first virtual camera there is."""

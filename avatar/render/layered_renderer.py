@@ -78,6 +78,10 @@ class LayeredRenderer:
         self._refine(person, sheet, driving.landmarks)
         return person.picture
 
+    def go_on(self, before: LayeredRenderer) -> None:
+        """With the portrait and the body's place that `before` shows, which draws the same avatar at another size."""
+        self._choice, self._body, self._shown = before._choice, before._body, before._shown
+
     def matte(self) -> Picture | None:
         """As of `Painter`."""
         return self._alpha

@@ -37,9 +37,13 @@ def open_painter(
     """The engine's network says which renderer it belongs to.
 
     `patient`: all portraits are made ready first, 0.4 s each, so that the same numbers give the same pictures.
-    `beside`: draws the same avatar at another size, and lends the portraits that it has made ready.
+    `beside`: draws the same avatar at another size, and lends the portraits that it has made ready; the new one goes on
+    with the one that it shows.
     """
     if not is_layered(engine):
         return FullRenderer(avatar, engine, size_px)
-    sheets = beside.sheets if isinstance(beside, LayeredRenderer) else None
-    return LayeredRenderer(avatar, engine, size_px, patient, sheets)
+    if not isinstance(beside, LayeredRenderer):
+        return LayeredRenderer(avatar, engine, size_px, patient)
+    painter = LayeredRenderer(avatar, engine, size_px, patient, beside.sheets)
+    painter.go_on(beside)
+    return painter

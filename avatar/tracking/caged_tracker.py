@@ -54,8 +54,8 @@ class CagedTracker(Closing):
     it knows nothing of the pictures before, `tries` is 1. `describes`: every few seconds a descriptor says whose face
     a video shows.
 
-    Raises VisavisError when it cannot start the first time. Not thread-safe: one tracker, one thread; only `close` may
-    be called from another.
+    Raises VisavisError when it cannot start the first time. From any thread: one picture at a time, and only one thread
+    gives those of a video.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class CagedTracker(Closing):
         self._patient = patient
         self._tries = tries if patient else 1
         self._forget = False
+        self._asking = threading.Lock()
         self._newest: CageProcess | None = None  # perhaps still starting
         self._ready: CageProcess | None = None  # None: there is none to ask
         self._fault = ""  # why the last one went down or did not start
@@ -134,7 +135,8 @@ class CagedTracker(Closing):
             if ready is None:
                 break
             try:
-                return ready.track(rgb, capture_ns, limit_s, before)
+                with self._asking:
+                    return ready.track(rgb, capture_ns, limit_s, before)
             except DownError as error:
                 with self._changed:
                     self._fault, self._ready = str(error), None

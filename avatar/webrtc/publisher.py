@@ -25,6 +25,7 @@ class CallPublisher(Publisher):
         self._size = width, height
 
     def send(self, frame: Frame) -> None:
+        self._size = frame.rgb.shape[1], frame.rgb.shape[0]
         self._video.put(frame)
 
     def close(self) -> None:
