@@ -104,7 +104,7 @@ async def until(ask: Ask, true: Callable[[Any], bool], limit_s: float = 60.0) ->
         ("GET", ""), ("GET", "/choices"), ("GET", "/avatars/ada/thumbnail"), ("PATCH", "/avatars/ada"),
         ("DELETE", "/avatars/ada"), ("POST", "/check"), ("POST", "/photos"), ("DELETE", "/photos/1"),
         ("POST", "/enrolment"), ("DELETE", "/enrolment"), ("POST", "/live"), ("PATCH", "/live"), ("DELETE", "/live"),
-        ("POST", "/background"),
+        ("POST", "/background"), ("GET", "/recordings/x.mp4"), ("POST", "/recordings/x.mp4/verify"),
         ("GET", "/events"),
     ],
 )  # fmt: skip
@@ -396,10 +396,14 @@ def test_a_live_session_that_cannot_start_says_why(links: Links) -> None:
     owner(links, act)
 
 
-def test_a_picture_for_the_background_and_a_recording(links: Links) -> None:
+def test_without_a_camera_it_idles_and_all_is_exchanged_while_it_goes_on(links: Links) -> None:
     async def act(ask: Ask) -> None:
-        await enrol(ask, "dashboard")
-        wish = {"avatar": "dashboard", "camera": CAMERA, "background": "picture", "recording": True}
+        async def live(**changes: object) -> Any:
+            """What holds after a change, or the refusal."""
+            status, told = await ask("PATCH", "/live", changes)
+            return (await ask("GET", ""))[1]["live"] if status == 200 else told["error"]
+
+        wish = {"avatar": "mona_lisa", "camera": "", "background": "picture"}
         assert (await ask("POST", "/live", wish))[0] == 400  # none was sent
         for refused in (picture_bomb(), zip_bomb(), b""):
             status, told = await ask("POST", "/background", refused)
@@ -409,14 +413,43 @@ def test_a_picture_for_the_background_and_a_recording(links: Links) -> None:
         assert await ask("POST", "/background", jpeg(blue, "PNG")) == (200, {})
         assert links.uploads() == []
         assert await ask("POST", "/live", wish) == (200, {})
-        await until(ask, lambda state: len(state["live"]["seconds"]) >= 2 or state["live"]["problem"])
+        state = await until(ask, lambda state: state["live"]["seconds"] or state["live"]["problem"], 120)
+        assert state["live"]["wish"]["camera"] == "" and state["live"]["seconds"][-1]["idle"]
+
+        told = await live(recording=True, size="640x480")
+        assert told["wish"]["recording"] and told["wish"]["size"] == "640x480" and told["recorded"] is None
+        name = told["recording"]["name"]
+        assert (await ask("GET", f"/recordings/{name}"))[0] == 404  # not whole yet
+        assert "one size" in await live(size="512x512")
+        told = await live(camera=CAMERA, background="#203040", avatar="woman_2", mirror=True)
+        assert (told["wish"]["camera"], told["wish"]["avatar"], told["wish"]["mirror"]) == (CAMERA, "woman_2", True)
+        await until(ask, lambda state: not state["live"]["seconds"][-1]["idle"])
+        for change in ({"camera": "nowhere"}, {"size": "9x9"}, {"background": "/etc/passwd"}, {"avatar": "nobody"}):
+            assert isinstance(await live(**change, mirror=False), str)
+        assert "virtual camera" in (await live(virtual_camera=True)).lower()
+        now = (await ask("GET", ""))[1]["live"]
+        assert now["wish"] == told["wish"] and now["state"] == "running"
+
+        told = await live(recording=False, size="512x512", camera="")
+        assert told["recording"] is None and told["recorded"]["name"] == name and told["wish"]["size"] == "512x512"
+        status, video = await ask("GET", f"/recordings/{name}")
+        assert status == 200 and len(video) == told["recorded"]["bytes"] and told["recorded"]["seconds"] > 1
+        with av.open(io.BytesIO(video), "r") as recorded:
+            frames = [frame.to_ndarray(format="rgb24") for frame in recorded.decode(video=0)]
+        assert {frame.shape for frame in frames} == {(480, 640, 3)}
+        assert frames[0][5, 5, 2] > 150 and frames[0][5, 5, 0] < 60  # the corner is the picture's blue
+        assert np.abs(frames[-1][5, 5].astype(int) - (0x20, 0x30, 0x40)).max() < 12
+        assert min(frame.mean() for frame in frames) > 20  # never black
+        (file,) = (links.home / "recordings").glob("*.mp4")
+        assert file.stat().st_mode & 0o077 == 0
+        assert (await ask("POST", f"/recordings/{name}/verify"))[1]["words"]
+        status, told = await ask("POST", f"/recordings/{name}/show")
+        assert status == 400 and str(file) in told["error"]  # no desktop here
+        (links.home / "secret.mp4").write_bytes(b"x")
+        for odd in ("..%2Fsecret.mp4", "%2e%2e%2fsecret.mp4", "nothing.mp4", "..", "%00"):
+            assert (await ask("GET", f"/recordings/{odd}"))[0] in (403, 404)
         await ask("DELETE", "/live")
         assert (await until(ask, lambda state: state["live"]["state"] == "off"))["live"]["problem"] is None
-        (video,) = (links.home / "recordings").glob("dashboard *.mp4")
-        with av.open(str(video)) as recorded:
-            frame = next(recorded.decode(video=0)).to_ndarray(format="rgb24")
-        assert frame[5, 5, 2] > 150 and frame[5, 5, 0] < 60  # the corner is the picture's blue
-        await ask("DELETE", "/avatars/dashboard")
 
     owner(links, act)
 

@@ -4,6 +4,9 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
 
     GET    (nothing more)          → {avatars, enrolment, live}, as the events below
     GET    /choices                → {cameras, virtual_camera, engines, sizes}: looks at the devices anew
+    GET    /recordings/NAME        → the video; ranges of it too
+    POST   /recordings/NAME/show   → {}: in the desktop's file manager
+    POST   /recordings/NAME/verify → {words, notes, found}: what `verify` says of it
     GET    /avatars/NAME/thumbnail → JPEG, 256 px
     PATCH  /avatars/NAME           {name: a new one} → {}
     DELETE /avatars/NAME           → {}
@@ -13,11 +16,12 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     POST   /enrolment              {name, consent: {kind, person?}, same_person?} → {}: make the avatar of the photos
     DELETE /enrolment              give up, and delete the photos → {}
     POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
-    POST   /live                   {avatar, camera, engine?, virtual_camera?, recording?, size?,
+    POST   /live                   {avatar, camera ("": none, it idles), engine?, virtual_camera?, recording?, size?,
                                     background?, mirror?, follow?, expression?, remember?,
                                     label?: {corner, size, left_out}} → {}: start
-    PATCH  /live                   {avatar?, mirror?, follow?, expression?, paused?, frozen?, gains?, calibrate?,
-                                    remember?, label?, unlock?: why somebody else drives} → {}
+    PATCH  /live                   {avatar?, camera?, size?, background?, virtual_camera?, recording?, mirror?,
+                                    follow?, expression?, paused?, frozen?, gains?, calibrate?, remember?, label?,
+                                    unlock?: why somebody else drives} → {}: once it is done, while the picture goes on
     DELETE /drivers                forget what is remembered of drivers → {}
     DELETE /live                   stop → {}
     GET    /events                 WebSocket
@@ -45,12 +49,13 @@ from avatar.dashboard.live_choices import Given, Wish
 from avatar.dashboard.live_run import Listener, LiveRun
 from avatar.dashboard.open_pages import OpenPages
 from avatar.dashboard.photo_check import POSES, ShotChecker, decode_shot
+from avatar.dashboard.recordings import recording, show_in_folder
 from avatar.dashboard.refusals import BusyError, Handler, for_owner
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES, MOST_SHOT_BYTES, OneAtATime, body, read_shot, store
-from avatar.dashboard.verify_page import VerifyPage
+from avatar.dashboard.verify_page import VerifyPage, look_at
 from avatar.http.peer_text import json_body
-from avatar.http.safety import Gate
+from avatar.http.safety import LARGEST_BODY, Gate
 from avatar.identity.bundle import avatar_path
 from avatar.identity.consent import Statement
 from avatar.sources.photo import load_photo
@@ -62,6 +67,8 @@ ALLOWANCES = {
     f"{PREFIX}/background": (MOST_BYTES, 120.0),
     f"{PREFIX}/check": (MOST_SHOT_BYTES, 30.0),
     f"{PREFIX}/events": (0, None),
+    f"{PREFIX}/live": (LARGEST_BODY, 60.0),  # a camera, or a recording's end, takes its time
+    f"{PREFIX}/recordings/": (LARGEST_BODY, None),
 }
 TICK_S = 5.0
 
@@ -94,6 +101,9 @@ class Dashboard:
             ("POST", "/enrolment", self._enrol),
             ("DELETE", "/enrolment", self._give_up),
             ("POST", "/background", self._set_background),
+            ("GET", "/recordings/{name}", self._get_recording),
+            ("POST", "/recordings/{name}/show", self._show_recording),
+            ("POST", "/recordings/{name}/verify", self._verify_recording),
             ("POST", "/live", self._start),
             ("PATCH", "/live", self._change),
             ("DELETE", "/live", self._stop),
@@ -209,6 +219,18 @@ class Dashboard:
             folder.remove()
         return web.json_response({})
 
+    async def _get_recording(self, request: web.Request) -> web.StreamResponse:
+        path = await asyncio.to_thread(recording, request.match_info["name"])
+        return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
+
+    async def _show_recording(self, request: web.Request) -> web.StreamResponse:
+        await asyncio.to_thread(lambda: show_in_folder(recording(request.match_info["name"])))
+        return web.json_response({})
+
+    async def _verify_recording(self, request: web.Request) -> web.StreamResponse:
+        path = await asyncio.to_thread(recording, request.match_info["name"])
+        return web.json_response(await look_at(path))
+
     async def _start(self, request: web.Request) -> web.StreamResponse:
         await asyncio.to_thread(self._check_and_start, Wish.of(await json_body(request)))
         return web.json_response({})
@@ -226,6 +248,7 @@ class Dashboard:
         return web.json_response({})
 
     def _check_and_start(self, wish: Wish) -> None:
+        existing(wish.avatar)
         self.live.choices.check(wish)
         self.live.start(wish)
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from avatar.core.arrays import Picture
 from avatar.core.errors import UsageError, VisavisError
-from avatar.core.paths import home
-from avatar.dashboard.avatars import existing
+from avatar.dashboard.recordings import recordings_folder
 from avatar.live.background import Background, parse_background
 from avatar.live.framing import parse_size
 from avatar.live.options import LiveOptions
@@ -19,6 +18,7 @@ from avatar.publish.publisher import Publisher
 from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import expression_mode
 from avatar.sources.camera import CameraOrMotion, open_camera_or_motion
+from avatar.sources.nobody import Nobody
 from avatar.sources.v4l2 import video_devices
 from avatar.trust.label import LabelStyle
 from engines import Say, available_backends
@@ -27,7 +27,6 @@ from engines.backends import LABELS
 SIZES = ("512x512", "640x480", "1280x720", "1920x1080")
 VIRTUAL_CAMERA = "virtual-camera"
 PICTURE = "picture"  # the background that a page has sent
-RECORDINGS = "recordings"  # a folder in the user's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ class CameraChoice:
     id: str
     name: str
     open: Callable[[Say], CameraOrMotion]
+    listed: bool = True  # else it is there for whoever knows the id
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Wish:
     """What the page asks to run."""
 
     avatar: str
-    camera: str
+    camera: str  # an id; "": none, so that the avatar idles
     engine: str = "auto"
     virtual_camera: bool = False
     size: str = "512x512"
@@ -71,6 +71,11 @@ class Wish:
                 "avatar, camera, engine, size, background and expression are texts; the others true or false."
             )
         return wish
+
+    def changed(self, wanted: dict[str, Any]) -> Wish:
+        """With some parts in place of its own. Raises UsageError as `of` does."""
+        own = {part: getattr(self, part) for part in asdict(self) if part != "label"}
+        return replace(Wish.of(own | wanted), label=self.label)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"label": self.label.as_json()}
@@ -103,7 +108,7 @@ class LiveChoices:
         """What can be chosen on this computer, now. Looks at the devices: not for an event loop."""
         backends = available_backends().items()
         return {
-            "cameras": [{"id": choice.id, "name": choice.name} for choice in self._cameras()],
+            "cameras": [{"id": choice.id, "name": choice.name} for choice in self._cameras() if choice.listed],
             "virtual_camera": _virtual_camera(),
             "engines": [
                 {"id": "auto", "name": "The fastest", "problem": None},
@@ -111,12 +116,11 @@ class LiveChoices:
             ],
             "sizes": list(self._sizes),
             "picture": self.picture is not None,
-            "recordings": str(home() / RECORDINGS),
+            "recordings": str(recordings_folder()),
         }
 
     def check(self, wish: Wish) -> None:
-        """Raises UsageError for what a page cannot choose, NotThereError without that avatar."""
-        existing(wish.avatar)
+        """Raises UsageError for what a page cannot choose, whichever avatar and camera it is."""
         if wish.size not in self._sizes:
             raise UsageError(f"The size {wish.size} is not one of {', '.join(self._sizes)}.")
         if wish.engine != "auto" and wish.engine not in LABELS:
@@ -131,6 +135,8 @@ class LiveChoices:
 
     def camera(self, wish: Wish) -> CameraChoice:
         """Raises UsageError when it is not there."""
+        if not wish.camera:
+            return CameraChoice("", Nobody.name, lambda say: Nobody())
         camera = next((choice for choice in self._cameras() if choice.id == wish.camera), None)
         if camera is None:
             raise UsageError("That camera is not there. Plug it in, then look for cameras again.")
@@ -159,12 +165,27 @@ class LiveChoices:
         return parse_background(text)
 
     def _cameras(self) -> list[CameraChoice]:
+        devices = [device for device in video_devices() if device.captures and not device.loopback]
+        names = camera_names([device.card for device in devices])
         webcams = [
-            CameraChoice(device.path, f"{device.card} ({device.path})", _opener(device.path))
-            for device in video_devices()
-            if device.captures and not device.loopback
+            CameraChoice(device.path, name, _opener(device.path)) for device, name in zip(devices, names, strict=True)
         ]
-        return [*self._given.cameras, *webcams]
+        return [*webcams, *self._given.cameras]
+
+
+def camera_names(cards: Sequence[str]) -> list[str]:
+    """What drivers call cameras, as people do: without what they repeat; those of one name are numbered.
+
+    >>> camera_names(["Integrated Camera: Integrated C", "Webcam", "Webcam"])
+    ['Integrated Camera', 'Webcam', 'Webcam 2']
+    """
+    names: list[str] = []
+    for card in cards:
+        name, _, rest = card.replace("_", " ").partition(": ")
+        whole = name if rest and name.startswith(rest) else card.replace("_", " ")
+        count = sum(other == whole or other.rpartition(" ")[0] == whole for other in names)
+        names.append(f"{whole} {count + 1}" if count else whole)
+    return names
 
 
 def _opener(path: str) -> Callable[[Say], CameraOrMotion]:

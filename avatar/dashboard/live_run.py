@@ -8,19 +8,18 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from avatar.core.errors import UsageError, VisavisError
-from avatar.core.file_name import numbered
-from avatar.core.paths import home
 from avatar.core.plain_text import plain_text
 from avatar.dashboard.avatars import existing
-from avatar.dashboard.live_choices import RECORDINGS, VIRTUAL_CAMERA, CameraChoice, Given, LiveChoices, Wish
+from avatar.dashboard.live_choices import VIRTUAL_CAMERA, CameraChoice, Given, LiveChoices, Wish
 from avatar.dashboard.live_figures import LiveFigures
+from avatar.dashboard.live_parts import PARTS, LiveParts
 from avatar.dashboard.preview import PagePreview
-from avatar.identity.bundle import all_names, load_avatar
+from avatar.dashboard.recordings import Recordings
+from avatar.identity.bundle import all_names
 from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
 from avatar.live.control import Control
@@ -29,8 +28,6 @@ from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
 from avatar.live.whose_face import lock_words
-from avatar.publish.publisher import Publisher
-from avatar.publish.recorder import Recorder
 from avatar.retarget.gains import GAIN_REGIONS
 from avatar.retarget.retargeter import expression_mode
 from avatar.sources.camera import CameraOrMotion
@@ -63,6 +60,7 @@ class Running:
     camera: CameraOrMotion | None = None
     session: Session | None = None
     control: Control | None = None
+    parts: LiveParts | None = None
 
 
 class LiveRun:
@@ -77,7 +75,8 @@ class LiveRun:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._state: State = "off"
-        self._wish: Wish | None = None
+        self._wish: Wish | None = None  # with which the last session started
+        self._recordings = Recordings()
         self._running = Running()
         self._files: dict[str, Path] = {}  # by the name of the avatar that the run began with
         self._said: deque[str] = deque(maxlen=LINES_KEPT)
@@ -112,9 +111,7 @@ class LiveRun:
         return "" if session is None else session.engine_line
 
     def report(self) -> Figures:
-        session, wish, shows = self._running.session, self._wish, self.shows
-        if wish is not None and shows is not None:
-            wish = replace(wish, avatar=shows)
+        session, wish = self._running.session, self._holds()
         return {
             "state": self._state,
             "problem": self._problem,
@@ -125,7 +122,24 @@ class LiveRun:
             "engine": None if session is None else asdict(session.engine),
             "engine_line": self.engine_line,
             "seconds": list(self.figures.seconds),
+            **self._recordings.report(),
         }
+
+    def _holds(self) -> Wish | None:
+        """What was wished for at the start, as it is now."""
+        session, parts, wish = self._running.session, self._running.parts, self._wish
+        if wish is None or session is None or parts is None:
+            return wish
+        now = session.retargeter
+        return replace(
+            parts.wish,
+            avatar=session.avatar.name,
+            mirror=now.mirror,
+            follow=now.follow,
+            expression=now.expression,
+            remember=session.memory.on,
+            label=session.animator.rig.label.style,
+        )
 
     def start(self, wish: Wish, bundle: Path | None = None) -> None:
         """Start in a thread. `bundle`: a file that is not among the enrolled ones.
@@ -161,6 +175,7 @@ class LiveRun:
             session, camera = self._running.session, self._running.camera
         if session is not None:
             session.loop.stop()
+            session.camera.close()
         if camera is not None:
             camera.close()  # ends a read that waits for a picture
         self._listener.changed()
@@ -171,30 +186,32 @@ class LiveRun:
             self._thread.join(STOP_S)
 
     def change(self, wanted: Figures) -> None:
-        """Of {avatar, expression, gains: {mouth: 1.2}, calibrate: true, remember: true, unlock: REASON}, the SWITCHES
-        and label: {corner, size, left_out}: all of it, or nothing.
+        """Of the PARTS and {expression, gains: {mouth: 1.2}, calibrate: true, remember: true, unlock: REASON}, the
+        SWITCHES and label: {corner, size, left_out}. What is wrong is refused before anything is changed.
 
-        Raises UsageError, InputError.
+        Returns once it is done. Raises UsageError, InputError; DeviceError where a camera or a virtual one cannot be
+        opened, and VisavisError where an avatar cannot be drawn: then that part is as it was.
         """
-        session, control = self._running.session, self._running.control
-        if session is None or control is None:
+        session, control, parts = self._running.session, self._running.control, self._running.parts
+        if session is None or control is None or parts is None:
             raise UsageError("The avatar is not live. Start it first.")
-        for act in [self._wanted(session, control, name, value) for name, value in wanted.items()]:
-            act()
-        self._listener.changed()
+        exchanged = {name: value for name, value in wanted.items() if name in PARTS}
+        acts = [self._wanted(session, control, name, value) for name, value in wanted.items() if name not in PARTS]
+        if exchanged:
+            acts.insert(0, parts.changes(exchanged))
+        try:
+            for act in acts:
+                act()
+        finally:
+            self._listener.changed()
 
     def _wanted(self, session: Session, control: Control, name: str, value: object) -> Callable[[], None]:
         """What does it, once all is known to be right. Raises UsageError, InputError."""
-        retargeter = session.retargeter
-        if name == "avatar":
-            # loaded here too, so that what is wrong with it is the answer: `show` only says so later
-            load_avatar(existing(str(value)))
-            return lambda: self._show(control, str(value))
         if name in SWITCHES and isinstance(value, bool):
-            return lambda: setattr(retargeter, SWITCHES[name], value)
+            return lambda: setattr(session.retargeter, SWITCHES[name], value)  # perhaps of another avatar by then
         if name == "expression":
             mode = expression_mode(value)
-            return lambda: setattr(retargeter, "expression", mode)
+            return lambda: setattr(session.retargeter, "expression", mode)
         if name == "remember" and value is True:
             return session.memory.agree
         if name == "gains" and isinstance(value, dict):
@@ -221,11 +238,6 @@ class LiveRun:
             forget_drivers()
         self._listener.changed()
 
-    def _show(self, control: Control, name: str) -> None:
-        if self._wish is not None:
-            self._wish = replace(self._wish, avatar=name)
-        control.show(name)
-
     def _run(self, wish: Wish, camera: CameraChoice, bundle: Path) -> None:
         try:
             self._play(wish, camera, bundle)
@@ -235,7 +247,10 @@ class LiveRun:
             logger.exception("the live session failed")
             self._problem, self.failure = "Something unexpected went wrong. The terminal says what.", error
         finally:
+            self._recordings.ended()
             with self._lock:
+                if (holds := self._holds()) is not None:
+                    self._wish = replace(holds, recording=False)
                 self._running = Running()
                 self.ended_by_itself = not self._stopping.is_set()
                 self._state = "off"
@@ -243,16 +258,22 @@ class LiveRun:
 
     def _play(self, wish: Wish, choice: CameraChoice, bundle: Path) -> None:
         avatar = open_avatar(bundle)
-        publishers = self._publishers(wish)
-        with ExitStack() as parts:
+        virtual_camera = open_publisher(VIRTUAL_CAMERA, self._say) if wish.virtual_camera else None
+        with ExitStack() as opened:
             camera = self._running.camera = choice.open(self._say)
-            parts.callback(camera.close)  # also where what comes before the session fails
+            opened.callback(camera.close)  # also where what comes before the session fails
             options = self.choices.options(wish)
-            session = parts.enter_context(
+            publishers = [self.preview, *self._given.publishers()]
+            session = opened.enter_context(
                 open_session(avatar, self._tracker_model(), camera, publishers, options, self._say)
             )
+            parts = LiveParts(session, self.choices, self._recordings, wish, self._say)
+            if virtual_camera is not None:
+                parts.publish_virtually(virtual_camera)
+            if wish.recording:
+                parts.record()
             with self._lock:
-                self._running.session = session
+                self._running.session, self._running.parts = session, parts
                 self._running.control = Control(session, all_names(), self._say)
                 if self._stopping.is_set():
                     return
@@ -263,19 +284,7 @@ class LiveRun:
             finally:
                 self.engine = session.engine
         if not self._stopping.is_set():
-            self._say(f"{choice.name} has ended.")
-
-    def _publishers(self, wish: Wish) -> list[Publisher]:
-        publishers: list[Publisher] = [self.preview, *self._given.publishers()]
-        if wish.virtual_camera:
-            publishers.append(open_publisher(VIRTUAL_CAMERA, self._say))
-        if wish.recording:
-            named = home() / RECORDINGS / f"{wish.avatar} {datetime.now():%Y-%m-%d %H.%M.%S}.mp4"
-            named.parent.mkdir(mode=0o700, exist_ok=True)
-            file = next(name for name in numbered(named) if not name.exists())  # where the clock was set back
-            publishers.append(Recorder(file))
-            self._say(f"Recording into {file}")
-        return publishers
+            self._say(f"{session.camera.name} has ended.")
 
     def _second(self, session: Session, now: LiveReport) -> None:
         if self._shown != self.shows:

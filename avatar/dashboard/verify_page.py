@@ -87,7 +87,7 @@ async def _answer(request: web.Request) -> web.StreamResponse:
             await answer.write(json.dumps(line).encode() + b"\n")
 
         try:
-            last = await _look(path, send)
+            last = await look_at(path, send)
         except VisavisError as error:
             last = {"error": error.on_page}
     finally:
@@ -96,7 +96,11 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-async def _look(path: Path, tell: Callable[[dict[str, Any]], Awaitable[None]]) -> dict[str, Any]:
+async def _quietly(line: dict[str, Any]) -> None:
+    pass
+
+
+async def look_at(path: Path, tell: Callable[[dict[str, Any]], Awaitable[None]] = _quietly) -> dict[str, Any]:
     """What the process says last; before, what it says goes to `tell`. Raises InputError."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "avatar.dashboard.verify_process", str(path)),

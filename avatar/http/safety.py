@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -99,7 +100,10 @@ class Gate:
             self.hosts |= {parts.netloc, parts.netloc.removesuffix(default_port)}
 
     def allow_more(self, allowances: Mapping[str, tuple[int, float | None]]) -> None:
-        """Other limits than LARGEST_BODY and REQUEST_S, by exact path: of photos, or of WebSockets, which stay open."""
+        """Other limits than LARGEST_BODY and REQUEST_S: of photos, or of WebSockets, which stay open.
+
+        By exact path; one that ends in "/" is for all that lies below it.
+        """
         self._more |= allowances
 
     def role(self, request: web.Request) -> Role | None:
@@ -165,11 +169,15 @@ class Gate:
         # behind a proxy all have one address: who has no token must not use up what the owner may
         if not self._requests.take(f"{role} {origin_of(request.remote)}"):
             raise web.HTTPTooManyRequests(text="Too many requests.\n", headers={"Retry-After": "1"})
-        largest, seconds = self._more.get(request.path, (LARGEST_BODY, REQUEST_S))
+        largest, seconds = self._limits(request.path)
         if (request.content_length or 0) > largest:
             raise web.HTTPRequestEntityTooLarge(largest, request.content_length or 0)
         async with asyncio.timeout(seconds):
             return await handler(request)
+
+    def _limits(self, path: str) -> tuple[int, float | None]:
+        places = (path, *(f"{folder}/" for folder in PurePosixPath(path).parents))
+        return next((self._more[place] for place in places if place in self._more), (LARGEST_BODY, REQUEST_S))
 
     def _check_address(self, request: web.Request) -> None:
         if request.headers.get("Host", "").lower() not in self.hosts:

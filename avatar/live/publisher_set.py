@@ -59,14 +59,17 @@ class PublisherSet:
                 member.shape = self._shape
                 member.publisher.open(width, height, fps)
 
-    def add(self, publisher: Publisher) -> None:
-        """Send to it too. Raises what it raises where it cannot be opened; UsageError where all is over."""
+    def add(self, publisher: Publisher, size: tuple[int, int]) -> None:
+        """Send to it too, frames of that width and height.
+
+        Raises what it raises where it cannot be opened; UsageError where all is over.
+        """
         member = _Member(publisher)
         with self._changing:
             if self._closing:
                 raise UsageError("The avatar is not live any more.")
             if self._fps:  # else it is opened with the others
-                self._open(member)
+                self._open(member, size)
             self._members = (*self._members, member)
 
     def remove(self, publisher: Publisher) -> None:
@@ -108,9 +111,9 @@ class PublisherSet:
                         failures.append(failure)
         return failures
 
-    def _open(self, member: _Member) -> None:
+    def _open(self, member: _Member, size: tuple[int, int]) -> None:
         """Also what was half opened is closed where that fails."""
-        member.shape = self._shape
+        member.shape = size
         try:
             member.publisher.open(*member.shape, self._fps)
         except Exception:
@@ -145,7 +148,7 @@ class PublisherSet:
             if self._closing or member.removed:
                 return
             try:
-                self._open(member)
+                self._open(member, self._shape)
             except Exception:
                 member.retry_s = time.monotonic() + RETRY_S
             else:

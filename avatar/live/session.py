@@ -141,7 +141,7 @@ class Session:
         with self._changing:
             if isinstance(publisher, Recorder):
                 publisher.comment = about(self.animator.rig.label.style)
-            self.loop.publishers.add(publisher)
+            self.loop.publishers.add(publisher, self.options.size)
             if isinstance(publisher, Recorder):
                 self.recorded[publisher] = self.animator.rig
 

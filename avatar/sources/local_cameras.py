@@ -108,6 +108,11 @@ class LinuxCamera:
         self._card: str | None = None
         self._others: set[str] = set()  # of the same name, there from the start: never taken in its place
 
+    @property
+    def path(self) -> str:
+        """/dev/videoN."""
+        return str(Path(self._path).resolve())
+
     def __call__(self) -> CaptureDevice:
         """Raises GoneError when it is not there, DeviceError when it cannot be used."""
         device = self._find()
@@ -122,9 +127,8 @@ class LinuxCamera:
         return CaptureDevice(device.number, f"{device.path} ({device.card})", device.path, mode)
 
     def _find(self) -> VideoDevice:
-        path = str(Path(self._path).resolve())
         devices = video_devices()
-        here = next((device for device in devices if device.path == path), None)
+        here = next((device for device in devices if device.path == self.path), None)
         if self._card is None:
             if here is None:
                 raise GoneError(f"{self._path}: no such camera. {cameras_there()}")

@@ -1,0 +1,130 @@
+"""The parts of a run that a page exchanges while it goes on: avatar, camera, size, background, publishers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from avatar.core.errors import UsageError, VisavisError
+from avatar.dashboard.avatars import existing
+from avatar.dashboard.live_choices import PICTURE, VIRTUAL_CAMERA, LiveChoices, Wish
+from avatar.dashboard.recordings import Recordings
+from avatar.identity.mattes import open_avatar
+from avatar.live.outputs import open_publisher
+from avatar.live.session import Session
+from avatar.publish.publisher import Publisher
+from engines import EngineFailure, Say
+
+LOOK = ("size", "background")
+PARTS = ("avatar", "camera", *LOOK, "virtual_camera", "recording")  # of a Wish
+DRAWN_S = 10.0  # until a change is drawn; later where the engine has failed, and the picture is held
+
+
+class LiveParts:
+    """Of one run. `wish` tells what holds now. From any thread: changes come one after the other."""
+
+    def __init__(self, session: Session, choices: LiveChoices, recordings: Recordings, wish: Wish, say: Say) -> None:
+        self.wish = replace(wish, recording=False)
+        self._session, self._choices, self._recordings, self._say = session, choices, recordings, say
+        self._virtual_camera: Publisher | None = None
+        self._changing = threading.Lock()
+        self._asked_for = wish.avatar  # last
+
+    def changes(self, wanted: dict[str, Any]) -> Callable[[], None]:
+        """What makes those changes, each while the picture goes on; the first that fails is raised, and the rest left.
+
+        wanted: some of PARTS, as of a Wish. Raises UsageError for what cannot be chosen, NotThereError without the
+        avatar. What is returned raises UsageError, InputError, DeviceError; then that part is as it was.
+        """
+        wish = self.wish.changed(wanted)
+        self._choices.check(wish)
+        if "camera" in wanted:
+            self._choices.camera(wish)
+        if "avatar" in wanted:
+            existing(wish.avatar)
+            self._asked_for = wish.avatar
+
+        def change() -> None:
+            with self._changing:
+                for part in sorted(wanted, key=lambda part: self._order(part, wanted[part])):
+                    self._change(part, wanted)
+
+        return change
+
+    def publish_virtually(self, camera: Publisher) -> None:
+        """By a virtual camera that `open_publisher` gave."""
+        self._session.add(camera)
+        self._virtual_camera = camera
+
+    def record(self) -> None:
+        recorder = self._recordings.begin(self._session.avatar.name)
+        try:
+            self._session.add(recorder)
+        except BaseException:
+            self._recordings.ended()
+            raise
+        self.wish = replace(self.wish, recording=True)
+        self._say(f"Recording into {recorder.path}")
+
+    def _order(self, part: str, value: object) -> int:
+        """What keeps the size is switched off before it changes, and on after that."""
+        return {False: 0, True: 2}[value] if isinstance(value, bool) else 1
+
+    def _change(self, part: str, wanted: dict[str, Any]) -> None:
+        value = wanted[part]
+        if value == getattr(self.wish, part) and value != PICTURE:  # that may be another one
+            return
+        if part == "avatar":
+            self._show(value)
+        elif part == "camera":
+            self._session.drive_by(self._choices.camera(replace(self.wish, camera=value)).open(self._say))
+        elif part in LOOK:
+            wish = self.wish.changed({name: wanted[name] for name in LOOK if name in wanted})  # both at once
+            options = self._choices.options(wish)
+            _wait(self._session.look(options.size, options.background))
+            self.wish = replace(self.wish, size=wish.size, background=wish.background)
+        elif part == "virtual_camera":
+            self._switch_virtual_camera(value)
+        elif value:
+            self.record()
+        else:
+            self._end_recording()
+        self.wish = self.wish.changed({part: value})
+
+    def _show(self, name: str) -> None:
+        if self._asked_for != name:  # somebody clicked on, while this one waited
+            return
+        try:
+            _wait(self._session.show(open_avatar(existing(name))))
+        except EngineFailure as failure:
+            raise VisavisError(str(failure)) from failure
+
+    def _switch_virtual_camera(self, on: bool) -> None:
+        if on:
+            self.publish_virtually(open_publisher(VIRTUAL_CAMERA, self._say))
+        elif (camera := self._virtual_camera) is not None:
+            self._virtual_camera = None
+            self.wish = replace(self.wish, virtual_camera=False)  # whatever it says at its end
+            self._session.remove(camera)
+
+    def _end_recording(self) -> None:
+        if (now := self._recordings.now) is None:
+            return
+        self.wish = replace(self.wish, recording=False)
+        try:
+            self._session.remove(now.recorder)
+        finally:
+            self._recordings.ended()
+
+
+def _wait(drawn: Future[None]) -> None:
+    """Raises VisavisError where it cannot be drawn."""
+    with suppress(TimeoutError):
+        try:
+            drawn.result(DRAWN_S)
+        except CancelledError:
+            raise UsageError("That was overtaken by another choice, or by the end of the run.") from None
