@@ -145,8 +145,9 @@ def _refuse_unclear(clip: SelfieClip, seen: _Seen, tracker_model: Path) -> None:
         )
     if reader.second_person > SECOND_PERSON_SHARE:
         raise InputError(
-            f"{clip.name}: two people are seen about equally long, so it is unclear who is meant. Cut the clip to one "
-            "of them, or add --same-person if it is the same person after all."
+            f"{clip.name}: two people are seen about equally long, so it is unclear who is meant.",
+            "Cut the clip to one of them, or add --same-person if it is the same person after all.",
+            "Cut it to one of them.",
         )
     if seen.crowd is not None and reader.several_faces > CROWD_SHARE and _two_alike(seen.crowd, tracker_model):
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from avatar.core.errors import InputError, PhotoError, UsageError
 from avatar.face.state import Tracker
 from avatar.identity.consent import consent_record
 from avatar.identity.enrolment_steps import EnrolmentOptions, Portraits, made, make_avatar, refuse_covered
-from avatar.identity.face_identity import DIFFERENT_PEOPLE, open_face_identity
+from avatar.identity.face_identity import open_face_identity
 from avatar.identity.photo_check import MAX_FACES, PhotoCheck, check_photo
-from avatar.identity.same_person import FROM_THE_OTHERS, describe, strangers
+from avatar.identity.same_person import describe, strangers
 from avatar.render.embedding import open_embedder
 from avatar.sources.photo import PhotoReader
 from avatar.tracking.caged_tracker import CagedTracker
@@ -60,6 +60,19 @@ class _Shot:
     landmarks: Array  # (478, 3) in [0, 1] of the portrait
     blendshapes: Array  # (52,)
     score: float
+    index: int = 0  # among those that were given
+
+
+class StrangersError(InputError):
+    """Photos that seem to show another person than the rest. photos: which of those that were given."""
+
+    def __init__(self, what: str, photos: Sequence[int]) -> None:
+        super().__init__(
+            what,
+            "Leave out what is not the same person, or add --same-person if it is.",
+            "Remove what is not the same person, or tick “It is one person”.",
+        )
+        self.photos = tuple(photos)
 
 
 def _silent(message: str) -> None:
@@ -122,7 +135,7 @@ def _take_all(
             progress(f"photo {number} of {len(photos)}: {path.name}")
             outcome = _take(photo, path, reader, tracker, seen)
             if isinstance(outcome, _Shot):
-                shots.append(outcome)
+                shots.append(replace(outcome, index=number - 1))
             else:
                 rejected.append(outcome)
     return shots, rejected
@@ -144,14 +157,11 @@ def _refuse_strangers(shots: Sequence[_Shot], portraits: Portraits) -> None:
     with open_face_identity() as identity:
         found = strangers(describe(identity, portraits.pictures, portraits.landmarks))
     if found:
-        names = ", ".join(f"{shots[i].report.file_name} (distance {apart:.2f})" for i, apart in found.items())
-        pair = len(shots) == 2
-        others, limit = (shots[0].report.file_name, DIFFERENT_PEOPLE) if pair else ("the other photos", FROM_THE_OTHERS)
-        raise InputError(
-            f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}: photos of one "
-            f"person are at most {limit} apart.",
-            "Leave out what is not the same person, or add --same-person if it is.",
-            "Leave out what is not the same person, or tick “It is one person”.",
+        names = ", ".join(shots[i].report.file_name for i in found)
+        others = shots[0].report.file_name if len(shots) == 2 else "the other photos"
+        raise StrangersError(
+            f"{names} {'seems' if len(found) == 1 else 'seem'} to show somebody else than {others}.",
+            [shots[i].index for i in found],
         )
 
 
