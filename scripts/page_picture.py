@@ -1,0 +1,77 @@
+"""Screenshots of the page in Chromium, with a film as its webcam. Only `readme_pictures.py` uses it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from avatar.core.arrays import Picture
+
+CHROMIUM = "/usr/bin/chromium"
+WIDTH_PX, HEIGHT_PX = 1280, 800
+WEBCAM_PX = (640, 480)
+FACE = "Mona Lisa"
+SETTLED_MS = 12_000  # the avatar has its driver's rest, and its picture has come
+QUALITY = 82
+QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+
+
+def page_pictures(webcam: list[Picture], folder: Path, out: Path) -> None:
+    """webcam: (H, W, 3) RGB pictures that play as it. folder: for what is needed meanwhile."""
+    film = webcam_film(webcam, folder / "webcam.mjpeg")
+    fake = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+    with running(folder / "home") as link, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+        page = chromium.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+        page.goto(link)
+        page.get_by_role("radio", name=FACE).click(timeout=20_000)
+        page.wait_for_timeout(SETTLED_MS)
+        for scheme in ("light", "dark"):
+            keep(page, scheme, out / f"page-{scheme}.webp")
+        chromium.close()
+
+
+def keep(page: Page, scheme: str, path: Path) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.wait_for_timeout(500)
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=QUALITY)
+
+
+@contextmanager
+def running(home: Path) -> Iterator[str]:
+    """`visavis call` with nobody enrolled; the link of its page."""
+    command = [sys.executable, "-m", "avatar.cli.main", "call", "--camera", "browser", "--no-open", "--json"]
+    environment = {**os.environ, "VISAVIS_HOME": str(home)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as visavis:
+        assert visavis.stdout is not None
+        try:
+            yield str(json.loads(visavis.stdout.readline())["page"])
+        finally:
+            visavis.terminate()
+
+
+def webcam_film(pictures: list[Picture], path: Path) -> Path:
+    """Square pictures in a picture as wide as a webcam's, forth and back, as Chromium takes it."""
+    width, height = WEBCAM_PX
+    with path.open("wb") as file:
+        for picture in [*pictures, *pictures[::-1]]:
+            square = cv2.resize(picture, (height, height), interpolation=cv2.INTER_AREA)
+            side = (width - height) // 2
+            wide = np.pad(square, ((0, 0), (side, side), (0, 0)), mode="edge")
+            file.write(cv2.imencode(".jpg", wide[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+    return path
