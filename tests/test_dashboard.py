@@ -29,16 +29,22 @@ pytest.importorskip("aiortc")
 from aiohttp import ClientSession, WSMsgType
 
 from avatar.core.avatar import Avatar
-from avatar.core.errors import InputError
+from avatar.core.errors import InputError, UsageError
 from avatar.dashboard import enrolment as dashboard_enrolment
+from avatar.dashboard import making, page_challenge
 from avatar.dashboard.enrolment import Enrolment
+from avatar.dashboard.making import Wanted
+from avatar.dashboard.photo_check import Photo
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar, save_avatar
 from avatar.identity.consent import Statement
+from avatar.tracking.model_asset import tracker_model
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
+from tests.clips import acted_face, astronaut_avatar, write_clip
 from tests.page_server import CAMERA, Links, running
+from tests.test_liveness import described
 
 pytestmark = pytest.mark.realtime
 
@@ -105,6 +111,8 @@ async def until(ask: Ask, true: Callable[[Any], bool], limit_s: float = 60.0) ->
         ("DELETE", "/avatars/ada"), ("POST", "/check"), ("POST", "/photos"), ("DELETE", "/photos/1"),
         ("POST", "/enrolment"), ("DELETE", "/enrolment"), ("POST", "/live"), ("PATCH", "/live"), ("DELETE", "/live"),
         ("POST", "/background"), ("GET", "/recordings/x.mp4"), ("POST", "/recordings/x.mp4/verify"),
+        ("POST", "/clip"), ("DELETE", "/clip"), ("POST", "/challenge"),
+        ("POST", "/challenge/see"), ("DELETE", "/challenge"),
         ("GET", "/events"),
     ],
 )  # fmt: skip
@@ -234,10 +242,9 @@ def test_photos_that_are_not_used_are_deleted(links: Links) -> None:
 def collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Enrolment, Path]:
     """An enrolment that has received one photo, and where that lies. All that looks at faces is left out."""
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
-    monkeypatch.setattr(dashboard_enrolment, "save_avatar", lambda avatar, *where: _write(b"new", *where))
+    monkeypatch.setattr(making, "keep_avatar", lambda avatar, *where: _write(b"new", *where))
     monkeypatch.setattr(dashboard_enrolment, "load_photo", lambda path: None)
-    checked = SimpleNamespace(check=SimpleNamespace(refusal=None, warnings=(), score=1.0))
-    checker: Any = SimpleNamespace(photo=lambda picture: checked)
+    checker: Any = SimpleNamespace(photo=lambda picture, pose: Photo(None))
     enrolment = Enrolment(lambda: Path(), checker, lambda: None)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -266,7 +273,7 @@ def test_what_happens_in_the_last_step_of_an_enrolment(
     enrolment.check(path)
     avatar_path("ada").parent.mkdir(exist_ok=True)
 
-    def enroll(paths: list[Path], name: str, *_: object) -> SimpleNamespace:
+    def enrolled(paths: list[Path], name: str, *_: object) -> SimpleNamespace:
         assert paths == [path]
         if happens == "stop":
             enrolment.give_up()
@@ -274,10 +281,10 @@ def test_what_happens_in_the_last_step_of_an_enrolment(
             avatar_path(name).write_bytes(b"of another window")
         elif happens == "crash":
             raise MemoryError
-        return SimpleNamespace(avatar=None)
+        return SimpleNamespace(avatar=astronaut_avatar())
 
-    monkeypatch.setattr(dashboard_enrolment, "enroll", enroll)
-    enrolment.start("ada", Statement("oneself"), False, replace=False)
+    monkeypatch.setattr(making, "enroll", enrolled)
+    enrolment.start(Wanted("ada", Statement("oneself")))
     assert enrolment._worker is not None
     enrolment._worker.join(20)
     report, bundle = enrolment.report(), avatar_path("ada")
@@ -290,10 +297,103 @@ def test_what_happens_in_the_last_step_of_an_enrolment(
     assert not path.exists()
 
 
+def test_who_shows_that_they_are_there_gets_an_avatar_that_is_locked(
+    collecting: tuple[Enrolment, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real pictures through the real tracker, of a gesture that the astronaut can be drawn with."""
+    enrolment, path = collecting
+    enrolment._tracker_model = tracker_model
+    enrolment.check(path)
+    rest = acted_face(smile=-0.9)
+    shown = {"": rest, "open": acted_face(mouth=0.5, smile=-0.9)}
+    avatar = replace(astronaut_avatar(), name="ada", descriptors=described(rest), consent={"given": True})
+    saved: list[Avatar] = []
+    monkeypatch.setattr(making, "enroll", lambda *_: SimpleNamespace(avatar=avatar))
+    monkeypatch.setattr(making, "keep_avatar", lambda avatar, *_: saved.append(avatar))
+    monkeypatch.setattr("avatar.identity.liveness.random_order", lambda: ("open",))
+    enrolment.start(Wanted("ada", Statement("oneself"), proof=True))
+
+    def ended(state: str) -> dict[str, Any]:
+        assert enrolment._worker is not None
+        enrolment._worker.join(30)
+        report = enrolment.report()
+        assert report["state"] == state
+        return report
+
+    ended("proof")
+    assert not path.exists() and not saved and enrolment.see(rest) == {}  # nothing was asked for yet
+    with pytest.raises(BusyError, match="ada is being made"):
+        enrolment.remove(1)
+    enrolment.prove()
+    told: dict[str, Any] = {}
+    while enrolment.report()["state"] == "challenge":
+        told = enrolment.see(shown[told.get("gesture", "")]) or told
+        time.sleep(0.03)
+    assert ended("done")["problem"] is None
+    assert saved[0].locked and saved[0].consent["liveness"]["gestures"] == ["open"] and saved[0].consent["given"]
+
+
+def test_who_does_not_may_keep_it_unlocked_or_give_it_up(
+    collecting: tuple[Enrolment, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolment, path = collecting
+    enrolment._tracker_model = tracker_model
+    enrolment.check(path)
+    saved: list[Avatar] = []
+    avatar = replace(astronaut_avatar(), name="ada", descriptors=np.zeros((1, 128), np.float32))
+    monkeypatch.setattr(making, "enroll", lambda *_: SimpleNamespace(avatar=avatar))
+    monkeypatch.setattr(making, "keep_avatar", lambda avatar, *_: saved.append(avatar))
+    monkeypatch.setattr(page_challenge, "PATIENCE_S", 0.1)
+    with pytest.raises(UsageError, match="no avatar that waits"):
+        enrolment.prove()
+    enrolment.start(Wanted("ada", Statement("oneself"), proof=True))
+    assert enrolment._worker is not None
+    enrolment._worker.join(20)
+    enrolment.prove()  # without a picture
+    enrolment._worker.join(20)
+    report = enrolment.report()
+    assert report["state"] == "proof" and "no more pictures" in report["problem"] and not saved
+    enrolment.leave_unproven()
+    assert enrolment.report()["state"] == "done" and not saved[0].locked
+    with pytest.raises(UsageError):
+        enrolment.leave_unproven()
+
+
+def test_a_clip_is_taken_instead_of_photos_never_beside_them(links: Links, tmp_path: Path) -> None:
+    frames = [enlarged(1.5)[:480, left : left + 640] for left in range(60, 120, 4)]
+    clip = write_clip(tmp_path / "selfie.mp4", frames, fps=12).read_bytes()
+
+    async def act(ask: Ask) -> None:
+        told = (await ask("POST", "/clip", b"no video"))[1]
+        assert told["reason"].startswith("The clip cannot be read as a video") and links.uploads() == []
+        number = (await ask("POST", "/photos", jpeg(enlarged(1.5))))[1]["number"]
+        status, told = await ask("POST", "/clip", clip)
+        assert status == 400 and "one or the other" in told["error"]
+        await ask("DELETE", f"/photos/{number}")
+        assert (await ask("POST", "/clip", clip))[1] == {"reason": None, "seconds": 1.2, "note": ""}
+        status, told = await ask("POST", "/photos", jpeg(enlarged(1.5)))
+        assert status == 400 and "one or the other" in told["error"]
+        status, told = await ask("POST", "/enrolment", {"name": "a/b", "consent": {"kind": "oneself"}})
+        assert status == 400 and told["about"] == "name"
+        await ask("POST", "/enrolment", {"name": "Film Star", "consent": {"kind": "oneself"}})
+        done = (await until(ask, lambda state: state["enrolment"]["state"] in ("done", "failed")))["enrolment"]
+        assert (
+            done["state"] == "done" and "smile" not in done["missing"] and "lower your chin a little" in done["missing"]
+        )
+        made = load_avatar(links.home / "avatars" / "Film-Star.avatar")
+        assert made.name == "Film Star" and made.consent["kind"] == "oneself" and made.provenance["clip"] == "The clip"
+        assert links.uploads() == []
+        await ask("DELETE", "/avatars/Film Star")
+
+    owner(links, act)
+
+
 def test_a_shot_is_judged_and_the_person_told_what_to_do(links: Links) -> None:
     async def act(ask: Ask) -> None:
         good = (await ask("POST", "/check?pose=front", jpeg(enlarged(1.5)[:480, 60:700])))[1]
-        assert good["good"] and good["light"] == "good" and good["sharp"] and good["pose"]
+        assert good["good"] and good["light"] and good["sharp"] and good["pose"]
+        kept = (await ask("POST", "/photos?pose=front", jpeg(enlarged(1.5)[:480, 60:700])))[1]
+        assert kept["reason"] is None and kept["warnings"] == [] and kept["face"] == good["face"]  # one judge
         left, top, width, height = good["face"]
         assert 0 < left < left + width < 1 and 0 < top < top + height < 1
         turned = (await ask("POST", "/check?pose=left", jpeg(enlarged(1.5)[:480, 60:700])))[1]
@@ -302,7 +402,14 @@ def test_a_shot_is_judged_and_the_person_told_what_to_do(links: Links) -> None:
         nobody = (await ask("POST", "/check", jpeg(np.full((480, 640, 3), 120, np.uint8))))[1]
         assert not nobody["good"] and nobody["face"] is None and "no face" in nobody["say"]
         dark = (await ask("POST", "/check", jpeg(darkened(enlarged(1.5)[:480, 60:700], 0.2))))[1]
-        assert not dark["good"] and "lamp" in dark["say"]
+        assert not dark["good"] and "lamp" in dark["say"] and not dark["light"]
+        kept = (await ask("POST", "/photos?pose=front", jpeg(darkened(enlarged(1.5)[:480, 60:700], 0.2))))[1]
+        assert kept["warnings"] == ["the face is dark"]
+        await ask("DELETE", "/enrolment")
+        aside = (await ask("POST", "/check?pose=left&yaw=-20", jpeg(enlarged(1.5)[:480, 60:700])))[1]
+        assert aside["good"]  # against a camera at the side
+        for wrong in ("yaw=nan", "pitch=x", "yaw=1e9"):
+            assert (await ask("POST", f"/check?pose=left&{wrong}", jpeg(enlarged())))[0] == 400
         assert (await ask("POST", "/check?pose=upside-down", jpeg(enlarged())))[0] == 400
         assert (await ask("POST", "/check", b"no picture"))[0] == 400
         assert (await ask("POST", "/check", jpeg(resized(enlarged(), 2.5))))[0] in (400, 413)  # 6.5 megapixels

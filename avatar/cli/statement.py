@@ -10,7 +10,7 @@ import typer
 
 from avatar.cli.terminal import Terminal
 from avatar.core.errors import UsageError
-from avatar.identity.consent import CONSENT_NOTICE, KINDS, Statement
+from avatar.identity.consent import CONSENT_NOTICE, KINDS, LIVING, Statement
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Stated:
         """Whether the person is challenged. webcam: live pictures, not those of a file. Raises UsageError."""
         if self.liveness is None:
             return webcam and statement is not None and statement.kind == "oneself"
-        if self.liveness and (statement is None or statement.kind not in ("oneself", "agreed")):
+        if self.liveness and (statement is None or statement.kind not in LIVING):
             raise UsageError("--liveness is for a living person: say --shows oneself or agreed, or leave it out.")
         return self.liveness
 

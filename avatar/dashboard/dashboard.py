@@ -10,11 +10,7 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     GET    /avatars/NAME/thumbnail → JPEG, 256 px
     PATCH  /avatars/NAME           {name: a new one} → {}
     DELETE /avatars/NAME           → {}
-    POST   /check?pose=POSE        a JPEG of the webcam, up to 2 MB → {good, say, face, light, sharp, pose}
-    POST   /photos                 a photo, up to 32 MB → {number, reason, warnings, score}
-    DELETE /photos/NUMBER          → {}
-    POST   /enrolment              {name, consent: {kind, person?}, same_person?} → {}: make the avatar of the photos
-    DELETE /enrolment              give up, and delete the photos → {}
+    …                              of an avatar that is made: see `enrolment_routes`
     POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
     POST   /live                   {avatar, camera ("": none, it idles), engine?, virtual_camera?, recording?, size?,
                                     background?, mirror?, follow?, expression?, remember?,
@@ -42,30 +38,27 @@ from typing import Any
 
 from aiohttp import web
 
-from avatar.core.errors import UsageError
 from avatar.dashboard.avatars import Shelf, delete, existing, rename
 from avatar.dashboard.enrolment import Enrolment
+from avatar.dashboard.enrolment_routes import EnrolmentRoutes
 from avatar.dashboard.live_choices import Given, Wish
 from avatar.dashboard.live_run import Listener, LiveRun
 from avatar.dashboard.open_pages import OpenPages
-from avatar.dashboard.photo_check import POSES, ShotChecker, decode_shot
+from avatar.dashboard.photo_check import ShotChecker
 from avatar.dashboard.recordings import recording, show_in_folder
 from avatar.dashboard.refusals import BusyError, Handler, for_owner
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
-from avatar.dashboard.uploads import MOST_BYTES, MOST_SHOT_BYTES, OneAtATime, body, read_shot, store
+from avatar.dashboard.uploads import MOST_BYTES, OneAtATime, body, store
 from avatar.dashboard.verify_page import VerifyPage, look_at
 from avatar.http.peer_text import json_body
 from avatar.http.safety import LARGEST_BODY, Gate
 from avatar.identity.bundle import avatar_path
-from avatar.identity.consent import Statement
 from avatar.sources.photo import load_photo
 
 PREFIX = "/api/dashboard"
 # Larger or slower requests than the Gate lets through elsewhere: path → bytes and seconds
 ALLOWANCES = {
-    f"{PREFIX}/photos": (MOST_BYTES, 120.0),
     f"{PREFIX}/background": (MOST_BYTES, 120.0),
-    f"{PREFIX}/check": (MOST_SHOT_BYTES, 30.0),
     f"{PREFIX}/events": (0, None),
     f"{PREFIX}/live": (LARGEST_BODY, 60.0),  # a camera, or a recording's end, takes its time
     f"{PREFIX}/recordings/": (LARGEST_BODY, None),
@@ -89,17 +82,13 @@ class Dashboard:
         """Behind `gate`. The app starts and ends what is needed for them."""
         gate.allow_more(ALLOWANCES)
         VerifyPage().add_routes(app, gate)
+        EnrolmentRoutes(self.enrolment, self.checker, self._pictures).add_routes(app, gate, PREFIX)
         routes: tuple[tuple[str, str, Handler], ...] = (
             ("GET", "", self._get_state),
             ("GET", "/choices", self._choices),
             ("GET", "/avatars/{name}/thumbnail", self._thumbnail),
             ("PATCH", "/avatars/{name}", self._rename),
             ("DELETE", "/avatars/{name}", self._delete),
-            ("POST", "/check", self._check),
-            ("POST", "/photos", self._add_photo),
-            ("DELETE", "/photos/{number:[0-9]{1,6}}", self._remove_photo),
-            ("POST", "/enrolment", self._enrol),
-            ("DELETE", "/enrolment", self._give_up),
             ("POST", "/background", self._set_background),
             ("GET", "/recordings/{name}", self._get_recording),
             ("POST", "/recordings/{name}/show", self._show_recording),
@@ -171,42 +160,6 @@ class Dashboard:
         self._require_off_stage(name)
         await asyncio.to_thread(delete, name)
         self._pages.changed()
-        return web.json_response({})
-
-    async def _check(self, request: web.Request) -> web.StreamResponse:
-        pose = POSES.get(request.query.get("pose", "front"))
-        if pose is None:
-            raise UsageError(f"pose is one of {', '.join(POSES)}.")
-        data = await read_shot(request)
-        found = await self._pictures.run(lambda: self.checker.shot(decode_shot(data), pose))
-        return web.json_response(found)
-
-    async def _add_photo(self, request: web.Request) -> web.StreamResponse:
-        path = await self.enrolment.add(body(request))
-        try:
-            photo = await self._pictures.run(lambda: self.enrolment.check(path))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return web.json_response(
-            {"number": photo.number, "reason": photo.reason, "warnings": photo.warnings, "score": photo.score}
-        )
-
-    async def _remove_photo(self, request: web.Request) -> web.StreamResponse:
-        self.enrolment.remove(int(request.match_info["number"]))
-        return web.json_response({})
-
-    async def _enrol(self, request: web.Request) -> web.StreamResponse:
-        wish = await json_body(request)
-        name, consent = wish.get("name"), wish.get("consent")
-        if not isinstance(name, str) or not isinstance(consent, dict):
-            raise UsageError("Give the avatar a name, and say whom the photos show.")
-        statement = Statement.of(consent.get("kind"), person=consent.get("person", ""))
-        self.enrolment.start(name, statement, wish.get("same_person") is True, replace=False)
-        return web.json_response({})
-
-    async def _give_up(self, _request: web.Request) -> web.StreamResponse:
-        self.enrolment.give_up()
         return web.json_response({})
 
     async def _set_background(self, request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,7 @@
-"""Enrolment from the page: photos come in one by one, then an avatar is made of them. One enrolment at a time.
+"""Enrolment from the page: photos come in one by one, or one clip; then an avatar is made. One enrolment at a time.
 
-Photos lie in a private folder below `paths.home()` under names given here, and are deleted when the avatar is made,
-when the enrolment is given up, and when nothing happens for IDLE_S.
+What was sent lies in a private folder below `paths.home()` under names given here, and is deleted when the avatar is
+made, when the enrolment is given up, and when nothing happens for IDLE_S.
 """
 
 from __future__ import annotations
@@ -9,49 +9,37 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from avatar.core.arrays import Picture
 from avatar.core.errors import PhotoError, UsageError, VisavisError
-from avatar.dashboard.photo_check import ShotChecker
+from avatar.dashboard.making import GivenUpError, Making, Wanted, require_free
+from avatar.dashboard.page_challenge import Told
+from avatar.dashboard.page_clip import CLIP, Clip, look_at
+from avatar.dashboard.photo_check import Photo, Pose, ShotChecker
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
-from avatar.identity.bundle import avatar_path, shown_name
-from avatar.identity.consent import Statement
-from avatar.identity.enrolment import MAX_PHOTOS, enroll
-from avatar.identity.enrolment_steps import EnrolmentOptions
-from avatar.live.avatar_file import keep_avatar
+from avatar.identity.enrolment import MAX_PHOTOS, StrangersError
 from avatar.sources.photo import load_photo
 from engines import EngineFailure
 
 MOST_RECEIVING = 4  # photos at once
 IDLE_S = 30 * 60.0
 
-State = Literal["none", "collecting", "working", "done", "failed"]
+# "proof": the avatar is made, and waits for its person to show that they are there, or to say that they will not
+State = Literal["none", "collecting", "working", "proof", "challenge", "done", "failed"]
 Report = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
 
-class _GivenUpError(Exception):
-    """Raised inside `enroll`, by its progress."""
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """What became of one photo. `reason`: why it cannot be used, and what to do."""
-
-    number: int
-    reason: str | None
-    warnings: tuple[str, ...] = ()
-    score: float = 0.0
-
-
 class Enrolment:
-    """`add` belongs to the event loop, the rest may come from any thread. `changed` is called when `report` is new."""
+    """`add` and `add_clip` belong to the event loop, the rest may come from any thread. `changed` is called when
+    `report` is new."""
 
     def __init__(self, tracker_model: Callable[[], Path], checker: ShotChecker, changed: Callable[[], None]) -> None:
         self._tracker_model, self._checker, self._changed = tracker_model, checker, changed
@@ -59,40 +47,44 @@ class Enrolment:
         self._state: State = "none"
         self._folder: UploadFolder | None = None
         self._photos: dict[int, Photo] = {}
+        self._clip: Clip | None = None
         self._next = 1
         self._receiving = 0
-        self._name = ""
-        self._line, self._done, self._total = "", 0, 0
+        self._making: Making | None = None  # the last one
+        self._strangers: tuple[int, ...] = ()  # numbers of the photos that seem to show somebody else
         self._problem: str | None = None
-        self._stop = threading.Event()
         self._worker: threading.Thread | None = None
         self._touched_s = time.monotonic()
 
     def report(self) -> Report:
         with self._lock:
-            photos = list(self._photos.values())
+            photos, making = list(self._photos.values()), self._making
         return {
             "state": self._state,
             "photos": [asdict(photo) for photo in photos],
-            "name": self._name,
-            "line": self._line,
-            "done": self._done,
-            "total": self._total,
+            "clip": None if self._clip is None else asdict(self._clip),
+            "name": making.wanted.name if making else "",
+            "line": making.line if making else "",
+            "done": making.done if making else 0.0,
+            "total": making.total if making else 0.0,
+            "missing": making.missing if making else (),
+            "strangers": self._strangers,
             "problem": self._problem,
             "most_photos": MAX_PHOTOS,
             "most_bytes": MOST_BYTES,
+            "most_clip_bytes": CLIP.most_bytes,
         }
 
     async def add(self, chunks: AsyncIterator[bytes]) -> Path:
         """Store an upload. `check` comes next. Raises TooLargeError, BusyError, UsageError for too many."""
         with self._lock:
-            self._require_idle()
-            self._state, self._problem = "collecting", None
+            self._begin_collecting()
+            if self._clip is not None:
+                raise UsageError("There is a clip already, and an avatar is made of one or the other. Remove it first.")
         if len(self._photos) + self._receiving >= MAX_PHOTOS:
             raise UsageError(f"An avatar takes up to {MAX_PHOTOS} photos. Remove some to add others.")
         if self._receiving >= MOST_RECEIVING:
             raise BusyError("Send one photo after another.")
-        self._touched_s = time.monotonic()
         number, self._next = self._next, self._next + 1
         path = self._own_folder() / f"photo-{number}"
         self._receiving += 1
@@ -102,20 +94,19 @@ class Enrolment:
             self._receiving -= 1
         return path
 
-    def check(self, path: Path) -> Photo:
+    def check(self, path: Path, pose: Pose | None = None) -> Photo:
         """Look at a stored upload. One that cannot be used is deleted at once. Slow: not for an event loop.
 
-        Raises BusyError for one that came too late.
+        pose: it is a shot of the webcam. Raises BusyError for one that came too late.
         """
         number = int(path.name.rpartition("-")[2])
         kept = False
         try:
             self._require_wanted(path)
             try:
-                check = self._checker.photo(load_photo(path)).check
-                photo = Photo(number, check.refusal, check.warnings, check.score)
+                photo = replace(self._checker.photo(load_photo(path), pose), number=number)
             except PhotoError as error:
-                photo = Photo(number, error.on_page)
+                photo = Photo(error.on_page, number=number)
             with self._lock:
                 self._require_wanted(path)
                 if photo.reason is None:
@@ -130,39 +121,111 @@ class Enrolment:
     def remove(self, number: int) -> None:
         with self._lock:
             self._require_idle()
+            self._strangers = tuple(other for other in self._strangers if other != number)
             if self._photos.pop(number, None) is not None and self._folder is not None:
                 (self._folder.path / f"photo-{number}").unlink(missing_ok=True)
         self._changed()
 
-    def start(self, name: str, consent: Statement, same_person: bool, replace: bool) -> None:
-        """Make the avatar in a thread. Raises UsageError, BusyError."""
-        _require_free(name, replace)
+    async def add_clip(self, chunks: AsyncIterator[bytes]) -> Path:
+        """Store a clip. `check_clip` comes next. Raises TooLargeError, BusyError, UsageError beside photos."""
+        with self._lock:
+            self._begin_collecting()
+            if self._photos or self._receiving:
+                raise UsageError(
+                    "There are photos already, and an avatar is made of one or the other. Remove them first."
+                )
+            path = self._own_folder() / "clip"
+            if self._clip is not None or path.exists():
+                raise UsageError("There is a clip already. Remove it first.")
+        self._receiving += 1
+        try:
+            await store(chunks, path, CLIP)
+        finally:
+            self._receiving -= 1
+        return path
+
+    def check_clip(self, path: Path) -> Clip:
+        """As `check`."""
+        self._require_wanted(path)
+        clip = look_at(path)
+        with self._lock:
+            self._require_wanted(path)
+            if clip.reason is None:
+                self._clip = clip
+            else:
+                path.unlink(missing_ok=True)
+        self._changed()
+        return clip
+
+    def remove_clip(self) -> None:
         with self._lock:
             self._require_idle()
-            if not self._photos or self._folder is None:
-                raise UsageError("Add at least one photo.")
-            paths = [self._folder.path / f"photo-{number}" for number in self._photos]
-            worker = threading.Thread(
-                target=self._work, args=(paths, name, consent, same_person, replace), name="visavis-enrol", daemon=True
-            )
-            before = self._state
-            self._stop.clear()
-            self._name, self._problem = name, None
-            self._state, self._line, self._done, self._total = "working", "Starting", 0, len(paths) + 2
+            self._clip = None
+            if self._folder is not None:
+                (self._folder.path / "clip").unlink(missing_ok=True)
+        self._changed()
+
+    def start(self, wanted: Wanted) -> None:
+        """Make the avatar in a thread. Raises UsageError, BusyError."""
+        require_free(wanted.name)
+        with self._lock:
+            self._require_idle()
+            if self._folder is None or not (self._photos or self._clip):
+                raise UsageError("Add at least one photo, or a clip.")
+            folder, numbers, clip = self._folder.path, list(self._photos), self._clip
+            before, self._strangers = self._making, ()
+            making = self._making = Making(wanted, self._tracker_model, self._changed)
+
+            def make() -> State:
+                if clip is not None:
+                    making.of_clip(folder / "clip")
+                else:
+                    making.of_photos([folder / f"photo-{number}" for number in numbers])
+                if wanted.proof:
+                    return "proof"
+                making.save()
+                return "done"
+
             try:
-                worker.start()
+                self._work_on("working", make)
             except RuntimeError:  # no more threads
-                self._state = before
+                self._making = before
                 raise
-            self._worker = worker
+        self._changed()
+
+    def prove(self) -> None:
+        """Begin the challenge, in a thread, with the pictures that `see` brings. Raises UsageError."""
+        with self._lock:
+            making = self._waiting()
+
+            def prove() -> State:
+                if (why := making.prove()) is not None:
+                    self._problem = f"It was not seen that it is you: {why}."
+                    return "proof"
+                making.save()
+                return "done"
+
+            self._work_on("challenge", prove)
+        self._changed()
+
+    def see(self, rgb: Picture) -> Told:
+        """A picture (H, W, 3) of the webcam, for the challenge. What the person should do now."""
+        making = self._making
+        return making.see(rgb) if making is not None and self._state == "challenge" else {}
+
+    def leave_unproven(self) -> None:
+        """Keep the avatar with the statement alone: nothing locks it. Raises UsageError, VisavisError."""
+        with self._lock:
+            making = self._waiting()
+        making.save()
+        self._end("done")
         self._changed()
 
     def give_up(self) -> None:
-        """Stop what is being done, and delete the photos."""
+        """Stop what is being done, and delete what was sent."""
         with self._lock:
-            if self._state == "working":
-                self._stop.set()
-                self._line = "Stopping"
+            if self._making is not None and self._state in ("working", "challenge"):
+                self._making.stop()
             else:
                 self._forget("none")
         self._changed()
@@ -170,26 +233,39 @@ class Enrolment:
     def tick(self) -> None:
         """To be called now and then: forgets what was left lying."""
         with self._lock:
-            idle = self._state in ("collecting", "failed") and time.monotonic() - self._touched_s > IDLE_S
+            waits = self._state in ("collecting", "failed", "proof")
+            idle = waits and time.monotonic() - self._touched_s > IDLE_S
             if idle:
                 self._forget("none")
         if idle:
             self._changed()
 
     def close(self) -> None:
-        self._stop.set()
+        if self._making is not None:
+            self._making.stop()
         if self._worker is not None:
             self._worker.join(30.0)
         with self._lock:
             self._forget("none")
 
+    def _begin_collecting(self) -> None:
+        """With the lock held."""
+        self._require_idle()
+        self._state, self._problem, self._touched_s = "collecting", None, time.monotonic()
+
     def _require_idle(self) -> None:
-        if self._state == "working":
-            raise BusyError(f"{self._name} is being made. Wait until that is done, or stop it.")
+        if self._making is not None and self._state in ("working", "proof", "challenge"):
+            raise BusyError(f"{self._making.wanted.name} is being made. Wait until that is done, or stop it.")
+
+    def _waiting(self) -> Making:
+        """The avatar that waits for its person. With the lock held."""
+        if self._making is None or self._state != "proof":
+            raise UsageError("There is no avatar that waits for its person. Make one first.")
+        return self._making
 
     def _require_wanted(self, path: Path) -> None:
         if self._state != "collecting" or self._folder is None or path.parent != self._folder.path or not path.exists():
-            raise BusyError("The photo came too late: the avatar is being made, or was given up. Add it anew.")
+            raise BusyError("It came too late: the avatar is being made, or was given up. Add it anew.")
 
     def _own_folder(self) -> Path:
         if self._folder is None:
@@ -197,18 +273,32 @@ class Enrolment:
         return self._folder.path
 
     def _forget(self, state: State) -> None:
-        """With the lock held."""
+        """With the lock held. What is said of the avatar that was made last stays."""
         folder, self._folder = self._folder, None
         if folder is not None:
             folder.remove()
         self._photos.clear()
-        self._state, self._line, self._problem = state, "", None
+        self._clip, self._strangers = None, ()
+        self._state, self._problem, self._touched_s = state, None, time.monotonic()
 
-    def _work(self, paths: list[Path], name: str, consent: Statement, same_person: bool, replace: bool) -> None:
+    def _work_on(self, state: State, work: Callable[[], State]) -> None:
+        """In a thread; the state is then what `work` returns. With the lock held."""
+        before, self._state, self._problem = self._state, state, None
+        worker = threading.Thread(target=self._run, args=(work,), name="visavis-enrol", daemon=True)
         try:
-            self._make(paths, name, consent, same_person, replace)
-        except _GivenUpError:
+            worker.start()
+        except RuntimeError:  # no more threads
+            self._state = before
+            raise
+        self._worker = worker
+
+    def _run(self, work: Callable[[], State]) -> None:
+        try:
+            self._end(work())
+        except GivenUpError:
             self._end("none")
+        except StrangersError as error:
+            self._fail(error.on_page, error.photos)
         except VisavisError as error:
             self._fail(error.on_page)
         except EngineFailure as error:
@@ -216,36 +306,19 @@ class Enrolment:
         except Exception:
             logger.exception("enrolment failed")
             self._fail("Something unexpected went wrong. The terminal says what.")
-        else:
-            self._end("done")
         self._changed()
-
-    def _make(self, paths: list[Path], name: str, consent: Statement, same_person: bool, replace: bool) -> None:
-        made = enroll(paths, name, self._tracker_model(), EnrolmentOptions(consent, same_person), self._progress)
-        if self._stop.is_set():
-            raise _GivenUpError
-        # None: another window, or `visavis enroll`, may have been quicker
-        keep_avatar(made.avatar, avatar_path(name), "any" if replace else None)
-        if self._stop.is_set() and not replace:
-            avatar_path(name).unlink(missing_ok=True)
-            raise _GivenUpError
 
     def _end(self, state: State) -> None:
+        """Pictures are not needed any more, also where the avatar waits for its person."""
         with self._lock:
+            problem = self._problem
             self._forget(state)
+            self._problem = problem
 
-    def _fail(self, problem: str) -> None:
-        """The photos stay, so that one can be left out and the rest tried again."""
+    def _fail(self, problem: str, strangers: Sequence[int] = ()) -> None:
+        """What was sent stays, so that some can be left out and the rest tried again."""
         with self._lock:
-            self._state, self._problem, self._touched_s = "failed", problem, time.monotonic()
-
-    def _progress(self, line: str) -> None:
-        if self._stop.is_set():
-            raise _GivenUpError
-        self._line, self._done = line[:1].upper() + line[1:].partition(": photo-")[0], self._done + 1
-        self._changed()
-
-
-def _require_free(name: str, replace: bool) -> None:
-    if (path := avatar_path(name)).exists() and not replace:
-        raise UsageError(f"There is an avatar {shown_name(path)} already. Choose another name.")
+            numbers = list(self._photos)
+            self._strangers = tuple(numbers[index] for index in strangers)
+            self._state = "proof" if self._state == "challenge" else "failed"
+            self._problem, self._touched_s = problem, time.monotonic()

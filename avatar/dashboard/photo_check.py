@@ -1,12 +1,15 @@
-"""Is a shot of the webcam good enough to enrol from, and what should the person do next?"""
+"""Is a shot of the webcam good enough to enrol from, and what should the person do next?
+
+What is said while the person moves and what is said of the shot that was taken come from one judge, `_trouble`.
+"""
 
 from __future__ import annotations
 
 import io
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +17,17 @@ import numpy as np
 from PIL import Image
 
 from avatar.core.arrays import Picture
-from avatar.core.errors import InputError
+from avatar.core.errors import InputError, UsageError
 from avatar.face.crop import face_crop
 from avatar.face.state import FaceState
 from avatar.identity.photo_check import (
     CLOSED_BLINK,
     GLARE_LUMA,
+    GOOD_FACE_PX,
     GOOD_IMBALANCE,
     GOOD_LUMA,
     GOOD_SHARPNESS,
     MAX_FACES,
-    CheckedPhoto,
     PhotoCheck,
     check_face,
     check_photo,
@@ -36,8 +39,11 @@ MOST_SHOT_PIXELS = 4_000_000  # of a webcam's picture
 REST_S = 60.0  # after which an open tracker only takes memory
 SHARP = GOOD_SHARPNESS / 4  # of a webcam, whose own noise filter takes the rest
 TURN_DEG, MOST_TURN_DEG = 12.0, 38.0
+RAISED_DEG, MOST_RAISED_DEG = 7.0, 25.0
 STRAIGHT_YAW_DEG, STRAIGHT_PITCH_DEG = 12.0, 18.0
 SMILE, OPEN = 0.35, 0.25  # blendshape scores
+
+Box = tuple[float, float, float, float]  # left, top, width and height in [0, 1] of the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,26 @@ class Pose:
 
     name: str
     say: str
-    reached: Callable[[PhotoCheck, FaceState], bool]
+    reached: Callable[[PhotoCheck, FaceState], bool]  # by angles against those of the shot that looks straight
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with a picture of the webcam: what to do about it now, and what is said of the shot."""
+
+    mend: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """What became of one photo. `reason`: why it cannot be used, and what to do. face: None where it is not known."""
+
+    reason: str | None
+    warnings: tuple[str, ...] = ()
+    score: float = 0.0
+    face: Box | None = None
+    number: int = 0  # by which the page knows it
 
 
 def _straight(check: PhotoCheck, _face: FaceState) -> bool:
@@ -66,6 +91,7 @@ POSES = {
         Pose("front", "Look straight at the camera", _straight),
         Pose("left", "Turn your head to your left", lambda check, _: TURN_DEG < check.yaw_deg < MOST_TURN_DEG),
         Pose("right", "Turn your head to your right", lambda check, _: TURN_DEG < -check.yaw_deg < MOST_TURN_DEG),
+        Pose("up", "Raise your chin a little", lambda check, _: RAISED_DEG < check.pitch_deg < MOST_RAISED_DEG),
         Pose("smile", "Look at the camera and smile", _smiles),
         Pose("open", "Open your mouth, as in “ah”", lambda check, _: check.jaw_open > OPEN),
     )
@@ -81,29 +107,37 @@ class ShotChecker:
         self._asked_s = 0.0
         self._lock = threading.Lock()
 
-    def photo(self, rgb: Picture) -> CheckedPhoto:
-        """All that `enroll` will look at."""
+    def photo(self, rgb: Picture, pose: Pose | None = None) -> Photo:
+        """All that `enroll` will look at. pose: it is a shot of the webcam, which is judged as `shot` does."""
         with self._lock:
-            return check_photo(rgb, self._open())
+            checked = check_photo(rgb, self._open())
+        check = checked.check
+        warnings = check.warnings
+        if pose is not None and check.refusal is None:
+            trouble = _trouble(check, checked.face)
+            warnings = (trouble.verdict,) if trouble else ()
+        upright = checked.crop is not None and check.turned_deg == 0
+        return Photo(check.refusal, warnings, check.score, _box(checked.face, checked.rgb) if upright else None)
 
-    def shot(self, rgb: Picture, pose: Pose) -> dict[str, Any]:
-        """`good`: take it now. `say`: what to do next. `face`: left, top, width and height in [0, 1] of the picture."""
+    def shot(self, rgb: Picture, pose: Pose, rest_deg: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
+        """`good`: take it now. `say`: what to do next. `face`: left, top, width and height in [0, 1] of the picture.
+
+        rest_deg: yaw and pitch of the head when it looked straight: cameras stand to a side, or below.
+        """
         with self._lock:
             face = self._open().track(rgb, 0)
         height, width = rgb.shape[:2]
         if not face.found:
             return {"good": False, "say": _sentence(NO_FACE), "face": None}
         check = check_face(rgb, face, face_crop(face.landmarks, width, height))
-        points = face.landmarks[:, :2] / (width, height)
-        left, top = points.min(0)
-        right, bottom = points.max(0)
         trouble = _trouble(check, face)
-        reached = pose.reached(check, face)
+        turned = replace(check, yaw_deg=check.yaw_deg - rest_deg[0], pitch_deg=check.pitch_deg - rest_deg[1])
+        reached = pose.reached(turned, face)
         return {
             "good": trouble is None and reached,
-            "say": _sentence(trouble) if trouble else "Hold still" if reached else pose.say,
-            "face": [round(float(value), 4) for value in (left, top, right - left, bottom - top)],
-            "light": "dark" if check.luma < GOOD_LUMA else "bright" if check.luma > GLARE_LUMA else "good",
+            "say": _sentence(trouble.mend) if trouble else "Hold still" if reached else pose.say,
+            "face": _box(face, rgb),
+            "light": _light_trouble(check) is None,
             "sharp": check.sharpness >= SHARP,
             "pose": reached,
             "yaw_deg": check.yaw_deg,
@@ -128,6 +162,24 @@ class ShotChecker:
         return self._tracker
 
 
+def pose_of(name: str) -> Pose:
+    """Raises UsageError."""
+    if name not in POSES:
+        raise UsageError(f"pose is one of {', '.join(POSES)}.")
+    return POSES[name]
+
+
+def rest_of(query: Mapping[str, str]) -> tuple[float, float]:
+    """Yaw and pitch of the head when it looked straight, in degrees; 0 where they are not told. Raises UsageError."""
+    try:
+        yaw_deg, pitch_deg = (float(query.get(angle, "0")) for angle in ("yaw", "pitch"))
+    except ValueError:
+        raise UsageError("yaw and pitch are degrees.") from None
+    if not (abs(yaw_deg) <= 90 and abs(pitch_deg) <= 90):  # nor NaN
+        raise UsageError("yaw and pitch are degrees.")
+    return yaw_deg, pitch_deg
+
+
 def decode_shot(data: bytes) -> Picture:
     """(H, W, 3) of a JPEG as the page's webcam gives it. Raises InputError for anything else."""
     try:
@@ -139,20 +191,33 @@ def decode_shot(data: bytes) -> Picture:
         raise InputError("The shot is no JPEG picture. Reload the page and try again.") from error
 
 
-def _trouble(check: PhotoCheck, face: FaceState) -> str | None:
+def _trouble(check: PhotoCheck, face: FaceState) -> Trouble | None:
     if check.fault is not None:
-        return MENDS.get(check.fault, "look at the camera")
-    if face.faces > 1:
-        return "be alone in the picture"
+        return Trouble(MENDS.get(check.fault, "look at the camera"), check.refusal or "")
+    found = [
+        (face.faces > 1, Trouble("be alone in the picture", "somebody else is in it")),
+        (check.face_px < GOOD_FACE_PX, Trouble(MENDS["small"], "the face is small: it will look soft")),
+    ]
+    blurred = Trouble(MENDS["blurred"], "not quite sharp") if check.sharpness < SHARP else None
+    return next((trouble for is_so, trouble in found if is_so), _light_trouble(check) or blurred)
+
+
+def _light_trouble(check: PhotoCheck) -> Trouble | None:
     if check.luma < GOOD_LUMA:
-        return MENDS["dark"]
+        return Trouble(MENDS["dark"], "the face is dark")
     if check.luma > GLARE_LUMA:
-        return "move away from the light: your face is too bright"
+        return Trouble("move away from the light: your face is too bright", "the face is too bright")
     if abs(check.imbalance) > 1.5 * GOOD_IMBALANCE:
-        return "turn towards the light: it comes from one side"
-    if check.sharpness < SHARP:
-        return MENDS["blurred"]
+        return Trouble("turn towards the light: it comes from one side", "the light comes from one side")
     return None
+
+
+def _box(face: FaceState, rgb: Picture) -> Box:
+    height, width = rgb.shape[:2]
+    points = face.landmarks[:, :2] / (width, height)
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    left, top, wide, high = (round(float(value), 4) for value in (left, top, right - left, bottom - top))
+    return left, top, wide, high
 
 
 def _sentence(hint: str) -> str:

@@ -14,6 +14,7 @@ from avatar.dashboard.refusals import TooLargeError, TooManyError
 
 MOST_BYTES = 32 << 20  # of one picture
 MOST_SHOT_BYTES = 2 << 20  # of a webcam's
+ANY_SIZE = 1 << 50  # for the Gate, where a Limit's words say more
 MOST_WAITING = 4  # pictures to be looked at
 _CHUNK_BYTES = 64 << 10
 

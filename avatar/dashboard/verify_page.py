@@ -23,7 +23,7 @@ from avatar.core.plain_text import plain_text
 from avatar.dashboard.page_files import add_page
 from avatar.dashboard.refusals import BusyError, for_owner
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
-from avatar.dashboard.uploads import Limit, body, store
+from avatar.dashboard.uploads import ANY_SIZE, Limit, body, store
 from avatar.http.listener import LOOPBACK, Listener
 from avatar.http.peer_text import json_object
 from avatar.http.safety import Gate, Tokens
@@ -33,7 +33,6 @@ PATH = "/api/verify"
 LIMIT = Limit(2 << 30, "Cut out some seconds of it: five are enough.")
 LIMIT_S = 300.0  # to look at one
 _ANSWER_S = 2 * LIMIT_S  # to send and look
-_ANY_SIZE = 1 << 50  # LIMIT's words say more than the Gate's
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
 
@@ -43,7 +42,7 @@ class VerifyPage:
 
     def add_routes(self, app: web.Application, gate: Gate) -> None:
         """Behind `gate`."""
-        gate.allow_more({PATH: (_ANY_SIZE, _ANSWER_S)})
+        gate.allow_more({PATH: (ANY_SIZE, _ANSWER_S)})
         app.router.add_post(PATH, for_owner(gate, self._verify))
 
     async def _verify(self, request: web.Request) -> web.StreamResponse:

@@ -17,6 +17,7 @@ KINDS: dict[Kind, str] = {
     "character": "a painting or a character",
     "historical": "a historical person",
 }
+LIVING: tuple[Kind, ...] = ("oneself", "agreed")  # who can be asked for gestures
 MAX_STATEMENT_LENGTH, MAX_NAME_LENGTH = 2000, 100
 MAX_REASON_LENGTH, MOST_UNLOCKINGS = 200, 100  # the latest are kept
 CONSENT_NOTICE = "Enrol only yourself, or a person who has agreed to be shown by an avatar."

@@ -1,77 +1,70 @@
-// The guided capture: visavis looks at the webcam's picture again and again, and a shot is taken when all is well.
+// The guided capture: visavis looks at the webcam's picture again and again, and keeps the very one with which all is well.
 
-import { byId, make, setText, tell, whyNoMedia } from "./dom.js";
+import { byId, make, setText, tell } from "./dom.js";
 import { request } from "./server.js";
+import { Webcam } from "./webcam.js";
 
-const STEPS = { front: "Straight", left: "Left", right: "Right", smile: "Smile", open: "“Ah”" };
-const SENT_PX = 640; // width of the picture that is checked
+const STEPS = { front: "Straight", left: "Left", right: "Right", up: "Up", smile: "Smile", open: "“Ah”" };
+const SHOT_PX = 1280; // width of the picture that is checked, and kept
 const EVERY_MS = 160;
 const GOOD_IN_A_ROW = 2;
 const REST_MS = 900; // after a shot
 
-let stream = null;
+const webcam = new Webcam(byId("self"));
+const names = Object.keys(STEPS);
 let running = 0; // counts starts: an old run ends by itself
 let taken = new Set();
 let at = 0;
+let rest = ""; // how the head was turned when it looked straight: cameras stand to a side, or below
 let keep = () => {};
-const names = Object.keys(STEPS);
 
-/** Open the webcam. `save(blob, kind)` gets each shot; nothing else is kept. */
+/** Open the webcam. `save(blob, name, pose)` gets each shot; nothing else is kept. */
 export async function startCapture(save) {
   keep = save;
   const run = ++running;
   tell(byId("capture-problem"), "");
   byId("use-webcam").disabled = true;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" } });
-  } catch (error) {
-    byId("use-webcam").disabled = false;
-    return tell(byId("capture-problem"), whyNoMedia(error, "webcam"));
-  }
-  if (run !== running) return stopTracks();
-  stream.getVideoTracks()[0].onended = () => {
-    stopCapture();
-    tell(byId("capture-problem"), "The webcam has gone. Plug it in again, then press “Use the webcam”.");
-  };
-  taken = new Set();
-  at = 0;
+  setText(byId("capture-say"), "Starting the webcam");
   byId("capture").hidden = false;
   byId("drop").hidden = true;
+  [taken, at, rest] = [new Set(), 0, ""];
   showSteps();
-  const video = byId("self");
-  video.srcObject = stream;
-  await video.play().catch(() => {});
+  try {
+    if (!(await webcam.open(() => end("The webcam has gone. Plug it in again, then press “Use the webcam”.")))) return;
+  } catch (error) {
+    if (run === running) end(error.message);
+    return;
+  }
   byId("capture").scrollIntoView({ block: "nearest" });
-  byId("shoot").focus();
-  watch(run, video);
+  byId("shoot").focus({ preventScroll: true });
+  watch(run);
 }
 
 export function stopCapture() {
   running += 1;
-  stopTracks();
-  byId("self").srcObject = null;
+  webcam.close();
   byId("capture").hidden = true;
   byId("drop").hidden = false;
   byId("use-webcam").disabled = false;
 }
 
-function stopTracks() {
-  for (const track of stream?.getTracks() ?? []) {
-    track.onended = null;
-    track.stop();
-  }
-  stream = null;
+function end(problem) {
+  stopCapture();
+  tell(byId("capture-problem"), problem);
+  byId("capture-problem").scrollIntoView({ block: "nearest" });
+  byId("use-webcam").focus({ preventScroll: true });
 }
 
-async function watch(run, video) {
+async function watch(run) {
   let good = 0;
   while (run === running && at < names.length) {
     const started = performance.now();
     const step = names[at];
-    if (video.videoWidth && !document.hidden) {
+    const shot = document.hidden ? null : await webcam.picture(SHOT_PX, 0.92);
+    if (shot) {
       let found;
       try {
-        found = await request("POST", `/api/dashboard/check?pose=${step}`, await picture(video, SENT_PX, 0.85));
+        found = await request("POST", `/api/dashboard/check?pose=${step}${rest}`, shot);
         tell(byId("capture-problem"), "");
       } catch (error) {
         if (run !== running) return;
@@ -80,11 +73,12 @@ async function watch(run, video) {
         continue;
       }
       if (run !== running || step !== names[at]) continue;
-      show(found, video);
+      show(found);
       good = found.good ? good + 1 : 0;
       if (good >= GOOD_IN_A_ROW) {
         good = 0;
-        await shoot(video);
+        if (step === "front") rest = `&yaw=${found.yaw_deg}&pitch=${found.pitch_deg}`;
+        save(shot);
         await new Promise((resolve) => setTimeout(resolve, REST_MS));
       }
     }
@@ -92,37 +86,19 @@ async function watch(run, video) {
   }
   if (run === running) {
     setText(byId("capture-say"), "That is all. Take more, or press “Done with the webcam”.");
-    byId("face-box").toggleAttribute("hidden", true);
+    byId("viewfinder").dataset.way = "";
   }
 }
 
-function show(found, video) {
+function show(found) {
   setText(byId("capture-say"), found.say);
-  const box = byId("face-box");
-  box.toggleAttribute("hidden", !found.face);
-  box.classList.toggle("good", found.good);
-  if (found.face) {
-    const [x, y, width, height] = found.face;
-    for (const [name, value] of Object.entries({ x, y, width, height })) box.firstElementChild.setAttribute(name, value);
-    // the part of the element that the picture takes
-    const scale = Math.min(video.clientWidth / video.videoWidth, video.clientHeight / video.videoHeight);
-    const [wide, high] = [video.videoWidth * scale, video.videoHeight * scale];
-    Object.assign(box.style, {
-      width: `${wide}px`,
-      height: `${high}px`,
-      left: `${(video.clientWidth - wide) / 2}px`,
-      top: `${(video.clientHeight - high) / 2}px`,
-    });
-  }
-  const state = { light: found.light === "good", sharp: found.sharp, pose: found.pose };
-  for (const item of document.querySelectorAll("#capture-checks li")) item.classList.toggle("good", Boolean(state[item.dataset.check]));
+  byId("viewfinder").classList.toggle("good", found.good);
+  for (const item of document.querySelectorAll("#capture-checks li")) item.classList.toggle("good", Boolean(found[item.dataset.check]));
 }
 
-async function shoot(video) {
-  if (!video.videoWidth) return;
-  const step = names[at] ?? "more";
-  const shot = await picture(video, video.videoWidth, 0.95);
-  keep(shot, `Webcam: ${STEPS[step] ?? "more"}`);
+function save(shot) {
+  const step = names[at] ?? "front";
+  keep(shot, `Webcam: ${names[at] ? STEPS[step] : "more"}`, step);
   byId("viewfinder").classList.remove("flash");
   void byId("viewfinder").offsetWidth; // starts the animation anew
   byId("viewfinder").classList.add("flash");
@@ -134,6 +110,8 @@ async function shoot(video) {
 }
 
 function showSteps() {
+  byId("viewfinder").dataset.way = names[at] ?? "";
+  byId("viewfinder").classList.remove("good");
   byId("capture-steps").replaceChildren(
     ...names.map((name, index) => {
       const item = make("li", { className: taken.has(name) ? "taken" : "" }, STEPS[name]);
@@ -144,16 +122,10 @@ function showSteps() {
   byId("skip").disabled = at >= names.length;
 }
 
-function picture(video, width, quality) {
-  const canvas = document.createElement("canvas");
-  const scale = Math.min(1, width / video.videoWidth);
-  canvas.width = Math.round(video.videoWidth * scale);
-  canvas.height = Math.round(video.videoHeight * scale);
-  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
-}
-
-byId("shoot").onclick = () => shoot(byId("self"));
+byId("shoot").onclick = async () => {
+  const shot = await webcam.picture(SHOT_PX, 0.92);
+  if (shot) save(shot);
+};
 byId("skip").onclick = () => {
   at += 1;
   showSteps();

@@ -23,9 +23,11 @@ function readLink() {
 }
 
 export class Refused extends Error {
-  constructor(status, message) {
+  /** about: which field of a form it is about, where visavis says so. */
+  constructor(status, message, about = "") {
     super(message);
     this.status = status;
+    this.about = about;
   }
 }
 
@@ -47,7 +49,10 @@ export async function request(method, path, body) {
   } catch {
     throw new Refused(0, UNREACHABLE);
   }
-  if (!answer.ok) throw new Refused(answer.status, reason(answer.status, await answer.text().catch(() => "")));
+  if (!answer.ok) {
+    const text = await answer.text().catch(() => "");
+    throw new Refused(answer.status, reason(answer.status, text), about(text));
+  }
   return answer.headers.get("Content-Type")?.startsWith("application/json") ? answer.json() : answer.blob();
 }
 
@@ -78,6 +83,14 @@ export function openSocket(path) {
   const socket = new WebSocket(`${scheme}://${location.host}${path}`, ["visavis", `token.${link.token}`]);
   socket.binaryType = "blob";
   return socket;
+}
+
+function about(text) {
+  try {
+    return JSON.parse(text).about;
+  } catch {
+    return "";
+  }
 }
 
 function reason(status, text) {
