@@ -6,6 +6,7 @@ import { Webcam } from "./webcam.js";
 
 const SENT_PX = 640;
 const EVERY_MS = 50; // eyes that close for a moment must not be missed
+const MOST_FLYING = 2; // the next picture is made while the last one is looked at
 
 const webcam = new Webcam(byId("proof-self"));
 let running = 0;
@@ -28,19 +29,29 @@ export async function startChallenge() {
   }
   byId("proof-shows").scrollIntoView({ block: "nearest" });
   byId("proof-stop").focus({ preventScroll: true });
+  let flying = 0;
   while (run === running) {
     const started = performance.now();
-    try {
-      const picture = await webcam.picture(SENT_PX, 0.85);
-      const told = picture && (await request("POST", "/api/dashboard/challenge/see", picture));
-      if (run === running && told?.say) show(told);
-    } catch (error) {
-      if (run === running) tell(byId("proof-problem"), error.message);
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+    const picture = flying < MOST_FLYING && (await webcam.picture(SENT_PX, 0.85));
+    if (picture) {
+      flying += 1;
+      send(picture, run).finally(() => (flying -= 1));
     }
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, EVERY_MS - (performance.now() - started))));
+    await pause(EVERY_MS - (performance.now() - started));
   }
 }
+
+async function send(picture, run) {
+  try {
+    const told = await request("POST", "/api/dashboard/challenge/see", picture);
+    if (run === running && told.say) show(told);
+  } catch (error) {
+    if (run === running) tell(byId("proof-problem"), error.message);
+    await pause(1000);
+  }
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 
 export function stopChallenge() {
   running += 1;

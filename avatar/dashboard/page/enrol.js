@@ -115,10 +115,7 @@ async function giveUp() {
   const text = waits
     ? "The avatar is made, but not kept: it waits for you to show that it is you."
     : "visavis deletes its copies of the photos or the clip. Your own files stay as they are.";
-  await ask({ title, text, yes: waits ? "Give it up" : "Discard", danger: true }, async () => {
-    close();
-    await forgetAll();
-  });
+  if (await ask({ title, text, yes: waits ? "Give it up" : "Discard", danger: true }, forgetAll)) close();
 }
 
 // What the person does

@@ -5,6 +5,7 @@ import { whyNoMedia } from "./dom.js";
 export class Webcam {
   #video;
   #stream = null;
+  #canvas = document.createElement("canvas");
   #opening = 0; // counts: whoever opens it anew, or closes it meanwhile, ends the one before
 
   constructor(video) {
@@ -46,11 +47,11 @@ export class Webcam {
   picture(width, quality) {
     const video = this.#video;
     if (!video.videoWidth) return Promise.resolve(null);
-    const canvas = document.createElement("canvas");
+    const canvas = this.#canvas;
     const scale = Math.min(1, width / video.videoWidth);
-    canvas.width = Math.round(video.videoWidth * scale);
-    canvas.height = Math.round(video.videoHeight * scale);
-    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+    const [wide, high] = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
+    if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
+    canvas.getContext("2d", { willReadFrequently: true }).drawImage(video, 0, 0, wide, high);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
   }
 }
