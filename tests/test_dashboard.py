@@ -373,9 +373,12 @@ def test_a_clip_is_taken_instead_of_photos_never_beside_them(links: Links, tmp_p
         assert (await ask("POST", "/clip", clip))[1] == {"reason": None, "seconds": 1.2, "note": ""}
         status, told = await ask("POST", "/photos", jpeg(enlarged(1.5)))
         assert status == 400 and "one or the other" in told["error"]
+        film = {"name": "Film Star", "consent": {"kind": "oneself"}}
+        assert (await ask("POST", "/enrolment", film | {"photos": [number]}))[0] == 409  # of another window
+        assert (await ask("POST", "/enrolment", film | {"photos": "all"}))[0] == 400
         status, told = await ask("POST", "/enrolment", {"name": "a/b", "consent": {"kind": "oneself"}})
         assert status == 400 and told["about"] == "name"
-        await ask("POST", "/enrolment", {"name": "Film Star", "consent": {"kind": "oneself"}})
+        await ask("POST", "/enrolment", film | {"photos": []})
         done = (await until(ask, lambda state: state["enrolment"]["state"] in ("done", "failed")))["enrolment"]
         assert (
             done["state"] == "done" and "smile" not in done["missing"] and "lower your chin a little" in done["missing"]

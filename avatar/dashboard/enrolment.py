@@ -165,14 +165,21 @@ class Enrolment:
                 (self._folder.path / "clip").unlink(missing_ok=True)
         self._changed()
 
-    def start(self, wanted: Wanted) -> None:
-        """Make the avatar in a thread. Raises UsageError, BusyError."""
+    def start(self, wanted: Wanted, shown: Sequence[int] | None = None) -> None:
+        """Make the avatar in a thread. shown: numbers of the photos that the person sees; None: all there are.
+
+        Raises UsageError, and BusyError also where there are others.
+        """
         require_free(wanted.name)
         with self._lock:
             self._require_idle()
             if self._folder is None or not (self._photos or self._clip):
                 raise UsageError("Add at least one photo, or a clip.")
             folder, numbers, clip = self._folder.path, list(self._photos), self._clip
+            if shown is not None and set(shown) != set(numbers):
+                raise BusyError(
+                    "Another window of this page adds photos too. Close it, then cancel here and begin anew."
+                )
             before, self._strangers = self._making, ()
             making = self._making = Making(wanted, self._tracker_model, self._changed)
 

@@ -9,8 +9,9 @@ Below /api/dashboard:
     DELETE /photos/NUMBER     → {}
     POST   /clip              a selfie clip instead of photos, up to 512 MB → {reason, seconds, note}
     DELETE /clip              → {}
-    POST   /enrolment         {name, consent: {kind, person?}, same_person?, proof?} → {}: make the avatar. proof: then
-                              its person is asked to show that they are there, and it is locked to them
+    POST   /enrolment         {name, consent: {kind, person?}, photos?, same_person?, proof?} → {}: make the avatar.
+                              photos: the numbers of those that the person sees. proof: then the person is asked to show
+                              that they are there, and it is locked to them
     DELETE /enrolment         give up, and delete what was sent → {}
     POST   /challenge         → {}: begin to ask for gestures
     POST   /challenge/see     a JPEG of the webcam → {say, gesture, done, asked, tries_left, failure}
@@ -107,7 +108,10 @@ class EnrolmentRoutes:
             return web.json_response({"error": error.on_page, "about": "name"}, status=400)
         statement = Statement.of(consent.get("kind"), person=consent.get("person", ""))
         proof = wish.get("proof") is True and statement.kind in LIVING
-        self._enrolment.start(Wanted(avatar_name(name), statement, wish.get("same_person") is True, proof))
+        shown = wish.get("photos")
+        if shown is not None and not (isinstance(shown, list) and all(type(number) is int for number in shown)):
+            raise UsageError("photos are the numbers of those that are shown.")
+        self._enrolment.start(Wanted(avatar_name(name), statement, wish.get("same_person") is True, proof), shown)
         return web.json_response({})
 
     async def _give_up(self, _request: web.Request) -> web.StreamResponse:

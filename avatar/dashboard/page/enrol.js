@@ -4,7 +4,7 @@ import { choose } from "./avatars.js";
 import { startCapture, stopCapture } from "./capture.js";
 import { challengeRuns, startChallenge, stopChallenge } from "./challenge.js";
 import { ask, byId, make, setText, takeFiles, tell } from "./dom.js";
-import { accuse, addFiles, addShot, afterUploads, anyShots, anyTiles, clearTiles, named, offerWithoutClip, onTiles, ready, setLimits } from "./photo_tiles.js";
+import { accuse, addFiles, addShot, afterUploads, anyShots, anyTiles, clearTiles, named, offerWithoutClip, onTiles, ready, setLimits, shownNumbers } from "./photo_tiles.js";
 import { request } from "./server.js";
 
 const STEPS = { "enrol-working": ["working"], "enrol-proof": ["proof", "challenge"] }; // element → states
@@ -120,7 +120,10 @@ async function giveUp() {
 
 // What the person does
 
-takeFiles({ input: byId("files"), area: dialog, box: byId("drop") }, (files) => !busy() && addFiles(files));
+takeFiles({ input: byId("files"), area: dialog, box: byId("drop") }, (files) => {
+  tell(byId("capture-problem"), "");
+  if (!busy()) addFiles(files);
+});
 // photos dropped beside the dialog must not replace the page
 window.addEventListener("dragover", (event) => event.preventDefault());
 window.addEventListener("drop", (event) => {
@@ -167,6 +170,7 @@ byId("enrol-form").onsubmit = async (event) => {
   try {
     await request("POST", "/api/dashboard/enrolment", {
       name: byId("enrol-name").value.trim(),
+      photos: shownNumbers(),
       consent: byId("consent").checked ? { kind: byId("shows").value, person: byId("person").value.trim() } : null,
       same_person: byId("same-person").checked,
       proof: asksForProof(),

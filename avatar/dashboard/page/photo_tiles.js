@@ -24,6 +24,8 @@ export const onTiles = (act) => (changed = act);
 export const anyTiles = () => usable().length > 0;
 export const anyShots = () => usable().some((tile) => tile.pose);
 export const anyClip = () => usable().some((tile) => tile.clip);
+/** By which visavis knows the photos; none of a clip. */
+export const shownNumbers = () => usable().filter((tile) => !tile.clip).map((tile) => tile.number);
 export const ready = () => usable().length > 0 && usable().every((tile) => tile.number !== null);
 
 /** Files that were chosen or dropped. Photos and a clip are never mixed: the person is asked. */
@@ -142,7 +144,7 @@ function addTile(file, name, { clip = false, pose = "" } = {}) {
       const found = await patiently(() => upload(path, file, sending));
       tile.number = clip ? 0 : found.number;
       if (tile.gone) return await forget(tile);
-      if (!clip && found.face) showHead(frame.firstElementChild, found.face);
+      if (found.face && !found.reason) showHead(frame.firstElementChild, found.face);
       judge(...worth(found, clip));
     } catch (error) {
       if (!tile.gone) judge(error.message, "bad");
