@@ -42,6 +42,40 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
     assert "xample" in done.stdout
 
 
+def test_all_that_is_missing_is_told_at_once_before_an_engine_is_opened(tmp_path: Path) -> None:
+    done = run("live", "nobody", "--camera", "no-such-video.mp4", "--to", "out.nothing", home=tmp_path)
+    assert done.returncode == 2
+    told = done.stderr.splitlines()
+    assert len(told) == 3 and told[0].startswith("Error: There is no avatar 'nobody'.")
+    assert told[1].startswith("  no-such-video.mp4: no such file.") and told[2].startswith("  --to out.nothing")
+
+
+def test_enroll_alone_says_what_there_is_to_do_and_a_clip_is_known_by_its_name(tmp_path: Path) -> None:
+    told = run("enroll", home=tmp_path).stderr
+    for way in ("PHOTO.jpg", "CLIP.mp4", "--camera 0", "visavis open"):
+        assert way in told
+    for words, said in (
+        (["clip.MP4"], "Give the avatar a name"),
+        (["clip.mp4", "--name", "x"], "clip.mp4: there is no such file. Check the path of the video."),
+        (["photo.jpg", "clip.mp4", "--name", "x"], "Give photos, or one clip"),
+    ):
+        done = run("enroll", *words, home=tmp_path)
+        assert done.returncode in (1, 2) and said in done.stderr
+
+
+def test_visavis_alone_opens_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("aiortc")
+    process = subprocess.Popen(
+        COMMAND, stderr=subprocess.PIPE, text=True, env={**os.environ, "VISAVIS_HOME": str(tmp_path), "BROWSER": "true"}
+    )
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("Your page: http://127.0.0.1:") for line in lines)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) in (0, 130)
+    process.stderr.close()
+
+
 def test_version() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout) == (0, f"visavis {version('visavis')}\n")

@@ -65,25 +65,28 @@ def call(
     with run_call(
         options, cameras, drawing.options(threads=drawing.threads), terminal.note, extent.key_file()
     ) as running:
-        _tell_links(running.hosted, options, terminal, announcement.as_json)
+        _tell_links(running.hosted, options, terminal, announcement)
         if announcement.open_page:
             open_link(running.hosted.page_link)
         if bundle is not None:
             running.start(shown, bundle, extent.size, label)
-        _wait(running, extent.seconds, bundle is not None, terminal)
+        _wait(running, extent.seconds, bundle is not None, terminal, announcement.verbose)
         running.stop()
     if running.live.failure is not None and ended_by_itself(running.live) and bundle is not None:
         raise running.live.failure
-    _report(running, announcement.as_json)
+    _report(running, announcement)
 
 
-def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, as_json: bool) -> None:
+def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, announcement: Announcement) -> None:
     from avatar.cli.terminal import print_json
 
-    if as_json:
+    if announcement.as_json:
         tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
         links = {"page": hosted.page_link, "invitation": hosted.invitation, "fingerprint": hosted.fingerprint}
         print_json({**links, **tokens}, indent=None)
+    if not announcement.invites:
+        terminal.say(f"Your page: {hosted.page_link}", "Ctrl-C ends it.")
+        return
     terminal.say(f"Your page:   {hosted.page_link}", f"For others:  {hosted.invitation}")
     if hosted.reach == "this computer":
         terminal.say(
@@ -102,8 +105,11 @@ def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, as
         terminal.say(f"{whom} still sees this computer's address: the relay hides it in the media alone.")
 
 
-def _wait(running: RunningCall, seconds: float | None, as_started: bool, terminal: Terminal) -> None:
-    """Until `seconds` are over or Ctrl-C; `as_started`: also until the session ends by itself, as a video does."""
+def _wait(running: RunningCall, seconds: float | None, as_started: bool, terminal: Terminal, verbose: bool) -> None:
+    """Until `seconds` are over or Ctrl-C; `as_started`: also until the session ends by itself, as a video does.
+
+    verbose: tell which engine runs, and figures.
+    """
     import time
 
     from avatar.call.running_call import ended_by_itself
@@ -112,37 +118,41 @@ def _wait(running: RunningCall, seconds: float | None, as_started: bool, termina
     live = running.live
     end_s = float("inf") if seconds is None or as_started else time.monotonic() + seconds
     told = False
-    with terminal.status("Ctrl-C hangs up") as status:
+    with terminal.status("Ctrl-C ends it") as status:
         try:
             while (left_s := end_s - time.monotonic()) > 0 and not (as_started and ended_by_itself(live)):
                 if not told and live.engine_line:
-                    terminal.say(live.engine_line)
+                    if verbose:
+                        terminal.say(live.engine_line)
                     told = True
                     if seconds is not None and as_started:
                         end_s = time.monotonic() + seconds
                 running.show_figures()
                 now = live.figures.report
                 if now is not None and live.shows is not None:
-                    status.update(
-                        f"{now.fps:.1f} fps, {running.hosted.call.video.latency_ns / 1e6:.0f} ms, "
-                        f"connections: {running.viewers}, {drops_line(now.drops)}; Ctrl-C hangs up"
-                    )
+                    words = [f"{live.shows} is live", f"connections: {running.viewers}"]
+                    if verbose:
+                        words += [f"{now.fps:.1f} fps", f"{running.hosted.call.video.latency_ns / 1e6:.0f} ms"]
+                        words += [drops_line(now.drops)]
+                    status.update(f"{', '.join(words)}; Ctrl-C ends it")
                 time.sleep(min(0.5, left_s))
         except KeyboardInterrupt:
             pass
 
 
-def _report(running: RunningCall, as_json: bool) -> None:
-    """Of the last session; nothing where there was none."""
+def _report(running: RunningCall, announcement: Announcement) -> None:
+    """Of the last session, where figures were asked for; nothing where there was none."""
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
 
     report, engine = running.live.figures.report, running.live.engine
     if report is None or engine is None:
         return
-    if as_json:
+    if announcement.as_json:
         figures = {"capture_to_encoder_ms": running.sent_ms, "sound_after_picture_ms": running.lips_ms}
         print_json({**asdict(report), **figures, "engine": asdict(engine)})
+        return
+    if not announcement.verbose:
         return
     out = Terminal()
     out.print(latency_table(report.latency))

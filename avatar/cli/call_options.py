@@ -6,11 +6,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from avatar.cli.options import Disclosure, Length
+from avatar.cli.options import Disclosure, Length, Verbosity
 
 if TYPE_CHECKING:
     from avatar.call.hosting import CallOptions
@@ -86,13 +86,20 @@ class Extent(Disclosure, Length):
 
 
 @dataclass(frozen=True)
-class Announcement:
-    """Where the links are shown."""
+class Announcement(Verbosity):
+    """Where the links are shown, and what else is told."""
 
+    invites: ClassVar[bool] = True  # the link for others is told too
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the links at the start, and the figures at the end, as JSON.")
     ] = False
+
+
+class PageLink(Announcement):
+    """Of the page alone."""
+
+    invites = False
 
 
 def call_options(name: str | None, driver: Input, meeting: Meeting, path: MediaPath) -> CallOptions:

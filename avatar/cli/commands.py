@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,6 +17,7 @@ USE = "Use"
 MAKE = "Make and measure networks"
 # Only the command that is called is imported, so that `visavis --help` is quick and the base install needs no torch.
 COMMANDS = {
+    "open": (USE, "Open the page in your browser; `visavis` alone does it too (needs the call extra)."),
     "enroll": (USE, "Make an avatar from one to 32 photos, or from a selfie clip."),
     "avatars": (USE, "List the enrolled avatars, with whom each shows; delete one."),
     "finetune": (USE, "Make the network a person's own (needs the train extra)."),
@@ -40,7 +41,7 @@ FOR_OTHERS = {"dataset", "train", "export"}  # write what a group may share; all
 app = CommandApp(
     name="visavis",
     help="A talking head from a few photos, driven by your webcam, as the camera of any video call.",
-    no_args_is_help=True,
+    invoke_without_command=True,  # then the page is opened
 )
 
 
@@ -53,10 +54,14 @@ def _register(name: str, panel: str, summary: str) -> None:
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
     )
     def run(context: typer.Context) -> None:
-        _remove_kept_usage_data()
-        with nullcontext() if name in FOR_OTHERS else _private_files():
-            exit_code = command_app(name)(context.args, prog_name=f"visavis {name}", standalone_mode=False)
-        raise typer.Exit(exit_code or 0)
+        _run(name, context.args)
+
+
+def _run(name: str, arguments: list[str]) -> NoReturn:
+    _remove_kept_usage_data()
+    with nullcontext() if name in FOR_OTHERS else _private_files():
+        exit_code = command_app(name)(arguments, prog_name=f"visavis {name}", standalone_mode=False)
+    raise typer.Exit(exit_code or 0)
 
 
 for _name, (_panel, _summary) in COMMANDS.items():
@@ -102,8 +107,11 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _visavis(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """The options before the command."""
+    """The options before the command; without one, the page is opened."""
+    if context.invoked_subcommand is None:
+        _run("open", [])

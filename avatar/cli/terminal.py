@@ -79,7 +79,8 @@ class _PlainStatus(Status):
 
 
 def _plain(status: RenderableType) -> RenderableType:
-    return Text(printable(status)) if isinstance(status, str) else status
+    """One line of the terminal: what is longer is cut off."""
+    return Text(printable(status), no_wrap=True, overflow="ellipsis") if isinstance(status, str) else status
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

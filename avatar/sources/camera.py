@@ -10,7 +10,7 @@ from typing import Protocol
 
 from avatar.core.errors import InputError, UsageError
 from avatar.core.frame import Frame, NoPicture
-from avatar.sources.local_cameras import cameras_there, find_webcam
+from avatar.sources.local_cameras import LinuxCamera, cameras_there, find_webcam
 from avatar.sources.motion import MOTION_SUFFIX, MotionPlayer, read_motion
 from avatar.sources.network_camera import NetworkCamera, is_address
 from avatar.sources.playback import Playback
@@ -71,11 +71,19 @@ def open_camera(spec: str, loop: bool = False, *, real_time: bool = True, say: S
         return Webcam(webcam, say)
     path = Path(spec)
     if not path.is_file():
-        raise InputError(
-            f"{spec or 'An empty name'}: no such file. --camera takes a webcam's number (0), part of its name, "
-            f"its path (/dev/video0), an address (http://phone:8080/video) or a video. {cameras_there()}"
-        )
+        raise _no_such(spec)
     return PlayedFile(path, loop, real_time)
+
+
+def check_camera(spec: str) -> None:
+    """Raise what `open_camera_or_motion` would, as far as that is known without opening anything."""
+    if is_address(spec) or by_whip(spec):
+        return
+    if (webcam := find_webcam(spec)) is not None:
+        if isinstance(webcam, LinuxCamera):
+            webcam.check()
+    elif not Path(spec).is_file():
+        raise _no_such(spec)
 
 
 def open_camera_or_motion(
@@ -85,6 +93,13 @@ def open_camera_or_motion(
     if not is_address(spec) and spec.lower().endswith(MOTION_SUFFIX):
         return MotionPlayer(read_motion(Path(spec)), loop, real_time, name=spec)
     return open_camera(spec, loop, real_time=real_time, say=say)
+
+
+def _no_such(spec: str) -> InputError:
+    return InputError(
+        f"{spec or 'An empty name'}: no such file. --camera takes a webcam's number (0), part of its name, its path "
+        f"(/dev/video0), an address (http://phone:8080/video) or a video. {cameras_there()}"
+    )
 
 
 class PlayedFile:

@@ -115,16 +115,21 @@ class LinuxCamera:
 
     def __call__(self) -> CaptureDevice:
         """Raises GoneError when it is not there, DeviceError when it cannot be used."""
-        device = self._find()
-        if device.locked and self._card is not None:  # just plugged in: its permissions are being set
-            raise GoneError(f"{device.path} may not be opened yet.")
-        if problem := _why_not_a_webcam(device):
-            raise DeviceError(problem)
+        device = self.check()
         if self._card is None:
             self._card = device.card
             self._others = {d.path for d in video_devices() if d.card == device.card} - {device.path}
         mode = best_mode(camera_modes(device.path))
         return CaptureDevice(device.number, f"{device.path} ({device.card})", device.path, mode)
+
+    def check(self) -> VideoDevice:
+        """The device, without opening it. Raises the same."""
+        device = self._find()
+        if device.locked and self._card is not None:  # just plugged in: its permissions are being set
+            raise GoneError(f"{device.path} may not be opened yet.")
+        if problem := _why_not_a_webcam(device):
+            raise DeviceError(problem)
+        return device
 
     def _find(self) -> VideoDevice:
         devices = video_devices()
