@@ -1,18 +1,32 @@
-"""`visavis avatars`, `visavis avatars list` and `visavis avatars delete`."""
+"""`visavis avatars` and what it does with one: list, rename, delete, export, import."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avatar.cli.command_app import CommandApp
 
+if TYPE_CHECKING:
+    from avatar.live.bundle_report import BundleReport
+
 avatars = CommandApp(
-    help="The enrolled avatars: whom each shows, by what was said at enrolment, and how to delete one.\n\n"
-    "Examples: visavis avatars list --json\n\nvisavis avatars delete ada",
-    no_args_is_help=True,
+    help="List the enrolled avatars, whom each shows by what was said at enrolment; rename, delete, export, import.\n\n"
+    "Examples: visavis avatars\n\nvisavis avatars rename ada 'Ada Lovelace'\n\nvisavis avatars export ada ada.avatar",
+    invoke_without_command=True,
 )
+
+
+@avatars.callback()
+def alone(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """Without a command, they are listed."""
+    if context.invoked_subcommand is None:
+        show(as_json=as_json)
 
 
 @avatars.command("list")
@@ -52,6 +66,86 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
         cells = (row.get("problem") or row["shows"], row.get("portraits", ""), made_on)
         table.add_row(str(row["name"]), *(str(cell) for cell in cells))
     out.print(table)
+
+
+@avatars.command()
+def rename(
+    name: Annotated[str, typer.Argument(help="The avatar's name.")],
+    new: Annotated[str, typer.Argument(help="Its new one: anna, 'Anna Smith', 张三.")],
+) -> None:
+    """Give an avatar another name.
+
+    Example: visavis avatars rename ada 'Ada Lovelace'
+    """
+    from avatar.cli.terminal import Terminal
+    from avatar.identity.bundle import shown_name
+    from avatar.live.avatar_file import rename_avatar
+
+    path = rename_avatar(_enrolled(name), new)
+    Terminal().say(f"{name} is {shown_name(path)} now: {path}")
+
+
+@avatars.command("export")
+def export_file(
+    name: Annotated[str, typer.Argument(help="The avatar's name.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, NAME.avatar.")],
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file if it is there.")] = False,
+    sign_with: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Sign it with this key and its certificates.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the file says of itself as JSON.")] = False,
+) -> None:
+    """Write an avatar to a file, for another computer or person. Whoever has it can move it.
+
+    Example: visavis avatars export ada ada.avatar
+    """
+    from avatar.live.avatar_file import export_avatar
+    from avatar.live.signing import check_key
+
+    if sign_with is not None:
+        check_key(sign_with)
+    _tell(file, export_avatar(_enrolled(name), file, force, sign_with), as_json)
+
+
+@avatars.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="An .avatar file.")],
+    name: Annotated[str | None, typer.Option(help="Another name than its own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the file says of itself as JSON.")] = False,
+) -> None:
+    """Take an avatar from a file, after checking all of it, and say whom it shows. None that is there is replaced.
+
+    Example: visavis avatars import ada.avatar
+    """
+    from avatar.live.avatar_file import import_avatar
+
+    _tell(*import_avatar(file, name), as_json)
+
+
+def _enrolled(name: str) -> Path:
+    """Raises UsageError for what is no name, InputError where there is none of it."""
+    from avatar.core.errors import InputError
+    from avatar.identity.bundle import avatar_names, avatar_path
+
+    path = avatar_path(name)
+    if not path.is_file():
+        known = ", ".join(avatar_names())
+        raise InputError(f"There is no avatar {name!r}. " + (f"There are: {known}." if known else "None is enrolled."))
+    return path
+
+
+def _tell(path: Path, report: BundleReport, as_json: bool) -> None:
+    from avatar.cli.terminal import Terminal, print_json
+
+    if as_json:
+        print_json({"file": path, **report.as_json()})
+        return
+    for note in report.notes:
+        Terminal(stderr=True).note(f"Note: {note}")
+    out = Terminal()
+    out.say(f"Wrote {path}", *report.in_words())
+    if report.statement:
+        out.say(f"What was said of the person shown: {report.statement}")
 
 
 @avatars.command()

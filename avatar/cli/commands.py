@@ -19,7 +19,7 @@ MAKE = "Make and measure networks"
 COMMANDS = {
     "open": (USE, "Open the page in your browser; `visavis` alone does it too (needs the call extra)."),
     "enroll": (USE, "Make an avatar from one to 32 photos, or from a selfie clip."),
-    "avatars": (USE, "List the enrolled avatars, with whom each shows; delete one."),
+    "avatars": (USE, "List the enrolled avatars, with whom each shows; rename, delete, export, import."),
     "finetune": (USE, "Make the network a person's own (needs the train extra)."),
     "drive": (USE, "Let a video drive an avatar, into a video file."),
     "live": (USE, "Let a camera drive an avatar, into a virtual camera, a file or a window."),

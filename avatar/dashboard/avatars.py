@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from avatar.core.avatar_name import avatar_name
-from avatar.core.errors import UsageError, VisavisError
-from avatar.core.file_name import version
+from avatar.core.errors import VisavisError
 from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
-from avatar.identity.bundle import all_names, avatar_path, load_avatar, named_avatar, shown_name
+from avatar.identity.bundle import all_names, load_avatar, named_avatar
 from avatar.identity.consent import consent_words
 from avatar.identity.ready_faces import READY, refuse_ready_face, title
 from avatar.identity.removal import delete_avatar
-from avatar.live.avatar_file import keep_avatar
+from avatar.live.avatar_file import rename_avatar
 
 THUMBNAIL_PX = 256
 
@@ -83,14 +81,9 @@ def existing(name: str) -> Path:
 
 def rename(old: str, new: str) -> None:
     """Raises UsageError for a name that is none, or taken, and for a ready face."""
-    source, target = existing(old), avatar_path(new)
+    source = existing(old)
     refuse_ready_face(source)
-    before, avatar = version(source), load_avatar(source, None)
-    if target.exists() and (target != source or avatar_name(new) == avatar.name):
-        raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
-    keep_avatar(replace(avatar, name=avatar_name(new)), target, before if target == source else None)
-    if target != source:
-        source.unlink()
+    rename_avatar(source, new)
 
 
 def delete(name: str) -> None:

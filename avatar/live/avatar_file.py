@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from avatar.core.avatar import Avatar
-from avatar.core.errors import VisavisError
-from avatar.core.file_name import Expected
-from avatar.identity.bundle import save_avatar
+from avatar.core.avatar_name import avatar_name
+from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.file_name import Expected, check_writable, version
+from avatar.core.private_file import write_private
+from avatar.identity.bundle import avatar_path, load_avatar, save_avatar, shown_name
 from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
+from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle
 from avatar.live.signing import can_sign, key_of
 from engines import Say, on_stderr
 
@@ -34,6 +39,70 @@ def keep_avatar(
             return b""
 
     save_avatar(avatar, path, expected, signature)
+
+
+def rename_avatar(source: Path, new: str) -> Path:
+    """Its file is named anew too. Returns where it lies. Raises UsageError for a name that is none, or taken."""
+    target, name = avatar_path(new), avatar_name(new)
+    before, avatar = version(source), load_avatar(source, None)
+    if target.exists() and (target != source or name == avatar.name):
+        raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
+    keep_avatar(replace(avatar, name=name), target, before if target == source else None)
+    if target != source:
+        source.unlink()
+    return target
+
+
+def export_avatar(source: Path, target: Path, replaced: bool, key_file: Path | None) -> BundleReport:
+    """Write it to a file of the user's choice, and tell what that says of itself.
+
+    A signature that holds stays, unless `key_file` signs anew. replaced: over a file that is there.
+    Raises UsageError, InputError, VisavisError.
+    """
+    check_writable(target)
+    if target.suffix != SUFFIX:
+        raise UsageError(f"{target}: name it {target.stem or 'NAME'}{SUFFIX}.")
+    if target.exists() and not replaced:
+        raise UsageError(f"{target} is there already. Choose another name, or add --force to replace it.")
+    if key_file is None and report_on_bundle(source).confirmed:
+        _copy(source, target, "any" if replaced else None)
+    else:
+        keep_avatar(load_avatar(source, None), target, "any" if replaced else None, key_file)
+    return report_on_bundle(target)
+
+
+def import_avatar(source: Path, name: str | None) -> tuple[Path, BundleReport]:
+    """Take a file from elsewhere among the user's avatars, once all of it was checked. Never over another one.
+
+    name: another than its own; then it is signed anew, since its signature is that of another name.
+    Returns where it lies, and what it says of itself. Raises UsageError, InputError, VisavisError.
+    """
+    avatar, report = load_avatar(source), report_on_bundle(source)
+    if report.changed:
+        raise InputError(
+            f"{source} is not as it was signed, so it is not taken. Ask whoever gave it to you for it again."
+        )
+    target = avatar_path(name or avatar.name)
+    if target.exists():
+        raise UsageError(
+            f"There is an avatar {shown_name(target)} already. Give it another name: "
+            f"visavis avatars import {quote(str(source))} --name NAME"
+        )
+    if name is None:
+        _copy(source, target, None)
+    else:
+        keep_avatar(replace(avatar, name=avatar_name(name)), target, None)
+    return target, report
+
+
+def _copy(source: Path, target: Path, expected: Expected) -> None:
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(source.read_bytes(), target, expected)
+    except OSError as error:
+        raise VisavisError(
+            f"{target} cannot be written ({error.strerror}). Check the folder, then try again."
+        ) from error
 
 
 def unlock_file(path: Path, reason: str) -> Avatar:

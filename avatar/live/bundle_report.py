@@ -38,6 +38,10 @@ class BundleReport:
         return self.c2pa is not None and self.c2pa.state == "whole"
 
     @property
+    def changed(self) -> bool:
+        return self.c2pa is not None and self.c2pa.state == "changed"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return () if self.c2pa_problem is None else (self.c2pa_problem,)
 
