@@ -36,14 +36,17 @@ def test_alone_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     avatars()
     assert "ada" in capsys.readouterr().out
     avatars("--json")
-    assert json.loads(capsys.readouterr().out)[0]["shows"].startswith("agreed: Ada")
+    own, *ready = json.loads(capsys.readouterr().out)
+    assert own["shows"].startswith("agreed: Ada") and ready and all(row["ready"] for row in ready)
 
 
 def test_a_new_name_is_that_of_its_file_too() -> None:
     avatars("rename", "ada", "Ada Lovelace")
     assert avatar_names() == ["Ada Lovelace"] and avatar_path("Ada Lovelace").name == "Ada-Lovelace.avatar"
-    with pytest.raises(InputError, match="There are: Ada Lovelace"):
+    with pytest.raises(InputError, match="There are: Ada Lovelace, "):
         avatars("rename", "ada", "other")
+    with pytest.raises(UsageError, match="comes with visavis"):
+        avatars("rename", "mona_lisa", "mine")
     with pytest.raises(UsageError, match="already"):
         avatars("rename", "Ada Lovelace", "Ada Lovelace")
 

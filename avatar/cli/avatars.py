@@ -66,6 +66,8 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
         cells = (row.get("problem") or row["shows"], row.get("portraits", ""), made_on)
         table.add_row(str(row["name"]), *(str(cell) for cell in cells))
     out.print(table)
+    if all(row.get("ready") for row in rows):
+        out.say("", "None is your own. Make one: visavis enroll PHOTO… --name NAME")
 
 
 @avatars.command()
@@ -81,7 +83,7 @@ def rename(
     from avatar.identity.bundle import shown_name
     from avatar.live.avatar_file import rename_avatar
 
-    path = rename_avatar(_enrolled(name), new)
+    path = rename_avatar(_named(name), new)
     Terminal().say(f"{name} is {shown_name(path)} now: {path}")
 
 
@@ -104,7 +106,7 @@ def export_file(
 
     if sign_with is not None:
         check_key(sign_with)
-    _tell(file, export_avatar(_enrolled(name), file, force, sign_with), as_json)
+    _tell(file, export_avatar(_named(name), file, force, sign_with), as_json)
 
 
 @avatars.command("import")
@@ -122,15 +124,14 @@ def import_file(
     _tell(*import_avatar(file, name), as_json)
 
 
-def _enrolled(name: str) -> Path:
+def _named(name: str) -> Path:
     """Raises UsageError for what is no name, InputError where there is none of it."""
     from avatar.core.errors import InputError
-    from avatar.identity.bundle import avatar_names, avatar_path
+    from avatar.identity.bundle import all_names, named_avatar
 
-    path = avatar_path(name)
-    if not path.is_file():
-        known = ", ".join(avatar_names())
-        raise InputError(f"There is no avatar {name!r}. " + (f"There are: {known}." if known else "None is enrolled."))
+    path = named_avatar(name)
+    if path is None:
+        raise InputError(f"There is no avatar {name!r}. There are: {', '.join(all_names())}.")
     return path
 
 

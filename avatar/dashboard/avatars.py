@@ -15,7 +15,7 @@ from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
 from avatar.identity.bundle import all_names, load_avatar, named_avatar
 from avatar.identity.consent import consent_words
-from avatar.identity.ready_faces import READY, refuse_ready_face, title
+from avatar.identity.ready_faces import READY, title
 from avatar.identity.removal import delete_avatar
 from avatar.live.avatar_file import rename_avatar
 
@@ -81,9 +81,7 @@ def existing(name: str) -> Path:
 
 def rename(old: str, new: str) -> None:
     """Raises UsageError for a name that is none, or taken, and for a ready face."""
-    source = existing(old)
-    refuse_ready_face(source)
-    rename_avatar(source, new)
+    rename_avatar(existing(old), new)
 
 
 def delete(name: str) -> None:

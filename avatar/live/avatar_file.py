@@ -14,6 +14,7 @@ from avatar.core.private_file import write_private
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar, shown_name
 from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
+from avatar.identity.ready_faces import refuse_ready_face
 from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle
 from avatar.live.signing import can_sign, key_of
 from engines import Say, on_stderr
@@ -42,7 +43,8 @@ def keep_avatar(
 
 
 def rename_avatar(source: Path, new: str) -> Path:
-    """Its file is named anew too. Returns where it lies. Raises UsageError for a name that is none, or taken."""
+    """Its file is named anew too. Returns where it lies. Raises UsageError for a taken name, and for a ready face."""
+    refuse_ready_face(source)
     target, name = avatar_path(new), avatar_name(new)
     before, avatar = version(source), load_avatar(source, None)
     if target.exists() and (target != source or name == avatar.name):
