@@ -19,10 +19,10 @@ from playwright.sync_api import Page, sync_playwright
 from avatar.core.arrays import Picture
 
 CHROMIUM = "/usr/bin/chromium"
-WIDTH_PX, HEIGHT_PX = 1280, 800
+WIDTH_PX, HEIGHT_PX = 1280, 880
 WEBCAM_PX = (640, 480)
-FACE = "Mona Lisa"
-SETTLED_MS = 12_000  # the avatar has its driver's rest, and its picture has come
+PATIENCE_MS = 90_000
+LOOKED_AT_MS = 4_000  # from when nothing is asked for any more
 QUALITY = 82
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
@@ -39,8 +39,10 @@ def page_pictures(webcam: list[Picture], folder: Path, out: Path) -> None:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
         page = chromium.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
         page.goto(link)
-        page.get_by_role("radio", name=FACE).click(timeout=20_000)
-        page.wait_for_timeout(SETTLED_MS)
+        page.get_by_role("button", name="Use my webcam").click(timeout=PATIENCE_MS)
+        page.get_by_text("Live", exact=True).wait_for(timeout=PATIENCE_MS)
+        page.locator("#say").wait_for(state="hidden", timeout=PATIENCE_MS)  # the driver's rest is learnt
+        page.wait_for_timeout(LOOKED_AT_MS)
         for scheme in ("light", "dark"):
             keep(page, scheme, out / f"page-{scheme}.webp")
         chromium.close()
