@@ -98,6 +98,7 @@ function show(found) {
 
 function save(shot) {
   const step = names[at] ?? "front";
+  setText(byId("capture-say"), "Got it");
   keep(shot, `Webcam: ${names[at] ? STEPS[step] : "more"}`, step);
   byId("viewfinder").classList.remove("flash");
   void byId("viewfinder").offsetWidth; // starts the animation anew

@@ -108,11 +108,11 @@ function addPhotos(photos) {
 }
 
 function addTile(file, name, { clip = false, pose = "" } = {}) {
-  const frame = make("div", { className: "frame" }, clip ? filmStill(file) : photo(file));
+  const thumb = make("div", { className: "thumb" }, clip ? filmStill(file) : photo(file));
   const sent = make("progress", { max: 1, value: 0, "aria-label": `Sending ${name}` });
   const verdict = make("p", { className: "verdict" }, "Waiting");
   const remove = make("button", { type: "button", className: "quiet", title: `Remove ${name}`, "aria-label": `Remove ${name}` }, "✕");
-  const element = make("li", { className: clip ? "photo clip" : "photo" }, frame, sent, verdict, make("p", { className: "name", title: name }, name), remove);
+  const element = make("li", { className: clip ? "photo clip" : "photo" }, thumb, sent, verdict, make("p", { className: "name", title: name }, name), remove);
   const tile = { name, number: null, clip, pose, element, gone: false };
   remove.onclick = () => removeTile(tile);
   tiles.push(tile);
@@ -144,7 +144,7 @@ function addTile(file, name, { clip = false, pose = "" } = {}) {
       const found = await patiently(() => upload(path, file, sending));
       tile.number = clip ? 0 : found.number;
       if (tile.gone) return await forget(tile);
-      if (found.face && !found.reason) showHead(frame.firstElementChild, found.face);
+      if (found.face && !found.reason) showHead(thumb.firstElementChild, found.face);
       judge(...worth(found, clip));
     } catch (error) {
       if (!tile.gone) judge(error.message, "bad");
