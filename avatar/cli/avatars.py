@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatar.cli.command_app import CommandApp
+from avatar.cli.options import OwnAvatarName
 
 if TYPE_CHECKING:
     from avatar.live.bundle_report import BundleReport
@@ -72,7 +73,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
 
 @avatars.command()
 def rename(
-    name: Annotated[str, typer.Argument(help="The avatar's name.")],
+    name: OwnAvatarName,
     new: Annotated[str, typer.Argument(help="Its new one: anna, 'Anna Smith', 张三.")],
 ) -> None:
     """Give an avatar another name.
@@ -89,7 +90,7 @@ def rename(
 
 @avatars.command("export")
 def export_file(
-    name: Annotated[str, typer.Argument(help="The avatar's name.")],
+    name: OwnAvatarName,
     file: Annotated[Path, typer.Argument(help="The file to write, NAME.avatar.")],
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file if it is there.")] = False,
     sign_with: Annotated[
@@ -151,7 +152,7 @@ def _tell(path: Path, report: BundleReport, as_json: bool) -> None:
 
 @avatars.command()
 def delete(
-    name: Annotated[str, typer.Argument(help="The avatar's name.")],
+    name: OwnAvatarName,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was deleted as JSON.")] = False,
 ) -> None:
     """Delete an avatar, with what a killed program left of it, and say what that does not reach.

@@ -21,15 +21,14 @@ class CommandApp(typer.Typer):
 
     def __init__(self, **how: Any) -> None:
         super().__init__(
-            add_completion=False,
             context_settings={"help_option_names": ["--help", "-h"]},
             rich_markup_mode="rich",
             pretty_exceptions_enable=False,
-            **how,
+            **{"add_completion": False, **how},
         )
 
     def command(self, name: str | None = None, **how: Any) -> Callable[[Any], Any]:
-        register = super().command(name, cls=_Command, **how)
+        register = super().command(name, **{"cls": _Command, **how})
         return lambda function: register(flat(function))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
+from typer.main import get_command
 
 from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal
@@ -30,6 +32,7 @@ COMMANDS = {
     "verify": (USE, "Say whether a video, photo or camera shows one of visavis' avatars."),
     "profile": (USE, "Measure the live loop on this computer."),
     "engines": (USE, "See, measure and clean the inference engines of this computer."),
+    "config": (USE, "Print or write the file of your own defaults."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
     "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
     "train": (MAKE, "Train the networks (needs the train extra)."),
@@ -42,12 +45,24 @@ app = CommandApp(
     name="visavis",
     help="A talking head from a few photos, driven by your webcam, as the camera of any video call.",
     invoke_without_command=True,  # then the page is opened
+    add_completion=True,
 )
+
+
+class _Door(TyperCommand):
+    """Leads to a command that is imported only when it is called, or when its options are completed by a shell."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        if extra.get("resilient_parsing") and info_name in COMMANDS:
+            with suppress(ModuleNotFoundError):  # an extra that is not installed: then nothing is completed
+                return get_command(command_app(info_name)).make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def _register(name: str, panel: str, summary: str) -> None:
     @app.command(
         name,
+        cls=_Door,
         help=summary,
         rich_help_panel=panel,
         add_help_option=False,  # the command's own --help answers
@@ -60,7 +75,9 @@ def _register(name: str, panel: str, summary: str) -> None:
 def _run(name: str, arguments: list[str]) -> NoReturn:
     _remove_kept_usage_data()
     with nullcontext() if name in FOR_OTHERS else _private_files():
-        exit_code = command_app(name)(arguments, prog_name=f"visavis {name}", standalone_mode=False)
+        command = command_app(name)
+        own = {"default_map": _own_defaults(name, command)}
+        exit_code = command(arguments, prog_name=f"visavis {name}", standalone_mode=False, **own)
     raise typer.Exit(exit_code or 0)
 
 
@@ -87,6 +104,19 @@ def command_app(name: str) -> typer.Typer:
     command = CommandApp()
     command.command(name)(function)
     return command
+
+
+def _own_defaults(name: str, command: typer.Typer) -> dict[str, Any]:
+    """What the user's file says for this command. What it says of none is told."""
+    from avatar.cli.config_file import defaults, read_config
+    from avatar.core.paths import config_file
+
+    if not (config := read_config()):
+        return {}
+    note = Terminal(stderr=True).note
+    for table in config.keys() - COMMANDS.keys():
+        note(f"{config_file()}: there is no command {table}. It is passed over.")
+    return defaults(config[name], get_command(command), name, note) if name in config else {}
 
 
 def _remove_kept_usage_data() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import Disclosure, DriverChoice, EngineChoice, NetworkChoice, Verbosity
+from avatar.cli.options import AvatarName, Disclosure, DriverChoice, EngineChoice, NetworkChoice, Verbosity
 from avatar.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Drawing(EngineChoice, NetworkChoice):
 
 
 def drive(
-    name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
+    name: AvatarName,
     source: Annotated[Path, typer.Option("--input", "-i", help="A video of the person who moves.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov or .mkv.")],
     *,

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from avatar.cli.options import AvatarName
+
 
 def finetune(
-    name: Annotated[str, typer.Argument(help="An enrolled avatar, or the path of an .avatar file.")],
+    name: AvatarName,
     minutes: Annotated[float, typer.Option(help="Stop after so many minutes at the latest.", min=0.1, max=600.0)] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli.options import Disclosure, DriverChoice, Length, NetworkChoice, ThreadedEngineChoice, Verbosity
+from avatar.cli.options import (
+    AvatarName,
+    Disclosure,
+    DriverChoice,
+    Length,
+    NetworkChoice,
+    ThreadedEngineChoice,
+    Verbosity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +90,7 @@ class Drawing(ThreadedEngineChoice, NetworkChoice):
 
 
 def live(
-    name: Annotated[str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.")],
+    name: AvatarName,
     camera: Annotated[
         str,
         typer.Option(

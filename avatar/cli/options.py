@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from engines import Engine
 
 
+def _names(incomplete: str) -> list[str]:
+    """Of avatars, for the shell that completes one."""
+    from avatar.identity.bundle import all_names
+
+    return [name for name in all_names() if name.startswith(incomplete)]
+
+
+AvatarName = Annotated[
+    str, typer.Argument(help="The avatar: a name given to `enroll`, or a .avatar file.", autocompletion=_names)
+]
+OwnAvatarName = Annotated[str, typer.Argument(help="The avatar's name.", autocompletion=_names)]
 WEIGHTS_HELP = "With full: the folder that `visavis export` made of its checkpoint."
 
 

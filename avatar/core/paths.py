@@ -75,6 +75,11 @@ def cache() -> Path:
     return _private_folder("VISAVIS_CACHE", _SYSTEM.user_cache_path)
 
 
+def config_file() -> Path:
+    """The user's own defaults of options: ~/.config/visavis/config.toml, by the XDG base directory specification."""
+    return _SYSTEM.user_config_path / "config.toml"
+
+
 def engine_folder() -> Path:
     """Where built engines and measurements are kept. They can be deleted: they are made again."""
     return cache() / "engines"
