@@ -220,12 +220,15 @@ def test_an_engine_that_never_works_ends_the_loop(tmp_path: Path) -> None:
     assert threads() == set()
 
 
-def test_another_avatar_takes_over_with_the_same_settings(tmp_path: Path) -> None:
+def test_another_avatar_takes_over_with_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     album = Album()
     camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=20, fps=20), loop=True)
     dimmed = replace(astronaut_avatar(), name="dim", portraits=astronaut_avatar().portraits // 3)
-    with open_session(astronaut_avatar(), tracker_model(), camera, [album], LiveOptions(size=(640, 360))) as session:
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
+    publishers = [album, Recorder(tmp_path / "out.mp4")]
+    with open_session(astronaut_avatar(), tracker_model(), camera, publishers, LiveOptions(size=(640, 360))) as session:
         session.retargeter.mirror = True
+        session.label_as(LabelStyle("bottom-left", left_out="a rehearsal"))
         session.label_as(LabelStyle("bottom-left"))
         threading.Timer(1.5, lambda: session.show(dimmed)).start()
         session.loop.run(seconds=5)
@@ -233,6 +236,8 @@ def test_another_avatar_takes_over_with_the_same_settings(tmp_path: Path) -> Non
         assert session.retargeter.mirror
         assert session.animator.rig.label.style.corner == "bottom-left"
     assert album.frames[0].rgb.mean() > 2 * album.frames[-1].rgb.mean()
+    with av.open(str(tmp_path / "out.mp4")) as recording:  # says it, though the label came back
+        assert recording.metadata["comment"].endswith("Without a visible label: a rehearsal")
 
 
 def test_keys_change_what_is_shown(tmp_path: Path) -> None:

@@ -165,6 +165,8 @@ class Session:
         """From the next picture on. Raises VisavisError where a reason cannot be recorded; then all stays."""
         if unlabelled := record_left_out(self.avatar.name, style):
             self.say(unlabelled)
+            for recorder in list(self.recorded):
+                recorder.comment = about(style)  # and so it stays: a part of the recording is without a label
         self.animator.rig.label.style = style
 
     def finish(self) -> None:
