@@ -46,7 +46,7 @@ def call(
     """
     from avatar.call.cameras import CallCameras
     from avatar.call.running_call import ended_by_itself, run_call
-    from avatar.cli.page_link import open_link
+    from avatar.cli.page_link import open_link, served
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal
     from avatar.identity.bundle import find_avatar, load_avatar
@@ -70,7 +70,8 @@ def call(
             open_link(running.hosted.page_link)
         if bundle is not None:
             running.start(shown, bundle, extent.size, label)
-        _wait(running, extent.seconds, bundle is not None, terminal, announcement.verbose)
+        with served(running.hosted.page_link):
+            _wait(running, extent.seconds, bundle is not None, terminal, announcement.verbose)
         running.stop()
     if running.live.failure is not None and ended_by_itself(running.live) and bundle is not None:
         raise running.live.failure

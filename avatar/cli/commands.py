@@ -33,6 +33,7 @@ COMMANDS = {
     "profile": (USE, "Measure the live loop on this computer."),
     "engines": (USE, "See, measure and clean the inference engines of this computer."),
     "config": (USE, "Print or write the file of your own defaults."),
+    "install-desktop": (USE, "Put visavis among the programs of your desktop, or take it away again."),
     "doctor": (USE, "Check what is installed, and say what brings the rest."),
     "dataset": (MAKE, "Make training data of videos and photos, or look at it."),
     "train": (MAKE, "Train the networks (needs the train extra)."),

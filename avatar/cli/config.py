@@ -12,7 +12,7 @@ HEAD = """\
 # Your own defaults for visavis: a table for each command, its options below. Take the # away from what you want to
 # change. What is typed goes first. Statements about a person, and what replaces or deletes, count only where typed.
 """
-LEFT_OUT = {"avatars", "engines", "config", "doctor", "forget"}  # nobody has habits there
+LEFT_OUT = {"avatars", "engines", "config", "install-desktop", "doctor", "forget"}  # nobody has habits there
 
 
 def config(

@@ -1,6 +1,23 @@
-"""Opening one of our pages in the browser."""
+"""Opening one of our pages in the browser, and finding the one that is served already."""
 
 from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = "call.link"  # in home(): who serves the page, and its link
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPage:
+    """pid: of the process that serves it."""
+
+    pid: int
+    link: str
 
 
 def open_link(link: str) -> None:
@@ -16,3 +33,50 @@ def open_link(link: str) -> None:
     target = html.escape(link, quote=True)
     leader.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">', encoding="utf-8")
     webbrowser.open(leader.as_uri())
+
+
+@contextmanager
+def served(link: str) -> Iterator[None]:
+    """Meanwhile `served_page` finds it."""
+    from avatar.core.private_file import write_private
+
+    with suppress(OSError):  # then another `visavis open` serves a page of its own
+        write_private(json.dumps({"pid": os.getpid(), "link": link}).encode(), _file())
+    try:
+        yield
+    finally:
+        if (page := _noted()) is not None and page.pid == os.getpid():
+            _file().unlink(missing_ok=True)
+
+
+def served_page() -> ServedPage | None:
+    """That of this user and home, if its process listens where the link leads, so not one that was killed."""
+    from urllib.parse import urlsplit
+
+    import psutil
+
+    page = _noted()
+    if page is None:
+        return None
+    try:
+        process = psutil.Process(page.pid)
+        if hasattr(os, "getuid") and process.uids().real != os.getuid():
+            return None
+        ports = {one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+        return page if urlsplit(page.link).port in ports else None
+    except (psutil.Error, ValueError):
+        return None
+
+
+def _noted() -> ServedPage | None:
+    try:
+        noted = json.loads(_file().read_text("utf-8"))
+        return ServedPage(int(noted["pid"]), str(noted["link"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _file() -> Path:
+    from avatar.core.paths import home
+
+    return home() / FILE

@@ -1,0 +1,85 @@
+"""visavis among the programs of a desktop: files that desktops read, one page at a time, and no trace left."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avatar.cli.install_desktop import _quoted
+from avatar.cli.page_link import FILE
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="desktops of Linux")
+
+COMMAND = [sys.executable, "-m", "avatar.cli.main"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "VISAVIS_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("BROWSER", "true")
+    return tmp_path
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60)
+
+
+def test_it_is_put_among_the_programs_and_taken_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >> {folder}/systemctl\n')  # not this computer's own
+    (folder / "bin/systemctl").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    assert run("install-desktop", "--autostart").returncode == 0
+    entry = folder / "XDG_DATA_HOME/applications/visavis.desktop"
+    read = configparser.RawConfigParser()
+    read.optionxform = str  # type: ignore[assignment, method-assign]
+    read.read(entry, "utf-8")
+    assert read["Desktop Entry"]["Exec"].endswith('" open') and read["Desktop Action stop"]["Exec"].endswith("--stop")
+    if shutil.which("desktop-file-validate"):
+        assert subprocess.run(["desktop-file-validate", entry], capture_output=True, text=True).stdout == ""
+    unit = folder / "XDG_CONFIG_HOME/systemd/user/visavis.service"
+    assert "open --no-open" in unit.read_text()
+    assert run("install-desktop", "--remove").returncode == 0
+    assert [path for path in folder.rglob("*visavis*") if path.is_file()] == []
+    assert (folder / "systemctl").read_text().splitlines() == [
+        "--user daemon-reload", "--user enable --now visavis.service",
+        "--user daemon-reload", "--user disable --now visavis.service",
+    ]  # fmt: skip
+    assert "nothing to remove" in run("install-desktop", "--remove").stdout
+
+
+def test_paths_are_quoted_as_each_of_the_two_reads_them() -> None:
+    assert _quoted(["/a b/visavis"], entry=True) == '"/a b/visavis"'
+    assert _quoted(["/a$b%c"], entry=True) == '"/a\\\\$b%%c"' and _quoted(["/a$b%c"], entry=False) == '"/a$$b%%c"'
+
+
+def test_a_page_that_is_served_is_opened_and_can_be_stopped(folder: Path) -> None:
+    pytest.importorskip("aiortc")
+    first = subprocess.Popen([*COMMAND, "open"], stderr=subprocess.PIPE, text=True)
+    assert first.stderr is not None
+    link = next(line for line in iter(first.stderr.readline, "") if "Your page" in line).split()[-1]
+    while not (folder / "VISAVIS_HOME" / FILE).exists():
+        assert first.poll() is None
+    again = run("open")
+    assert again.returncode == 0 and link in again.stderr
+    assert run("open", "--stop").returncode == 0
+    assert first.wait(30) in (0, 130)
+    first.stderr.close()
+    assert not (folder / "VISAVIS_HOME" / FILE).exists()
+    assert run("open", "--stop").returncode == 2
+    killed = subprocess.Popen([*COMMAND, "open", "--no-open"], stderr=subprocess.PIPE, text=True)
+    assert killed.stderr is not None
+    while not (folder / "VISAVIS_HOME" / FILE).exists():
+        assert killed.poll() is None
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    killed.stderr.close()
+    assert run("open", "--stop").returncode == 2  # what it left behind leads nowhere
