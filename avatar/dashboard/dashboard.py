@@ -50,6 +50,7 @@ from avatar.dashboard.refusals import BusyError, Handler, for_owner
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES, OneAtATime, body, store
 from avatar.dashboard.verify_page import VerifyPage, look_at
+from avatar.dashboard.virtual_camera_setup import VirtualCameraSetup
 from avatar.http.peer_text import json_body
 from avatar.http.safety import LARGEST_BODY, Gate
 from avatar.identity.bundle import avatar_path
@@ -83,6 +84,7 @@ class Dashboard:
         gate.allow_more(ALLOWANCES)
         VerifyPage().add_routes(app, gate)
         EnrolmentRoutes(self.enrolment, self.checker, self._pictures).add_routes(app, gate, PREFIX)
+        VirtualCameraSetup().add_routes(app, gate)
         routes: tuple[tuple[str, str, Handler], ...] = (
             ("GET", "", self._get_state),
             ("GET", "/choices", self._choices),

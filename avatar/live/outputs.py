@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from avatar.core.errors import DeviceError, UsageError
@@ -77,10 +78,12 @@ def _any_virtual_camera(say: Say) -> Publisher:
     loopbacks = [device for device in video_devices() if device.loopback]
     # one that is a camera already has a program that writes to it
     usable = sorted((device for device in loopbacks if not device.locked), key=lambda device: device.captures)
-    if usable:
+    lack = "this user may not open v4l2loopback's device" if loopbacks else "there is no v4l2loopback device"
+    if usable and find_spec("pyvirtualcam") is None:
+        lack = "pyvirtualcam is missing, which writes to v4l2loopback"
+    elif usable:
         say(f"Virtual camera: {usable[0].path} ({usable[0].card}), by v4l2loopback.")
         return VirtualCamera(usable[0].path)
-    lack = "this user may not open v4l2loopback's device" if loopbacks else "there is no v4l2loopback device"
     problem = why_no_pipewire()
     if problem is None:
         camera = PipeWireCamera()

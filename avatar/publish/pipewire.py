@@ -18,10 +18,9 @@ from avatar.core.frame import Frame
 from avatar.core.system import Family, system_family
 from avatar.publish import libpipewire as pw
 from avatar.publish import spa_pod
-from avatar.publish.advice import ONE_SIZE
+from avatar.publish.advice import CAMERA_NAME, ONE_SIZE
 from avatar.publish.publisher import Publisher
 
-DESCRIPTION = "visavis"  # what a browser's list of cameras shows
 CONNECT_S = 5.0
 BUFFERS = (4, 2, 8)  # usual, fewest, most; all of them are shared memory
 
@@ -37,7 +36,7 @@ class PipeWireCamera(Publisher):
 
     keeps_size = ONE_SIZE
 
-    def __init__(self, description: str = DESCRIPTION) -> None:
+    def __init__(self, description: str = CAMERA_NAME) -> None:
         self.description = description
         self.name = f"The PipeWire camera {description}"
         self._loop: int | None = None
