@@ -119,7 +119,7 @@ def call_options(name: str | None, driver: Input, meeting: Meeting, path: MediaP
     password = os.environ.get(TURN_PASSWORD)
     return CallOptions(
         rates=BitRates.between(path.floor_kbps, path.ceiling_kbps),
-        name=meeting.shown_as or (Path(name).stem if name else "visavis"),
+        name=meeting.shown_as or (Path(name).stem if name else "Host"),
         port=meeting.port,
         listen=_host_and_port(meeting.listen) if meeting.listen else None,
         certificate=(meeting.certificate, meeting.key) if meeting.certificate else None,

@@ -129,7 +129,7 @@ class Room:
         assert links is not None
         page = self._open(links["invitation"])
         page.fill("#guest-name", caption)
-        page.click("#join button")
+        page.click("#join [type=submit]")
         return self._enter(Person(caption, page))
 
     def leave(self, caption: str) -> None:
@@ -244,7 +244,7 @@ def test_four_people_are_six_pairs_and_twelve_links_with_moving_pictures_and_sou
 
 def test_a_fifth_is_told_that_the_room_is_full(room: Room) -> None:
     fifth = room.guest("Eve")
-    wait_until("refused", lambda: fifth.page.is_visible("text=The room is full: 4 people."), 20)
+    wait_until("refused", lambda: fifth.page.is_visible("text=The call is full: 4 people"), 20)
     room.leave("Eve")
     assert sees(room.people[CY]) == {ADA, BOB, DI}
 

@@ -109,7 +109,7 @@ export function whyNoMedia(error, what) {
       return `No ${what} was found. Plug one in, then try again.`;
     case "NotReadableError":
     case "AbortError":
-      return `The ${what} is used by another program. Close that, then try again.`;
+      return `The ${what} is used by another program or tab. Close that, then try again.`;
     default:
       return `The ${what} cannot be used: ${error.message}`;
   }

@@ -9,21 +9,27 @@ const TROUBLE = { new: "connecting", connecting: "connecting", disconnected: "co
 
 export class Member {
   #room;
-  #told; // {id, name, kind, muted, camera_on}
-  #video;
-  #element;
+  #changed;
+  #told; // {id, name, kind, muted, camera_on, showing}
+  #tile;
   #link = ""; // names the newest connection
   #pc = null; // until `close`
   #trouble = "";
   #mending = 0;
 
-  constructor(told, room) {
+  /** changed(): this member, or the way to them, is not as it was. */
+  constructor(told, room, changed) {
     this.#room = room;
     this.#told = told;
-    this.#video = make("video", { autoplay: true, playsInline: true, "aria-label": `Picture of ${titled(told)}` });
-    this.#element = make("li", { className: told.kind === "avatar" ? "member avatar" : "member" }, this.#video, make("p"));
-    byId("members").append(this.#element);
+    this.#changed = changed;
+    this.#tile = new Tile(told.kind);
+    byId("members").append(this.#tile.element);
     this.connect();
+  }
+
+  /** {name, kind, muted, camera_on, showing, connected} */
+  get now() {
+    return { ...this.#told, connected: this.#pc?.connectionState === "connected" };
   }
 
   /** Ask for picture and sound, anew. */
@@ -31,7 +37,7 @@ export class Member {
     this.#pc?.close();
     const pc = (this.#pc = this.#room.newConnection());
     this.#link = crypto.randomUUID?.() ?? String(Math.random());
-    showTrack(pc, this.#video);
+    showTrack(pc, this.#tile.video);
     pc.onconnectionstatechange = () => {
       if (this.#pc !== pc) return;
       this.#say(TROUBLE[pc.connectionState] ?? "");
@@ -48,11 +54,11 @@ export class Member {
   close() {
     this.#pc.close();
     this.#pc = null;
-    this.#element.remove();
+    this.#tile.element.remove();
   }
 
-  takeState({ muted, camera_on }) {
-    Object.assign(this.#told, { muted, camera_on });
+  takeState({ name = this.#told.name, muted, camera_on, showing = this.#told.showing }) {
+    Object.assign(this.#told, { name, muted, camera_on, showing });
     this.#say(this.#trouble);
   }
 
@@ -83,16 +89,42 @@ export class Member {
 
   #say(trouble) {
     this.#trouble = trouble;
-    const { name, kind, muted, camera_on: cameraOn } = this.#told;
-    const words = [titled({ name, kind })];
-    if (muted) words.push("muted");
-    if (cameraOn === false) words.push("picture hidden");
-    if (trouble) words.push(trouble);
-    setText(this.#element.lastElementChild, words.join(" · "));
+    this.#tile.show(this.#told, trouble);
+    this.#changed();
   }
 }
 
-/** For eyes and for screen readers: whose picture it is, and whether AI makes it. */
-function titled({ name, kind }) {
-  return kind === "avatar" ? `${name} (avatar, ${WORDS})` : name;
+/** A picture with its words: who it is, whether AI makes it, and why there is none where there is none. */
+export class Tile {
+  video = make("video", { autoplay: true, playsInline: true });
+  #blank = make("div", { className: "blank", hidden: true, "aria-hidden": "true" }, make("span")); // the caption says it too
+  #badge = make("span", { className: "badge" });
+  #caption = make("p");
+  #kind;
+
+  /** kind: "avatar", "browser", or "mine" for one's own. */
+  constructor(kind) {
+    this.#kind = kind;
+    this.#badge.hidden = kind !== "avatar";
+    this.element = make("li", { className: `member ${kind}` }, this.video, this.#blank, this.#badge, this.#caption);
+  }
+
+  show({ name, muted, camera_on: cameraOn, showing }, trouble = "") {
+    const title = this.#kind === "avatar" ? `${name} (avatar, ${WORDS})` : this.#kind === "mine" ? `${name} (you)` : name;
+    const words = [title];
+    if (muted) words.push("muted");
+    if (!cameraOn) words.push("picture hidden");
+    if (trouble) words.push(trouble);
+    setText(this.#caption, words.join(" · "));
+    this.video.setAttribute("aria-label", this.#kind === "mine" ? "Your own picture, mirrored" : `Picture of ${title}`);
+    setText(this.#badge, showing === "idle" ? "AI avatar, at rest" : "AI avatar");
+    this.#blank.hidden = cameraOn && showing !== "nothing";
+    const noAvatar = this.#kind === "avatar" && showing === "nothing";
+    setText(this.#blank.firstChild, noAvatar ? "No avatar is shown yet" : initial(name));
+    this.#blank.classList.toggle("letter", !noAvatar);
+  }
+}
+
+function initial(name) {
+  return [...name][0]?.toUpperCase() ?? "?";
 }

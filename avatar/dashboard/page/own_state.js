@@ -1,54 +1,37 @@
 // What this person lets the others have: sound and picture, each by a button.
 
-import { byId, setText, tell } from "./dom.js";
+import { byId, tell } from "./dom.js";
 
 export class OwnState {
   #send;
-  #muted = false;
-  #cameraOn = true;
-  #media = null;
-  #name = "";
+  #changed;
+  #state = { muted: false, camera_on: true, showing: "nothing" };
 
-  /** send(state): tells the others, and resolves to what it is from then on. */
-  constructor(send) {
+  /** send(state): tells the others, and resolves to what it is from then on. changed(): it is another one. */
+  constructor(send, changed) {
     this.#send = send;
-    byId("mute").onclick = () => this.#change({ muted: !this.#muted });
-    byId("camera-off").onclick = () => this.#change({ camera_on: !this.#cameraOn });
+    this.#changed = changed;
+    byId("mute").onclick = () => this.#change({ muted: !this.#state.muted });
+    byId("camera-off").onclick = () => this.#change({ camera_on: !this.#state.camera_on });
   }
 
-  get told() {
-    return { muted: this.#muted, camera_on: this.#cameraOn };
+  /** {muted, camera_on, showing} */
+  get now() {
+    return this.#state;
   }
 
-  /** Of a guest: what their own camera and microphone give, and whose they are. */
-  own(media, name) {
-    this.#media = media;
-    this.#name = name;
-  }
-
-  take({ muted, camera_on: cameraOn }) {
-    this.#muted = muted;
-    this.#cameraOn = cameraOn;
+  take({ muted, camera_on, showing = this.#state.showing }) {
+    this.#state = { muted, camera_on, showing };
     byId("mute").setAttribute("aria-pressed", String(muted));
-    byId("camera-off").setAttribute("aria-pressed", String(!cameraOn));
-    if (!this.#media) return;
-    setText(byId("own-caption"), this.#caption());
-    for (const track of this.#media.getAudioTracks()) track.enabled = !muted;
-    for (const track of this.#media.getVideoTracks()) track.enabled = cameraOn;
+    byId("camera-off").setAttribute("aria-pressed", String(!camera_on));
+    this.#changed();
   }
 
   async #change(wanted) {
     try {
-      this.take(await this.#send({ ...this.told, ...wanted }));
+      this.take(await this.#send({ ...this.#state, ...wanted }));
     } catch (error) {
       tell(byId("call-problem"), error.message);
     }
-  }
-
-  #caption() {
-    const words = [`${this.#name} (you)`];
-    if (this.#muted) words.push("muted");
-    if (!this.#cameraOn) words.push("picture hidden");
-    return words.join(" · ");
   }
 }

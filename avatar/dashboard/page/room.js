@@ -1,9 +1,10 @@
 // The room's WebSocket: what this page says there and hears, and the way back when it was lost.
 
-import { byId, setText, tell } from "./dom.js";
-import { link, openSocket } from "./server.js";
+import { link, openSocket, request } from "./server.js";
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const GOING_AWAY = 1001; // the call is over: its host has ended visavis
+const REFUSED = 1008; // with the room's reason
 
 export class Room {
   #hello;
@@ -18,18 +19,21 @@ export class Room {
     this.you = "";
     this.#hello = hello;
     this.#events = { heard, lost, over };
-    window.addEventListener("pagehide", () => {
-      this.#ended = true;
-      this.#socket?.close();
-    });
+    window.addEventListener("pagehide", () => this.leave());
   }
 
   enter() {
-    callState("Connecting");
+    if (this.#ended) return;
     const socket = (this.#socket = openSocket("/room"));
     socket.onopen = () => this.say({ type: "hello", ...this.#hello });
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = (event) => this.#comeBack(event);
+  }
+
+  /** For good. */
+  leave() {
+    this.#ended = true;
+    this.#socket?.close();
   }
 
   say(message) {
@@ -46,30 +50,37 @@ export class Room {
       this.#tries = 0;
       this.you = message.you;
       this.#ice = message.ice;
-      callState("In the call", "on");
-      tell(byId("call-problem"), "");
     }
     this.#events.heard(message);
   }
 
-  async #comeBack(event) {
-    this.#events.lost();
+  async #comeBack({ code, reason }) {
     if (this.#ended) return;
-    callState("Lost the call: trying again", "bad");
-    const told = event.code === 1008 && event.reason; // by the room: that it is full, for example
-    if (told) tell(byId("call-problem"), told);
+    this.#events.lost();
+    const why = link.role === "guest" && (await this.#whyOver(code, reason));
+    if (why) return this.#over(why);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(this.#tries, RETRY_MS.length - 1)]));
     this.#tries += 1;
     if (this.#tries > RETRY_MS.length && link.role === "guest") {
-      callState("Over", "bad");
-      const over = "The call is over, or cannot be reached. Ask for a new link, or reload this page to try again.";
-      return this.#events.over(told ? `${told} Reload this page to try again.` : over);
+      return this.#over("The call cannot be reached. Is your network there? Else its host has gone: ask for a new invitation.");
     }
     this.enter();
   }
-}
 
-export function callState(text, mark = "") {
-  setText(byId("call-state"), text);
-  byId("call-state").className = `pill ${mark}`;
+  /** Why it makes no sense to come back; "" where it may. */
+  async #whyOver(code, reason) {
+    if (code === GOING_AWAY && reason) return "Its host has ended the call.";
+    try {
+      const { people, most } = await request("GET", "/api/invitation");
+      if (code !== REFUSED) return "";
+      return people >= most ? `The call is full: ${most} people are in it. Try again when somebody has left.` : reason;
+    } catch (error) {
+      return error.status === 401 || error.status === 403 ? "This invitation has ended. Ask the host for a new one." : "";
+    }
+  }
+
+  #over(why) {
+    this.#ended = true;
+    this.#events.over(why);
+  }
 }

@@ -20,8 +20,11 @@ export class Viewers {
     this.#answering.set(key, pc);
     pc.onconnectionstatechange = () => pc.connectionState === "failed" && wanted() && this.#end(key);
     try {
-      for (const track of this.#media.getTracks()) pc.addTrack(track, this.#media);
       await pc.setRemoteDescription({ type: "offer", sdp });
+      for (const transceiver of pc.getTransceivers()) {
+        transceiver.direction = "sendonly"; // also without a track: a camera may be turned on later
+        await transceiver.sender.replaceTrack(this.#media.getTracks().find((track) => track.kind === kindOf(transceiver)) ?? null);
+      }
       await pc.setLocalDescription(await pc.createAnswer());
       await gathered(pc);
       if (wanted()) this.#room.say({ type: "answer", to: from, link, sdp: pc.localDescription.sdp });
@@ -29,6 +32,15 @@ export class Viewers {
       if (!wanted()) return;
       this.#end(key);
       this.#room.say({ type: "refuse", to: from, link, reason: String(error.message).slice(0, 200) });
+    }
+  }
+
+  /** Everybody gets `track` from now on, or nothing where it is null. */
+  send(kind, track) {
+    for (const pc of this.#answering.values()) {
+      for (const transceiver of pc.getTransceivers()) {
+        if (kindOf(transceiver) === kind) transceiver.sender.replaceTrack(track).catch(() => {}); // it was closed meanwhile
+      }
     }
   }
 
@@ -53,4 +65,8 @@ export class Viewers {
     this.#answering.get(key)?.close();
     this.#answering.delete(key);
   }
+}
+
+function kindOf(transceiver) {
+  return transceiver.receiver.track.kind;
 }

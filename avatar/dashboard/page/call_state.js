@@ -1,0 +1,27 @@
+// How the call stands, in words: for the eye, and for screen readers.
+
+/**
+ * own: {muted, showing} of an owner, whose avatar the others see. others: [{name, kind, connected, showing}].
+ * Returns [text, mark]: green only where somebody really is connected, and the avatar really is shown.
+ */
+export function wording(own, others) {
+  if (others.length === 0) return ["Nobody here yet", ""];
+  const there = others.filter((one) => one.connected);
+  if (there.length === 0) return [`${others.map((one) => one.name).join(", ")}: connecting`, ""];
+  const avatar = own ? [own] : others.filter((one) => one.kind === "avatar");
+  if (avatar.length && avatar.every((one) => one.showing === "nothing")) return [own ? "Waiting for your avatar" : "Waiting for the avatar", ""];
+  const words = [there.length === 1 ? `Connected with ${there[0].name}` : `Connected with ${there.length} people`];
+  if (own?.showing === "idle") words.push("your avatar rests");
+  if (own?.muted) words.push("muted by you");
+  return [words.join(" · "), "on"];
+}
+
+/** What has changed of a member, as a sentence; "" where nothing worth telling has. */
+export function changeOf(before, now) {
+  const { name } = now;
+  if (before.muted !== now.muted) return now.muted ? `${name} has muted the microphone.` : `${name} can be heard again.`;
+  if (before.camera_on !== now.camera_on) return now.camera_on ? `${name} can be seen again.` : `${name} has hidden the picture.`;
+  if (before.showing === now.showing || now.kind !== "avatar") return "";
+  if (now.showing === "nothing") return `${name} shows no avatar now.`;
+  return now.showing === "idle" ? `${name}’s avatar is at rest: nobody moves it now.` : `${name} moves the avatar now.`;
+}
