@@ -19,9 +19,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OWN = ("visavis", "torchrun", "python -m avatar.cli.main")  # how a line begins that runs it
 MODULE = "avatar.cli.main"
 # Commands that are run here, since they need nothing and change nothing of anybody's; and what the others need.
-RUN = {"", "avatars list", "cameras", "doctor", "engines", "forget"}
+RUN = {"", "avatars", "cameras", "doctor", "engines", "forget"}
 NEEDS = {
     "avatars delete": "an avatar",
+    "avatars export": "an avatar",
+    "avatars import": "an avatar's file",
+    "avatars rename": "an avatar",
     "call": "somebody to open the page",
     "dataset build": "videos",
     "dataset check": "shards",
@@ -36,6 +39,7 @@ NEEDS = {
     "finetune": "an avatar, and minutes",
     "forget --all": "an answer",
     "live": "an avatar and a camera",
+    "open": "a browser",
     "profile": "an avatar",
     "record-motion": "a camera",
     "train": "shards, and hours",
