@@ -33,15 +33,6 @@ def test_help_lists_every_command() -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
-def test_every_command_explains_itself_with_an_example(name: str) -> None:
-    done = run(name, "--help")
-    assert done.returncode == 0, done.stderr
-    assert f"Usage: visavis {name}" in done.stdout
-    assert f"visavis {name} " in done.stdout.split("Usage:")[1].split("\n", 1)[1] or name == "doctor"
-    assert "xample" in done.stdout
-
-
 def test_all_that_is_missing_is_told_at_once_before_an_engine_is_opened(tmp_path: Path) -> None:
     done = run("live", "nobody", "--camera", "no-such-video.mp4", "--to", "out.nothing", home=tmp_path)
     assert done.returncode == 2

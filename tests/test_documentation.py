@@ -89,8 +89,9 @@ def name_of(arguments: list[str]) -> str:
 
 def parse(arguments: list[str]) -> None:
     """Raises what the parser raises; runs nothing."""
-    if not arguments or arguments[0].startswith("-"):
-        typer.main.get_command(app).make_context("visavis", list(arguments))
+    if not arguments or arguments[0].startswith("-"):  # whose options act when they are read
+        known = [option for parameter in typer.main.get_command(app).params for option in parameter.opts]
+        assert set(arguments) <= set(known)
         return
     assert arguments[0] in COMMANDS, f"there is no command {arguments[0]}"
     command: Any = typer.main.get_command(command_app(arguments[0]))
@@ -110,6 +111,15 @@ def test_the_command_line_takes_it(line: Line, tmp_path: Path, monkeypatch: pyte
     except Exception as refused:
         missing = type(refused).__name__ in ("MissingParameter", "NoArgsIsHelpError")
         assert missing and not line.whole, f"{line.page}: {line.text}: {getattr(refused, 'message', refused)}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app([name, "--help"], prog_name="visavis", standalone_mode=False) in (None, 0)
+    usage, _, rest = capsys.readouterr().out.partition("\n")[2].partition("\n")
+    assert f"Usage: visavis {name}" in usage
+    assert "xample" in rest
+    assert f"visavis {name} " in rest or name == "doctor"
 
 
 def test_each_is_run_here_or_needs_what_is_named() -> None:
