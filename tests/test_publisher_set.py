@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from avatar.core.errors import DeviceError
+from avatar.core.errors import DeviceError, UsageError
 from avatar.core.frame import Frame
 from avatar.live import publisher_set
 from avatar.live.publisher_set import PublisherSet
@@ -107,3 +107,45 @@ def test_a_device_that_is_away_at_the_end_is_left_alone(monkeypatch: pytest.Monk
     one.there = True
     time.sleep(0.2)
     assert not one.is_open
+
+
+def test_publishers_come_and_go_while_the_others_go_on() -> None:
+    class Fixed(Device):
+        keeps_size = "It has one size."
+
+    stays, comes = Device("the page"), Fixed("a recording")
+    publishers = PublisherSet([stays], print)
+    publishers.open(64, 64, 30)
+    assert publishers.keeps_size == ""
+    publishers.add(comes, (32, 32))
+    assert publishers.keeps_size == "It has one size."
+    publishers.send(FRAME)  # still of the size before
+    publishers.send(Frame(np.zeros((32, 32, 3), np.uint8), 2, 1))
+    assert (stays.sent, comes.sent) == (2, 1)
+    publishers.remove(comes)
+    assert (comes.is_open, comes.closed) == (False, 1)
+    publishers.send(FRAME)
+    assert (stays.sent, comes.sent) == (3, 1)
+
+    comes.there = False
+    with pytest.raises(DeviceError, match="is not there"):
+        publishers.add(comes, (32, 32))
+    publishers.send(FRAME)
+    assert (stays.sent, comes.closed) == (4, 2)  # what was half opened is closed
+    assert publishers.close() == []
+    with pytest.raises(UsageError, match="not live any more"):
+        publishers.add(comes, (32, 32))
+
+
+def test_what_was_removed_while_it_was_away_is_never_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_set, "RETRY_S", 0.05)
+    gone = Device("/dev/video10")
+    publishers = PublisherSet([gone], lambda line: None)
+    publishers.open(64, 64, 30)
+    gone.there = False
+    feed(publishers, 0.02)
+    publishers.remove(gone)
+    gone.there = True
+    feed(publishers, 0.3)
+    assert gone.opened == 1
+    assert publishers.close() == []

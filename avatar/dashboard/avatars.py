@@ -15,7 +15,7 @@ from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.refusals import NotThereError
 from avatar.identity.bundle import all_names, load_avatar, named_avatar
 from avatar.identity.consent import consent_words
-from avatar.identity.ready_faces import READY, title
+from avatar.identity.ready_faces import FACES, READY
 from avatar.identity.removal import delete_avatar
 from avatar.live.avatar_file import rename_avatar
 
@@ -102,7 +102,7 @@ def _read(name: str, path: Path) -> tuple[Card, bytes]:
         problem = "It was made for an older network. Enrol the photos again."
     return Card(
         name,
-        title=title(path) if ready else name,
+        title=FACES[path.stem] if ready else name,
         ready=ready,
         portraits=len(avatar.portraits),
         fine_tuned=avatar.fine_tuned,

@@ -2,7 +2,7 @@
 
 Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for the *owner* alone. Below /api/dashboard:
 
-    GET    (nothing more)          → {avatars, enrolment, live}, as the events below
+    GET    (nothing more)          → {avatars, enrolment, live, pages: how many are open}
     GET    /choices                → {cameras, virtual_camera, engines, sizes}: looks at the devices anew
     GET    /recordings/NAME        → the video; ranges of it too
     POST   /recordings/NAME/show   → {}: in the desktop's file manager
@@ -22,9 +22,9 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     DELETE /live                   stop → {}
     GET    /events                 WebSocket
 
-Events, to the page: {type: "state", avatars, enrolment, live} at the start and after every change; {type: "second",
-figures} once a second while live; and a binary message, the newest published picture as JPEG, once for each "frame"
-that the page sends: so a slow page gets fewer pictures and none is late, and a page that is not looked at gets none.
+Events, to the page: {type: "state", avatars, enrolment, live, pages} at the start and after every change; {type:
+"second", figures} once a second while live; and a binary message, the newest published picture as JPEG, once for each
+"frame" that the page sends: so a slow page gets fewer pictures and none is late, and one not looked at gets none.
 
 Errors are {error: "what happened, what to do"} with 400, 401, 403, 404, 408, 409 (busy), 413 or 429.
 """
@@ -138,6 +138,7 @@ class Dashboard:
             "avatars": await asyncio.to_thread(self._shelf.cards),
             "enrolment": self.enrolment.report(),
             "live": self.live.report(),
+            "pages": self._pages.count,
         }
 
     async def _get_state(self, _request: web.Request) -> web.StreamResponse:

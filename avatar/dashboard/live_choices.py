@@ -24,7 +24,8 @@ from avatar.trust.label import LabelStyle
 from engines import Say, available_backends
 from engines.backends import LABELS
 
-SIZES = ("512x512", "640x480", "1280x720", "1920x1080")
+SMALLEST = "512x512"
+SIZES = (SMALLEST, "640x480", "1280x720", "1920x1080")
 VIRTUAL_CAMERA = "virtual-camera"
 PICTURE = "picture"  # the background that a page has sent
 

@@ -12,30 +12,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avatar.core.errors import UsageError, VisavisError
-from avatar.core.plain_text import plain_text
 from avatar.dashboard.avatars import existing
 from avatar.dashboard.live_choices import VIRTUAL_CAMERA, CameraChoice, Given, LiveChoices, Wish
 from avatar.dashboard.live_figures import LiveFigures
+from avatar.dashboard.live_hints import hint
 from avatar.dashboard.live_parts import PARTS, LiveParts
+from avatar.dashboard.live_settings import LiveSettings
 from avatar.dashboard.preview import PagePreview
 from avatar.dashboard.recordings import Recordings
-from avatar.identity.bundle import all_names
-from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
-from avatar.live.control import Control
 from avatar.live.driver_memory import forget_drivers
 from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
 from avatar.live.whose_face import lock_words
-from avatar.retarget.gains import GAIN_REGIONS
-from avatar.retarget.retargeter import expression_mode
 from avatar.sources.camera import CameraOrMotion
-from avatar.trust.label import LabelStyle
 from engines import EngineDescription, EngineFailure
 
 LINES_KEPT = 20
-SWITCHES = {"mirror": "mirror", "follow": "follow", "paused": "idle_only", "frozen": "frozen"}  # the retargeter's names
 STOP_S = 25.0
 
 State = Literal["off", "starting", "running", "stopping"]
@@ -59,7 +53,7 @@ class Running:
 
     camera: CameraOrMotion | None = None
     session: Session | None = None
-    control: Control | None = None
+    settings: LiveSettings | None = None
     parts: LiveParts | None = None
 
 
@@ -82,6 +76,7 @@ class LiveRun:
         self._said: deque[str] = deque(maxlen=LINES_KEPT)
         self._problem: str | None = None
         self._shown: str | None = None  # in the second before
+        self._hint: Figures | None = None
         self.engine: EngineDescription | None = None  # that ran last
         self.failure: Exception | None = None  # that ended the last session
         self.ended_by_itself = False  # the last session: its camera ended, or it failed
@@ -111,13 +106,14 @@ class LiveRun:
         return "" if session is None else session.engine_line
 
     def report(self) -> Figures:
-        session, wish = self._running.session, self._holds()
+        session, settings, wish = self._running.session, self._running.settings, self._holds()
         return {
             "state": self._state,
             "problem": self._problem,
+            "hint": None if session is None else self._hint,
             "said": list(self._said),
             "wish": None if wish is None else wish.as_json(),
-            "controls": None if session is None else _controls(session),
+            "controls": None if settings is None else settings.report(),
             "locked": None if session is None else lock_words(session.avatar.name, session.retargeter),
             "engine": None if session is None else asdict(session.engine),
             "engine_line": self.engine_line,
@@ -127,19 +123,8 @@ class LiveRun:
 
     def _holds(self) -> Wish | None:
         """What was wished for at the start, as it is now."""
-        session, parts, wish = self._running.session, self._running.parts, self._wish
-        if wish is None or session is None or parts is None:
-            return wish
-        now = session.retargeter
-        return replace(
-            parts.wish,
-            avatar=session.avatar.name,
-            mirror=now.mirror,
-            follow=now.follow,
-            expression=now.expression,
-            remember=session.memory.on,
-            label=session.animator.rig.label.style,
-        )
+        parts, settings = self._running.parts, self._running.settings
+        return self._wish if parts is None or settings is None else settings.in_wish(parts.wish)
 
     def start(self, wish: Wish, bundle: Path | None = None) -> None:
         """Start in a thread. `bundle`: a file that is not among the enrolled ones.
@@ -186,17 +171,17 @@ class LiveRun:
             self._thread.join(STOP_S)
 
     def change(self, wanted: Figures) -> None:
-        """Of the PARTS and {expression, gains: {mouth: 1.2}, calibrate: true, remember: true, unlock: REASON}, the
-        SWITCHES and label: {corner, size, left_out}. What is wrong is refused before anything is changed.
+        """Of the PARTS, the SWITCHES and {expression, gains: {mouth: 1.2}, calibrate: true, remember: true,
+        unlock: REASON, label: {corner, size, left_out}}. What is wrong is refused before anything is changed.
 
         Returns once it is done. Raises UsageError, InputError; DeviceError where a camera or a virtual one cannot be
         opened, and VisavisError where an avatar cannot be drawn: then that part is as it was.
         """
-        session, control, parts = self._running.session, self._running.control, self._running.parts
-        if session is None or control is None or parts is None:
+        settings, parts = self._running.settings, self._running.parts
+        if settings is None or parts is None:
             raise UsageError("The avatar is not live. Start it first.")
         exchanged = {name: value for name, value in wanted.items() if name in PARTS}
-        acts = [self._wanted(session, control, name, value) for name, value in wanted.items() if name not in PARTS]
+        acts = [settings.change(name, value) for name, value in wanted.items() if name not in PARTS]
         if exchanged:
             acts.insert(0, parts.changes(exchanged))
         try:
@@ -204,31 +189,6 @@ class LiveRun:
                 act()
         finally:
             self._listener.changed()
-
-    def _wanted(self, session: Session, control: Control, name: str, value: object) -> Callable[[], None]:
-        """What does it, once all is known to be right. Raises UsageError, InputError."""
-        if name in SWITCHES and isinstance(value, bool):
-            return lambda: setattr(session.retargeter, SWITCHES[name], value)  # perhaps of another avatar by then
-        if name == "expression":
-            mode = expression_mode(value)
-            return lambda: setattr(session.retargeter, "expression", mode)
-        if name == "remember" and value is True:
-            return session.memory.agree
-        if name == "gains" and isinstance(value, dict):
-            for region, gain in value.items():
-                if region not in GAIN_REGIONS or isinstance(gain, bool) or not isinstance(gain, int | float):
-                    raise UsageError(f"gains are numbers for {', '.join(GAIN_REGIONS)}.")
-            return lambda: control.set_gains({region: float(gain) for region, gain in value.items()})
-        if name == "label":
-            style = LabelStyle.from_json(value)
-            return lambda: session.label_as(style)
-        if name == "unlock" and isinstance(value, str):
-            unlocked(session.avatar, value)  # so that nothing is done where this is refused
-            path = self._files.get(session.avatar.name) or existing(session.avatar.name)
-            return lambda: session.unlock(path, value)
-        if name == "calibrate" and value is True:
-            return control.recalibrate
-        raise UsageError(f"{plain_text(name, 40)} cannot be changed to {plain_text(repr(value), 80)}.")
 
     def forget_drivers(self) -> None:
         """Delete what is remembered of drivers, and remember nothing of this one. Raises VisavisError."""
@@ -274,7 +234,7 @@ class LiveRun:
                 parts.record()
             with self._lock:
                 self._running.session, self._running.parts = session, parts
-                self._running.control = Control(session, all_names(), self._say)
+                self._running.settings = LiveSettings(session, self._files, self._say)
                 if self._stopping.is_set():
                     return
                 self._state = "running"
@@ -287,23 +247,15 @@ class LiveRun:
             self._say(f"{session.camera.name} has ended.")
 
     def _second(self, session: Session, now: LiveReport) -> None:
-        if self._shown != self.shows:
-            self._shown = self.shows
+        figures = self.figures.add(session, now)
+        parts = self._running.parts
+        amiss = None if parts is None else hint(self.figures.seconds, parts.wish, session.camera.name)
+        if (self._shown, self._hint) != (self.shows, amiss):
+            self._shown, self._hint = self.shows, amiss
             self._listener.changed()
-        self._listener.each_second(self.figures.add(session, now))
+        self._listener.each_second(figures)
 
     def _say(self, line: str) -> None:
         self._said.append(line)
         self._given.say(line)
         self._listener.changed()
-
-
-def _controls(session: Session) -> Figures:
-    retargeter = session.retargeter
-    return {
-        **{name: getattr(retargeter, attribute) for name, attribute in SWITCHES.items()},
-        "expression": retargeter.expression,
-        "remember": session.memory.on,
-        "label": session.animator.rig.label.style.as_json(),
-        "gains": {region: float(getattr(retargeter.gains, region)) for region in GAIN_REGIONS},
-    }

@@ -35,6 +35,11 @@ class OpenPages:
         self._telling: asyncio.Task[None] | None = None
         self._news = False
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._pages)
+
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
 
@@ -69,6 +74,8 @@ class OpenPages:
         await socket.prepare(request)
         page = _Page(socket, request.transport)
         self._pages.add(page)
+        if len(self._pages) > 1:
+            self._tell_soon()
         sending = [asyncio.create_task(page.send_all()), asyncio.create_task(page.send_frames(self._newest))]
         try:
             page.tell({"type": "state", **await self._state()})
@@ -79,6 +86,7 @@ class OpenPages:
             pass
         finally:
             self._pages.discard(page)
+            self._tell_soon()
             for task in sending:
                 task.cancel()
         return socket

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from avatar.core.avatar_name import file_stem
 from avatar.core.errors import DeviceError
 from avatar.core.file_name import numbered
 from avatar.core.paths import home
@@ -61,7 +62,7 @@ class Recordings:
         }
 
     def begin(self, avatar: str) -> Recorder:
-        named = recordings_folder() / f"{avatar} {datetime.now():%Y-%m-%d %H.%M.%S}{SUFFIX}"
+        named = recordings_folder() / f"{file_stem(avatar)} {datetime.now():%Y-%m-%d %H.%M.%S}{SUFFIX}"
         path = next(name for name in numbered(named) if not name.exists())  # where the clock was set back
         self.now = Recording(Recorder(path), time.time())
         return self.now.recorder

@@ -7,22 +7,26 @@ from pathlib import Path
 from avatar.core.errors import UsageError
 
 READY = Path(__file__).parents[1] / "ready"  # with a table of rights
-PAINTINGS = {"girl_with_a_pearl_earring": "Girl with a Pearl Earring", "mona_lisa": "Mona Lisa"}
+FACES = {  # in the order in which they are offered: what people read
+    "mona_lisa": "Mona Lisa",
+    "woman_1": "Zola",
+    "man_2": "Henry",
+    "woman_3": "Leila",
+    "man_1": "Jun",
+    "woman_4": "Clara",
+    "woman_2": "Ruth",
+    "girl_with_a_pearl_earring": "Girl with a Pearl Earring",
+}
 
 
 def ready_names() -> list[str]:
     """Of all of them, also of those over which an avatar of the user's has the same name."""
-    return sorted(path.stem for path in READY.glob("*.avatar"))
+    return list(FACES)
 
 
 def ready_face(name: str) -> Path | None:
-    """The bundle of that name; None where none comes with visavis."""
-    return READY / f"{name}.avatar" if name in ready_names() else None
-
-
-def title(path: Path) -> str:
-    """What people read on the bundle of one."""
-    return PAINTINGS.get(path.stem, path.stem.replace("_", " ").capitalize())
+    """The bundle of that name or title; None where none comes with visavis."""
+    return next((READY / f"{stem}.avatar" for stem, title in FACES.items() if name in (stem, title)), None)
 
 
 def refuse_ready_face(path: Path) -> None:
