@@ -25,7 +25,7 @@ DRAWN_S = 10.0  # until a change is drawn; later where the engine has failed, an
 
 
 class LiveParts:
-    """Of one run. `wish` tells what holds now. From any thread: changes come one after the other."""
+    """Of one run. `wish` tells what holds now, but for the avatar. From any thread: one change comes after another."""
 
     def __init__(self, session: Session, choices: LiveChoices, recordings: Recordings, wish: Wish, say: Say) -> None:
         self.wish = replace(wish, recording=False)
@@ -76,11 +76,12 @@ class LiveParts:
 
     def _change(self, part: str, wanted: dict[str, Any]) -> None:
         value = wanted[part]
-        if value == getattr(self.wish, part) and value != PICTURE:  # that may be another one
-            return
         if part == "avatar":
             self._show(value)
-        elif part == "camera":
+            return
+        if value == getattr(self.wish, part) and value != PICTURE:  # that may be another one
+            return
+        if part == "camera":
             self._session.drive_by(self._choices.camera(replace(self.wish, camera=value)).open(self._say))
         elif part in LOOK:
             wish = self.wish.changed({name: wanted[name] for name in LOOK if name in wanted})  # both at once
@@ -96,7 +97,7 @@ class LiveParts:
         self.wish = self.wish.changed({part: value})
 
     def _show(self, name: str) -> None:
-        if self._asked_for != name:  # somebody clicked on, while this one waited
+        if name == self._session.avatar.name or name != self._asked_for:  # somebody clicked on, while this one waited
             return
         try:
             _wait(self._session.show(open_avatar(existing(name))))
