@@ -48,6 +48,7 @@ class EngineFolder:
 
     path: Path
     example: Example | None = None  # makes inputs for measuring, as of `engines.selection.choice.choose`
+    later: bool = False  # nothing is measured now: unless it was before, the first of BACKENDS that loads is taken
 
 
 class LoadedEngine(Engine, Protocol):

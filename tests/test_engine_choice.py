@@ -23,7 +23,7 @@ from engines import EngineFailure, EngineFolder, explain, open_engine
 from engines.backends import Candidate
 from engines.engine import Tensors
 from engines.selection import choice, measure
-from engines.selection.choice import FILE_NAME, choose, remembered
+from engines.selection.choice import FILE_NAME, choose, is_measured, remembered
 from engines.selection.measure import Result, rank
 from tests.networks import HAS_OPENVINO, convolution, needs_openvino, sabotage
 
@@ -68,6 +68,15 @@ def test_the_engines_are_measured_once_and_the_fastest_runs(network: Path, folde
     assert backends == ({"onnxruntime", "openvino"} if HAS_OPENVINO else {"onnxruntime"})
     assert "tensorrt" in known.unusable or "tensorrt" in backends
     assert all(result.ms and result.load_ms > 0 for result in known.usable)
+
+
+def test_a_first_start_need_not_wait_for_it(network: Path, folder: Path, measured: list[int]) -> None:
+    def opened() -> str:
+        return explain(open_engine(network, threads=1, folder=EngineFolder(folder, later=True), say=pytest.fail))
+
+    assert "ONNX Runtime" in opened() and measured == [] and not is_measured(network, 1, folder)
+    choose(network, 1, folder, lambda line: None)
+    assert len(measured) == 1 and is_measured(network, 1, folder) and "when measured on" in opened()
 
 
 def test_the_memory_is_for_its_owner_alone(network: Path, folder: Path, measured: list[int]) -> None:

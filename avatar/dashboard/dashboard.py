@@ -132,6 +132,7 @@ class Dashboard:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self.enrolment.tick)
             await asyncio.to_thread(self.checker.tick)
+            await asyncio.to_thread(self.live.tick)
 
     async def _state(self) -> dict[str, Any]:
         return {

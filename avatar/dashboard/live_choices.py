@@ -152,7 +152,7 @@ class LiveChoices:
             mirror=wish.mirror,
             follow=wish.follow,
             remember=wish.remember,
-            engine=replace(self._given.engine, backend=wish.engine),
+            engine=replace(self._given.engine, backend=wish.engine, measured_later=True),
             label=wish.label,
             sign_with=self._given.sign_with,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ from engines import EngineDescription, EngineFailure
 
 LINES_KEPT = 20
 STOP_S = 25.0
+QUIET_S = 15.0  # without an avatar, before the engines are measured
 
 State = Literal["off", "starting", "running", "stopping"]
 Figures = dict[str, Any]
@@ -81,6 +83,7 @@ class LiveRun:
         self.failure: Exception | None = None  # that ended the last session
         self.ended_by_itself = False  # the last session: its camera ended, or it failed
         self.starts = 0  # sessions so far
+        self._off_since_s, self._measured = time.monotonic(), False
 
     @property
     def shows(self) -> str | None:
@@ -190,6 +193,16 @@ class LiveRun:
         finally:
             self._listener.changed()
 
+    def tick(self) -> None:
+        """Every few seconds: once nothing was shown for a while, the engines are measured, if they never were."""
+        if self._measured or self._state != "off" or time.monotonic() - self._off_since_s < QUIET_S:
+            return
+        self._measured = True
+        try:
+            self._given.engine.measure(self._given.say)
+        except EngineFailure as failure:  # the next start says more
+            logger.info("%s", failure)
+
     def forget_drivers(self) -> None:
         """Delete what is remembered of drivers, and remember nothing of this one. Raises VisavisError."""
         if (session := self._running.session) is not None:
@@ -213,7 +226,7 @@ class LiveRun:
                     self._wish = replace(holds, recording=False)
                 self._running = Running()
                 self.ended_by_itself = not self._stopping.is_set()
-                self._state = "off"
+                self._state, self._off_since_s = "off", time.monotonic()
             self._listener.changed()
 
     def _play(self, wish: Wish, choice: CameraChoice, bundle: Path) -> None:

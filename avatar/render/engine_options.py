@@ -9,7 +9,7 @@ from avatar.core.avatar_name import file_stem
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import model_file
 from avatar.render.full_network import FullNetwork
-from avatar.render.layered_network import NETWORK, TRAINED, lost_weights, open_layered_network
+from avatar.render.layered_network import NETWORK, TRAINED, lost_weights, measure_layered_network, open_layered_network
 from avatar.render.own_weights import OpenTorch, weight_names
 from engines import Engine, Say, on_stderr
 
@@ -19,7 +19,8 @@ class EngineOptions:
     """backend, precision, threads: as of `engines.open_engine`; `backend` may also be "torch", where `open_torch` is
     given.
 
-    full: draws instead of the network that comes with visavis.
+    full: draws instead of the network that comes with visavis. measured_later: a first picture does not wait for the
+    engines to be measured: where they never were, the first that loads draws. `measure` makes up for it.
     """
 
     backend: str = "auto"
@@ -27,6 +28,12 @@ class EngineOptions:
     threads: int | None = None
     full: FullNetwork | None = None
     open_torch: OpenTorch | None = None
+    measured_later: bool = False
+
+    def measure(self, say: Say) -> None:
+        """Find out which engine is the fastest here, unless that is known, or one was asked for: takes seconds."""
+        if self.backend == "auto" and self.full is None:
+            measure_layered_network(self.threads, say)
 
     def person(self, avatar: Avatar) -> Avatar:
         """The avatar with its parameters of the network that draws. Raises InputError without that network."""
@@ -48,4 +55,6 @@ class EngineOptions:
             own = (weight_names(model_file(NETWORK)), avatar.weights) if avatar.fine_tuned else None
             digits = self.precision.replace("auto", "fp32")
             return self.open_torch(model_file(TRAINED), device or None, digits, own, self.threads)
-        return open_layered_network(avatar, self.backend, self.threads, precision=self.precision, say=say)
+        return open_layered_network(
+            avatar, self.backend, self.threads, precision=self.precision, later=self.measured_later, say=say
+        )

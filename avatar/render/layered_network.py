@@ -11,6 +11,7 @@ from avatar.core.paths import engine_folder
 from avatar.render.conditioning import EYE_SIZE, MOUTH_SIZE
 from avatar.render.own_weights import layout_name, own_weights
 from engines import Engine, EngineFolder, Say, on_stderr, open_engine
+from engines.selection.choice import choose
 
 NETWORK = "fast-3/generator.onnx"
 TRAINED = "fast-3/mouth.safetensors"  # one of the regions that it was made of
@@ -22,13 +23,19 @@ def open_layered_network(
     threads: int | None = None,
     *,
     precision: str = "auto",
+    later: bool = False,
     say: Say = on_stderr,
 ) -> Engine:
     """Open the network that all avatars share, or the one that fine-tuning made the avatar's own. Arguments and errors
-    as of `engines.open_engine`."""
-    network, folder = model_file(NETWORK), EngineFolder(engine_folder(), example_inputs)
+    as of `engines.open_engine`; `later` as of `EngineFolder`."""
+    network, folder = model_file(NETWORK), EngineFolder(engine_folder(), example_inputs, later)
     own = own_weights(network, avatar.weights) if avatar is not None and avatar.fine_tuned else None
     return open_engine(network, backend, threads, precision=precision, folder=folder, say=say, own=own)
+
+
+def measure_layered_network(threads: int | None, say: Say) -> None:
+    """Find out which engine is the fastest here, if that is not known: takes seconds. Raises EngineFailure."""
+    choose(model_file(NETWORK), threads, engine_folder(), say, example=example_inputs)
 
 
 def is_layered(engine: Engine) -> bool:

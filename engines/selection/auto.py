@@ -24,7 +24,7 @@ from engines.backends import (
 from engines.engine import Engine, EngineDescription, EngineFailure, Unavailable
 from engines.network import REMAKE, network_file, thread_count
 from engines.resilient import ResilientEngine, Rung
-from engines.selection.choice import Choice, choose
+from engines.selection.choice import Choice, choose, is_measured
 from engines.selection.measure import find_devices
 
 
@@ -77,7 +77,7 @@ def open_engine(
         rungs = [Rung(way.backend, label, partial(opened, way), "")]
         asked = f"not used, because {label} was asked for"
         unusable = {name: one.missing() or asked for name, one in BACKENDS.items() if name != way.backend}
-    elif folder is None:
+    elif folder is None or (folder.later and not is_measured(path, threads, folder.path)):
         rungs, unusable = _in_order(precision, opened)
     else:
         try:

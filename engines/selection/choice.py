@@ -85,6 +85,11 @@ def choose(
     return choice
 
 
+def is_measured(network: Path, threads: int | None, folder: Path) -> bool:
+    """Whether `choose` would answer at once."""
+    return _known(folder, choice_key(network_file(network), thread_count(threads))) is not None
+
+
 def remembered(folder: Path, say: Say = lambda line: None) -> list[Choice]:
     """All choices in the folder, the newest first."""
     path = folder / FILE_NAME
