@@ -286,6 +286,7 @@ class Enrolment:
             folder.remove()
         self._photos.clear()
         self._clip, self._strangers = None, ()
+        self._making = None if state == "none" else self._making
         self._state, self._problem, self._touched_s = state, None, time.monotonic()
 
     def _work_on(self, state: State, work: Callable[[], State]) -> None:

@@ -82,6 +82,7 @@ class Making:
         if self._stopped.is_set():
             path.unlink(missing_ok=True)
             raise GivenUpError
+        self._avatar = None  # tens of megabytes
 
     def stop(self) -> None:
         self._stopped.set()

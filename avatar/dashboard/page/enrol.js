@@ -62,6 +62,10 @@ function showStep() {
     byId(id).hidden = made || !states.includes(enrolment.state);
   }
   byId("enrol-collect").hidden = made || busy();
+  // what had the focus is hidden: whoever cannot see hears where they are
+  const focused = document.activeElement;
+  const lost = !dialog.contains(focused) || !focused.checkVisibility();
+  if (dialog.open && !byId("ask").open && lost) byId("enrol-title").focus({ preventScroll: true });
 }
 
 /** Where the eye should be: at the photos that do not belong, or at the button that was pressed. */
