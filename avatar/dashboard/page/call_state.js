@@ -1,5 +1,8 @@
 // How the call stands, in words: for the eye, and for screen readers.
 
+/** The name of a host who has said none. */
+export const NOBODY = "Host";
+
 /**
  * own: {muted, showing} of an owner, whose avatar the others see. others: [{name, kind, connected, showing}].
  * Returns [text, mark]: green only where somebody really is connected, and the avatar really is shown.

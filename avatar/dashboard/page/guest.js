@@ -1,5 +1,6 @@
 // A guest's side of the call: who invites, one's own picture before anybody else sees it, the call, and the way out.
 
+import { NOBODY } from "./call_state.js";
 import { byId, setText, tell } from "./dom.js";
 import { Tile } from "./member.js";
 import { OwnMedia } from "./own_media.js";
@@ -7,7 +8,6 @@ import { OwnState } from "./own_state.js";
 import { People, say } from "./people.js";
 import { request } from "./server.js";
 
-const NOBODY = "Host"; // the name of a host who has said none
 const LOCK = "visavis-call"; // held by the tab that is in a call
 const KINDS = { audio: "join-microphone", video: "join-camera" };
 

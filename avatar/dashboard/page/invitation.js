@@ -1,5 +1,6 @@
 // What the owner sends to the others: a link, for whom it works, and what their browser will say of its certificate.
 
+import { NOBODY } from "./call_state.js";
 import { byId, setText, tell } from "./dom.js";
 import { request } from "./server.js";
 
@@ -24,22 +25,24 @@ export function showInvitation(state) {
   byId("invitation-copies").hidden = alone;
   byId("certificate").hidden = !state.fingerprint;
   setText(byId("fingerprint"), state.fingerprint);
-  if (document.activeElement !== byId("own-name")) byId("own-name").value = state.name;
+  if (document.activeElement !== byId("own-name")) byId("own-name").value = state.name === NOBODY ? "" : state.name;
 }
 
 /** The whole of what the others need to know. */
 function message() {
-  const lines = [`${now.name} invites you to a call:`, now.invitation, "", "Open it in a browser that is up to date. There is nothing to install, and the call shows you by your camera, if you like."];
-  if (now.reach === "network") lines.push(`It works in the network of ${now.name}'s computer: the same Wi-Fi, or a cable.`);
+  const named = now.name !== NOBODY;
+  const host = named ? now.name : "The host";
+  const lines = [named ? `${host} invites you to a call:` : "You are invited to a call:", now.invitation, "", "Open it in a browser that is up to date. There is nothing to install, and the call shows you by your camera, if you like."];
+  if (now.reach === "network") lines.push("It works in the same network as the host’s computer: the same Wi-Fi, or a cable.");
   if (now.fingerprint) {
     lines.push(
       "",
-      "Your browser will warn of the certificate, since that computer has made it itself. Look at the certificate: if its SHA-256 fingerprint is",
+      "Your browser will warn of the certificate, since the host’s computer has made it itself. Look at the certificate: if its SHA-256 fingerprint is",
       now.fingerprint,
       "(in Chrome and Edge under “Not secure” beside the address, then “Certificate details”; in Firefox under “Advanced”, then “View Certificate”), it is the right one, and you may go on: “Advanced”, then “Proceed” (Chrome, Edge) or “Accept the Risk and Continue” (Firefox); in Safari “Show Details”, then “visit this website”.",
     );
   }
-  return [...lines, "", `${now.name} is shown by an avatar, which is made by AI.`].join("\n");
+  return [...lines, "", `${host} is shown by an avatar, which is made by AI.`].join("\n");
 }
 
 async function copy(button, text) {
@@ -69,7 +72,7 @@ byId("listen").onclick = async () => {
 };
 byId("own-name").onchange = async () => {
   const name = byId("own-name").value.trim();
-  if (!name) return (byId("own-name").value = now.name);
+  if (!name) return;
   try {
     tell(byId("invite-problem"), "");
     showInvitation(await request("POST", "/api/state", { name }));
