@@ -4,18 +4,18 @@
 export const NOBODY = "Host";
 
 /**
- * own: {muted, showing} of an owner, whose avatar the others see. others: [{name, kind, connected, showing}].
+ * own: {muted, showing}. hosts: whether that is an avatar, as of the owner's page. others: [{name, kind, connected, showing}].
  * Returns [text, mark]: green only where somebody really is connected, and the avatar really is shown.
  */
-export function wording(own, others) {
+export function wording(own, hosts, others) {
   if (others.length === 0) return ["Nobody here yet", ""];
   const there = others.filter((one) => one.connected);
   if (there.length === 0) return [`${others.map((one) => one.name).join(", ")}: connecting`, ""];
-  const avatar = own ? [own] : others.filter((one) => one.kind === "avatar");
-  if (avatar.length && avatar.every((one) => one.showing === "nothing")) return [own ? "Waiting for your avatar" : "Waiting for the avatar", ""];
+  const avatars = hosts ? [own] : others.filter((one) => one.kind === "avatar");
+  if (avatars.length && avatars.every((one) => one.showing === "nothing")) return [hosts ? "Waiting for your avatar" : "Waiting for the avatar", ""];
   const words = [there.length === 1 ? `Connected with ${there[0].name}` : `Connected with ${there.length} people`];
-  if (own?.showing === "idle") words.push("your avatar rests");
-  if (own?.muted) words.push("muted by you");
+  if (hosts && own.showing === "idle") words.push("your avatar rests");
+  if (own.muted) words.push("muted by you");
   return [words.join(" · "), "on"];
 }
 

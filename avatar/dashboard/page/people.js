@@ -54,7 +54,7 @@ export class People {
     if (!this.#in) return;
     const others = [...this.#members.values()].map((member) => member.now);
     byId("alone").hidden = others.length > 0;
-    showCallState(...wording(this.#viewers ? null : this.#own.now, others));
+    showCallState(...wording(this.#own.now, !this.#viewers, others));
   }
 
   #take(message) {
