@@ -19,13 +19,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OWN = ("visavis", "torchrun", "python -m avatar.cli.main")  # how a line begins that runs it
 MODULE = "avatar.cli.main"
 # Commands that are run here, since they need nothing and change nothing of anybody's; and what the others need.
-RUN = {"", "avatars", "cameras", "doctor", "engines", "forget"}
+RUN = {"", "avatars", "cameras", "config", "doctor", "engines", "forget"}
 NEEDS = {
     "avatars delete": "an avatar",
     "avatars export": "an avatar",
     "avatars import": "an avatar's file",
     "avatars rename": "an avatar",
     "call": "somebody to open the page",
+    "config --write": "a configuration folder of one's own",
     "dataset build": "videos",
     "dataset check": "shards",
     "dataset pack": "shards",
@@ -38,6 +39,7 @@ NEEDS = {
     "export": "torch, and a minute",
     "finetune": "an avatar, and minutes",
     "forget --all": "an answer",
+    "install-desktop": "a desktop",
     "live": "an avatar and a camera",
     "open": "a browser",
     "profile": "an avatar",
@@ -77,14 +79,14 @@ LINES = sorted(set(lines()), key=lambda line: (line.page, line.text))
 
 
 def name_of(arguments: list[str]) -> str:
-    """Of the command, with that of its group; and `forget --all`, which asks."""
+    """Of the command, with that of its group, and with an option that makes it do much more."""
     words = [word for word in arguments[:2] if re.fullmatch("[a-z-]+", word) and not word.startswith("-")]
     if not words:
         return ""
     command = typer.main.get_command(command_app(words[0])) if words[0] in COMMANDS else None
     group = bool(getattr(command, "commands", None))
     name = " ".join(words[: 1 + group])
-    return f"{name} --all" if "--all" in arguments else name
+    return " ".join([name, *(option for option in ("--all", "--write") if option in arguments)])
 
 
 def parse(arguments: list[str]) -> None:
@@ -134,6 +136,7 @@ def test_it_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     code = app(name.split() or ["--version"], standalone_mode=False)
     assert code in (None, 0)
     assert capsys.readouterr().out.strip()
@@ -147,6 +150,14 @@ def test_a_page_can_be_read(page: Path) -> None:
     cells = [cell for line in text.splitlines() if line.startswith("|") for cell in line.split("|")]
     assert max(map(len, cells), default=0) <= 300
     assert not re.search(r"(?<![\w~.])/(?:work|home|root)/\w", text), "a path of one computer"
+
+
+def test_targets_and_programs_that_pages_name_are_there() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    targets = set(re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE))
+    assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    programs = set(re.findall(r"\b(?:scripts|benchmarks|examples)/[\w/]+\.(?:py|sh)\b", text))
+    assert [name for name in sorted(programs) if not (ROOT / name).is_file()] == []
 
 
 def test_the_readme_is_short_and_begins_with_a_picture() -> None:
