@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from avatar.core.errors import UsageError
 
-SQUARE_SHARE = 0.78  # of a wide picture's height: the head, two thirds of the square, then takes half of it
+SQUARE_SHARE = 0.86  # of a wide picture's height: the head then takes half of it or more, its eyes are above the middle
 MOST_CROPPED = 0.8  # of the square that a narrow picture shows at least
 
 
