@@ -5,10 +5,16 @@ VIDEO ?=
 OUTPUT ?= demo/demo.mp4
 MINUTES ?= 10
 
-.PHONY: help demo test test-fast fuzz lint docs format clean
+.PHONY: help install uninstall demo test test-fast fuzz lint docs format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## install visavis for yourself, by uv or pipx where there is one (EXTRAS=call,c2pa,camera PREFIX=~/.local)
+	@scripts/install.sh
+
+uninstall: ## take it away again; avatars stay
+	@scripts/install.sh remove
 
 demo: ## make Mona Lisa and an astronaut talk, write demo/demo.mp4 (PHOTO=me.jpg VIDEO=clip.mp4 for your own)
 	@VENV=$(VENV) scripts/setup.sh demo
