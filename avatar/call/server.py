@@ -77,6 +77,7 @@ from avatar.webrtc.remote_camera import listen
 from avatar.webrtc.whip_source import WhipSource
 
 IDLE_TICK_S = 1.0  # as often as the live run tells its figures
+IDLE_TICKS = 3  # a face that is lost for a second, or a computer that is busy, is nothing to tell
 
 
 class CallServer:
@@ -135,9 +136,11 @@ class CallServer:
 
     async def _tick(self, dashboard: Dashboard) -> None:
         """The others are told while nobody moves the avatar."""
+        idle = 0
         while True:
             await asyncio.sleep(IDLE_TICK_S)
-            self._call.set_idle(dashboard.live.idle)
+            idle = idle + 1 if dashboard.live.idle else 0
+            self._call.set_idle(idle >= IDLE_TICKS)
 
     async def _room(self, request: web.Request) -> web.StreamResponse:
         return await self._sockets.serve(request, self.gate.require(request, "owner", "guest") == "owner")

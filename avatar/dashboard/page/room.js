@@ -69,7 +69,7 @@ export class Room {
 
   /** Why it makes no sense to come back; "" where it may. */
   async #whyOver(code, reason) {
-    if (code === GOING_AWAY && reason) return "Its host has ended the call.";
+    if (code === GOING_AWAY && reason) return "The host has ended the call.";
     try {
       const { people, most } = await request("GET", "/api/invitation");
       if (code !== REFUSED) return "";
