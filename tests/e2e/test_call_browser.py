@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +172,8 @@ def wait_for(page: Any, expression: str, timeout_s: float = 20) -> None:
 def test_the_owner_sees_the_avatar_soon_after_it_is_published(hosted: HostedCall, chromium: Any) -> None:
     page = open_page(chromium, hosted.page_link)
     page.evaluate("owner => call.view(owner)", hosted.tokens.owner)
-    wait_for(page, "call.frames > 100")
-    lags_ms = sorted(page.evaluate("call.lags.slice(40)"))
+    wait_for(page, "call.frames > 60")
+    lags_ms = sorted(page.evaluate("call.lags.slice(20)"))
     median_ms = lags_ms[len(lags_ms) // 2]
     print(f"published → decoded in Chromium: p50 {median_ms} ms, p95 {lags_ms[int(len(lags_ms) * 0.95)]} ms")
     assert median_ms < 250  # about 30 on an idle machine
@@ -198,6 +198,13 @@ def frames_of(camera: RemoteCamera, count: int, timeout_s: float = 60) -> list[F
     return frames
 
 
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+    end_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
 def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: Any) -> None:
     page = open_page(chromium, hosted.page_link)
     page.evaluate("owner => call.drive(owner, true)", hosted.tokens.owner)
@@ -205,18 +212,13 @@ def test_a_browsers_webcam_and_microphone_drive(hosted: HostedCall, chromium: An
     assert camera is not None
     frames = frames_of(camera, 30)
     assert all(frame.width == 640 for frame in frames) and frames[-1].rgb.std() > 10
-    page.wait_for_timeout(1500)
     sound = hosted.call.sound
-    live_before = sound.live
+    wait_until(lambda: sound.live)
     print(f"picture {hosted.call.video.latency_ns / 1e6:.0f} ms, sound {sound.delay_ns / 1e6:.0f} ms after its capture")
     assert sound.delay_ns / 1e6 < 400
     page.evaluate("call.driving.close()")  # its connection goes, and so does the microphone
-    end_s = time.monotonic() + 30
-    while len(hosted.call.page_peers):
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
-    time.sleep(1)
-    assert (live_before, sound.live) == (True, False)
+    wait_until(lambda: not hosted.call.page_peers)
+    wait_until(lambda: not sound.live)
     page.context.close()
 
 
@@ -342,6 +344,8 @@ def test_behind_a_bottleneck_the_rate_gives_way_and_the_picture_goes_on(
         for _ in range(7):
             page.wait_for_timeout(1000)
             seen.append((page.evaluate("call.frames"), encoder.target_bitrate, network.lost))
+            if len(seen) > 3 and seen[-1][1] < 700_000 and seen[-1][0] - seen[2][0] > 15:
+                break
         print("frames, bit rate, packets lost, by the second:", seen)
         page.context.close()
         avatar.stop()
