@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from avatar.call.call import Call
+from avatar.call.cameras import CallCameras
 from avatar.call.hosted_call import HostedCall
 from avatar.call.server import CallServer
 from avatar.dashboard.dashboard import Dashboard
@@ -30,7 +31,7 @@ from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import Sound
 from tests.portraits import enlarged
 
-CAMERA = "video"  # the id of the only camera
+CAMERA = "video"  # the id of one that the server opens itself
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,13 @@ async def _serve(video: Path) -> None:
     pictures = AvatarVideo(asyncio.get_running_loop())
     call = Call(pictures, Sound(lambda: pictures.latency_ns), Peers(Ice()))
     hosted = HostedCall(call, "ada", Ice(), Tokens())
-    camera = CameraChoice(CAMERA, "A video", lambda say: open_camera(str(video), loop=True, say=say))
+    cameras = CallCameras("browser", loop=True)
+    cameras.hosted = hosted
+    video_camera = CameraChoice(CAMERA, "A video", lambda say: open_camera(str(video), loop=True, say=say))
     rates = BitRates.between(300, 4000)
-    dashboard = Dashboard(tracker_model, Given([camera], lambda: [CallPublisher(pictures, rates)]))
+    dashboard = Dashboard(
+        tracker_model, Given([video_camera, *cameras.choices], lambda: [CallPublisher(pictures, rates)])
+    )
     server = CallServer(hosted, dashboard)
     address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
     hosted.invitation = hosted.link_for_others(f"{address}/")

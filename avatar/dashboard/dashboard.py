@@ -38,6 +38,7 @@ from typing import Any
 
 from aiohttp import web
 
+from avatar.core.avatar_name import avatar_name
 from avatar.dashboard.avatars import Shelf, delete, existing, rename
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.enrolment_routes import EnrolmentRoutes
@@ -154,6 +155,7 @@ class Dashboard:
 
     async def _rename(self, request: web.Request) -> web.StreamResponse:
         old, new = request.match_info["name"], str((await json_body(request)).get("name", ""))
+        avatar_name(new)  # what is no name is refused before the face has to leave the stage
         self._require_off_stage(old)
         await asyncio.to_thread(rename, old, new)
         self._pages.changed()

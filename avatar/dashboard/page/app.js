@@ -1,72 +1,78 @@
 // The page's start: who opened it, and the news from visavis.
 
-import { showAvatars } from "./avatars.js";
+import { avatarsArrived, chosenAvatar } from "./avatars.js";
 import { joinAsGuest, joinAsOwner } from "./call.js";
+import { loadChoices } from "./choices.js";
 import { byId, setText } from "./dom.js";
-import { showEnrolment, openEnrolment } from "./enrol.js";
-import { connectionLost, loadChoices, pictureArrived, pictureWanted, secondArrived, showLive } from "./live.js";
+import { openEnrolment, showEnrolment } from "./enrol.js";
+import { secondArrived } from "./figures.js";
+import { label } from "./label.js";
+import "./look.js";
+import "./recording.js";
+import { live, runArrived, runLost, start } from "./run.js";
+import { secondSeen } from "./say.js";
 import { link, openSocket, request } from "./server.js";
+import { pictureArrived, pictureWanted } from "./stage.js";
+import "./tools.js";
+import "./use_in.js";
+import { openStudio } from "./views.js";
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 8000;
 
-function showAreas(...names) {
-  for (const name of ["gone", "avatars", "live", "call"]) byId(name).hidden = !names.includes(name);
-  byId("areas").hidden = names.length < 2;
-}
-
-function connection(text, bad = false) {
+/** Said where it is not as it should be. */
+function connection(text) {
   setText(byId("connection"), text);
-  byId("connection").classList.toggle("bad", bad);
 }
 
 function refused(why) {
   byId("main").dataset.role = "none";
-  showAreas("gone");
+  for (const id of ["ways", "live", "avatars", "look", "call"]) byId(id).hidden = true;
+  byId("gone").hidden = false;
   setText(byId("gone-why"), why);
   connection("");
 }
 
-for (const button of document.querySelectorAll("#areas button")) {
-  button.onclick = () => {
-    byId(button.dataset.area).scrollIntoView();
-    byId(`${button.dataset.area}-title`).focus({ preventScroll: true });
-  };
-}
-
 /** Keeps the socket for news open; a picture is asked for whenever the last one was painted and somebody looks. */
-function listen(webcam, retryMs = FIRST_RETRY_MS) {
+function listen(retryMs = FIRST_RETRY_MS) {
   const socket = openSocket("/api/dashboard/events");
   let opened = false;
   const askForPicture = () => socket.readyState === WebSocket.OPEN && socket.send("frame");
   socket.onopen = () => {
     opened = true;
-    connection("Connected");
+    connection("");
     pictureWanted(askForPicture);
   };
-  socket.onmessage = async ({ data }) => {
-    if (data instanceof Blob) return pictureArrived(data);
-    const message = JSON.parse(data);
-    if (message.type === "second") return secondArrived(message.figures);
-    showAvatars(message.avatars, message.live);
-    showEnrolment(message.enrolment);
-    showLive(message.live, message.avatars);
-    webcam.want(message.live.state === "running" && message.live.wish.camera === "browser");
-  };
+  socket.onmessage = ({ data }) => (data instanceof Blob ? pictureArrived(data) : take(JSON.parse(data)));
   socket.onclose = async () => {
-    if (opened) connectionLost();
-    if (opened || !byId("connection").classList.contains("bad")) connection("Lost visavis: trying again", true);
     const wait = opened ? FIRST_RETRY_MS : Math.min(2 * retryMs, LAST_RETRY_MS);
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    await new Promise((resolve) => {
+      runLost(resolve);
+      setTimeout(resolve, wait);
+    });
     try {
       await request("GET", "/api/dashboard");
-      if (!opened) connection("This page is open in too many windows: close some", true);
+      if (!opened) connection("This page is open in too many windows: close some");
     } catch (error) {
       if (error.status === 401 || error.status === 403) return refused(error.message);
-      connection("Lost visavis: trying again", true);
+      connection("");
     }
-    listen(webcam, wait);
+    listen(wait);
   };
+}
+
+let first = true; // of the reports
+
+function take(message) {
+  if (message.type === "second") {
+    secondArrived(message.figures);
+    return secondSeen(message.figures);
+  }
+  avatarsArrived(message.avatars);
+  runArrived(message.live);
+  showEnrolment(message.enrolment);
+  if (first && live.state === "off" && !live.problem && chosenAvatar()) start(chosenAvatar(), label()); // alive by itself
+  first = false;
 }
 
 async function startAsOwner() {
@@ -76,17 +82,18 @@ async function startAsOwner() {
     return refused(error.message);
   }
   byId("main").dataset.role = "owner";
-  showAreas("avatars", "live", "call");
   byId("new-avatar").onclick = openEnrolment;
-  await loadChoices();
-  listen(joinAsOwner());
+  openStudio();
+  listen();
+  joinAsOwner();
+  await loadChoices().catch(() => {}); // the socket tells that visavis is away
 }
 
 if (link.role === "owner") {
   startAsOwner();
 } else if (link.role === "guest") {
   byId("main").dataset.role = "guest";
-  showAreas("call");
+  byId("call").hidden = false;
   joinAsGuest(refused);
 } else {
   refused("The address lacks its end, which lets you in. Open the whole link: visavis prints it when it starts.");

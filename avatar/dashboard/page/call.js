@@ -13,7 +13,6 @@ export { joinAsGuest } from "./guest.js";
 
 const POLL_MS = 3000;
 
-/** Resolves to the webcam, which drives the avatar when the live session wants it. */
 export function joinAsOwner() {
   for (const id of ["in-call", "microphone", "paste"]) byId(id).hidden = false;
   const people = new People({ name: "", kind: "browser" });
@@ -29,12 +28,6 @@ export function joinAsOwner() {
   preparePaste(() => people.room.newConnection());
   lendMicrophone();
   poll(own);
-  return new LentDevice({
-    name: "webcam",
-    constraints: { video: { width: 640, height: 480 } },
-    gone: "The webcam has gone. Plug it in, then start again.",
-    problem: byId("camera-problem"),
-  });
 }
 
 async function poll(own) {
@@ -57,7 +50,7 @@ function lendMicrophone() {
     name: "microphone",
     constraints: { audio: true },
     gone: "The microphone has gone. Plug it in, then turn it on again.",
-    problem: byId("call-problem"),
+    say: (text) => tell(byId("call-problem"), text),
     changed: () => {
       button.setAttribute("aria-pressed", String(microphone.on));
       setText(button, microphone.on ? "Stop my microphone" : "Use my microphone");

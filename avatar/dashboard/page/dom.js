@@ -55,13 +55,14 @@ export function icon(path) {
 }
 
 /** Ask in a dialog; `act(text)` does it, and what it throws is shown. Resolves to whether it was done. */
-export function ask({ title, text, yes, input, danger = false }, act) {
+export function ask({ title, text, yes, input, label = "New name", danger = false }, act) {
   const dialog = byId("ask");
   setText(byId("ask-title"), title);
   tell(byId("ask-text"), text);
   tell(byId("ask-problem"), "");
   const field = byId("ask-input");
   byId("ask-label").hidden = input === undefined;
+  setText(byId("ask-label-text"), label);
   field.value = input ?? "";
   const button = byId("ask-yes");
   setText(button, yes);

@@ -1,30 +1,35 @@
 // A webcam or microphone of this browser that visavis uses, by a link on this computer.
 
 import { gathered } from "./connection.js";
-import { tell, whyNoMedia } from "./dom.js";
+import { whyNoMedia } from "./dom.js";
 import { request } from "./server.js";
 
 export class LentDevice {
   #name;
   #constraints;
   #gone;
-  #problem;
+  #say;
   #changed;
   #lent = null; // {stream}, and {pc, id} once it is linked
   #busy = false;
   #tried = false; // for the present wish: what was refused is not asked for again and again
 
-  /** gone: what to say when it is unplugged. problem: the element that says so. changed(): it was turned on or off. */
-  constructor({ name, constraints, gone, problem, changed = () => {} }) {
+  /** gone: what to say when it is unplugged. say(text): a problem, or "" for none. changed(): it was turned on or off. */
+  constructor({ name, constraints, gone, say, changed = () => {} }) {
     this.#name = name;
     this.#constraints = constraints;
     this.#gone = gone;
-    this.#problem = problem;
+    this.#say = say;
     this.#changed = changed;
   }
 
   get on() {
     return Boolean(this.#lent);
+  }
+
+  /** What it gives, for its owner to see; null while it is off. */
+  get stream() {
+    return this.#lent?.stream ?? null;
   }
 
   /** It is used from now on, or no more. */
@@ -40,18 +45,19 @@ export class LentDevice {
   }
 
   async start() {
-    tell(this.#problem, "");
+    this.#say("");
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia(this.#constraints);
     } catch (error) {
-      return tell(this.#problem, whyNoMedia(error, this.#name));
+      return this.#say(whyNoMedia(error, this.#name));
     }
     this.#lent = { stream };
+    this.#changed();
     stream.getTracks()[0].onended = () => {
       if (this.#lent?.stream !== stream) return;
       this.stop();
-      tell(this.#problem, this.#gone);
+      this.#say(this.#gone);
     };
     await this.#lend(stream);
   }
@@ -86,7 +92,7 @@ export class LentDevice {
       pc.close();
       if (!wanted()) return;
       await this.stop();
-      tell(this.#problem, error.message);
+      this.#say(error.message);
     }
   }
 }

@@ -1,0 +1,15 @@
+// What can be chosen on this computer: visavis looks at the devices anew whenever it is asked.
+
+import { request } from "./server.js";
+
+/** The newest answer of visavis. */
+export let choices = { cameras: [], engines: [], sizes: [], virtual_camera: { name: "", problem: null }, picture: false, recordings: "" };
+const watchers = [];
+
+/** act() is called whenever visavis has looked. */
+export const watchChoices = (act) => watchers.push(act);
+
+export async function loadChoices() {
+  choices = await request("GET", "/api/dashboard/choices");
+  for (const act of watchers) act();
+}

@@ -1,0 +1,102 @@
+// The camera that moves the face: which one, on and off; and this browser's own picture in the corner of the stage.
+
+import { choices, loadChoices, watchChoices } from "./choices.js";
+import { byId, make, tell } from "./dom.js";
+import { LentDevice } from "./lent_device.js";
+import { change, live, reached, running, value, watch } from "./run.js";
+
+const BROWSER = "browser"; // this page's own camera, which it lends; the others visavis opens itself
+const WHIP = "whip"; // another program's: never the first choice
+const LOCK = "visavis-webcam"; // held by the one window that lends it
+
+/** Why there is no picture of the webcam; "" while nothing is wrong. */
+export let trouble = "";
+let giveBack = null; // ends the lock, while it is held
+let asked = false; // for the lock
+
+const webcam = new LentDevice({
+  name: "webcam",
+  constraints: { video: { width: 640, height: 480 } },
+  gone: "The webcam has gone. Plug it in, then try again.",
+  say: (text) => {
+    trouble = text;
+    if (text) change({ camera: "" });
+  },
+  changed: showOwn,
+});
+
+export const driven = () => Boolean(value("camera"));
+/** The browser has not given the webcam yet. */
+export const asking = () => Boolean(giveBack) && !webcam.on;
+
+/** One click: the camera chosen last, else this browser's, else the first of this computer. */
+export async function useWebcam() {
+  trouble = "";
+  if (choices.cameras.length === 0) await loadChoices();
+  const [first] = [localStorage.getItem("camera"), BROWSER, choices.cameras.find(({ id }) => id !== WHIP)?.id].filter(listed);
+  if (first) return change({ camera: first });
+  trouble = "No webcam was found. Plug one in, then try again.";
+  return change({ camera: "" });
+}
+
+export const stopWebcam = () => change({ camera: "" });
+
+const listed = (id) => choices.cameras.some((camera) => camera.id === id);
+
+const wanted = () => running() && live.wish.camera === BROWSER;
+
+/** The browser's camera follows what runs: on while it drives, off as soon as it does not. */
+async function follow() {
+  showChoice();
+  if (!reached) return; // a short silence of visavis does not turn it off
+  if (wanted() && !asked) {
+    asked = true;
+    hold(() => new Promise((end) => ((giveBack = end), follow())));
+  }
+  if (!giveBack) return;
+  const want = wanted();
+  await webcam.want(want);
+  if (want !== wanted()) return follow(); // meanwhile
+  if (want || webcam.on) return;
+  giveBack?.();
+  giveBack = null;
+  asked = false;
+}
+
+const hold = (act) => (navigator.locks ? navigator.locks.request(LOCK, act) : act());
+
+function showChoice() {
+  const select = byId("camera");
+  const cameras = [{ id: "", name: "Nothing: it idles" }, ...choices.cameras];
+  if (select.options.length !== cameras.length || cameras.some(({ id }, at) => select.options[at].value !== id)) {
+    select.replaceChildren(...cameras.map(({ id, name }) => make("option", { value: id }, name)));
+  }
+  select.value = value("camera") ?? "";
+  tell(byId("camera-note"), choices.cameras.length ? "" : "No camera was found. Plug one in, then press ↻.");
+}
+
+function showOwn() {
+  const { stream } = webcam;
+  const hidden = localStorage.getItem("own-camera") === "hidden";
+  byId("own-camera").hidden = !stream || hidden;
+  byId("own-show").hidden = !stream || !hidden;
+  if (byId("own-picture").srcObject !== stream) byId("own-picture").srcObject = stream;
+}
+
+function showMyself(shown) {
+  localStorage.setItem("own-camera", shown ? "shown" : "hidden");
+  showOwn();
+  byId(shown ? "own-hide" : "own-show").focus();
+}
+
+byId("own-hide").onclick = () => showMyself(false);
+byId("own-show").onclick = () => showMyself(true);
+byId("camera").onchange = ({ target }) => {
+  trouble = "";
+  if (target.value) localStorage.setItem("camera", target.value);
+  change({ camera: target.value });
+};
+byId("look-again").onclick = loadChoices;
+navigator.mediaDevices?.addEventListener("devicechange", () => reached && loadChoices());
+watch(follow);
+watchChoices(showChoice);

@@ -1,0 +1,123 @@
+// What the stage says: one sentence about what is so now, and the one button that helps.
+
+import { chosenAvatar, chosenCard, chosenTitle, pictureOf } from "./avatars.js";
+import { ask, byId, setText } from "./dom.js";
+import { openEnrolment } from "./enrol.js";
+import { label } from "./label.js";
+import { asking, driven, trouble, useWebcam } from "./own_camera.js";
+import { change, live, onFailure, reached, retry, start, value, watch } from "./run.js";
+import { request } from "./server.js";
+import { clear, showPoster, want } from "./stage.js";
+
+const BUSY_S = 3; // of a busy computer, before it is said
+const SILENT_S = 2; // without a picture of the camera
+const OPENING_S = 6; // until its first one
+const LIGHTEST = "512x512";
+
+let camera = ""; // that drives, and what it gave so far:
+let looked = false; // pictures came
+let silentSeconds = 0; // none did, just now
+let faceless = false;
+let calibrated = 1;
+let busySeconds = 0;
+let failure = ""; // of what the person asked for last
+let everReached = false;
+
+/** Every second: whether the camera sees a face, and whether the computer keeps up. */
+export function secondSeen(figures) {
+  looked ||= !figures.idle;
+  silentSeconds = figures.idle ? silentSeconds + 1 : 0;
+  ({ faceless, calibrated } = figures);
+  busySeconds = figures.level && figures.level !== "full" ? busySeconds + 1 : 0;
+  show();
+}
+
+const blind = () => silentSeconds >= (looked ? SILENT_S : OPENING_S);
+
+/** Words of the state, and whether the avatar moves with somebody now. */
+function state() {
+  if (!reached) return [everReached ? "Not connected" : "Connecting", false];
+  if (live.state === "starting") return ["Waking up", false];
+  if (live.state === "stopping") return ["Going to sleep", false];
+  if (live.state === "off") return [live.problem ? "Stopped" : "Off", false];
+  if (value("frozen")) return ["Frozen", false];
+  if (value("paused")) return ["Paused", false];
+  if (live.locked) return ["Locked", false];
+  return driven() && looked && !blind() && !faceless ? ["Live", true] : ["Idling", false];
+}
+
+/** [sentence, [words of the button, what it does]] */
+function sentence() {
+  const name = chosenTitle();
+  if (!reached) {
+    return everReached ? ["Lost visavis. If it was stopped, start it again and open the link that it prints.", ["Try again", retry]] : [""];
+  }
+  if (failure) return [failure, ["OK", () => fail("")]];
+  if (trouble) return [trouble, ["Try again", useWebcam]];
+  if (live.state === "stopping") return [""];
+  if (live.state === "starting") return [`${name} wakes up…`];
+  if (live.state === "off") {
+    if (!name) return ["Nobody is here yet. Make a face of a few photos, or of your webcam.", ["Make your own", openEnrolment]];
+    return [live.problem ?? `${name} is asleep.`, [live.problem ? "Start again" : `Wake ${name} up`, () => start(chosenAvatar(), label())]];
+  }
+  if (value("frozen")) return ["Frozen: the picture stands still.", ["Go on", () => change({ frozen: false })]];
+  if (value("paused")) return [`Paused: ${name} idles, and nobody sees what you do.`, ["Go on", () => change({ paused: false })]];
+  if (!driven()) return [`Bring ${name} to life.`, ["Use my webcam", useWebcam]];
+  if (live.locked) return [live.locked, ["Unlock…", unlock]];
+  if (blind()) return ["No pictures come from your camera. Does another program use it?", ["Try again", again]];
+  if (!looked) return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
+  if (faceless) return ["Your face is not in sight. Sit before the camera, in good light."];
+  if (calibrated < 1) return ["Look straight at the camera, mouth closed: it learns your face."];
+  if (busySeconds >= BUSY_S && value("size") !== LIGHTEST && !value("recording") && !value("virtual_camera")) {
+    return ["This computer is busy, so the picture is less fine.", ["Use a smaller picture", () => change({ size: LIGHTEST })]];
+  }
+  return [""];
+}
+
+function show() {
+  everReached ||= reached;
+  if (camera !== value("camera")) {
+    [camera, looked, silentSeconds, faceless, calibrated] = [value("camera"), false, 0, false, 1];
+  }
+  const [words, moves] = state();
+  setText(byId("live-state"), words);
+  byId("live-state").className = moves ? "pill on" : "pill";
+  byId("stage").dataset.state = reached ? live.state : "gone";
+  const [text, help] = sentence();
+  byId("say").hidden = !text;
+  setText(byId("say-text"), text);
+  if (!help && document.activeElement === byId("say-act")) byId("live-title").focus(); // not nowhere
+  byId("say-act").hidden = !help;
+  if (help) {
+    setText(byId("say-act"), help[0]);
+    byId("say-act").onclick = help[1];
+  }
+  showPicture();
+}
+
+function showPicture() {
+  if (!reached || live.state === "off") clear();
+  else want();
+  const card = chosenCard();
+  if (card) pictureOf(card).then(showPoster, () => {});
+  else showPoster("");
+}
+
+function fail(text) {
+  failure = text;
+  show();
+}
+
+async function again() {
+  const camera = value("camera");
+  await change({ camera: "" });
+  await change({ camera });
+}
+
+function unlock() {
+  const question = { title: "Why may somebody else move this face?", text: "The reason is kept with the avatar.", yes: "Unlock", input: "", label: "Reason" };
+  return ask(question, (reason) => request("PATCH", "/api/dashboard/live", { unlock: reason }));
+}
+
+onFailure(fail);
+watch(show);
