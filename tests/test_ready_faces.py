@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError
@@ -60,7 +62,14 @@ def test_they_are_found_by_name_and_an_own_avatar_of_the_name_wins(faces: list[A
     assert not card["ready"] and card["shows"] == "no consent recorded"
     assert delete_avatar("mona_lisa") == [avatar_path("mona_lisa")]
     (card,) = (card for card in Shelf().cards() if card["name"] == "mona_lisa")
-    assert card["ready"] and card["title"] == "Mona Lisa" and Shelf().thumbnail("mona_lisa")
+    assert card["ready"] and card["title"] == "Mona Lisa"
+
+
+def test_a_thumbnail_shows_the_whole_head(faces: list[Avatar]) -> None:
+    (mona_lisa,) = (face for face in faces if face.name == "mona_lisa")
+    hair = mona_lisa.portraits[0][:20, 256].mean()  # at the very edge
+    thumbnail = np.asarray(Image.open(io.BytesIO(Shelf().thumbnail("mona_lisa"))), float)
+    assert thumbnail.shape == (256, 256, 3) and thumbnail[:20, 128].mean() > 1.5 * hair  # there is sky above it
 
 
 def test_they_stay_as_they_are() -> None:

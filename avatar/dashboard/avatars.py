@@ -8,18 +8,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from avatar.core.arrays import Picture
+from avatar.core.avatar import Avatar
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import MODEL_ID
+from avatar.core.resizing import resized
 from avatar.dashboard.refusals import NotThereError
 from avatar.identity.bundle import all_names, load_avatar, named_avatar
 from avatar.identity.consent import consent_words
 from avatar.identity.ready_faces import FACES, READY
 from avatar.identity.removal import delete_avatar
 from avatar.live.avatar_file import rename_avatar
+from avatar.live.canvas import Canvas
 
 THUMBNAIL_PX = 256
+HEADROOM = 0.06  # share of a portrait's side: with less above the head, more is shown above it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,7 @@ def _read(name: str, path: Path) -> tuple[Card, bytes]:
     except VisavisError as error:
         return Card(name, name, problem=str(error)), b""
     picture = io.BytesIO()
-    small = Image.fromarray(avatar.portraits[0]).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    small.save(picture, "JPEG", quality=88)
+    Image.fromarray(_thumbnail(avatar)).save(picture, "JPEG", quality=88)
     problem, ready = None, path.parent == READY
     if avatar.model_id != MODEL_ID:
         problem = "It was made for an older network. Enrol the photos again."
@@ -111,3 +116,15 @@ def _read(name: str, path: Path) -> tuple[Card, bytes]:
         made_at=str(avatar.provenance.get("at", "")),
         problem=problem,
     ), picture.getvalue()
+
+
+def _thumbnail(avatar: Avatar) -> Picture:
+    """The whole head, also of a portrait whose edge it touches."""
+    portrait = avatar.portraits[0]
+    above = round(HEADROOM * len(portrait))
+    if not len(avatar.mattes) or not (avatar.mattes[0][:above] > 127).any():
+        return resized(portrait, THUMBNAIL_PX)
+    beside = THUMBNAIL_PX // 8
+    canvas = Canvas(portrait, THUMBNAIL_PX + 2 * beside, THUMBNAIL_PX, None, avatar.mattes[0])  # as a wide picture
+    wide = canvas.place(resized(portrait, canvas.square_px))
+    return np.ascontiguousarray(wide[:, beside : beside + THUMBNAIL_PX])
