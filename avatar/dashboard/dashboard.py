@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ ALLOWANCES = {
     f"{PREFIX}/recordings/": (LARGEST_BODY, None),
 }
 TICK_S = 5.0
+MOST_CHANGES = 4  # of a live run at a time
 
 
 class Dashboard:
@@ -75,6 +77,8 @@ class Dashboard:
         self._pages = OpenPages(self._state, lambda: self.live.preview.newest)
         self._pictures = OneAtATime()
         self._shelf = Shelf()
+        # threads of their own: changes that wait for each other must not hold up the pictures
+        self._changing = ThreadPoolExecutor(MOST_CHANGES, "visavis-change")
         self._ticking: asyncio.Task[None] | None = None
         self.checker = ShotChecker(tracker_model)
         self.enrolment = Enrolment(tracker_model, self.checker, self._pages.changed)
@@ -121,6 +125,7 @@ class Dashboard:
         if self._ticking is not None:
             self._ticking.cancel()
         await asyncio.to_thread(self._close)
+        self._changing.shutdown(wait=False, cancel_futures=True)
 
     def _close(self) -> None:
         self.live.close()
@@ -195,7 +200,8 @@ class Dashboard:
         return web.json_response({})
 
     async def _change(self, request: web.Request) -> web.StreamResponse:
-        await asyncio.to_thread(self.live.change, await json_body(request))
+        wanted = await json_body(request)
+        await asyncio.get_running_loop().run_in_executor(self._changing, self.live.change, wanted)
         return web.json_response({})
 
     async def _stop(self, _request: web.Request) -> web.StreamResponse:

@@ -25,13 +25,17 @@ DRAWN_S = 10.0  # until a change is drawn; later where the engine has failed, an
 
 
 class LiveParts:
-    """Of one run. `wish` tells what holds now, but for the avatar. From any thread: one change comes after another."""
+    """Of one run. `wish` tells what holds now, but for the avatar. From any thread: changes of one kind wait for each
+    other, and a background not for a camera."""
 
     def __init__(self, session: Session, choices: LiveChoices, recordings: Recordings, wish: Wish, say: Say) -> None:
         self.wish = replace(wish, recording=False)
         self._session, self._choices, self._recordings, self._say = session, choices, recordings, say
         self._virtual_camera: Publisher | None = None
-        self._changing = threading.Lock()
+        camera, look, publishers = threading.Lock(), threading.Lock(), threading.Lock()
+        self._locks = {"camera": camera, "virtual_camera": publishers, "recording": publishers}
+        self._locks |= dict.fromkeys(("avatar", *LOOK), look)
+        self._wishing = threading.Lock()
         self._asked_for = wish.avatar  # last
 
     def changes(self, wanted: dict[str, Any]) -> Callable[[], None]:
@@ -49,8 +53,8 @@ class LiveParts:
             self._asked_for = wish.avatar
 
         def change() -> None:
-            with self._changing:
-                for part in sorted(wanted, key=lambda part: self._order(part, wanted[part])):
+            for part in sorted(wanted, key=lambda part: self._order(part, wanted[part])):
+                with self._locks[part]:
                     self._change(part, wanted)
 
         return change
@@ -67,7 +71,7 @@ class LiveParts:
         except BaseException:
             self._recordings.ended()
             raise
-        self.wish = replace(self.wish, recording=True)
+        self._now(recording=True)
         self._say(f"Recording into {recorder.path}")
 
     def _order(self, part: str, value: object) -> int:
@@ -87,14 +91,18 @@ class LiveParts:
             wish = self.wish.changed({name: wanted[name] for name in LOOK if name in wanted})  # both at once
             options = self._choices.options(wish)
             _wait(self._session.look(options.size, options.background))
-            self.wish = replace(self.wish, size=wish.size, background=wish.background)
+            self._now(**{name: getattr(wish, name) for name in LOOK if name in wanted})
         elif part == "virtual_camera":
             self._switch_virtual_camera(value)
         elif value:
             self.record()
         else:
             self._end_recording()
-        self.wish = self.wish.changed({part: value})
+        self._now(**{part: value})
+
+    def _now(self, **parts: Any) -> None:
+        with self._wishing:
+            self.wish = replace(self.wish, **parts)
 
     def _show(self, name: str) -> None:
         if name == self._session.avatar.name or name != self._asked_for:  # somebody clicked on, while this one waited
@@ -109,13 +117,13 @@ class LiveParts:
             self.publish_virtually(open_publisher(VIRTUAL_CAMERA, self._say))
         elif (camera := self._virtual_camera) is not None:
             self._virtual_camera = None
-            self.wish = replace(self.wish, virtual_camera=False)  # whatever it says at its end
+            self._now(virtual_camera=False)  # whatever it says at its end
             self._session.remove(camera)
 
     def _end_recording(self) -> None:
         if (now := self._recordings.now) is None:
             return
-        self.wish = replace(self.wish, recording=False)
+        self._now(recording=False)
         try:
             self._session.remove(now.recorder)
         finally:

@@ -25,7 +25,7 @@ class LateTracker(Closing):
         """Waits until it can track. Raises VisavisError when it cannot start, or was closed."""
         with self._lock:
             if self._closed:
-                raise VisavisError("The face tracker was closed.")
+                raise VisavisError("The avatar is not live any more.")
             if self._tracker is None:
                 self._tracker = self._start()
             return self._tracker

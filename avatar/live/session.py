@@ -123,18 +123,17 @@ class Session:
 
         Raises VisavisError where the face tracker does not start; then `camera` is closed, and the one before stays.
         """
-        with self._changing:
-            try:
-                if not isinstance(camera, Nobody):
-                    self.tracker.started()
-                _turn_upright(camera, self.tracker, self.say)
-            except BaseException:
-                camera.close()
-                raise
-            self.tracker.forget()
-            self.camera.put(camera)
+        try:
             if not isinstance(camera, Nobody):
-                self.retargeter.recalibrate()
+                self.tracker.started()
+            _turn_upright(camera, self.tracker, self.say)
+        except BaseException:
+            camera.close()
+            raise
+        self.tracker.forget()
+        self.camera.put(camera)
+        if not isinstance(camera, Nobody):
+            self.animator.newest.retargeter.recalibrate()
 
     def add(self, publisher: Publisher) -> None:
         """Publish there too. Raises what it raises where it cannot be opened."""
