@@ -34,6 +34,7 @@ from avatar.dashboard import enrolment as dashboard_enrolment
 from avatar.dashboard import making, page_challenge
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.making import Wanted
+from avatar.dashboard.page_clip import look_at
 from avatar.dashboard.photo_check import Photo
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
@@ -368,6 +369,12 @@ def test_who_does_not_may_keep_it_unlocked_or_give_it_up(
     assert enrolment.report()["state"] == "done" and not saved[0].locked
     with pytest.raises(UsageError):
         enrolment.leave_unproven()
+
+
+def test_a_process_that_dies_at_a_clip_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    reason = look_at(tmp_path / "clip").reason
+    assert reason == "The clip cannot be read: the process that tried ended with exit code 1. Save it anew."
 
 
 def test_a_clip_is_taken_instead_of_photos_never_beside_them(links: Links, tmp_path: Path) -> None:

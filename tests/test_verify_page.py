@@ -208,4 +208,4 @@ def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     """As a decoder does, of a file that was made for it: here by a Python that ends at once."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(InputError, match="the process that tried ended with exit code 1"):
-        asyncio.run(verify_page._look(tmp_path / "film.mp4", lambda said: asyncio.sleep(0)))
+        asyncio.run(verify_page.look_at(tmp_path / "film.mp4", lambda said: asyncio.sleep(0)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_wor
 
 CLIP = Limit(512 << 20, "Cut 10 to 20 seconds out of it, or save a smaller copy: 1280 pixels wide is plenty.")
 MIN_CLIP_S = 1.0
+END_S = 5.0  # for a process that says nothing any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _last(path: Path, more: list[str], tell: Callable[[dict[str, Any]], None]) -
                 if "done_s" not in said:
                     return said
                 tell(said)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
         finally:
             process.kill()
     raise InputError(
