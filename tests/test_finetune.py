@@ -21,7 +21,7 @@ from avatar.face.driving import Driving
 from avatar.identity.bundle import load_avatar, save_avatar
 from avatar.learning import finetune as module
 from avatar.learning.drawn_regions import KINDS
-from avatar.learning.finetune import finetune, held_out_photos, verdict
+from avatar.learning.finetune import advice_after, finetune, held_out_photos, verdict
 from avatar.learning.losses import ContentNet
 from avatar.learning.person_crops import PersonCrops, lit_faces
 from avatar.learning.person_examination import Examination, PersonExamination
@@ -116,6 +116,13 @@ def test_few_photos_are_left_alone() -> None:
     report = finetune(astronaut_avatar())
     assert not report.kept and report.steps == 0 and "fewer than 5 photos" in report.reason
     assert report.avatar is astronaut_avatar() and report.feed_forward is None
+    assert "5 photos" in report.advice
+
+
+def test_what_may_help_depends_on_why_nothing_was_kept() -> None:
+    assert "--minutes 2" in advice_after(out_of_time=True, photos=32, minutes=1.0)
+    assert "More photos" in advice_after(out_of_time=False, photos=6, minutes=5.0)
+    assert "as good without it" in advice_after(out_of_time=False, photos=32, minutes=5.0)
 
 
 @pytest.mark.timeout(240)

@@ -90,6 +90,8 @@ def _build(source: Path, out: Path, taken: Taken, machines: Machines, as_json: b
     if machines.ray is not None and machines.workers:
         raise UsageError("--workers is for this machine, --ray for a cluster, which knows its own size. Give one.")
     options = taken.options()
+    if not source.is_dir():
+        raise UsageError(f"{source} is not a folder. Give the folder that holds the videos and photos.")
     if machines.ray is not None:
         model, run = tracker_model(), on_ray(machines.ray)
         terminal.say("This process keeps its network, which Ray needs; the trackers' own have none.", style="dim")

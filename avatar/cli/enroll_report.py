@@ -39,14 +39,18 @@ FEW_FRAMES = 12
 CROWDED = 0.2  # share of the frames with more than one face that is worth a word
 
 
-def print_photos(report: EnrolmentReport, out: Terminal) -> None:
-    table = Table("", "face", "sharp", "turned", "light", "score", "photo", box=None, padding=(0, 2, 0, 0))
+def print_photos(report: EnrolmentReport, out: Terminal, measured: bool) -> None:
+    """What became of each; measured: with the figures by which that was decided."""
+    columns = ("face", "sharp", "turned", "light", "score") if measured else ()
+    table = Table("", *columns, "photo", box=None, padding=(0, 2, 0, 0))
     for number, photo in enumerate((*report.used, *report.rejected)):
         if photo.reason is not None:
             verdict = Text("left out", style="red")
         else:
             verdict = Text("portrait" if number == 0 else "used", style="green")
-        table.add_row(verdict, *_figures(photo), Text(printable(photo.file_name), overflow="fold"))
+        table.add_row(
+            verdict, *(_figures(photo) if measured else ()), Text(printable(photo.file_name), overflow="fold")
+        )
     out.print(table)
     for photo in (*report.used, *report.rejected):
         remarks = [photo.reason] if photo.reason else photo.check.warnings if photo.check else ()

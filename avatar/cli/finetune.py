@@ -70,8 +70,6 @@ def finetune(
         ):
             out.say(f"  {label}: {before:.4f} feed-forward, {after:.4f} fine-tuned")
     if report.kept:
-        out.say(f"Kept: {report.reason}. Wrote {path}", f"Next: visavis live {path.stem} --camera 0 --to preview")
+        out.say(f"Kept: {report.reason}. Wrote {path}", f"Next: visavis live {path.stem}")
     else:
-        out.say(
-            f"Not kept: {report.reason}. {path} stays as it was. More photos, or a selfie clip, give more to learn."
-        )
+        out.say(f"Not kept: {report.reason}. {path} stays as it was. {report.advice}")

@@ -97,6 +97,7 @@ def profile(
     if name is None:
         raise UsageError("Name the avatar to measure: visavis profile NAME (`visavis enroll` makes one).")
 
+    from avatar.cli.at_once import at_once
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
@@ -107,13 +108,16 @@ def profile(
     from avatar.live.session import open_session
     from avatar.live.trace import Trace
     from avatar.profiling.profile import Measurement, Memory, profile_session
-    from avatar.sources.camera import open_camera
+    from avatar.sources.camera import check_camera, open_camera
     from avatar.sources.portrait_camera import PortraitCamera
 
     if also.trace is not None and not also.trace.absolute().parent.is_dir():
         raise UsageError(f"--trace {also.trace}: the folder {also.trace.parent} does not exist.")
     options = LiveOptions(size=parse_size(drawing.size), engine=drawing.options(threads=drawing.threads))
-    avatar = open_avatar(find_avatar(name))
+    with at_once() as check:
+        bundle = check(lambda: find_avatar(name))
+        check(lambda: check_camera(camera) if camera else None)
+    avatar = open_avatar(bundle)
     terminal = Terminal(stderr=True)
     sigterm_as_ctrl_c()
     tracker = tracker_model_then_offline(terminal, camera)

@@ -38,16 +38,19 @@ def record_motion(
     """
     from rich.progress import TimeElapsedColumn
 
+    from avatar.cli.at_once import at_once
     from avatar.cli.offline import tracker_model_then_offline
     from avatar.cli.stop import sigterm_as_ctrl_c
     from avatar.cli.terminal import Terminal, print_json
     from avatar.identity.clip_turn import turn_upright_by
     from avatar.live.record_motion import record_motion as record
-    from avatar.sources.camera import PlayedFile, open_camera
+    from avatar.sources.camera import PlayedFile, check_camera, open_camera
     from avatar.sources.motion import MAX_FRAMES, check_motion_output, write_motion
     from avatar.tracking.caged_tracker import CagedTracker
 
-    check_motion_output(output, force)
+    with at_once() as check:
+        check(lambda: check_motion_output(output, force))
+        check(lambda: check_camera(camera))
     terminal = Terminal(stderr=True)
     model = tracker_model_then_offline(terminal, camera)
     source = open_camera(camera, real_time=False, say=terminal.note)

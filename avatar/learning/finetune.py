@@ -7,6 +7,7 @@ held out, drawn as they are live, and kept only if it is better.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -29,16 +30,18 @@ CHECK_EVERY = 10
 PATIENCE = 6  # checks without progress before it stops
 PROGRESS = 0.002  # share by which a check must be better
 MIN_PHOTOS = 5  # with fewer, none can be held out, and nothing else tells overfitting from learning
+MANY_PHOTOS = 16  # more of them hardly help
 MAY_LOSE = {"identity": 0.01, "sharpness": 0.1}  # L2 distance; share of the real picture's
 
 
 @dataclass(frozen=True)
 class FineTuneReport:
-    """What became of it. `avatar` is the one given unless `kept`."""
+    """What became of it. `avatar` is the one given unless `kept`. advice: what to do where it is not."""
 
     avatar: Avatar
     kept: bool
     reason: str
+    advice: str
     steps: int
     seconds: float
     held_out_photos: int
@@ -61,7 +64,8 @@ def finetune(
     started = time.monotonic()
     if len(avatar.portraits) < MIN_PHOTOS:
         reason = f"fewer than {MIN_PHOTOS} photos leave none to tell learning from overfitting"
-        return FineTuneReport(avatar, False, reason, 0, 0.0, 0, None, None)
+        advice = f"Enrol {MIN_PHOTOS} photos, or a selfie clip."
+        return FineTuneReport(avatar, False, reason, advice, 0, 0.0, 0, None, None)
     torch.manual_seed(seed)
     held_out = held_out_photos(len(avatar.portraits))
     crops, nets = PersonCrops(avatar, held_out, seed), PersonNets()
@@ -95,8 +99,9 @@ def finetune(
         provenance = avatar.provenance | {"fine_tuned": tuned | {"fine_tuned": asdict(after)}}
         result = replace(avatar, weights=nets.weights(best), network=network_name(), provenance=provenance)
     reason = objection or "better than feed-forward on what was held out"
+    advice = "" if best is not None else advice_after(since_best < PATIENCE, len(avatar.portraits), minutes)
     seconds = time.monotonic() - started
-    return FineTuneReport(result, best is not None, reason, step, seconds, len(held_out), before, after)
+    return FineTuneReport(result, best is not None, reason, advice, step, seconds, len(held_out), before, after)
 
 
 def leave_a_core() -> None:
@@ -108,6 +113,15 @@ def held_out_photos(count: int) -> tuple[int, ...]:
     """Which of `count` photos examine the others' result: a quarter, at most six, never the reference portrait."""
     wanted = max(1, min(count // 4, 6))
     return tuple(int(i) for i in np.linspace(1, count - 1, wanted + 2).round().astype(int)[1:-1])
+
+
+def advice_after(out_of_time: bool, photos: int, minutes: float) -> str:
+    """What may help where nothing was kept; photos: so many there were."""
+    if out_of_time:
+        return f"It was still learning when its time was over: give it more, --minutes {2 * math.ceil(minutes)}."
+    if photos < MANY_PHOTOS:
+        return "More photos, or a selfie clip, give more to learn."
+    return "It had learnt all that it could of these photos: the avatar is as good without it."
 
 
 def verdict(before: Examination, after: Examination) -> str | None:
