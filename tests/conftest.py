@@ -18,6 +18,9 @@ settle()  # as the command does
 # end-to-end tests run without this.
 os.environ.setdefault(ALLOW_VARIABLE, "1")
 
+# Defaults of whoever runs the tests are none of theirs.
+os.environ["VISAVIS_CONFIG"] = os.devnull
+
 
 # In the background, shells have their programs ignore Ctrl-C and Ctrl-\\, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -54,19 +54,6 @@ def test_enroll_alone_says_what_there_is_to_do_and_a_clip_is_known_by_its_name(t
         assert done.returncode in (1, 2) and said in done.stderr
 
 
-def test_visavis_alone_opens_the_page(tmp_path: Path) -> None:
-    pytest.importorskip("aiortc")
-    process = subprocess.Popen(
-        COMMAND, stderr=subprocess.PIPE, text=True, env={**os.environ, "VISAVIS_HOME": str(tmp_path), "BROWSER": "true"}
-    )
-    assert process.stderr is not None
-    lines = iter(process.stderr.readline, "")
-    assert any(line.startswith("Your page: http://127.0.0.1:") for line in lines)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) in (0, 130)
-    process.stderr.close()
-
-
 def test_version() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout) == (0, f"visavis {version('visavis')}\n")

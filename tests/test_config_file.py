@@ -22,6 +22,7 @@ COMMAND = [sys.executable, "-m", "avatar.cli.main"]
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("VISAVIS_CONFIG")
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
     (tmp_path / "visavis").mkdir()
     return config_file()

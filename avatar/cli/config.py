@@ -20,7 +20,7 @@ def config(
 ) -> None:
     """Print the file of your own defaults, with all options that may be in it; what you have set is without a #.
 
-    It is ~/.config/visavis/config.toml (XDG_CONFIG_HOME moves it); nothing is written without --write.
+    It is ~/.config/visavis/config.toml, or what VISAVIS_CONFIG names; nothing is written without --write.
 
     Example: visavis config --write
     """

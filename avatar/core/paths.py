@@ -76,8 +76,8 @@ def cache() -> Path:
 
 
 def config_file() -> Path:
-    """The user's own defaults of options: ~/.config/visavis/config.toml, by the XDG base directory specification."""
-    return _SYSTEM.user_config_path / "config.toml"
+    """The user's own defaults of options: $VISAVIS_CONFIG, else ~/.config/visavis/config.toml."""
+    return _chosen("VISAVIS_CONFIG") or _SYSTEM.user_config_path / "config.toml"
 
 
 def engine_folder() -> Path:
