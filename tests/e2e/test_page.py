@@ -402,9 +402,11 @@ def test_a_guest_calls_and_each_sees_the_other(links: Links, chromium: Any) -> N
     expect(guest.locator(".member:not(.mine) p")).to_contain_text("muted")
     look(guest, "guest")
     look(page, "call")
+    expect(page.locator("#call-state")).to_have_text("Connected with Bob · your avatar rests · muted by you")
     guest.click("#leave")
     expect(guest.locator("#call-title")).to_have_text("You have left the call")
     assert guest.evaluate("document.querySelector('#own-preview').srcObject") is None
+    expect(guest.get_by_role("button", name="Join again")).to_be_visible()
     expect(page.locator("#alone")).to_be_visible()
     expect(page.locator("#call-say")).to_have_text("Bob has left.")
     assert complaints == [] and more == []

@@ -61,11 +61,12 @@ async function prepare() {
   showPreview();
 }
 
-function showOver(title, why) {
+function showOver(title, why, again = "Try again") {
   for (const id of ["join", "in-call", "call-state"]) byId(id).hidden = true;
   byId("over").hidden = false;
   setText(byId("call-title"), title);
   setText(byId("over-why"), why);
+  setText(byId("over-again"), again);
   byId("call-title").focus();
 }
 
@@ -102,7 +103,7 @@ function join() {
   tile.video.muted = true;
   tile.video.srcObject = media.stream;
   byId("members").append(tile.element);
-  const leave = (title, why) => {
+  const leave = (title, why, again) => {
     release();
     viewers = null;
     changed = () => {};
@@ -110,7 +111,7 @@ function join() {
     for (const kind of ["audio", "video"]) media.turnOff(kind);
     tile.element.remove();
     if (document.fullscreenElement) document.exitFullscreen();
-    showOver(title, why);
+    showOver(title, why, again);
   };
   const people = new People({ name, kind: "browser" }, (why) => leave("You are not in the call", why));
   const own = new OwnState(
@@ -128,7 +129,7 @@ function join() {
     own.take(shared());
     people.room.say({ type: "state", ...shared() });
   };
-  byId("leave").onclick = () => leave("You have left the call", "Your camera and microphone are off.");
+  byId("leave").onclick = () => leave("You have left the call", "Your camera and microphone are off.", "Join again");
   own.take(shared());
   viewers = people.enter(own, media.stream);
   byId("mute").focus();
