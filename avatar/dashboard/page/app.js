@@ -76,14 +76,16 @@ function take(message) {
 }
 
 async function startAsOwner() {
+  let now;
   try {
-    await request("GET", "/api/dashboard");
+    now = await request("GET", "/api/dashboard");
   } catch (error) {
     return refused(error.message);
   }
   byId("main").dataset.role = "owner";
   byId("new-avatar").onclick = openEnrolment;
   openStudio();
+  take(now);
   listen();
   joinAsOwner();
   await loadChoices().catch(() => {}); // the socket tells that visavis is away

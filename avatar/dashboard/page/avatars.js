@@ -62,7 +62,18 @@ function show() {
 }
 
 function check() {
-  for (const radio of document.querySelectorAll("#avatar-list input")) radio.checked = radio.value === chosen;
+  for (const radio of document.querySelectorAll("#avatar-list input")) {
+    if (radio.value === chosen && !radio.checked) reveal(radio.closest("li"));
+    radio.checked = radio.value === chosen;
+  }
+}
+
+/** In its row, whose end the last tile covers. The page itself stays where it is. */
+function reveal(item) {
+  const row = byId("faces");
+  const hidden = item.offsetLeft + 2 * item.offsetWidth - row.scrollLeft - row.clientWidth;
+  if (hidden > 0) row.scrollLeft += hidden;
+  else if (item.offsetLeft < row.scrollLeft) row.scrollLeft = item.offsetLeft;
 }
 
 function face(card) {

@@ -9,30 +9,23 @@ import { change, live, onFailure, reached, retry, start, value, watch } from "./
 import { request } from "./server.js";
 import { clear, showPoster, want } from "./stage.js";
 
-const BUSY_S = 3; // of a busy computer, before it is said
-const SILENT_S = 2; // without a picture of the camera
-const OPENING_S = 6; // until its first one
-const LIGHTEST = "512x512";
+const OPENING_S = 8; // that a camera may take until its first picture
 
-let camera = ""; // that drives, and what it gave so far:
+let camera = ""; // that drives, and what it gave:
 let looked = false; // pictures came
-let silentSeconds = 0; // none did, just now
+let silentSeconds = 0; // none does, by now
 let faceless = false;
 let calibrated = 1;
-let busySeconds = 0;
 let failure = ""; // of what the person asked for last
 let everReached = false;
 
-/** Every second: whether the camera sees a face, and whether the computer keeps up. */
+/** Every second: what the camera gave. */
 export function secondSeen(figures) {
   looked ||= !figures.idle;
   silentSeconds = figures.idle ? silentSeconds + 1 : 0;
   ({ faceless, calibrated } = figures);
-  busySeconds = figures.level && figures.level !== "full" ? busySeconds + 1 : 0;
   show();
 }
-
-const blind = () => silentSeconds >= (looked ? SILENT_S : OPENING_S);
 
 /** Words of the state, and whether the avatar moves with somebody now. */
 function state() {
@@ -43,7 +36,7 @@ function state() {
   if (value("frozen")) return ["Frozen", false];
   if (value("paused")) return ["Paused", false];
   if (live.locked) return ["Locked", false];
-  return driven() && looked && !blind() && !faceless ? ["Live", true] : ["Idling", false];
+  return driven() && looked && silentSeconds < 2 && !faceless ? ["Live", true] : ["Idling", false];
 }
 
 /** [sentence, [words of the button, what it does]] */
@@ -64,14 +57,18 @@ function sentence() {
   if (value("paused")) return [`Paused: ${name} idles, and nobody sees what you do.`, ["Go on", () => change({ paused: false })]];
   if (!driven()) return [`Bring ${name} to life.`, ["Use my webcam", useWebcam]];
   if (live.locked) return [live.locked, ["Unlock…", unlock]];
-  if (blind()) return ["No pictures come from your camera. Does another program use it?", ["Try again", again]];
-  if (!looked) return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
-  if (faceless) return ["Your face is not in sight. Sit before the camera, in good light."];
-  if (calibrated < 1) return ["Look straight at the camera, mouth closed: it learns your face."];
-  if (busySeconds >= BUSY_S && value("size") !== LIGHTEST && !value("recording") && !value("virtual_camera")) {
-    return ["This computer is busy, so the picture is less fine.", ["Use a smaller picture", () => change({ size: LIGHTEST })]];
+  if (!looked && silentSeconds < OPENING_S) {
+    return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
   }
+  if (live.hint) return [live.hint.text, help(live.hint.change)];
+  if (calibrated < 1) return ["Look straight at the camera, mouth closed: it learns your face."];
   return [""];
+}
+
+/** The button for what visavis advises, where that may be done now: [words, what it does]. */
+function help(advised) {
+  if (!advised) return silentSeconds ? ["Try again", again] : null;
+  return value("recording") || value("virtual_camera") ? null : ["Use a smaller picture", () => change(advised)];
 }
 
 function show() {
@@ -83,14 +80,14 @@ function show() {
   setText(byId("live-state"), words);
   byId("live-state").className = moves ? "pill on" : "pill";
   byId("stage").dataset.state = reached ? live.state : "gone";
-  const [text, help] = sentence();
+  const [text, button] = sentence();
   byId("say").hidden = !text;
   setText(byId("say-text"), text);
-  if (!help && document.activeElement === byId("say-act")) byId("live-title").focus(); // not nowhere
-  byId("say-act").hidden = !help;
-  if (help) {
-    setText(byId("say-act"), help[0]);
-    byId("say-act").onclick = help[1];
+  if (!button && document.activeElement === byId("say-act")) byId("live-title").focus(); // not nowhere
+  byId("say-act").hidden = !button;
+  if (button) {
+    setText(byId("say-act"), button[0]);
+    byId("say-act").onclick = button[1];
   }
   showPicture();
 }
