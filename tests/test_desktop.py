@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import json
 import os
 import shutil
 import subprocess
@@ -75,6 +74,6 @@ def test_visavis_alone_serves_its_page_and_opens_the_one_that_is_served(folder: 
     first.stderr.close()
     assert not (folder / "VISAVIS_HOME" / FILE).exists()
     assert run("open", "--stop").returncode == 2
-    killed = {"pid": os.getpid(), "link": link}  # a process of this user that does not listen there (any more)
-    (folder / "VISAVIS_HOME" / FILE).write_text(json.dumps(killed))
+    # a process of this user that does not listen there (any more)
+    (folder / "VISAVIS_HOME" / FILE).write_text(f"{os.getpid()} {link}")
     assert run("open", "--stop").returncode == 2  # it is left alone

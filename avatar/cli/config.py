@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from json import JSONEncoder
 from typing import Annotated, Any
 
 import typer
@@ -79,4 +79,4 @@ def _toml(value: Any, option: Any) -> str:
         return f"[{', '.join(_toml(part, option) for part in value)}]"
     if isinstance(value, bool | int | float):
         return str(value).lower()
-    return json.dumps(str(value), ensure_ascii=False)  # TOML's basic strings are JSON's
+    return JSONEncoder(ensure_ascii=False).encode(str(value))  # TOML's basic strings are JSON's

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from avatar.sources.camera import CameraOrMotion
     from engines import Say
 
-KEYS_HELP = "[c]alibrate [n]ext [p]ause [f]reeze [m]irror [o]perator [g]ain [+] [-] [q]uit"
+KEYS_HELP = "[q]uit [c]alibrate [n]ext [p]ause [f]reeze [m]irror [o]perator [g]ain [+] [-]"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +40,7 @@ def served(link: str) -> Iterator[None]:
     from avatar.core.private_file import write_private
 
     with suppress(OSError):  # then another `visavis open` serves a page of its own
-        write_private(json.dumps({"pid": os.getpid(), "link": link}).encode(), _file())
+        write_private(f"{os.getpid()} {link}".encode(), _file())
     try:
         yield
     finally:
@@ -70,9 +69,9 @@ def served_page() -> ServedPage | None:
 
 def _noted() -> ServedPage | None:
     try:
-        noted = json.loads(_file().read_text("utf-8"))
-        return ServedPage(int(noted["pid"]), str(noted["link"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        pid, link = _file().read_text("utf-8").split(" ")
+        return ServedPage(int(pid), link)
+    except (OSError, ValueError):
         return None
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 NOTE_STYLE = "yellow"
+SPINNER_WIDTH = 3  # with the blank after it, and one before the edge
 
 
 class Terminal(Console):
@@ -71,16 +72,21 @@ class Terminal(Console):
 
 
 class _PlainStatus(Status):
-    def __init__(self, status: RenderableType, **how: Any) -> None:
-        super().__init__(_plain(status), **how)
+    """One line of the terminal: what is longer is cut off."""
+
+    def __init__(self, status: RenderableType, *, console: Console, **how: Any) -> None:
+        super().__init__(_cut(status, console), console=console, **how)
 
     def update(self, status: RenderableType | None = None, **how: Any) -> None:
-        super().update(None if status is None else _plain(status), **how)
+        super().update(None if status is None else _cut(status, self.console), **how)
 
 
-def _plain(status: RenderableType) -> RenderableType:
-    """One line of the terminal: what is longer is cut off."""
-    return Text(printable(status), no_wrap=True, overflow="ellipsis") if isinstance(status, str) else status
+def _cut(status: RenderableType, console: Console) -> RenderableType:
+    if not isinstance(status, str):
+        return status
+    text = Text(printable(status))
+    text.truncate(max(1, console.width - SPINNER_WIDTH), overflow="ellipsis")
+    return text
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
