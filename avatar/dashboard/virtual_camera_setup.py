@@ -14,8 +14,10 @@ be no button, `problem` says why, and `copy` has the commands for a terminal.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
@@ -38,7 +40,7 @@ class VirtualCameraSetup:
     """One for a server. What was begun goes on when the page that asked for it is closed."""
 
     def __init__(self) -> None:
-        self._running: asyncio.Task[Any] | None = None
+        self._running: Future[None] | None = None
 
     def add_routes(self, app: web.Application, gate: Gate) -> None:
         gate.allow_more({PATH: (LARGEST_BODY, LIMIT_S + 2 * SEEN_S)})
@@ -57,8 +59,8 @@ class VirtualCameraSetup:
             raise UsageError(problem)
         if self._working:
             raise BusyError("It is being done already: a window may still ask for the password.")
-        self._running = asyncio.create_task(asyncio.to_thread(_run, asked))
-        await asyncio.shield(self._running)
+        self._running = _begin(asked)
+        await asyncio.shield(asyncio.wrap_future(self._running))
         return web.json_response(await asyncio.to_thread(self._found))
 
     @property
@@ -84,6 +86,23 @@ class VirtualCameraSetup:
 def usable_loopback() -> VideoDevice | None:
     """The device of v4l2loopback that may be written to."""
     return next((device for device in video_devices() if device.loopback and not device.locked), None)
+
+
+def _begin(asked: Sequence[Step]) -> Future[None]:
+    """In a thread that keeps no program from ending: nobody may answer the window that asks for the password."""
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            _run(asked)
+        except Exception as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="visavis-set-up", daemon=True).start()
+    return done
 
 
 def _run(asked: Sequence[Step]) -> None:
