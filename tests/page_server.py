@@ -31,7 +31,7 @@ from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import Sound
 from tests.portraits import enlarged
 
-CAMERA = "video"  # the id of one that the server opens itself
+CAMERA, CLIP = "video", "clip"  # ids: of the first camera, and of one that is not listed and ends by itself
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ async def _serve(video: Path) -> None:
     cameras = CallCameras("browser", loop=True)
     cameras.hosted = hosted
     video_camera = CameraChoice(CAMERA, "A video", lambda say: open_camera(str(video), loop=True, say=say))
+    clip = CameraChoice(CLIP, "A clip", lambda say: open_camera(str(video), say=say), listed=False)
     rates = BitRates.between(300, 4000)
     dashboard = Dashboard(
-        tracker_model, Given([video_camera, *cameras.choices], lambda: [CallPublisher(pictures, rates)])
+        tracker_model, Given([video_camera, clip, *cameras.choices], lambda: [CallPublisher(pictures, rates)])
     )
     server = CallServer(hosted, dashboard)
     address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"

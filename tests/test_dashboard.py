@@ -46,7 +46,7 @@ from avatar.sources.photo import load_photo
 from avatar.tracking.model_asset import tracker_model
 from benchmarks.hostile import packed_picture, picture_bomb, zip_bomb
 from tests.clips import astronaut_avatar, write_clip
-from tests.page_server import CAMERA, Links, running
+from tests.page_server import CAMERA, CLIP, Links, running
 from tests.test_liveness import described
 from tests.test_strangers import MONA_LISA
 
@@ -557,7 +557,7 @@ def test_without_a_camera_it_idles_and_all_is_exchanged_while_it_goes_on(links: 
         now = (await ask("GET", ""))[1]["live"]
         assert now["wish"] == told["wish"] and now["state"] == "running"
 
-        told = await live(recording=False, size="512x512", camera="")
+        told = await live(recording=False, size="512x512", camera=CLIP)
         assert told["recording"] is None and told["recorded"]["name"] == name and told["wish"]["size"] == "512x512"
         status, video = await ask("GET", f"/recordings/{name}")
         assert status == 200 and len(video) == told["recorded"]["bytes"] and told["recorded"]["seconds"] > 1
@@ -575,6 +575,8 @@ def test_without_a_camera_it_idles_and_all_is_exchanged_while_it_goes_on(links: 
         (links.home / "secret.mp4").write_bytes(b"x")
         for odd in ("..%2Fsecret.mp4", "%2e%2e%2fsecret.mp4", "nothing.mp4", "..", "%00"):
             assert (await ask("GET", f"/recordings/{odd}"))[0] in (403, 404)
+        state = await until(ask, lambda state: state["live"]["wish"]["camera"] == "")  # which has ended
+        assert state["live"]["state"] == "running" and "camera.mjpeg has ended." in state["live"]["said"][-1]
         await ask("DELETE", "/live")
         assert (await until(ask, lambda state: state["live"]["state"] == "off"))["live"]["problem"] is None
 

@@ -46,6 +46,10 @@ def test_a_camera_that_gives_way_ends_nothing() -> None:
     frames = [one for one in read if isinstance(one, Frame)]
     assert len(frames) == 2 and not reader.is_alive()  # and its own end is the end
     assert nobody.read() is None and (switch.name, switch.dropped) == ("clip", 2)
+    ended: list[str] = []
+    switch.at_end = ended.append
+    assert isinstance(switch.read(), NoPicture) and ended == ["clip"] and switch.name == Nobody.name  # nobody drives
+    switch.put(clip)
     switch.close()
     late = Clip("late", 1)
     switch.put(late)

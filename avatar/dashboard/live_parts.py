@@ -59,6 +59,15 @@ class LiveParts:
 
         return change
 
+    def go_on_without_camera(self) -> None:
+        """When it ends, as a video does, the avatar idles; without this, that is the end of the run."""
+
+        def ended(name: str) -> None:
+            self._now(camera="")
+            self._say(f"{name} has ended.")
+
+        self._session.camera.at_end = ended
+
     def publish_virtually(self, camera: Publisher) -> None:
         """By a virtual camera that `open_publisher` gave."""
         self._session.add(camera)

@@ -130,11 +130,11 @@ class LiveRun:
         return self._wish if parts is None or settings is None else settings.in_wish(parts.wish)
 
     def start(self, wish: Wish, bundle: Path | None = None) -> None:
-        """Start in a thread. `bundle`: a file that is not among the enrolled ones.
+        """Start in a thread. `bundle`: of a command's own run, which ends with its camera; else the avatar idles then.
 
         Raises UsageError while one is running, and without that camera; NotThereError without that avatar.
         """
-        bundle = bundle or existing(wish.avatar)
+        file = bundle or existing(wish.avatar)
         self.choices.allow_size(wish.size)
         camera = self.choices.camera(wish)
         with self._lock:
@@ -146,9 +146,9 @@ class LiveRun:
             self.starts += 1
             self._said.clear()
             self._stopping.clear()
-            self._files = {wish.avatar: bundle}
+            self._files = {wish.avatar: file}
             self._thread = threading.Thread(
-                target=self._run, args=(wish, camera, bundle), name="visavis-live", daemon=True
+                target=self._run, args=(wish, camera, bundle is None), name="visavis-live", daemon=True
             )
             self._thread.start()
         self._listener.changed()
@@ -211,9 +211,9 @@ class LiveRun:
             forget_drivers()
         self._listener.changed()
 
-    def _run(self, wish: Wish, camera: CameraChoice, bundle: Path) -> None:
+    def _run(self, wish: Wish, camera: CameraChoice, from_page: bool) -> None:
         try:
-            self._play(wish, camera, bundle)
+            self._play(wish, camera, from_page)
         except (VisavisError, EngineFailure) as error:
             self._problem, self.failure = str(error), error
         except Exception as error:
@@ -229,8 +229,8 @@ class LiveRun:
                 self._state, self._off_since_s = "off", time.monotonic()
             self._listener.changed()
 
-    def _play(self, wish: Wish, choice: CameraChoice, bundle: Path) -> None:
-        avatar = open_avatar(bundle)
+    def _play(self, wish: Wish, choice: CameraChoice, from_page: bool) -> None:
+        avatar = open_avatar(self._files[wish.avatar])
         virtual_camera = open_publisher(VIRTUAL_CAMERA, self._say) if wish.virtual_camera else None
         with ExitStack() as opened:
             camera = self._running.camera = choice.open(self._say)
@@ -241,6 +241,8 @@ class LiveRun:
                 open_session(avatar, self._tracker_model(), camera, publishers, options, self._say)
             )
             parts = LiveParts(session, self.choices, self._recordings, wish, self._say)
+            if from_page:
+                parts.go_on_without_camera()
             if virtual_camera is not None:
                 parts.publish_virtually(virtual_camera)
             if wish.recording:
