@@ -6,6 +6,7 @@ import { Tile } from "./member.js";
 import { OwnMedia } from "./own_media.js";
 import { OwnState } from "./own_state.js";
 import { People, say } from "./people.js";
+import { full } from "./room.js";
 import { request } from "./server.js";
 
 const LOCK = "visavis-call"; // held by the tab that is in a call
@@ -41,8 +42,9 @@ export async function joinAsGuest() {
 /** Before joining: who invites, and one's own picture. */
 async function prepare() {
   try {
-    const { name } = await request("GET", "/api/invitation");
+    const { name, people, most } = await request("GET", "/api/invitation");
     host = name === NOBODY ? "" : name;
+    if (people >= most) return showOver("You are not in the call", full(most));
   } catch (error) {
     const ended = error.status === 401 || error.status === 403;
     const why = "It changes whenever its host starts visavis. Ask for a new one.";

@@ -6,6 +6,8 @@ const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const GOING_AWAY = 1001; // the call is over: its host has ended visavis
 const REFUSED = 1008; // with the room's reason
 
+export const full = (most) => `The call is full: ${most} people are in it. Try again when somebody has left.`;
+
 export class Room {
   #hello;
   #events;
@@ -73,7 +75,7 @@ export class Room {
     try {
       const { people, most } = await request("GET", "/api/invitation");
       if (code !== REFUSED) return "";
-      return people >= most ? `The call is full: ${most} people are in it. Try again when somebody has left.` : reason;
+      return people >= most ? full(most) : reason;
     } catch (error) {
       return error.status === 401 || error.status === 403 ? "This invitation has ended. Ask the host for a new one." : "";
     }
