@@ -35,7 +35,7 @@ function state() {
   if (live.state === "off") return [live.problem ? "Stopped" : "Off", false];
   if (value("frozen")) return ["Frozen", false];
   if (value("paused")) return ["Paused", false];
-  if (live.locked) return ["Locked", false];
+  if (driven() && live.locked) return ["Locked", false];
   return driven() && looked && silentSeconds < 2 && !faceless ? ["Live", true] : ["Idling", false];
 }
 

@@ -35,7 +35,7 @@ function show() {
   setText(state, words(problem));
   byId("apps").hidden = Boolean(problem) && !on();
   byId("app-steps").hidden = byId("apps").hidden || unseen();
-  tell(byId("app-note"), on() && pipewire() ? app.pipewire : "");
+  tell(byId("app-note"), unseen() ? `${app.name} does not see a camera of this kind.` : on() && pipewire() ? app.pipewire : "");
   byId("virtual-camera-off").hidden = !on();
   byId("use-in-webcam").hidden = !on() || driven();
   byId("to-apps").classList.toggle("on", on());
