@@ -1,6 +1,6 @@
-// How other programs are told to take the avatar's camera, each in three clicks, as their makers describe it for Linux:
-// support.zoom.com, support.google.com/meet/answer/7293899, support.microsoft.com (Teams runs in a browser there),
-// support.discord.com/hc/articles/360041721052, obsproject.com/kb.
+// How other programs are told to take the avatar's camera on Linux, each in three clicks: Google Meet's and Discord's as
+// their makers' pages describe it (support.google.com/meet/answer/7293899, support.discord.com/hc/articles/360041721052),
+// Zoom's, Teams' (in a browser) and OBS's as it is generally known.
 
 /** As their lists of cameras show it. */
 export const CAMERA_NAME = "visavis";
