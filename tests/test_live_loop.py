@@ -293,7 +293,7 @@ def test_the_command_ends_well_when_it_is_told_to_stop(tmp_path: Path) -> None:
     save_avatar(astronaut_avatar(), tmp_path / "astronaut.avatar")
     clip, output = face_clip(tmp_path / "in.mp4", frames=20, fps=20), tmp_path / "out.mp4"
     command = [sys.executable, "-m", "avatar.cli.main", "live", str(tmp_path / "astronaut.avatar"), "--loop"]
-    command += ["--camera", str(clip), "--to", str(output)]
+    command += ["--camera", str(clip), "--to", str(output), "--verbose"]
     for number in (signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:

@@ -113,7 +113,7 @@ def test_it_drives_a_recording_and_when_it_is_killed_the_next_one_does(
     avatar: Path, clip: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.mp4"
-    line = visavis("live", str(avatar), "--to", str(out), "--json")
+    line = visavis("live", str(avatar), "--to", str(out), "--json", "--verbose")
     with running(line, VISAVIS_WHIP_SOURCE_TOKEN=TOKEN) as live:
         said, report = Lines(live, "stderr"), Lines(live, "stdout")
         url = said.until("Server:").split()[-1]
@@ -155,7 +155,7 @@ def state_of(page: str, owner: str) -> dict[str, Any]:
 
 
 def test_in_a_call_its_picture_and_sound_reach_a_player(avatar: Path, clip: Path, tmp_path: Path) -> None:
-    line = visavis("call", str(avatar), "--no-open", "--json")
+    line = visavis("call", str(avatar), "--no-open", "--json", "--verbose")
     with running(line, VISAVIS_HOME=str(tmp_path)) as call:
         said, links = Lines(call, "stderr"), json.loads(Lines(call, "stdout").until("{"))
         page, _, owner = links["page"].partition("#owner=")
