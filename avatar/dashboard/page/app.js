@@ -88,7 +88,7 @@ async function startAsOwner() {
   take(now);
   listen();
   joinAsOwner();
-  await loadChoices().catch(() => {}); // the socket tells that visavis is away
+  await loadChoices();
 }
 
 if (link.role === "owner") {

@@ -10,6 +10,10 @@ const watchers = [];
 export const watchChoices = (act) => watchers.push(act);
 
 export async function loadChoices() {
-  choices = await request("GET", "/api/dashboard/choices");
+  try {
+    choices = await request("GET", "/api/dashboard/choices");
+  } catch {
+    return; // that visavis is away, the stage says
+  }
   for (const act of watchers) act();
 }

@@ -4,8 +4,7 @@ import "./backgrounds.js";
 import { choices, watchChoices } from "./choices.js";
 import { byId, make, setText } from "./dom.js";
 import { label, prepareLabel, showLabel } from "./label.js";
-import { change, live, reached, running, value, watch } from "./run.js";
-import { request } from "./server.js";
+import { change, forget, live, reached, running, value, watch } from "./run.js";
 import { tile } from "./tile.js";
 
 const REGIONS = { mouth: "Mouth", eyes: "Eyes", brows: "Brows", head: "Head" };
@@ -48,12 +47,11 @@ const percent = (gain) => `${Math.round(gain * 100)} %`;
 
 for (const id of ["mirror", "follow"]) byId(id).onclick = () => change({ [id]: !value(id) });
 byId("expression").onchange = ({ target }) => change({ expression: target.value });
-byId("remember").onchange = ({ target }) => (target.checked ? change({ remember: true }) : forget());
+byId("remember").onchange = ({ target }) => (target.checked ? change({ remember: true }) : forgetFaces());
 prepareLabel(() => running() && change({ label: label() }));
 
-/** What was learnt of the face is deleted. */
-async function forget() {
-  await request("DELETE", "/api/dashboard/drivers");
+async function forgetFaces() {
+  await forget();
   if (live.state === "off") change({ remember: false });
 }
 

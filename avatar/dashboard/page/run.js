@@ -2,6 +2,7 @@
 
 import { request } from "./server.js";
 
+const LIVE = "/api/dashboard/live";
 const KEPT = "wish"; // in the browser: what was chosen stays chosen
 const FIRST = { engine: "auto", size: "512x512", background: "portrait", mirror: false, follow: false, expression: "auto", remember: false };
 
@@ -59,7 +60,7 @@ function send() {
     if (Object.keys(pending).length === 0) return true;
     [underway, pending] = [pending, {}];
     try {
-      await request("PATCH", "/api/dashboard/live", underway);
+      await request("PATCH", LIVE, underway);
       failed(""); // what went wrong before is past
       live = { ...live, wish: { ...live.wish, ...underway }, controls: { ...live.controls, ...underway } }; // as its report will say
       return true;
@@ -77,14 +78,17 @@ function send() {
 
 /** Begin with this face, which idles until a camera moves it. */
 export async function start(avatar, label) {
-  await ask("POST", { ...wish, label, avatar, camera: "" });
+  await ask("POST", LIVE, { ...wish, label, avatar, camera: "" });
 }
 
-export const stop = () => ask("DELETE");
+export const stop = () => ask("DELETE", LIVE);
 
-async function ask(method, body) {
+/** What was learnt of faces is deleted. */
+export const forget = () => ask("DELETE", "/api/dashboard/drivers");
+
+async function ask(method, path, body) {
   try {
-    await request(method, "/api/dashboard/live", body);
+    await request(method, path, body);
     failed("");
   } catch (error) {
     failed(error.message);

@@ -10,16 +10,20 @@ import { change, live, running, value, watch } from "./run.js";
 const dialog = byId("use-in");
 let app = APPS[0];
 let offered = ""; // for what the way to another camera is shown
+let opening = false; // it is being looked what this computer has
 
 const on = () => running() && Boolean(live.wish?.virtual_camera);
 /** PipeWire's camera, which not every program sees. */
 const pipewire = () => /pipewire/i.test(choices.virtual_camera.name);
 
 async function open() {
-  offered = "";
+  [offered, opening] = ["", true];
+  show();
   if (!dialog.open) dialog.showModal();
   await loadChoices();
   if (!choices.virtual_camera.problem) await change({ virtual_camera: true });
+  opening = false;
+  show();
 }
 
 /** There is another camera now. */
@@ -40,7 +44,7 @@ function show() {
   byId("use-in-webcam").hidden = !on() || driven();
   byId("to-apps").classList.toggle("on", on());
   setText(byId("to-apps"), on() ? "In use as a camera" : "Use in Zoom, Meet, Teams…");
-  if (dialog.open) offer(problem && !on() ? "all" : unseen() ? app.id : "");
+  if (dialog.open && !opening) offer(problem && !on() ? "all" : unseen() ? app.id : "");
 }
 
 /** The chosen program cannot see the camera that there is. */
@@ -48,7 +52,7 @@ const unseen = () => on() && pipewire() && !app.pipewire;
 
 function words(problem) {
   if (on()) return "Your avatar is a camera of this computer now.";
-  if (value("virtual_camera") && running()) return "Turning the camera on…";
+  if (opening || (value("virtual_camera") && running())) return "Turning the camera on…";
   if (problem) return "This computer needs a virtual camera first, once.";
   return running() ? "The camera is off." : "Nobody is awake: wake a face up first.";
 }
