@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import TimeoutError as NotInTime
 
 from avatar.core.arrays import Picture
 
@@ -41,7 +42,11 @@ def page_pictures(webcam: list[Picture], folder: Path, out: Path) -> None:
         page.goto(link)
         page.get_by_role("button", name="Use my webcam").click(timeout=PATIENCE_MS)
         page.get_by_text("Live", exact=True).wait_for(timeout=PATIENCE_MS)
-        page.locator("#say").wait_for(state="hidden", timeout=PATIENCE_MS)  # the driver's rest is learnt
+        asked_for = page.locator("#say")  # "look straight at the camera", or that this computer is too slow
+        try:
+            asked_for.wait_for(state="hidden", timeout=PATIENCE_MS)
+        except NotInTime:
+            sys.exit(f"No picture of the page: it still says {asked_for.inner_text()!r}. Try when nothing else runs.")
         page.wait_for_timeout(LOOKED_AT_MS)
         for scheme in ("light", "dark"):
             keep(page, scheme, out / f"page-{scheme}.webp")
