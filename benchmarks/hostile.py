@@ -20,7 +20,7 @@ from avatar.face.face_model import face_model
 from avatar.identity.bundle import save_avatar
 from avatar.webrtc.ice import Ice
 
-BAD_NAMES = ("../out", "/etc/passwd", "a/b", "", ".", "..", "x" * 65, "a b", "naïve", "CON\0")
+BAD_NAMES = ("../out", "..\\out", "/etc/passwd", "a/b", "", ".", "..", "-rf", "x" * 65, "gnp\u202etxt", "CON\0")
 
 
 # Of the room

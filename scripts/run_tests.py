@@ -6,7 +6,6 @@ usage: python scripts/run_tests.py [KIND...]    (unit, realtime, e2e; all withou
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 # a test that is of both is end-to-end
 KINDS = {"unit": "unit", "realtime": "realtime and not e2e", "e2e": "e2e"}
-# Many of them wait for other programs more than they compute, so there are more workers than cores.
-WORKERS = (os.cpu_count() or 1) + 1
-SIDE_BY_SIDE = ["-n", str(WORKERS), "--dist", "loadfile"]  # a file's fixtures are made once
+SIDE_BY_SIDE = ["-n", "auto", "--dist", "loadfile"]  # a file's fixtures are made once
 SIDE_BY_SIDE += ["--no-loadscope-reorder"]  # tests/kinds.py begins with the longest
 RUNS = {  # one after the other: what pytest is told beside the kinds -> how they run
     "side by side": ("not realtime", SIDE_BY_SIDE),

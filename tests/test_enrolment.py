@@ -326,7 +326,7 @@ def test_options_that_do_not_go_together(arguments: list[str], said: str) -> Non
 def test_finetune_without_torch_stops_before_anything_is_done(
     good: Path, visavis_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avatar.cli.enroll.find_spec", lambda name: None)
+    monkeypatch.setattr("avatar.cli.enroll_options.find_spec", lambda name: None)
     error = command(good, "--name", "anna", "--finetune").exception
     assert isinstance(error, VisavisError)
     assert "pip install 'visavis[train]'" in str(error)

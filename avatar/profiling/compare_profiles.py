@@ -53,7 +53,8 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Differenc
     found.append(Difference("memory", "MB", float(before["memory_mb"]), float(after["memory_mb"])))
     cpu = (float(report["cpu"]["percent_of_one_core"]) for report in (before, after))
     found.append(Difference("CPU", "% of one core", *cpu))
-    core_ms = (sum(map(float, report["core_ms"].values())) for report in (before, after))
-    found.append(Difference("CPU", "core-ms a frame", *core_ms))
+    if before.get("core_ms") and after.get("core_ms"):
+        core_ms = (sum(map(float, report["core_ms"].values())) for report in (before, after))
+        found.append(Difference("CPU", "core-ms a frame", *core_ms))
     start = (float(report["start_up_ms"]["total"]) for report in (before, after))
     return [*found, Difference("start to first frame", "ms", *start)]

@@ -35,7 +35,7 @@ MISSING = [program for program in NEEDED if not shutil.which(program) and not Pa
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         bool(MISSING),
         reason=f"{', '.join(MISSING)} missing: apt-get install qemu-system-x86 busybox-static kmod cpio xz-utils "
@@ -155,7 +155,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     script = Path(__file__).with_name("qemu_v4l2.sh")
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-    subprocess.run([str(script), str(out), "600", command], check=False, env=environment)
+    subprocess.run([str(script), str(out), "1000", command], check=False, env=environment)
     assert (out / "output-only.code").exists(), "the guest did not come to its end; its console is above"
     return out
 
