@@ -151,11 +151,6 @@ class Skew:
     held_sound_ms: float
 
     @property
-    def arrived_early_ms(self) -> float:
-        """Without what the viewer's buffers held back, which is as busy as its computer."""
-        return self.sound_early_ms + self.held_sound_ms - self.held_picture_ms
-
-    @property
     def good(self) -> bool:
         return LATEST_MS <= self.sound_early_ms <= EARLIEST_MS
 
