@@ -378,7 +378,7 @@ def costs(people: Sequence[Driven]) -> Iterator[tuple[list[str], None]]:
 
 
 def unmarked_windows(folder: Path) -> Iterator[Clip]:
-    """Five seconds of each clip: as it is, then changed in three ways."""
+    """Five seconds of each clip: as it is, then changed in four ways."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
     random.Random(0).shuffle(paths)
     before: Clip = []
@@ -393,6 +393,7 @@ def unmarked_windows(folder: Path) -> Iterator[Clip]:
         mixed,
         chained(cropped(0.1), scaled(1.5), mirrored),
         in_a_call(0.62, size=(640, 360)),
+        chained(scaled(0.63), mirrored),
     ]
     for view in views:
         for path in paths:
