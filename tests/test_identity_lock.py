@@ -47,6 +47,15 @@ def test_it_moves_for_its_own_person_also_in_a_bad_light() -> None:
     assert said == ["This is your own face: ada shows your expression as it is."]
 
 
+def test_with_another_camera_who_drives_is_not_known_any_more() -> None:
+    retargeter = Retargeter(locked(), frame_crop=Crop(0, 0, 320))
+    retargeter.drive(described(seen(driver(), 0), 0.2))
+    assert retargeter.whose == "own"
+    retargeter.another_driver()  # whose face no descriptor comes of
+    shown = [retargeter.drive(seen(driver(), index)) for index in range(1, 200)]
+    assert retargeter.locked and not shown[-1].live
+
+
 def test_for_somebody_else_it_idles_within_two_seconds_and_says_so_once() -> None:
     shown, said = run(locked(), [0.9] * 100)
     assert OTHER_S < 2 and not any(driving.live for driving in shown[round(OTHER_S * FPS) + 2 :])

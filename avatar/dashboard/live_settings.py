@@ -74,9 +74,10 @@ class LiveSettings:
             style = LabelStyle.from_json(value)
             return lambda: session.label_as(style)
         if name == "unlock" and isinstance(value, str):
-            unlocked(session.avatar, value)  # so that nothing is done where this is refused
-            path = self._files.get(session.avatar.name) or existing(session.avatar.name)
-            return lambda: session.unlock(path, value)
+            rig = session.animator.rig  # which may not be shown any more when it is done
+            unlocked(rig.avatar, value)  # so that nothing is done where this is refused
+            path = self._files.get(rig.avatar.name) or existing(rig.avatar.name)
+            return lambda: session.unlock(rig, path, value)
         if name == "calibrate" and value is True:
             return control.recalibrate
         raise UsageError(f"{plain_text(name, 40)} cannot be changed to {plain_text(repr(value), 80)}.")

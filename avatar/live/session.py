@@ -85,10 +85,16 @@ class Session:
         """Let another avatar take over, with the same settings. The answer tells when it is shown, or why it cannot be.
 
         Slow where it has a network of its own, so not for the thread that paints. Raises EngineFailure when that
-        network does not load. An avatar that then cannot be drawn gives way to the one before.
+        network does not load; UsageError while a recording goes on, which is signed as one avatar's; VisavisError
+        where the label is left out and that cannot be recorded. An avatar that then cannot be drawn gives way to the
+        one before.
         """
         with self._changing:
             now, avatar = self.animator.newest, self.options.engine.person(avatar)
+            if self.recorded and avatar.name != now.avatar.name:
+                raise UsageError("A recording goes on, and is signed as one avatar's. End it, then show another.")
+            if unlabelled := record_left_out(avatar.name, now.label.style):
+                self.say(unlabelled)
             shared = now.engine if now.shares_engine and not avatar.fine_tuned else None
             rig = self.open_rig(avatar, shared, self.options)
             before, retargeter = now.retargeter, rig.retargeter
@@ -114,12 +120,13 @@ class Session:
             now, options = self.animator.newest, replace(self.options, size=size, background=background)
             canvas = _canvas(now.avatar, options)
             rig = now.placed(canvas, self.animator.sides_px(canvas))
+            before, self.options = self.options, options
+            rig.drawn.add_done_callback(lambda drawn: self._look_as(before, options, drawn))
             self.animator.show(rig)
-            self.options = options
         return rig.drawn
 
     def drive_by(self, camera: CameraOrMotion) -> None:
-        """Let another camera drive. The one before is closed; its driver's rest pose is forgotten.
+        """Let another camera drive. The one before is closed; who drove by it, and their rest pose, is forgotten.
 
         Raises VisavisError where the face tracker does not start; then `camera` is closed, and the one before stays.
         """
@@ -132,8 +139,7 @@ class Session:
             raise
         self.tracker.forget()
         self.camera.put(camera)
-        if not isinstance(camera, Nobody):
-            self.animator.newest.retargeter.recalibrate()
+        self.animator.newest.retargeter.another_driver()
 
     def add(self, publisher: Publisher) -> None:
         """Publish there too. Raises what it raises where it cannot be opened."""
@@ -152,13 +158,14 @@ class Session:
             if isinstance(publisher, Recorder):
                 self._sign(publisher)
 
-    def unlock(self, path: Path, reason: str) -> None:
-        """Let anybody drive the avatar that is shown, and keep the reason in its file, `path`.
+    def unlock(self, rig: Rig, path: Path, reason: str) -> None:
+        """Let anybody drive the avatar of `rig`, and keep the reason in its file, `path`.
 
-        Raises UsageError where its person has agreed to nobody else, and for no reason; InputError, VisavisError.
+        Another one that is shown by then stays locked. Raises UsageError where its person has agreed to nobody else,
+        and for no reason; InputError, VisavisError.
         """
         unlock_file(path, reason)
-        self.retargeter.unlock()
+        rig.retargeter.unlock()
 
     def label_as(self, style: LabelStyle) -> None:
         """From the next picture on. Raises VisavisError where a reason cannot be recorded; then all stays."""
@@ -167,6 +174,11 @@ class Session:
             for recorder in list(self.recorded):
                 recorder.comment = about(style)  # and so it stays: a part of the recording is without a label
         self.animator.rig.label.style = style
+
+    def _look_as(self, before: LiveOptions, after: LiveOptions, drawn: Future[None]) -> None:
+        """What could not be drawn does not hold."""
+        if not drawn.cancelled() and drawn.exception() is not None and self.options is after:
+            self.options = before
 
     def finish(self) -> None:
         """After the run: what is still recorded is signed."""

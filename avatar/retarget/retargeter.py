@@ -162,6 +162,11 @@ class Retargeter:
         seen = [(self._view.face(state), state.blendshapes) for state in calm if state.found]
         self._calibration, self._recalled = Calibration.of(seen), None
 
+    def another_driver(self) -> None:
+        """Somebody else may drive from now on: who it is, and how they look at rest, is learnt anew."""
+        self._likeness.forget()
+        self.recalibrate()
+
     def drive(self, state: FaceState) -> Driving:
         """The avatar's landmarks for one tracked frame. Without a face, eases to a living idle pose."""
         last = self._last
