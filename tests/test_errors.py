@@ -57,3 +57,11 @@ def test_a_photo_has_its_name_in_the_terminal_alone(tmp_path: Path) -> None:
         load_photo(tmp_path / "a.jpg")
     assert str(caught.value) == f"{tmp_path / 'a.jpg'} {fault}"
     assert caught.value.on_page == f"It {fault}"
+
+
+def test_who_breaks_off_a_question_ends_as_by_ctrl_c() -> None:
+    import typer
+
+    from avatar.cli.main import _explain
+
+    assert _explain(typer.Abort()) == ("", 130)

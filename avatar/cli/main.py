@@ -78,6 +78,10 @@ def _explain(error: Any) -> tuple[str, int] | None:
         return "", 1
     if isinstance(error, VisavisError):
         return str(error), error.exit_code
+    import typer
+
+    if isinstance(error, typer.Abort):  # Ctrl-C or Ctrl-D at a question
+        return "", CTRL_C
     if hasattr(error, "format_message"):  # of typer's parser, which is click's or, since 0.20, its own
         return _of_usage(error), error.exit_code
     if isinstance(error, ModuleNotFoundError) and (package := str(error.name).partition(".")[0]) not in OWN_PACKAGES:

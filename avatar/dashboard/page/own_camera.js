@@ -7,12 +7,14 @@ import { change, live, reached, running, value, watch } from "./run.js";
 
 const BROWSER = "browser"; // this page's own camera, which it lends; the others visavis opens itself
 const WHIP = "whip"; // another program's: never the first choice
+const SILENT_MS = 10_000; // without visavis for so long, nothing drives any more, and the webcam goes off
 const LOCK = "visavis-webcam"; // held by the one window that lends it
 
 /** Why there is no picture of the webcam; "" while nothing is wrong. */
 export let trouble = "";
 let giveBack = null; // ends the lock, while it is held
 let asked = false; // for the lock
+let silence = 0; // the timer, while visavis does not answer
 
 const webcam = new LentDevice({
   name: "webcam",
@@ -48,7 +50,12 @@ const wanted = () => running() && live.wish.camera === BROWSER;
 /** The browser's camera follows what runs: on while it drives, off as soon as it does not. */
 async function follow() {
   showChoice();
-  if (!reached) return; // a short silence of visavis does not turn it off
+  if (!reached) {
+    silence ||= setTimeout(() => webcam.want(false), SILENT_MS);
+    return;
+  }
+  clearTimeout(silence);
+  silence = 0;
   if (wanted() && !asked) {
     asked = true;
     hold(() => new Promise((end) => ((giveBack = end), follow())));

@@ -1,7 +1,7 @@
 // Record, and what became of it: play it, save a copy, show it in its folder, verify its mark.
 
 import { byId, setText, tell } from "./dom.js";
-import { change, live, running, value, watch } from "./run.js";
+import { change, live, reached, running, value, watch } from "./run.js";
 import { request } from "./server.js";
 
 const MOST_PLAYED_BYTES = 400e6; // a larger file is not fetched into the page
@@ -24,6 +24,7 @@ function show() {
 }
 
 function tick() {
+  if (!reached) return; // whether it still records is not known
   const since = live.recording?.since_s;
   setText(button.lastChild, since && value("recording") ? clock(Date.now() / 1000 - since) : "Record");
 }
