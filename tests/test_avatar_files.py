@@ -11,7 +11,7 @@ import pytest
 
 from avatar.cli.commands import command_app
 from avatar.core.errors import InputError, UsageError
-from avatar.identity.bundle import avatar_names, avatar_path, load_avatar
+from avatar.identity.bundle import avatar_names, avatar_path, load_avatar, save_avatar
 from avatar.identity.bundle_members import MANIFEST, SIGNATURE
 from avatar.identity.consent import Statement, consent_record
 from avatar.live.avatar_file import keep_avatar
@@ -73,6 +73,19 @@ def test_an_exported_one_comes_back_as_it_was_signed(
         assert ada.read_bytes() == before and "C2PA: unchanged since visavis" in said
     avatars("import", str(file), "--name", "Twin")
     assert avatar_names() == ["Twin", "ada"] and report_on_bundle(avatar_path("Twin")).signed == can_sign()
+
+
+def test_what_nobody_has_signed_gets_no_signature_by_a_new_name(
+    tmp_path: Path, ada: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "stranger.avatar"
+    save_avatar(load_avatar(ada), file)
+    avatars("import", str(file), "--name", "Guest")
+    if can_sign():
+        assert f"Guest is kept without a signature, as {file} has none." in capsys.readouterr().err
+    avatars("rename", "Guest", "Friend")
+    avatars("export", "Friend", str(tmp_path / "out.avatar"))
+    assert not report_on_bundle(avatar_path("Friend")).signed and not report_on_bundle(tmp_path / "out.avatar").signed
 
 
 def test_what_is_no_avatar_or_not_as_signed_is_not_taken(tmp_path: Path, ada: Path) -> None:

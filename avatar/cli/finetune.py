@@ -28,7 +28,7 @@ def finetune(
     from avatar.core.file_name import version
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.identity.ready_faces import refuse_ready_face
-    from avatar.live.avatar_file import keep_avatar
+    from avatar.live.avatar_file import keep_changed
     from avatar.sandbox.no_network import refuse_network
 
     try:
@@ -54,7 +54,7 @@ def finetune(
             progress=lambda share, line: bar.update(task, completed=share, description=line),
         )
     if report.kept:
-        keep_avatar(report.avatar, path, before)  # enrolled anew or deleted in these minutes: then not
+        keep_changed(report.avatar, path, path, before)  # enrolled anew or deleted in these minutes: then not
     figures = {key: value for key, value in asdict(report).items() if key != "avatar"}
     if as_json:
         print_json({"avatar": path, **figures})

@@ -42,6 +42,24 @@ def keep_avatar(
     save_avatar(avatar, path, expected, signature)
 
 
+def keep_changed(avatar: Avatar, source: Path, target: Path, expected: Expected = "any", say: Say = on_stderr) -> None:
+    """As `keep_avatar`, of what was made of the bundle `source`: signed anew only where that is as it was signed.
+
+    Else what a stranger has written into it would be vouched for by the key of this computer. Raises InputError too.
+    """
+    report = report_on_bundle(source)
+    if report.confirmed:
+        keep_avatar(avatar, target, expected, say=say)
+        return
+    save_avatar(avatar, target, expected)
+    if report.changed:
+        say(f"{avatar.name} is kept without a signature, as {source} is not as it was signed.")
+    elif report.signed:
+        say(f"{avatar.name} is kept without a signature, as that of {source} could not be looked at.")
+    elif can_sign():
+        say(f"{avatar.name} is kept without a signature, as {source} has none.")
+
+
 def rename_avatar(source: Path, new: str) -> Path:
     """Its file is named anew too. Returns where it lies. Raises UsageError for a taken name, and for a ready face."""
     refuse_ready_face(source)
@@ -49,7 +67,7 @@ def rename_avatar(source: Path, new: str) -> Path:
     before, avatar = version(source), load_avatar(source, None)
     if target.exists() and (target != source or name == avatar.name):
         raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
-    keep_avatar(replace(avatar, name=name), target, before if target == source else None)
+    keep_changed(replace(avatar, name=name), source, target, before if target == source else None)
     if target != source:
         source.unlink()
     return target
@@ -66,17 +84,20 @@ def export_avatar(source: Path, target: Path, replaced: bool, key_file: Path | N
         raise UsageError(f"{target}: name it {target.stem or 'NAME'}{SUFFIX}.")
     if target.exists() and not replaced:
         raise UsageError(f"{target} is there already. Choose another name, or add --force to replace it.")
-    if key_file is None and report_on_bundle(source).confirmed:
-        _copy(source, target, "any" if replaced else None)
+    expected: Expected = "any" if replaced else None
+    if key_file is not None:
+        keep_avatar(load_avatar(source, None), target, expected, key_file)
+    elif report_on_bundle(source).confirmed:
+        _copy(source, target, expected)
     else:
-        keep_avatar(load_avatar(source, None), target, "any" if replaced else None, key_file)
+        keep_changed(load_avatar(source, None), source, target, expected)
     return report_on_bundle(target)
 
 
 def import_avatar(source: Path, name: str | None) -> tuple[Path, BundleReport]:
     """Take a file from elsewhere among the user's avatars, once all of it was checked. Never over another one.
 
-    name: another than its own; then it is signed anew, since its signature is that of another name.
+    name: another than its own; then its signature, which is that of another name, is made anew: see `keep_changed`.
     Returns where it lies, and what it says of itself. Raises UsageError, InputError, VisavisError.
     """
     avatar, report = load_avatar(source), report_on_bundle(source)
@@ -93,7 +114,7 @@ def import_avatar(source: Path, name: str | None) -> tuple[Path, BundleReport]:
     if name is None:
         _copy(source, target, None)
     else:
-        keep_avatar(replace(avatar, name=avatar_name(name)), target, None)
+        keep_changed(replace(avatar, name=avatar_name(name)), source, target, None)
     return target, report
 
 
@@ -113,5 +134,5 @@ def unlock_file(path: Path, reason: str) -> Avatar:
     Raises UsageError as of `unlocked`, InputError where it cannot be read, VisavisError where it cannot be written.
     """
     avatar = unlocked(open_avatar(path), reason)
-    keep_avatar(avatar, path)
+    keep_changed(avatar, path, path)
     return avatar
