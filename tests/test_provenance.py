@@ -60,7 +60,8 @@ def test_what_is_signed_is_read_back_and_the_video_plays(tmp_path: Path, suffix:
     found = read_provenance(path)
     assert found == Provenance(
         "whole",
-        "visavis (a key that visavis made on this computer)",
+        "visavis (a key that visavis made)",
+        True,
         True,
         MARK,
         consent_digest(astronaut_avatar()),
@@ -143,6 +144,23 @@ def test_the_key_of_this_computer_is_made_once_and_for_its_owner_alone(home: Pat
     assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_another_computer_has_signed_is_not_said_to_be_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, avatar = signed(tmp_path / "out.mp4"), bundle(tmp_path / "ada.avatar")
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "other"))
+    for made_a_key in (False, True):
+        if made_a_key:
+            own_key()
+        for found in (read_provenance(path), report_on_bundle(avatar).c2pa):
+            assert found is not None and found.state == "whole" and not found.signed_here
+            assert found.signed_in_words() == (
+                "C2PA: unchanged since it was signed by a key that this computer does not know "
+                "(it calls itself “visavis (a key that visavis made)”, which nobody has checked)."
+            )
+        assert (tmp_path / "other").exists() == made_a_key  # reading makes none
+
+
 def test_a_key_that_cannot_sign_is_refused(home: Path, tmp_path: Path) -> None:
     own_key()
     whole = (home / FOLDER / FILE).read_text()
@@ -176,7 +194,7 @@ def test_an_avatar_is_signed_and_what_was_changed_in_it_is_found(tmp_path: Path)
     report = report_on_bundle(path)
     assert report.confirmed and report.c2pa is not None and report.c2pa.made_by_ai
     assert report.c2pa.consent_sha256 == consent_digest(load_avatar(path))
-    assert report.in_words()[0].startswith("C2PA: unchanged since visavis (")
+    assert report.in_words()[0].startswith("C2PA: unchanged since it was signed by visavis on this computer.")
     manifest, _ = read_signature(path)
     renamed = report_on_bundle(with_members(path, manifest=manifest.replace(b'"astronaut"', b'"astronaus"')))
     assert renamed.c2pa is not None and renamed.c2pa.state == "changed" and not renamed.confirmed
@@ -230,12 +248,16 @@ def test_verify_tells_it_beside_the_mark(tmp_path: Path, home: Path) -> None:
     """In a process of its own, which gives up its network."""
     own = signed(tmp_path / "out.mp4")
     data = own.read_bytes()
-    (tmp_path / "changed.mp4").write_bytes(data.replace(b"made on this", b"made in this"))
+    (tmp_path / "changed.mp4").write_bytes(data.replace(b"that visavis", b"that visavus"))
     bundle(tmp_path / "ada.avatar")
     for name, words, code in (
-        ("out.mp4", "C2PA: unchanged since visavis (", 3),  # noise carries no mark
+        (
+            "out.mp4",
+            "C2PA: unchanged since it was signed by visavis on this computer; made by AI",
+            3,
+        ),  # noise carries no mark
         ("changed.mp4", "C2PA: the file is not as", 3),
-        ("ada.avatar", "C2PA: unchanged since visavis (", 0),
+        ("ada.avatar", "C2PA: unchanged since it was signed by visavis on this computer.", 0),
     ):
         command = [sys.executable, "-m", "avatar.cli.main", "verify", str(tmp_path / name)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)

@@ -24,7 +24,7 @@ from avatar.core.errors import InputError
 from avatar.core.plain_text import plain_text
 from avatar.trust.c2pa_files import FORMATS, READ
 from avatar.trust.mark_message import MarkMessage
-from avatar.trust.signing_key import SigningKey
+from avatar.trust.signing_key import SigningKey, own_root
 
 # of IPTC and of C2PA, 2.2, 18.15.2: of media, and of what is none
 MADE_BY_AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -32,7 +32,7 @@ DATA_MADE_BY_AI = "http://c2pa.org/digitalsourcetype/trainedAlgorithmicData"
 MARK, CONSENT = "org.visavis.mark.1", "org.visavis.consent"
 LONGEST = 80  # of a stranger's name
 _DETACHED = "application/octet-stream"
-_OFFLINE = {
+_OFFLINE: dict[str, dict[str, Any]] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": False},
     "core": {"allowed_network_hosts": []},  # beside the other two: whatever else would ask
 }
@@ -43,12 +43,14 @@ State = Literal["whole", "changed"]
 class Provenance:
     """What a file's signed metadata say. changed: the file is not what was signed, and nothing of it holds.
 
-    signer: as the certificate names itself, which nobody else has checked. mark: as in the pictures.
+    signer: as the certificate names itself, which nobody else has checked. signed_here: by the key of this computer,
+    as its certificate proves, not its words. mark: as in the pictures.
     consent_sha256: of the avatar's consent record.
     """
 
     state: State
     signer: str
+    signed_here: bool
     made_by_ai: bool
     mark: MarkMessage | None
     consent_sha256: str
@@ -66,9 +68,12 @@ class Provenance:
 
     def signed_in_words(self) -> str:
         """Whether it is as it was signed, and by whom."""
+        stranger = f"a key that this computer does not know (it calls itself “{self.signer}”, which nobody has checked)"
         if self.state == "changed":
-            return f"C2PA: the file is not as {self.signer} signed it: nothing of what its data say holds."
-        return f"C2PA: unchanged since {self.signer} signed it, whose certificate was looked up nowhere."
+            return f"C2PA: the file is not as it was signed by {stranger}: nothing of what its data say holds."
+        if self.signed_here:
+            return "C2PA: unchanged since it was signed by visavis on this computer."
+        return f"C2PA: unchanged since it was signed by {stranger}."
 
 
 def consent_digest(avatar: Avatar) -> str:
@@ -130,13 +135,21 @@ def _manifest(made_by: str, avatar: Avatar, *assertions: dict[str, Any]) -> dict
     }
 
 
+def _knowing_own_key() -> dict[str, dict[str, Any]]:
+    """Settings by which what this computer's key has signed, and nothing else, is "Trusted"."""
+    own = own_root()
+    if not own:
+        return _OFFLINE
+    return _OFFLINE | {"verify": _OFFLINE["verify"] | {"verify_trust": True}, "trust": {"trust_anchors": own}}
+
+
 def read_provenance(path: Path) -> Provenance | None:
     """None where a file has no such data. Raises InputError, in one line, where they are damaged or hostile."""
     kind = READ.get(path.suffix.lower())
     if kind is None:
         return None
     try:
-        with Context(Settings.from_dict(_OFFLINE)) as offline, path.open("rb") as file:
+        with Context(Settings.from_dict(_knowing_own_key())) as offline, path.open("rb") as file:
             reader = Reader.try_create(kind, file, context=offline)
             if reader is None:
                 return None
@@ -150,7 +163,7 @@ def read_apart(path: Path, data: bytes, signed: bytes) -> Provenance:
     """Of what `sign_apart` has made of the data, out of the file `path`. Raises InputError, as above."""
     try:
         with (
-            Context(Settings.from_dict(_OFFLINE)) as offline,
+            Context(Settings.from_dict(_knowing_own_key())) as offline,
             Reader(_DETACHED, io.BytesIO(data), signed, context=offline) as reader,
         ):
             return _provenance(json.loads(reader.json()))
@@ -180,6 +193,7 @@ def _provenance(store: dict[str, Any]) -> Provenance:
     return Provenance(
         state="whole" if store.get("validation_state") in ("Valid", "Trusted") else "changed",
         signer=plain_text(f"{signature.get('common_name') or ''} ({signature.get('issuer') or ''})", 2 * LONGEST),
+        signed_here=store.get("validation_state") == "Trusted",
         made_by_ai=by_ai,
         mark=mark,
         consent_sha256=consent,

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from avatar.core.errors import InputError, VisavisError
-from avatar.core.paths import home
+from avatar.core.paths import home, home_path
 from avatar.core.private_file import write_private
 
 FOLDER, FILE = "keys", "provenance.pem"
-MADE_HERE = "a key that visavis made on this computer"
+MADE_BY = "a key that visavis made"  # read on other computers too
 YEARS = 10
 _MOST_BYTES = 64 << 10
 
@@ -49,6 +49,16 @@ def own_key() -> SigningKey:
     return read_key(path)
 
 
+def own_root() -> str:
+    """The root's certificate (PEM) of `own_key`: below it is that key alone. "" where there is none; makes nothing."""
+    path = home_path() / FOLDER / FILE
+    try:
+        chain = read_key(path).chain if path.is_file() else ""
+    except (InputError, OSError):  # as without one: nothing is signed by what cannot be read
+        return ""
+    return chain[chain.rindex("-----BEGIN") :] if chain else ""
+
+
 def read_key(path: Path) -> SigningKey:
     """A PEM file that holds an unencrypted P-256 key, and the certificates from the signing one up.
 
@@ -72,8 +82,8 @@ def read_key(path: Path) -> SigningKey:
 def _made() -> bytes:
     """A key, its certificate and that of the root above, which C2PA asks for; nobody keeps the root's key."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = _certificate("visavis, of this computer", root_key, "visavis, of this computer", root_key)
-    signing = _certificate("visavis", key, "visavis, of this computer", root_key)
+    root = _certificate("visavis, of one computer", root_key, "visavis, of one computer", root_key)
+    signing = _certificate("visavis", key, "visavis, of one computer", root_key)
     written = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return written + signing.public_bytes(Encoding.PEM) + root.public_bytes(Encoding.PEM)
 
@@ -106,5 +116,5 @@ def _certificate(
 
 
 def _named(common: str) -> x509.Name:
-    names = (x509.NameAttribute(NameOID.COMMON_NAME, common), x509.NameAttribute(NameOID.ORGANIZATION_NAME, MADE_HERE))
+    names = (x509.NameAttribute(NameOID.COMMON_NAME, common), x509.NameAttribute(NameOID.ORGANIZATION_NAME, MADE_BY))
     return x509.Name(names)
