@@ -4,6 +4,7 @@ A stub stands in for pkexec, whose window no test can answer, and files for the 
 """
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,13 @@ def test_the_commands_are_those_of_the_doctor(family: Any, monkeypatch: pytest.M
     assert [line.partition("    #")[0] for line in typed] == as_root
     assert (found[0].root, found[0].run.rpartition(" -m ")[2]) == (False, pip)
     assert found[-1].why.startswith("switches it on")
+
+
+def test_pip_is_that_of_this_python_whatever_lies_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loopback_setup, "lacks_pyvirtualcam", lambda: True)
+    python = shlex.split(loopback_setup.steps()[0].run.partition(" install ")[0])
+    loopback_setup._run([*python, "--version"])

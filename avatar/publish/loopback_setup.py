@@ -21,7 +21,7 @@ from avatar.publish.advice import CAMERA_NAME, RPM_FUSION, loopback_commands
 
 LIMIT_S = 900.0  # a slow computer builds the module for minutes
 DISMISSED = 126
-_PIP = (sys.executable, "-m", "pip", "install", "visavis[camera]")
+_PIP = (sys.executable, "-P", "-m", "pip", "install", "visavis[camera]")  # -P: no pip.py of the working folder
 
 _WHY = {
     "akmods": "builds it for this kernel",
