@@ -421,13 +421,35 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         *((plain, plain) for plain in ("a", "Anna-2_x.y", "_x", "0", "a" * 64, "a-")),
         ("Anna Smith", "Anna-Smith"), ("  Anna\n Smith ", "Anna-Smith"), ("Zoe\u0308", "Zo\u00eb"), ("张三", "张三"),
         ("नेहा", "नेहा"), ("علی\u200cرضا", "علی-رضا"), ("Sammy Jr.", "Sammy-Jr"), ("O'Brien & Söhne", "O-Brien-Söhne"),
-        ("C:", "C"), ("<b>", "b"), ("nul", "_nul"), ("COM1.x", "_COM1.x"), ("張" * 64, "張" * 40), ("🎉 7", "7"),
+        ("C:", "C"), ("<b>", "b"), ("nul", "_nul"), ("COM1.x", "_COM1.x"),
+        ("張" * 64, "張" * 37 + "-c5b81ad9"), ("🎉 7", "7"),
+        ("山" * 39 + "ab x", "山" * 37 + "-f778e820"), ("con." + "a" * 60, "_con." + "a" * 50 + "-e7795743"),
+        ("é x.avatar!", "é-x_avatar"), ("❤\ufe0f Ada", "Ada"), ("葛\U000e0100", "葛"),
     ],
 )  # fmt: skip
 def test_names_as_people_have_them_become_names_of_files(name: str, stem: str, visavis_home: Path) -> None:
     path = avatar_path(name)
     assert path == visavis_home / "avatars" / f"{stem}.avatar"
     assert avatar_path(stem) == path and avatar_name(avatar_name(name)) == avatar_name(name)
+
+
+def test_names_that_begin_alike_have_files_of_their_own() -> None:
+    assert avatar_path("張" * 50 + "一") != avatar_path("張" * 50 + "二")
+
+
+@pytest.mark.parametrize(
+    "name", ["An\u200dna", "An\u200c\u200dna", "\u200dAnna\ufe0f", "Anna \u200d", "An\U000e0101na"]
+)
+def test_what_is_not_seen_makes_no_second_name(name: str) -> None:
+    assert avatar_name(name) == "Anna"
+    assert avatar_name("علی\u200c\u200cرضا") == "علی\u200cرضا" and avatar_name("❤\ufe0f A") == "❤\ufe0f A"
+
+
+@pytest.mark.parametrize("blank", "\u034f\u115f\u1160\u17b4\u2800\u3164\uffa0")
+def test_a_name_holds_nothing_that_looks_like_nothing(blank: str) -> None:
+    for name in (blank, f"Anna{blank}"):
+        with pytest.raises(UsageError, match="cannot be seen"):
+            avatar_path(name)
 
 
 @pytest.mark.parametrize(
