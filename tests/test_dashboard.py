@@ -168,7 +168,7 @@ def test_enrols_renames_and_deletes(links: Links) -> None:
 def test_an_avatar_is_not_renamed_out_of_its_folder(links: Links) -> None:
     async def act(ask: Ask) -> None:
         enrolled(links, "kept")
-        for name in ("../out", str(links.home / "out"), "a/b"):
+        for name in ("../out", str(links.home / "out"), "a/b", ["a"], None):
             assert (await ask("PATCH", "/avatars/kept", {"name": name}))[0] == 400
         for path in ("..%2Fkept", "%2e%2e%2fhome%2favatars%2fkept", "kept.avatar"):
             assert (await ask("DELETE", f"/avatars/{path}"))[0] in (400, 404)

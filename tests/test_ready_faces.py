@@ -17,7 +17,7 @@ from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.avatars import Shelf, delete, rename
 from avatar.face.state import no_face
 from avatar.identity.bundle import all_names, avatar_names, avatar_path, find_avatar, load_avatar, save_avatar
-from avatar.identity.ready_faces import READY, ready_names
+from avatar.identity.ready_faces import READY, ready_names, refuse_ready_face
 from avatar.identity.removal import delete_avatar
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
@@ -78,3 +78,5 @@ def test_they_stay_as_they_are() -> None:
             change("mona_lisa")
         assert "`visavis" not in refused.value.on_page
     assert (READY / "mona_lisa.avatar").is_file()
+    with pytest.raises(UsageError, match="mona_lisa comes with visavis"):
+        refuse_ready_face(READY / "../ready/mona_lisa.avatar")

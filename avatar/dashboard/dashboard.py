@@ -40,6 +40,7 @@ from typing import Any
 from aiohttp import web
 
 from avatar.core.avatar_name import avatar_name
+from avatar.core.errors import UsageError
 from avatar.dashboard.avatars import Shelf, delete, existing, rename
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.enrolment_routes import EnrolmentRoutes
@@ -159,7 +160,9 @@ class Dashboard:
         return web.Response(body=picture, content_type="image/jpeg")
 
     async def _rename(self, request: web.Request) -> web.StreamResponse:
-        old, new = request.match_info["name"], str((await json_body(request)).get("name", ""))
+        old, new = request.match_info["name"], (await json_body(request)).get("name")
+        if not isinstance(new, str):
+            raise UsageError("Give the avatar a name.")
         avatar_name(new)  # what is no name is refused before the face has to leave the stage
         self._require_off_stage(old)
         await asyncio.to_thread(rename, old, new)

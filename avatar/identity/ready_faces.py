@@ -31,7 +31,7 @@ def ready_face(name: str) -> Path | None:
 
 def refuse_ready_face(path: Path) -> None:
     """Raises UsageError for the bundle of one: it stays as it is."""
-    if path.parent == READY:
+    if path.parent.resolve() == READY.resolve():
         raise UsageError(
             f"{path.stem} comes with visavis: it can be neither renamed nor deleted nor changed.",
             "Enrol an avatar of your own: `visavis enroll PHOTO… --name NAME`.",
