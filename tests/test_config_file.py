@@ -51,6 +51,10 @@ def test_what_no_command_has_is_told_and_statements_about_people_count_only_wher
     assert [line.rpartition("config.toml: ")[2].split(" in ")[0] for line in told] == [
         "shows", "i-have-consent", "[enroll] has no colour. It is passed over.",
     ]  # fmt: skip
+    live = get_command(commands.command_app("live"))
+    assert defaults({"remember-me": True, "remember": True, "mirror": True}, live, "live", told.append) == {
+        "mirror": True
+    }
     with pytest.raises(UsageError, match="no table"):
         defaults(5, enroll, "enroll", told.append)
 
@@ -59,6 +63,12 @@ def test_what_no_command_has_is_told_and_statements_about_people_count_only_wher
 def test_a_file_that_cannot_be_read_is_named(file: Path, text: bytes) -> None:
     file.write_bytes(text)
     with pytest.raises(UsageError, match=r"config\.toml is"):
+        read_config()
+
+
+def test_a_pipe_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(UsageError, match="is no file"):
         read_config()
 
 

@@ -7,18 +7,20 @@ to = ["virtual-camera"]
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import UsageError
 from avatar.core.paths import config_file
 
 _MAX_BYTES = 256 << 10
-# statements about a person, and what deletes or replaces: these are meant each time that they are typed
+# statements about people, their agreements, and what deletes or replaces: these are meant each time that they are typed
 SAID_EACH_TIME = {
     "shows", "agreed_by", "agreed_on", "consent", "liveness", "same_person", "unlock", "no_label", "force",
-    "everything", "yes",
+    "everything", "yes", "remember",
 }  # fmt: skip
 
 
@@ -26,6 +28,8 @@ def read_config() -> dict[str, Any]:
     """Empty where there is no file. Raises UsageError, naming it, for one that cannot be read."""
     path = config_file()
     try:
+        if path.exists() and not path.is_file() and path != Path(os.devnull):  # a pipe would be waited for
+            raise UsageError(f"{path} is no file. Name one by VISAVIS_CONFIG, or {os.devnull} for none.")
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
         if len(text) > _MAX_BYTES:
