@@ -45,6 +45,7 @@ def test_it_is_put_among_the_programs_and_taken_away(folder: Path, monkeypatch: 
     if shutil.which("desktop-file-validate"):
         assert subprocess.run(["desktop-file-validate", entry], capture_output=True, text=True).stdout == ""
     unit = folder / "XDG_CONFIG_HOME/systemd/user/visavis.service"
+    assert {"StandardOutput=null", "StandardError=journal"} < set(unit.read_text().splitlines())
     assert "open --no-open" in unit.read_text()
     assert run("install-desktop", "--remove").returncode == 0
     assert [path for path in folder.rglob("*visavis*") if path.is_file()] == []
@@ -60,18 +61,23 @@ def test_paths_are_quoted_as_each_of_the_two_reads_them() -> None:
     assert _quoted(["/a$b%c"], entry=True) == '"/a\\\\$b%%c"' and _quoted(["/a$b%c"], entry=False) == '"/a$$b%%c"'
 
 
-def test_visavis_alone_serves_its_page_and_opens_the_one_that_is_served(folder: Path) -> None:
+def test_visavis_alone_serves_its_page_and_opens_the_one_that_is_served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("aiortc")
-    first = subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True)
-    assert first.stderr is not None
-    link = next(line for line in iter(first.stderr.readline, "") if "Your page" in line).split()[-1]
+    with (folder / "journal").open("w") as journal:
+        kept = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{kept.st_dev}:{kept.st_ino}")  # as systemd tells where stderr goes
+        first = subprocess.Popen(COMMAND, stderr=journal)
     while not (folder / "VISAVIS_HOME" / FILE).exists():
         assert first.poll() is None
+    link = (folder / "VISAVIS_HOME" / FILE).read_text().split()[-1]
+    said = (folder / "journal").read_text()
+    assert "Your page is served" in said and link not in said and link.partition("#")[2] not in said
     again = run("open")
     assert again.returncode == 0 and link in again.stderr
     assert run("open", "--stop").returncode == 0
     assert first.wait(30) in (0, 130)
-    first.stderr.close()
     assert not (folder / "VISAVIS_HOME" / FILE).exists()
     assert run("open", "--stop").returncode == 2
     # a process of this user that does not listen there (any more)

@@ -79,12 +79,16 @@ def call(
 
 
 def _tell_links(hosted: HostedCall, options: CallOptions, terminal: Terminal, announcement: Announcement) -> None:
+    from avatar.cli.page_link import goes_to_journal
     from avatar.cli.terminal import print_json
 
     if announcement.as_json:
         tokens = {"whep_token": hosted.tokens.player, "whip_token": hosted.tokens.source}
         links = {"page": hosted.page_link, "invitation": hosted.invitation, "fingerprint": hosted.fingerprint}
         print_json({**links, **tokens}, indent=None)
+    if not announcement.invites and goes_to_journal():
+        terminal.say("Your page is served: `visavis open` opens it.")
+        return
     if not announcement.invites:
         terminal.say(f"Your page: {hosted.page_link}", "Ctrl-C ends it.")
         return

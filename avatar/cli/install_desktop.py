@@ -36,6 +36,8 @@ Description=visavis: its page, on this computer alone
 
 [Service]
 ExecStart={program} open --no-open
+StandardOutput=null
+StandardError=journal
 Restart=on-failure
 
 [Install]

@@ -29,7 +29,7 @@ def open(  # noqa: A001 (the command's name)
     from avatar.cli.call import call
     from avatar.cli.call_options import Extent, Input, MediaPath, Meeting
     from avatar.cli.options import ThreadedEngineChoice
-    from avatar.cli.page_link import open_link, served_page
+    from avatar.cli.page_link import goes_to_journal, open_link, served_page
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
 
@@ -42,7 +42,7 @@ def open(  # noqa: A001 (the command's name)
     if page is not None:
         if announcement.as_json:
             print_json({"page": page.link}, indent=None)
-        Terminal(stderr=True).say(f"Your page is served already: {page.link}")
+        Terminal(stderr=True).say("Your page is served already" + ("." if goes_to_journal() else f": {page.link}"))
         if announcement.open_page:
             open_link(page.link)
         return

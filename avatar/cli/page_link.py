@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,15 @@ def open_link(link: str) -> None:
     target = html.escape(link, quote=True)
     leader.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">', encoding="utf-8")
     webbrowser.open(leader.as_uri())
+
+
+def goes_to_journal() -> bool:
+    """Whether what is said on stderr is kept by systemd, as its JOURNAL_STREAM has it: no place for a link."""
+    try:
+        stream = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # none is open
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
 
 
 @contextmanager
