@@ -18,7 +18,7 @@ import av
 import numpy as np
 import pytest
 
-from avatar.core.errors import DeviceError, InputError
+from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame
 from avatar.identity.bundle import save_avatar
 from avatar.live.control import Control
@@ -225,14 +225,25 @@ def test_another_avatar_takes_over_with_the_same_settings(tmp_path: Path, monkey
     camera = PlayedFile(face_clip(tmp_path / "in.mp4", frames=20, fps=20), loop=True)
     dimmed = replace(astronaut_avatar(), name="dim", portraits=astronaut_avatar().portraits // 3)
     monkeypatch.setenv("VISAVIS_HOME", str(tmp_path / "home"))
-    publishers = [album, Recorder(tmp_path / "out.mp4")]
-    with open_session(astronaut_avatar(), tracker_model(), camera, publishers, LiveOptions(size=(640, 360))) as session:
+    recorder, refused = Recorder(tmp_path / "out.mp4"), list[str]()
+    publishers, options = [album, recorder], LiveOptions(size=(640, 360))
+
+    def take_over() -> None:
+        try:
+            session.show(dimmed)
+        except UsageError as error:
+            refused.append(str(error))
+        session.remove(recorder)
+        session.show(dimmed)
+
+    with open_session(astronaut_avatar(), tracker_model(), camera, publishers, options) as session:
         session.retargeter.mirror = True
         session.label_as(LabelStyle("bottom-left", left_out="a rehearsal"))
         session.label_as(LabelStyle("bottom-left"))
-        threading.Timer(1.5, lambda: session.show(dimmed)).start()
+        threading.Timer(1.5, take_over).start()
         session.loop.run(seconds=5)
         assert session.avatar.name == "dim"
+        assert len(refused) == 1 and "signed as one avatar's" in refused[0]  # while it was recorded
         assert session.retargeter.mirror
         assert session.animator.rig.label.style.corner == "bottom-left"
     assert album.frames[0].rgb.mean() > 2 * album.frames[-1].rgb.mean()
