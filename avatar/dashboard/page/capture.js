@@ -1,6 +1,6 @@
 // The guided capture: visavis looks at the webcam's picture again and again, and keeps the very one with which all is well.
 
-import { byId, make, setText, tell } from "./dom.js";
+import { byId, setText, showSteps, tell } from "./dom.js";
 import { request } from "./server.js";
 import { Webcam } from "./webcam.js";
 
@@ -28,7 +28,7 @@ export async function startCapture(save) {
   byId("capture").hidden = false;
   byId("drop").hidden = true;
   [taken, at, rest] = [new Set(), 0, ""];
-  showSteps();
+  showStep();
   try {
     if (!(await webcam.open(() => end("The webcam has gone. Plug it in again, then press “Use the webcam”.")))) return;
   } catch (error) {
@@ -106,20 +106,14 @@ function save(shot) {
   if (at < names.length) {
     taken.add(step);
     at += 1;
-    showSteps();
+    showStep();
   }
 }
 
-function showSteps() {
+function showStep() {
   byId("viewfinder").dataset.way = names[at] ?? "";
   byId("viewfinder").classList.remove("good");
-  byId("capture-steps").replaceChildren(
-    ...names.map((name, index) => {
-      const item = make("li", { className: taken.has(name) ? "taken" : "" }, STEPS[name]);
-      if (index === at) item.setAttribute("aria-current", "step");
-      return item;
-    }),
-  );
+  showSteps(byId("capture-steps"), Object.values(STEPS), at, (index) => taken.has(names[index]));
   byId("skip").disabled = at >= names.length;
 }
 
@@ -129,7 +123,7 @@ byId("shoot").onclick = async () => {
 };
 byId("skip").onclick = () => {
   at += 1;
-  showSteps();
+  showStep();
 };
 byId("capture-end").onclick = () => {
   stopCapture();

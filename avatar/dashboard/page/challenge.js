@@ -1,6 +1,6 @@
 // The liveness challenge: the webcam's pictures go to visavis, which asks for one gesture after the other.
 
-import { byId, make, setText, tell } from "./dom.js";
+import { byId, setText, showSteps, tell } from "./dom.js";
 import { request } from "./server.js";
 import { Webcam } from "./webcam.js";
 
@@ -76,10 +76,6 @@ function show({ say, gesture, done, asked, failure }) {
   byId("proof-viewfinder").dataset.way = gesture;
   byId("proof-viewfinder").classList.toggle("good", gesture === "");
   tell(byId("proof-failure"), failure ? `That was not it: ${failure}. Once more, in another order.` : "");
-  const steps = Array.from({ length: asked }, (_, index) => {
-    const item = make("li", { className: index < done ? "taken" : "" }, `${index + 1}`);
-    if (index === done) item.setAttribute("aria-current", "step");
-    return item;
-  });
-  byId("proof-steps").replaceChildren(...steps);
+  const numbers = Array.from({ length: asked }, (_, index) => `${index + 1}`);
+  showSteps(byId("proof-steps"), numbers, done, (index) => index < done);
 }

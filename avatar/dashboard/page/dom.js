@@ -98,6 +98,16 @@ export function ask({ title, text, yes, input, label = "New name", danger = fals
   });
 }
 
+/** The steps in `list`, of which `done(index)` are over and the one at `at` is on. */
+export function showSteps(list, names, at, done) {
+  const steps = names.map((name, index) => {
+    const item = make("li", { className: done(index) ? "taken" : "" }, name);
+    if (index === at) item.setAttribute("aria-current", "step");
+    return item;
+  });
+  list.replaceChildren(...steps);
+}
+
 /** Why the browser gives no webcam or microphone, and what to do. `what`: "webcam" or "microphone". */
 export function whyNoMedia(error, what) {
   if (!navigator.mediaDevices) return `This page may not use the ${what}: open it by https or on this computer.`;

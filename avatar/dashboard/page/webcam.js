@@ -1,6 +1,6 @@
 // The browser's own webcam, for pictures that visavis looks at: opened, shown mirrored, and handed out as JPEG.
 
-import { whyNoMedia } from "./dom.js";
+import { byId, whyNoMedia } from "./dom.js";
 
 export class Webcam {
   #video;
@@ -8,8 +8,10 @@ export class Webcam {
   #canvas = document.createElement("canvas");
   #opening = 0; // counts: whoever opens it anew, or closes it meanwhile, ends the one before
 
+  /** Over the video is laid an outline of where the head should be; the frame's `data-way` says what it asks for. */
   constructor(video) {
     this.#video = video;
+    video.after(byId("ghost").content.cloneNode(true));
   }
 
   /** Throws an Error that says what to do. Resolves to false where it was closed meanwhile. `gone` is called when it ends by itself. */
