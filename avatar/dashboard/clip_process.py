@@ -9,38 +9,33 @@ or {error}.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from avatar.core.errors import VisavisError
-from avatar.core.own_process import settle
-from avatar.sandbox.no_network import refuse_network
-from engines import EngineFailure
+from avatar.dashboard.file_process import Line, answer, say
 
 CALLED = "The clip"
 
 
 def main() -> None:
-    settle()
-    refuse_network(whatever_is_set=True)
-    path = Path(sys.argv[1])
-    try:
-        _say(_length(path) if len(sys.argv) == 2 else _make(path, sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])))
-    except (VisavisError, EngineFailure) as error:
-        _say({"error": getattr(error, "on_page", str(error)).replace(str(path), CALLED)})
-    except MemoryError:
-        _say({"error": f"{CALLED} takes more memory than any video of a phone. Save a smaller copy."})
+    answer(_looked_at, f"{CALLED} takes more memory than any video of a phone. Save a smaller copy.")
 
 
-def _length(path: Path) -> dict[str, Any]:
+def _looked_at() -> Line:
+    path, *more = sys.argv[1:]
+    if not more:
+        return _length(Path(path))
+    name, model, out = more
+    return _make(Path(path), name, Path(model), Path(out))
+
+
+def _length(path: Path) -> Line:
     from avatar.sources.video_file import VideoFile
 
     return {"seconds": round(VideoFile(path).duration_s, 1)}
 
 
-def _make(path: Path, name: str, model: Path, out: Path) -> dict[str, Any]:
+def _make(path: Path, name: str, model: Path, out: Path) -> Line:
     from avatar.identity.bundle import save_avatar
     from avatar.identity.clip_enrolment import MAX_CLIP_S, SelfieClip, enroll_clip
     from avatar.identity.clip_turn import turn_upright
@@ -48,20 +43,16 @@ def _make(path: Path, name: str, model: Path, out: Path) -> dict[str, Any]:
 
     clip = VideoFile(path)
     total_s = min(clip.duration_s or MAX_CLIP_S, MAX_CLIP_S)
-    _say({"done_s": 0.0, "total_s": total_s})
+    say({"done_s": 0.0, "total_s": total_s})
     turn_upright(clip, model)
     made = enroll_clip(
         SelfieClip(clip, CALLED),
         name,
         model,
-        progress=lambda done_s, reader: _say({"done_s": round(done_s, 1), "total_s": total_s}),
+        progress=lambda done_s, reader: say({"done_s": round(done_s, 1), "total_s": total_s}),
     )
     save_avatar(made.avatar, out)
     return {"missing": made.coverage.missing}
-
-
-def _say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _last(path: Path, more: list[str], tell: Callable[[dict[str, Any]], None]) -
             for line in process.stdout:
                 said = json_object(line)
                 if "error" in said:
-                    raise InputError(str(said["error"]))
+                    raise InputError(str(said["error"]).replace(str(path), CALLED))
                 if "done_s" not in said:
                     return said
                 tell(said)
