@@ -15,7 +15,7 @@ from avatar.identity.bundle import avatar_path, load_avatar, save_avatar, shown_
 from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
 from avatar.identity.ready_faces import refuse_ready_face
-from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle
+from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle, signature_of
 from avatar.live.signing import can_sign, key_of
 from engines import Say, on_stderr
 
@@ -43,18 +43,18 @@ def keep_avatar(
 
 
 def keep_changed(avatar: Avatar, source: Path, target: Path, expected: Expected = "any", say: Say = on_stderr) -> None:
-    """As `keep_avatar`, of what was made of the bundle `source`: signed anew only where that is as it was signed.
+    """As `keep_avatar`, of what was loaded from the bundle `source`: signed anew only where that is as it was signed.
 
     Else what a stranger has written into it would be vouched for by the key of this computer. Raises InputError too.
     """
-    report = report_on_bundle(source)
-    if report.confirmed:
+    signature = signature_of(source)
+    if signature.confirmed:
         keep_avatar(avatar, target, expected, say=say)
         return
     save_avatar(avatar, target, expected)
-    if report.changed:
+    if signature.changed:
         say(f"{avatar.name} is kept without a signature, as {source} is not as it was signed.")
-    elif report.signed:
+    elif signature.signed:
         say(f"{avatar.name} is kept without a signature, as that of {source} could not be looked at.")
     elif can_sign():
         say(f"{avatar.name} is kept without a signature, as {source} has none.")

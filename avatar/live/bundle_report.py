@@ -20,17 +20,13 @@ UNSIGNED = "It is not signed: nobody can tell who made it, nor whether it was ch
 UNPROVEN = "Whoever made it says whom it shows, and who agreed: neither is proven."
 
 
-@dataclass(frozen=True, slots=True)
-class BundleReport:
-    """mark: the bundle of which its pictures' invisible mark speaks. c2pa_problem: why what is signed was not read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSignature:
+    """c2pa_problem: why what is signed was not read."""
 
-    name: str
-    shows: str
-    statement: str
-    mark: str
     signed: bool
-    c2pa: Provenance | None = None
-    c2pa_problem: str | None = None
+    c2pa: Provenance | None
+    c2pa_problem: str | None
 
     @property
     def confirmed(self) -> bool:
@@ -40,6 +36,16 @@ class BundleReport:
     @property
     def changed(self) -> bool:
         return self.c2pa is not None and self.c2pa.state == "changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleReport(BundleSignature):
+    """mark: the bundle of which its pictures' invisible mark speaks."""
+
+    name: str
+    shows: str
+    statement: str
+    mark: str
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -61,7 +67,20 @@ class BundleReport:
 
 def report_on_bundle(path: Path) -> BundleReport:
     """Raises InputError for what is no whole bundle: its hashes are looked at, whether it is signed or not."""
-    avatar = load_avatar(path, model_id=None)
+    avatar, signature = load_avatar(path, model_id=None), signature_of(path)
+    return BundleReport(
+        signed=signature.signed,
+        c2pa=signature.c2pa,
+        c2pa_problem=signature.c2pa_problem,
+        name=avatar.name,
+        shows=consent_words(avatar.consent),
+        statement=str(avatar.consent.get("statement", "")),
+        mark=bundle_id(avatar),
+    )
+
+
+def signature_of(path: Path) -> BundleSignature:
+    """What signs the manifest, which holds the hashes of all else: these are not looked at. Raises InputError."""
     manifest, signature = read_signature(path)
     c2pa, problem = None, None
     if signature and not can_sign():
@@ -73,12 +92,4 @@ def report_on_bundle(path: Path) -> BundleReport:
             c2pa = read_apart(path, manifest, signature)
         except InputError as error:
             problem = str(error)
-    return BundleReport(
-        name=avatar.name,
-        shows=consent_words(avatar.consent),
-        statement=str(avatar.consent.get("statement", "")),
-        mark=bundle_id(avatar),
-        signed=bool(signature),
-        c2pa=c2pa,
-        c2pa_problem=problem,
-    )
+    return BundleSignature(signed=bool(signature), c2pa=c2pa, c2pa_problem=problem)
