@@ -28,14 +28,9 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, ...]]:
             yield browser, *clapping
 
 
-def test_the_sound_is_sent_with_the_lips_and_a_late_one_is_heard_late(call: tuple[Any, ...]) -> None:
-    """What a viewer sees and hears depends on how busy the computer is: the benchmark tells."""
+def test_the_sound_is_sent_with_the_lips(call: tuple[Any, ...]) -> None:
+    """What a viewer then sees and hears, Chromium's buffers decide, by how busy the computer is: the benchmark tells."""
     skew = lip_sync.measure(*call, claps=5, slower_ms=150.0, warm_s=5)
     print(lip_sync.row(skew))
     assert skew.picture_sent_ms > 150  # so the picture was late
     assert -60 < skew.sound_sent_ms - skew.picture_sent_ms < 125  # and the sound with it
-    claps = call[2].claps
-    claps.tone_late_ms = 300.0
-    late = lip_sync.measure(*call, claps=5, slower_ms=150.0, warm_s=3)
-    print(lip_sync.row(late))
-    assert late.sound_early_ms < skew.sound_early_ms  # by how much, the viewer's buffers decide
