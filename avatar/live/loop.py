@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from avatar.core.frame import Frame, NoPicture
 from avatar.core.heap import HeapTrim, started_up
 from avatar.core.mailbox import Mailbox
+from avatar.core.opencv_threads import one_opencv_thread
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
 from avatar.live.camera_switch import CameraSwitch
@@ -84,7 +85,7 @@ class LiveLoop:
 
         Raises what one of the threads raised, after every thread has ended and every publisher was closed.
         """
-        with started_up():
+        with started_up(), one_opencv_thread():
             return self._run(seconds, settle_s, each_second)
 
     def _run(
