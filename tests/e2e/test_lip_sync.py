@@ -29,7 +29,7 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, ...]]:
 
 
 def test_the_sound_is_sent_with_the_lips(call: tuple[Any, ...]) -> None:
-    """What a viewer then sees and hears, Chromium's buffers decide, by how busy the computer is: the benchmark tells."""
+    """What a viewer sees and hears depends on how busy the computer is: the benchmark tells."""
     skew = lip_sync.measure(*call, claps=5, slower_ms=150.0, warm_s=5)
     print(lip_sync.row(skew))
     assert skew.picture_sent_ms > 150  # so the picture was late
