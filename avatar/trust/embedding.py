@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
 from avatar.trust.carrier import pattern
@@ -21,7 +20,8 @@ class Marker:
 
     def __init__(self, message: MarkMessage, width: int, height: int) -> None:
         self.message = message
-        self._pattern = pattern(encode(message.number()), width, height)
+        wave = pattern(encode(message.number()), width, height)
+        self._brighter, self._darker = np.maximum(wave, 0), np.maximum(-wave, 0)
         self._half = (max(1, width // 2), max(1, height // 2))
         self._cells = (max(1, width // 2 // _CELL), max(1, height // 2 // _CELL))
         self._whole = (width, height)
@@ -29,8 +29,7 @@ class Marker:
     def mark(self, picture: Picture) -> Picture:
         """A marked copy of an RGB picture. Its colours stay: all three channels change by the same."""
         strength = cv2.resize(self._strength(picture), self._whole, interpolation=cv2.INTER_LINEAR)
-        wave = np.asarray(cv2.multiply(strength, self._pattern), np.float32)
-        brighter, darker = _rounded(wave), _rounded(-wave)
+        brighter, darker = (cv2.multiply(strength, part, dtype=cv2.CV_8U) for part in (self._brighter, self._darker))
         lifted = cv2.add(picture, cv2.merge((brighter, brighter, brighter)))
         return np.asarray(cv2.subtract(lifted, cv2.merge((darker, darker, darker)), dst=lifted), np.uint8)
 
@@ -48,8 +47,3 @@ class Marker:
         differing = cv2.absdiff(half, cv2.blur(half, (7, 7)))
         cells = cv2.resize(differing, self._cells, interpolation=cv2.INTER_AREA).astype(np.float32)
         return np.asarray(cv2.blur(cv2.erode(cells, np.ones((3, 3), np.uint8)), (3, 3)), np.float32)
-
-
-def _rounded(wave: Array) -> NDArray[np.uint8]:
-    """Below zero: zero."""
-    return np.asarray(cv2.convertScaleAbs(np.maximum(wave, 0)), np.uint8)
