@@ -62,6 +62,16 @@ def test_a_hiccup_of_the_microphone_does_not_part_sound_and_lips() -> None:
     assert EARLIEST_MS < sound.lip_offset_ms < 30
 
 
+def test_a_computer_that_has_run_for_years_is_heard() -> None:
+    """A ring that is wrapped by subtracting its length again and again would take minutes for each chunk then."""
+    sound, captured_ns = Sound(), 20 * 365 * 24 * 3600 * 10**9
+    for chunk in range(10):
+        sound.put(np.full(CHUNK, 100 + chunk, np.int16), captured_ns + chunk * 20 * MS, now_ns=captured_ns + 200 * MS)
+    start = captured_ns * RATE // 10**9
+    for chunk in range(10):
+        assert (sound.read(start + chunk * CHUNK) == 100 + chunk).all()
+
+
 def test_a_muted_or_missing_microphone_is_silence() -> None:
     async def call() -> None:
         sound = Sound()

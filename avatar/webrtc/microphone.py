@@ -79,7 +79,7 @@ class PlayedSound:
     def _play(self) -> None:
         start_ns, position = time.monotonic_ns(), 0
         while not self._over.is_set():
-            chunk = np.take(self._samples, range(position, position + CHUNK), mode="wrap")
+            chunk = self._samples[np.arange(position, position + CHUNK) % len(self._samples)]
             captured_ns = start_ns + position * 1_000_000_000 // RATE
             position += CHUNK
             due_s = (start_ns + position * 1_000_000_000 // RATE - time.monotonic_ns()) / 1e9

@@ -85,7 +85,7 @@ class Sound:
                 return chunk
             first, last = max(start, self._head - KEPT), min(start + CHUNK, self._head)
             if first < last:
-                chunk[first - start : last - start] = self._samples.take(range(first, last), mode="wrap")
+                chunk[first - start : last - start] = self._samples[np.arange(first, last) % KEPT]
         return chunk
 
     def due(self, now_ns: int) -> int:
