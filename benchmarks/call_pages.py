@@ -66,7 +66,7 @@ class Pages:
     def __init__(self, driver: Any, guest: Any) -> None:
         self.driver, self.guest = driver, guest
         self.unread = 0  # pictures at either end whose code could not be read
-        self._zero_ms = {page: _time_origin_ms(page) for page in (driver, guest)}
+        self._zero_ms = {page: time_origin_ms(page) for page in (driver, guest)}
 
     def wait(self, seconds: float) -> None:
         """While the pages go on."""
@@ -154,7 +154,7 @@ def _wait_for_codes(pages: Pages) -> None:
             raise VisavisError(f"The far end shows no picture with a code after {START_S} s. The pages say: {said}")
 
 
-def _time_origin_ms(page: Any) -> float:
+def time_origin_ms(page: Any) -> float:
     """`performance.now()` of 0 in ms of `time.monotonic`: both count the monotonic clock of this computer."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")

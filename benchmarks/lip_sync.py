@@ -5,8 +5,10 @@
 The avatar's own portrait is the driver. For a clap, the camera's frame and the microphone's sample of one moment are
 marked: that frame's finished picture gets a white corner, and a tone of 2 kHz begins there. All between is the
 product's own: tracker, generator, loop, publisher, the sound's delay, WebRTC. Chromium notes when each picture is due
-on the screen, and when each tone leaves for the loudspeaker, on one clock. The figures are sound early (+) or late (-);
-ITU-R BT.1359 allows from +45 to -125 ms.
+on the screen, and when each tone leaves its jitter buffer, to which comes the time that, it says, the way to the
+loudspeaker takes. All is of the computer's monotonic clock, so that each is known to be of which clap, however late.
+(An AudioContext would add a queue of its own, some 40 ms, which no page of a call has.) The figures are sound early (+)
+or late (-); ITU-R BT.1359 allows from +45 to -125 ms.
 
 Each line is measured twice: as the product sends, and with Chromium's own lip synchronisation off (picture and sound
 named as two streams, which it does not pair). What it adds is the difference. --slower-ms: the picture arrives so much
@@ -45,6 +47,7 @@ from avatar.tracking.model_asset import tracker_model
 from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import RATE, Sound
+from benchmarks.call_pages import time_origin_ms
 
 EARLIEST_MS, LATEST_MS = 45.0, -125.0  # sound against picture: ITU-R BT.1359
 GAP_S = 1.6  # between claps
@@ -52,25 +55,10 @@ FLASH_S, TONE_S, TONE_HZ = 0.2, 0.06, 2000
 BLOCK = RATE // 100  # 10 ms, as PortAudio hands them out
 MICROPHONE_S = 0.02  # from the air to the program, as of a plain sound card
 WARM_S = 8.0  # Chromium moves its buffers once a second, a little at a time
+LAST = 8  # claps, the earlier ones of which have been sent
 PATCH = 8  # of so many patches along a side the first one flashes
 
 PAGE = """
-const TONE = `
-class Ear extends AudioWorkletProcessor {
-  constructor() { super(); this.quietUntil = 0; }
-  process([[samples]]) {
-    if (!samples) return true;
-    for (let i = 0; i < samples.length; i++) {
-      if (Math.abs(samples[i]) < 0.1) continue;
-      const at = currentTime + i / sampleRate;
-      if (at > this.quietUntil) this.port.postMessage(at);
-      this.quietUntil = at + 0.2;
-    }
-    return true;
-  }
-}
-registerProcessor('ear', Ear);`;
-
 window.clap = {
   flashes: [], tones: [], streams: [], white: true,
   async view(owner, paired) {
@@ -108,31 +96,41 @@ window.clap = {
     video.requestVideoFrameCallback(next);
   },
   async listen(track) {
-    const context = this.audio = new AudioContext({sampleRate: RATE});
-    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([TONE], {type: 'text/javascript'})));
-    const ear = new AudioWorkletNode(context, 'ear');
-    ear.port.onmessage = ({data}) => {
-      const {contextTime, performanceTime} = context.getOutputTimestamp();
-      this.tones.push(performanceTime + (data - contextTime) * 1000);
-    };
-    context.createMediaStreamSource(new MediaStream([track])).connect(ear).connect(context.destination);
-    await context.resume();
+    const reader = new MediaStreamTrackProcessor({track}).readable.getReader();
+    let quietUntil = 0;
+    for (;;) {
+      const {value: block, done} = await reader.read();
+      if (done) return;
+      const samples = new Float32Array(block.numberOfFrames), start = block.timestamp / 1000;
+      this.stampAge = performance.now() - start;
+      block.copyTo(samples, {planeIndex: 0, format: 'f32-planar'});
+      for (let i = 0; i < samples.length; i++) {
+        if (Math.abs(samples[i]) < 0.1) continue;
+        const at = start + i / block.sampleRate * 1000;
+        if (at > quietUntil) this.tones.push(at);
+        quietUntil = at + 200;
+      }
+      block.close();
+    }
   },
   async held() {  // how long Chromium holds picture and sound back on average, from the last call on
     const held = {}, before = this.before ?? {};
     for (const line of (await this.pc.getStats()).values()) {
-      if (line.type !== 'inbound-rtp') continue;
-      const {kind, jitterBufferDelay: delay, jitterBufferEmittedCount: count} = line;
-      const last = before[kind] ?? {delay: 0, count: 0};
-      held[kind] = (delay - last.delay) / (count - last.count) * 1000;
-      before[kind] = {delay, count};
+      const [of, delay, count] = {
+        'inbound-rtp': [line.kind, line.jitterBufferDelay, line.jitterBufferEmittedCount],
+        'media-playout': ['loudspeaker', line.totalPlayoutDelay, line.totalSamplesCount],
+      }[line.type] ?? [];
+      if (of === undefined) continue;
+      const last = before[of] ?? {delay: 0, count: 0};
+      held[of] = (delay - last.delay) / (count - last.count) * 1000;
+      before[of] = {delay, count};
     }
     this.before = before;
     return held;
   },
 };
 """
-PAGE = PAGE.replace("PATCH", str(PATCH)).replace("RATE", str(RATE))
+PAGE = PAGE.replace("PATCH", str(PATCH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +145,11 @@ class Skew:
     latest_ms: float
     picture_sent_ms: float  # capture → encoder, as visavis measures it
     sound_sent_ms: float
-    held_picture_ms: float  # by Chromium, between arrival and display
+    seen_ms: float  # capture → display, the median
+    heard_ms: float  # capture → loudspeaker
+    held_picture_ms: float  # by Chromium, in its jitter buffers
     held_sound_ms: float
+    loudspeaker_ms: float  # the sound's way from there on, as Chromium says
 
     @property
     def good(self) -> bool:
@@ -160,22 +161,22 @@ class Claps:
 
     def __init__(self) -> None:
         self.tone_late_ms = 0.0
-        self._times_ns: deque[int] = deque(maxlen=16)
+        self.times_ns: list[int] = []
 
     def seen(self, capture_ns: int) -> None:
         """The camera has captured a frame."""
-        if not self._times_ns or capture_ns - self._times_ns[-1] >= GAP_S * 1e9:
-            self._times_ns.append(capture_ns)
+        if not self.times_ns or capture_ns - self.times_ns[-1] >= GAP_S * 1e9:
+            self.times_ns.append(capture_ns)
 
     def since(self, at_ns: int) -> float:
         """Seconds since the last clap before `at_ns`."""
-        before = [clap_ns for clap_ns in list(self._times_ns) if clap_ns <= at_ns]
+        before = [clap_ns for clap_ns in self.times_ns[-LAST:] if clap_ns <= at_ns]
         return (at_ns - before[-1]) / 1e9 if before else float("inf")
 
     def sound(self, start_ns: int) -> np.ndarray[Any, np.dtype[np.int16]]:
         """(BLOCK,) samples, the first of `start_ns`."""
         samples = np.zeros(BLOCK, np.int16)
-        for clap_ns in list(self._times_ns):
+        for clap_ns in self.times_ns[-LAST:]:
             at_s = np.arange(BLOCK) / RATE + (start_ns - clap_ns) / 1e9 - self.tone_late_ms / 1000
             tone = np.asarray(16_000 * np.sin(2 * np.pi * TONE_HZ * at_s), np.int16)
             samples = np.where((at_s >= 0) & (at_s < TONE_S), tone, samples)
@@ -282,27 +283,32 @@ def measure(
 ) -> Skew:
     """Claps seen and heard by a new viewer. Raises TimeoutError where too few are."""
     publisher.slower_ms = slower_ms
-    context = browser.new_context(bypass_csp=True)  # for the worklet, which is no file of the page's
-    page = context.new_page()
+    page = browser.new_page()
     page.goto(hosted.page_link.partition("#")[0])
     page.evaluate(PAGE)
     page.evaluate("([owner, paired]) => clap.view(owner, paired)", [hosted.tokens.owner, paired])
     page.wait_for_timeout(warm_s * 1000)
     page.evaluate("clap.flashes.length = clap.tones.length = 0, clap.held()")
+    if not -1 < (age_ms := page.evaluate("clap.stampAge")) < 1000:
+        raise DeviceError(f"This Chromium stamps sound by another clock than the page's: {age_ms:.0f} ms apart.")
+    start_ns, origin_ms = time.monotonic_ns(), time_origin_ms(page)
     end_s = time.monotonic() + 5 * claps * GAP_S + 20
-    early_ms: list[float] = []
-    while len(early_ms) < claps:
+    both: list[tuple[float, float]] = []  # how long after each clap it was seen, and left the jitter buffer
+    while len(both) < claps:
         if time.monotonic() > end_s:
-            raise TimeoutError(f"only {len(early_ms)} of {claps} claps were both seen and heard")
+            raise TimeoutError(f"only {len(both)} of {claps} claps were both seen and heard")
         page.wait_for_timeout(500)
         flashes, tones = page.evaluate("[clap.flashes, clap.tones]")
-        early_ms = sorted(flash - tone for tone in tones for flash in flashes if abs(flash - tone) < GAP_S * 500)
+        claps_ms = [clap_ns / 1e6 - origin_ms for clap_ns in publisher.claps.times_ns if clap_ns > start_ns]
+        found = [(_after(clap_ms, flashes), _after(clap_ms, tones)) for clap_ms in claps_ms]
+        both = [(seen, heard) for seen, heard in found if seen is not None and heard is not None]
     held, streams = page.evaluate("clap.held()"), page.evaluate("clap.streams")
     page.evaluate("clap.pc.close()")  # or pictures would be sent to it until it is missed
-    context.close()
+    page.close()
     if paired != (len(set(streams)) == 1):
         raise AssertionError(f"picture and sound came as {streams}")
     video, sound = hosted.call.video, hosted.call.sound
+    early_ms = sorted(seen - heard - held["loudspeaker"] for seen, heard in both)
     return Skew(
         slower_ms,
         paired,
@@ -312,9 +318,17 @@ def measure(
         round(early_ms[0], 1),
         round(video.latency_ns / 1e6, 1),
         round(sound.delay_ns / 1e6, 1),
+        round(statistics.median(seen for seen, _ in both), 1),
+        round(statistics.median(heard for _, heard in both) + held["loudspeaker"], 1),
         round(held["video"], 1),
         round(held["audio"], 1),
+        round(held["loudspeaker"], 1),
     )
+
+
+def _after(clap_ms: float, times_ms: list[float]) -> float | None:
+    """How long after a clap the first of these is; None where none is before the next clap."""
+    return next((at_ms - clap_ms for at_ms in times_ms if 0 <= at_ms - clap_ms < GAP_S * 1000), None)
 
 
 @contextmanager
@@ -360,13 +374,14 @@ def main() -> None:
             "| picture slowed by | lip sync of Chromium | claps | sound early, median | range | sent: picture, sound ",
             end="",
         )
-        print("| held by Chromium: picture, sound |\n|---|---|---|---|---|---|---|")
+        print("| seen, heard | held by Chromium: picture, sound, loudspeaker |\n|---|---|---|---|---|---|---|---|")
         for skew in found:
             print(
                 f"| {skew.slower_ms:.0f} ms | {'on' if skew.paired else 'off'} | {skew.claps} "
                 f"| {skew.sound_early_ms:+.0f} ms | {skew.latest_ms:+.0f} to {skew.earliest_ms:+.0f} ms "
                 f"| {skew.picture_sent_ms:.0f}, {skew.sound_sent_ms:.0f} ms "
-                f"| {skew.held_picture_ms:.0f}, {skew.held_sound_ms:.0f} ms |"
+                f"| {skew.seen_ms:.0f}, {skew.heard_ms:.0f} ms "
+                f"| {skew.held_picture_ms:.0f}, {skew.held_sound_ms:.0f}, {skew.loudspeaker_ms:.0f} ms |"
             )
 
 
@@ -376,7 +391,8 @@ def row(skew: Skew) -> str:
         f"sound early {skew.sound_early_ms:+6.1f} ms ({skew.latest_ms:+.0f} to {skew.earliest_ms:+.0f}, "
         f"{skew.claps} claps); "
         f"sent after {skew.picture_sent_ms:.0f} and {skew.sound_sent_ms:.0f} ms, "
-        f"held by Chromium {skew.held_picture_ms:.0f} and {skew.held_sound_ms:.0f} ms"
+        f"seen after {skew.seen_ms:.0f} and heard after {skew.heard_ms:.0f} ms, "
+        f"held by Chromium {skew.held_picture_ms:.0f} and {skew.held_sound_ms:.0f} + {skew.loudspeaker_ms:.0f} ms"
     )
 
 
