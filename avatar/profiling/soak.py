@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, theilslopes
 
 WARM_UP_S, WARM_UP_SHARE = 300.0, 0.2  # of a soak: caches fill, MediaPipe wakes up once more after a minute
 CONFIDENCE = 0.95
@@ -44,6 +43,9 @@ def warm_up_s(seconds: float) -> float:
 
 def slope(what: str, unit: str, seconds: Floats, values: Floats) -> Slope:
     """The slope of `values` at the times `seconds`, two of them at least."""
+    # only now: it takes a third of a second, and 32 MB that would be counted as the live loop's
+    from scipy.stats import norm, theilslopes
+
     at = np.asarray(seconds, np.float64) / 3600
     found = np.asarray(values, np.float64)
     blocks = np.array_split(np.arange(len(at)), min(BLOCKS, len(at)))
