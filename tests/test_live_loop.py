@@ -22,7 +22,7 @@ from avatar.core.errors import DeviceError, InputError, UsageError
 from avatar.core.frame import Frame
 from avatar.identity.bundle import save_avatar
 from avatar.live.control import Control
-from avatar.live.governor import LEVELS
+from avatar.live.governor import Governor, Level
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.options import LiveOptions
 from avatar.live.session import open_session
@@ -122,11 +122,13 @@ def test_a_slow_publisher_costs_frames_and_not_delay(tmp_path: Path) -> None:
     assert report.latency[CAPTURE_TO_PUBLISHED].max_ms < 1500
 
 
-def test_an_avatar_that_is_slower_than_the_camera_still_follows(tmp_path: Path) -> None:
+def test_an_avatar_that_is_slower_than_the_camera_still_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = face_clip(tmp_path / "in.mp4", frames=60, fps=20)
     with open_session(astronaut_avatar(), tracker_model(), PlayedFile(clip), [Album()]) as session:
         animator, drawn = session.loop.animator, Counter[str]()
-        animator.governor.at = len(LEVELS) - 1  # every second frame is tracked
+        monkeypatch.setattr(Governor, "level", Level(0.5, track_every=2))
 
         def slow(name: str, draw: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def slowly(moment: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatar.identity.bundle import save_avatar
-from avatar.live.governor import LEVELS
+from avatar.live.governor import DRAWN, TRACKED, Level
 from avatar.live.latency import StageLatency
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, STAGES, LiveReport
 from avatar.profiling.profile import Budget, budgets
@@ -46,7 +46,8 @@ def test_the_json_form(tmp_path: Path) -> None:
     assert stages["generator"]["p50_ms"] <= stages["render"]["p50_ms"] < whole["p50_ms"]
     assert whole["count"] == report["frames"]["published"] == pytest.approx(report["fps"] * report["seconds"], abs=1)
     assert report["frames"]["without_face"] == 0
-    assert report["governor"]["level"] in {level.name for level in LEVELS}
+    assert report["governor"]["level"] in {Level(share, every).name for share in DRAWN for every in TRACKED}
+    assert set(report["governor"]) == {"level", "lowest", "short", "seconds"}
     assert report["engine"]["backend"] in BACKENDS
     assert 100 < report["memory_mb"] < 2000
     assert report["cpu"]["percent_of_one_core"] > 0
@@ -83,7 +84,7 @@ def report(fps: float = 30.0, generator_ms: float = 10.0, path_ms: float = 30.0)
         "generator": StageLatency(9, generator_ms, generator_ms, generator_ms, generator_ms),
         CAPTURE_TO_PUBLISHED: StageLatency(9, path_ms, path_ms, path_ms, path_ms),
     }
-    return LiveReport(9, 9, 0, 9, 0, fps, 1.0, {}, latency, 100.0, "full", "full", False)
+    return LiveReport(9, 9, 0, 9, 0, fps, 1.0, {}, latency, 100.0, "full", "full", "", {}, False)
 
 
 def test_budgets_that_are_missed_are_said() -> None:

@@ -176,9 +176,9 @@ def _print_report(report: ProfileReport, size: str) -> None:
         lines["glass to glass"] = report.glass_to_glass
     out.print(latency_table(lines))
     start_up = ", ".join(f"{part} {duration_ms:.0f} ms" for part, duration_ms in report.start_up_ms.items())
-    level = f"work: {report.loop.level}"
-    if report.loop.lowest_level != report.loop.level:
-        level += f" (for a while: {report.loop.lowest_level})"
+    level = f"work: {report.loop.work}"
+    if len(times := report.loop.level_seconds) > 1:
+        level += f" ({', '.join(f'{name} {seconds:.0f} s' for name, seconds in times.items())})"
     out.say(
         "",
         f"{report.loop.published} frames in {report.loop.seconds:.1f} s: {report.loop.fps:.1f} fps; "

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from avatar.dashboard.preview import PagePreview
-from avatar.live.governor import LEVELS
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
 from avatar.live.session import Session
 
@@ -41,8 +40,8 @@ class LiveFigures:
             "dropped": now.drops,
             "faceless": 0 < tracked == faceless,
             "idle": tracked == 0,
-            "level": now.level,
-            "slow": session.level != LEVELS[0],
+            "level": now.work,
+            "short": now.short,
             "backend": session.engine.backend,
             "calibrated": round(session.retargeter.calibrated, 2),
             "at_s": round(time.time(), 1),

@@ -9,7 +9,13 @@ from avatar.dashboard.live_choices import SMALLEST, Wish
 
 Figures = dict[str, Any]
 AMISS_S = 3  # in a row, before it is said
-SLOW_S = 6
+SHORT_S = 6
+SHORT = {
+    "tracker": "Finding your face takes this computer long, so the avatar follows you less closely.",
+    "drawing": "Drawing takes this computer long, so the picture is coarser.",
+    "publishing": "Whoever takes the pictures is slow, so some are left out.",
+    "computer": "This computer is busy, so the avatar is less close or coarser.",
+}
 
 
 def hint(seconds: Sequence[Figures], wish: Wish, camera: str) -> Figures | None:
@@ -22,11 +28,11 @@ def hint(seconds: Sequence[Figures], wish: Wish, camera: str) -> Figures | None:
         return {"text": text, "change": None}
     if wish.camera and _all(seconds, AMISS_S, "faceless"):
         return {"text": "The camera sees no face. Sit in front of it, in good light.", "change": None}
-    if _all(seconds, SLOW_S, "slow"):
-        if wish.size != SMALLEST:
-            text = "This computer is busy, so the picture is coarser. A smaller one is less work."
-            return {"text": text, "change": {"size": SMALLEST}}
-        return {"text": "This computer is busy, so the picture is coarser. Close other programs.", "change": None}
+    if _all(seconds, SHORT_S, "short"):
+        short = seconds[-1]["short"]
+        if short == "tracker" or wish.size == SMALLEST:  # the tracker's work is the same for any picture
+            return {"text": f"{SHORT[short]} Close other programs.", "change": None}
+        return {"text": f"{SHORT[short]} A smaller picture is less work.", "change": {"size": SMALLEST}}
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from avatar.identity.bundle import find_avatar
 from avatar.identity.mattes import open_avatar
 from avatar.live.animator import reason
-from avatar.live.governor import LEVELS
+from avatar.live.governor import FULL
 from avatar.live.session import Session
 from avatar.retarget.gains import GAIN_REGIONS, MOST
 from avatar.retarget.retargeter import Retargeter
@@ -99,8 +99,8 @@ class Control:
             (f"calibrating {retargeter.calibrated:.0%}", retargeter.calibrated < 1),
         ) if on]  # fmt: skip
         words += [f"{region} {self.gain(region):.1f}" for region in GAIN_REGIONS if self.gain(region) != 1.0]
-        if (level := self._session.level) != LEVELS[0]:
-            words.append(level.name)
+        if self._session.level != FULL:
+            words.append(self._session.animator.governor.words)
         return ", ".join(words)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avatar.live.governor import Short, in_words
 from avatar.live.latency import StageLatency
 
 CAPTURE_TO_TRACKED, CAPTURE_TO_PUBLISHED = "capture → tracked", "capture → published"
@@ -30,4 +31,11 @@ class LiveReport:
     first_frame_ms: float  # from the start of the loop to the first published frame
     level: str  # of the governor, at the end
     lowest_level: str
+    short: Short  # of time, at the end
+    level_seconds: dict[str, float]  # how long the loop was at each level
     interrupted: bool
+
+    @property
+    def work(self) -> str:
+        """How much work a frame is, and why not more: "drawn at half the size (drawing is behind)"."""
+        return in_words(self.level, self.short)

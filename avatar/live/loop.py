@@ -21,6 +21,7 @@ from avatar.core.opencv_threads import one_opencv_thread
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
 from avatar.live.camera_switch import CameraSwitch
+from avatar.live.governor import Work
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, CAPTURE_TO_TRACKED, INTERVAL, LiveReport
 from avatar.live.publisher_set import PublisherSet
@@ -66,6 +67,7 @@ class LiveLoop:
         self._pictures: Mailbox[AvatarFrame] = Mailbox("avatar → publishers")
         self._latency = latency
         self._captured = self._tracked = self._faceless = self._published = self._idled = 0
+        self._tracker_ns = self._avatar_ns = 0  # for which these threads have worked
         self._before: dict[str, int] = {}  # totals when the figures started
         self._failures: list[BaseException] = []
 
@@ -151,8 +153,10 @@ class LiveLoop:
             elif number % self._governor.level.track_every:  # 0 where every frame is tracked
                 found = Skipped(frame.capture_ns)
             else:
+                start_ns = time.monotonic_ns()
                 with self._latency.time("track"):
                     found = self._tracker.track(frame.rgb, frame.capture_ns)
+                self._tracker_ns += time.monotonic_ns() - start_ns
                 self._latency.record(CAPTURE_TO_TRACKED, _since_ms(frame.capture_ns))
             if isinstance(found, FaceState):
                 self._tracked += 1
@@ -165,7 +169,6 @@ class LiveLoop:
     def _animate(self, end_ns: int | None) -> None:
         """Paint what was tracked; when nothing comes, because the camera or the tracker is gone, idle meanwhile."""
         last_ns = 0  # capture time of the newest picture: time never goes back
-        lost_before = 0
         wait_s = START_S
         while True:
             state = self._states.take(wait_s)
@@ -186,9 +189,8 @@ class LiveLoop:
                 continue
             if not self._pictures.put(picture):
                 break
-            lost = self._frames.dropped + self._states.dropped
-            self._governor.frame(now_ns, time.monotonic_ns() - start_ns, lost - lost_before)
-            lost_before = lost
+            self._avatar_ns += time.monotonic_ns() - start_ns
+            self._governor.frame(now_ns, self._work())
         self._pictures.close()
 
     def _publish(self, each_second: Callable[[LiveReport], None] | None) -> None:
@@ -239,6 +241,10 @@ class LiveLoop:
         self._latency.reset()
         self._before = self._totals()
 
+    def _work(self) -> Work:
+        lost = self._frames.dropped, self._states.dropped, self._pictures.dropped
+        return Work(*lost, self._tracker_ns, self._avatar_ns)
+
     def _totals(self) -> dict[str, int]:
         """Counted since the start; other threads go on counting, so nothing is ever set back."""
         drops = {"camera": self._camera.dropped}
@@ -265,6 +271,8 @@ class LiveLoop:
             first_frame_ms=self._clock.first_frame_ms(),
             level=self._governor.level.name,
             lowest_level=self._governor.lowest_level.name,
+            short=self._governor.short,
+            level_seconds=dict(self._governor.seconds),
             interrupted=interrupted,
         )
 

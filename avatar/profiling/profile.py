@@ -97,7 +97,12 @@ class ProfileReport:
             },
             "idled": self.loop.idled,
             "drops": self.loop.drops,
-            "governor": {"level": self.loop.level, "lowest": self.loop.lowest_level},
+            "governor": {
+                "level": self.loop.level,
+                "lowest": self.loop.lowest_level,
+                "short": self.loop.short,
+                "seconds": rounded(self.loop.level_seconds),
+            },
             "glass_to_glass": rounded(asdict(self.glass_to_glass)) if self.glass_to_glass else None,
             "minutes": [[round(latency_ms, 2), round(held_mb, 3)] for latency_ms, held_mb in self.minutes],
             "slopes": [{**asdict(line), "flat": line.flat} for line in self.slopes],
