@@ -50,7 +50,7 @@ from export.networks import Networks, Traced, load_networks, trace_generator, un
 from export.to_onnx import write_onnx
 
 BASELINE = "full 256²"
-LIVE = "fast"
+LIVE, CROWD = "fast", "fast, batch"
 ROUND_S = 0.15  # of each contender, in turn
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -137,13 +137,7 @@ def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int) ->
     fast, full = load_networks(model_file(TRAINED)), untrained_full(256)
     _say("writing the networks")
     networks = _networks(folder, fast, full)
-    crowds = [_written(f"{LIVE}, batch", folder, _crowd(trace_generator(fast), size), size) for size in batches]
-    ways = [
-        way
-        for name, found in find_devices().items()
-        if isinstance(found, Devices)
-        for way in _ways(networks, name, found)
-    ]
+    crowds, ways = _crowds(folder, fast, batches), _all_ways(networks)
     contenders, failed = _contenders(networks, crowds, ways, {BASELINE: full, LIVE: fast}, threads)
     peaks = {name: _Peak(dtype) for name, dtype in TORCH_DTYPES.items() if name != "fp16"}
     copy = _Copy()
@@ -175,9 +169,27 @@ def _measure(folder: Path, threads: int, batches: Sequence[int], rounds: int) ->
 # ---- what is measured
 
 
+def open_batches(batches: Sequence[int], threads: int) -> list[Contender]:
+    """The live network for so many persons in one call, in every engine that has it with all digits."""
+    torch.set_num_threads(threads)
+    fast = load_networks(model_file(TRAINED))
+    with tempfile.TemporaryDirectory(prefix="visavis-benchmark-") as folder:
+        ways = _all_ways([_shipped(fast)])
+        contenders, _ = _contenders([], _crowds(Path(folder), fast, batches), ways, {}, threads)
+    return [contender for contender in contenders if contender.network == CROWD]
+
+
 def _networks(folder: Path, fast: Networks, full: Networks) -> list[Network]:
-    shipped = {name: value.numpy() for name, value in trace_generator(fast).inputs.items()}
-    return [_written(BASELINE, folder, trace_generator(full)), _network(LIVE, model_file(NETWORK), shipped)]
+    return [_written(BASELINE, folder, trace_generator(full)), _shipped(fast)]
+
+
+def _shipped(fast: Networks) -> Network:
+    inputs = {name: value.numpy() for name, value in trace_generator(fast).inputs.items()}
+    return _network(LIVE, model_file(NETWORK), inputs)
+
+
+def _crowds(folder: Path, fast: Networks, batches: Sequence[int]) -> list[Network]:
+    return [_written(CROWD, folder, _crowd(trace_generator(fast), size), size) for size in batches]
 
 
 def _crowd(traced: Traced, batch: int) -> Traced:
@@ -225,6 +237,11 @@ def _count(shape: Sequence[int]) -> int:
 
 
 # ---- on the CPU, and whatever else the engines find
+
+
+def _all_ways(networks: Sequence[Network]) -> list[tuple[Network, Candidate]]:
+    devices = {name: found for name, found in find_devices().items() if isinstance(found, Devices)}
+    return [way for name, found in devices.items() for way in _ways(networks, name, found)]
 
 
 def _ways(networks: Sequence[Network], backend: str, devices: Devices) -> list[tuple[Network, Candidate]]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,7 +18,9 @@ OUTWARD = re.compile(r"\]\(\.\./([^)#]+)")  # a link of a page in docs/ to a fil
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     linked = {path for page in Path(config.docs_dir).glob("*.md") for path in OUTWARD.findall(page.read_text("utf-8"))}
     for path in sorted(linked.union(ALWAYS)):
-        files.append(File.generated(config, f"{COPIES}/{path}", abs_src_path=str(ROOT / path)))
+        inclusion = InclusionLevel.INCLUDED if path in ALWAYS else InclusionLevel.NOT_IN_NAV
+        source = str(ROOT / path)
+        files.append(File.generated(config, f"{COPIES}/{path}", abs_src_path=source, inclusion=inclusion))
     return files
 
 
