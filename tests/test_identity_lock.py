@@ -75,6 +75,21 @@ def test_it_opens_at_once_for_its_own_person() -> None:
     assert [line.split()[1] for line in said] == ["moves", "knows", "is"]
 
 
+def test_one_that_comes_on_in_mid_run_waits_for_its_own_person() -> None:
+    """Else whoever goes to and fro between two of them drives for ever."""
+    retargeter = Retargeter(locked(), frame_crop=Crop(0, 0, 320))
+    retargeter.lock_at_first()
+    assert not any(retargeter.drive(seen(driver(), index)).live for index in range(5)) and retargeter.locked
+    retargeter.drive(described(seen(driver(), 5), 0.2))
+    assert not retargeter.locked
+    for avatar, unlock in ((known(), False), (locked(), True)):
+        others = Retargeter(avatar)
+        if unlock:
+            others.unlock()
+        others.lock_at_first()
+        assert not others.locked
+
+
 def test_others_are_not_locked_and_an_unlocked_one_is_anybodys() -> None:
     for avatar, unlock in ((known(), False), (locked(), True)):
         assert all(driving.live for driving in run(avatar, [0.9] * 100, unlock)[0])

@@ -105,6 +105,7 @@ class Session:
                 retargeter.recognise(driver)
             if (neutral := before.neutral) is not None:
                 retargeter.recall(neutral)
+            retargeter.lock_at_first()  # or whoever goes to and fro drives for ever
             rig.label = now.label
             self.animator.show(rig)
         return rig.drawn

@@ -16,6 +16,10 @@ class IdentityLock:
         self.shut = False
         self._doubtful_s = 0.0
 
+    def shut_at_first(self) -> None:
+        """No time is given: for an avatar that comes on while somebody drives already."""
+        self.shut = self.on
+
     def update(self, whose: Whose, found: bool, step_s: float) -> bool:
         """`shut`, `step_s` after the last frame. It opens at once for the avatar's own person."""
         if not self.on or whose == "own":

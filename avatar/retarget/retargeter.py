@@ -126,6 +126,10 @@ class Retargeter:
         """Whether it idles because somebody else than the avatar's own person is there."""
         return self._lock.shut
 
+    def lock_at_first(self) -> None:
+        """Idle until the avatar's own person is seen, where it is for them alone; else a moment is given first."""
+        self._lock.shut_at_first()
+
     def unlock(self) -> None:
         """Let anybody drive the avatar."""
         self._lock.on = False
