@@ -22,6 +22,7 @@ from avatar.live.live_report import STAGES
 from avatar.live.rig import Rig
 from avatar.render.engine_options import EngineOptions
 from avatar.retarget.retargeter import Retargeter
+from avatar.trust.label import LabelStyle
 from engines.engine import Engine, EngineFailure
 from tests.clips import astronaut_avatar
 
@@ -159,6 +160,19 @@ def test_a_broken_engine_is_no_fault_of_the_avatar_that_is_chosen_then(
     animation.paint()
     assert (animation.shown, animation.animator.broken) == ("dim", False)
     assert [line.split()[-1] for line in animation.said] == ["again.", "s."]
+
+
+def test_a_label_that_is_switched_on_stands_in_a_picture_that_is_held() -> None:
+    with closing(Animation()) as animation:
+        animation.animator.rig.label.style = LabelStyle(left_out="for the test")
+        plain = animation.paint().rgb.copy()
+        animation.animator.rig.engine.close()  # its device has gone
+        assert np.array_equal(animation.paint().rgb, plain)
+        animation.animator.rig.label.style = LabelStyle()
+        labelled = animation.paint().rgb
+        differing = np.argwhere((labelled != plain).any(2))
+        assert len(differing) > 500 and differing.max(0)[0] < 100  # in its corner
+        assert animation.animator.broken and np.array_equal(animation.paint().rgb, labelled)
 
 
 def test_whatever_fails_in_mid_run_the_picture_is_held_and_it_is_said_once(

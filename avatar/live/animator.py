@@ -25,6 +25,7 @@ from avatar.live.rig import Rig
 from avatar.live.whose_face import WhoseFace
 from avatar.retarget.extrapolation import MotionExtrapolator
 from avatar.retarget.retargeter import Retargeter
+from avatar.trust.label import LabelStyle
 from engines.engine import Engine, EngineFailure
 
 AvatarFrame = NewType("AvatarFrame", Frame)  # a Frame painted from Driving; only Animator makes them
@@ -63,6 +64,7 @@ class Animator:
         self._extrapolator: MotionExtrapolator | None = None  # of this avatar's motion
         self._index = 0
         self._last: NDArray[np.uint8] | None = None
+        self._labelled: LabelStyle | None = None  # how `_last` is
         self._broken_ns: int | None = None  # since when no engine works
         self._retry_s, self._retry_ns = RETRY_S, 0
         self._said_ns: int | None = None  # when a picture that failed was last told
@@ -161,6 +163,7 @@ class Animator:
             side_px = rig.canvas.square_px
             picture = rig.canvas.place(_enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px))
         with self._latency.time("mark"):
+            self._labelled = rig.label.style
             rig.label.draw(picture)
             self._last = rig.marker.mark(picture)
         self._drew()
@@ -177,6 +180,9 @@ class Animator:
 
     def _hold(self, capture_ns: int) -> AvatarFrame:
         self.held += 1
+        if self._last is not None and self._labelled != (style := self.rig.label.style):
+            self._last, self._labelled = self._last.copy(), style
+            self.rig.label.draw(self._last)  # over one elsewhere, which goes with the next picture that is drawn
         return self._frame(capture_ns)
 
     def _failed(self, failure: Exception) -> None:
