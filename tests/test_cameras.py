@@ -40,6 +40,7 @@ class Bench:
         self.real_fps = fps
         self.plugged, self.stuck, self.number = True, False, 0
         self.taken_by: str | None = None
+        self.fault: Exception | None = None  # of its library
         self.picture: Picture = GREY
         self.stamp_offset_ns: Callable[[], int] = lambda: 0
         self.openings = self.open_now = 0
@@ -47,6 +48,8 @@ class Bench:
     def __call__(self) -> BenchDevice:
         if not self.plugged:
             raise GoneError("not there")
+        if self.fault is not None:
+            raise self.fault
         if self.taken_by:
             raise DeviceError(f"/dev/video0 is busy: {self.taken_by} holds it.")
         self.openings += 1
@@ -66,6 +69,8 @@ class BenchDevice:
             time.sleep(0.01)
         if not self.bench.plugged:
             return None
+        if self.bench.fault is not None:
+            raise self.bench.fault
         return self.bench.picture, time.monotonic_ns() + self.bench.stamp_offset_ns()
 
     def why_lost(self) -> str:
@@ -73,6 +78,8 @@ class BenchDevice:
 
     def close(self) -> None:
         self.bench.open_now -= 1
+        if self.bench.fault is not None:
+            raise self.bench.fault
 
 
 @pytest.fixture
@@ -99,6 +106,27 @@ def read(camera: Webcam, count: int) -> list[Frame]:
     frames = [item for _ in range(count) if isinstance(item := camera.read(), Frame)]
     assert len(frames) == count
     return frames
+
+
+def test_a_camera_whose_library_fails_is_opened_again(bench: Bench) -> None:
+    said: list[str] = []
+    camera = Webcam(bench, said.append)
+    read(camera, 3)
+    bench.fault = OSError("cannot identify image")
+    until(camera, NoPicture)
+    while len(said) < 2:
+        assert isinstance(camera.read(), NoPicture)
+    bench.fault = None
+    until(camera, Frame)
+    read(camera, 3)
+    camera.close()
+    name = camera.name
+    assert said == [
+        f"{name} has failed (OSError: cannot identify image). Waiting for it.",
+        f"{name} cannot be opened (OSError: cannot identify image).",
+        f"{name} is back.",
+    ]
+    assert bench.open_now == 0
 
 
 def test_an_unplugged_camera_is_waited_for_and_resumes(bench: Bench) -> None:

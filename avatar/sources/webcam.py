@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -22,6 +23,8 @@ BLACK_S = 2.0
 BLACK_MEAN, BLACK_SPREAD = 16.0, 8.0  # of 255: a covered lens; a dark room has more in it
 STALE_NS = 1_000_000_000  # a driver's time stamp that is older, or lies in the future, is none
 JOIN_S = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 class Device(Protocol):
@@ -66,7 +69,7 @@ class Webcam:
         self._index = 0
         self._reading = self._away = False
         self._failure: BaseException | None = None
-        self._said = ""
+        self._said = self._fault = ""
         self._black_since_ns: int | None = None
         self._black_said = False
         self._closing = threading.Event()
@@ -139,23 +142,33 @@ class Webcam:
                 if device is None:
                     self._closing.wait(RETRY_S)
                     device = None if self._closing.is_set() else self._reconnect()
-                elif (taken := device.read()) is not None:
+                elif (taken := self._picture_of(device)) is not None:
                     self._arrived(*taken)
                 else:
                     gone, device = device, None
-                    gone.close()  # first: as long as it is held open, the kernel gives its number to no other
-                    self._lost(gone.why_lost())
+                    _closed(gone)  # first: as long as it is held open, the kernel gives its number to no other
+                    self._lost(self._fault or gone.why_lost())
         finally:
             if device is not None:
-                device.close()
+                _closed(device)
+
+    def _picture_of(self, device: Device) -> tuple[Picture, int] | None:
+        """None where it gives no more, or its library failed: it may work once it is opened again."""
+        self._fault = ""
+        try:
+            return device.read()
+        except Exception as failure:
+            self._fault = f"{device.name} has failed ({type(failure).__name__}: {failure})."
+            return None
 
     def _reconnect(self) -> Device | None:
         try:
             device = self._connect()
         except GoneError:
             return None
-        except DeviceError as error:
-            self._tell(str(error))
+        except Exception as error:  # as it may have failed before, in a picture
+            known = isinstance(error, DeviceError)
+            self._tell(str(error) if known else f"{self.name} cannot be opened ({type(error).__name__}: {error}).")
             return None
         with self._news:
             self.name = device.name
@@ -203,3 +216,11 @@ class Webcam:
         if line != self._said:
             self._said = line
             self._say(line)
+
+
+def _closed(device: Device) -> None:
+    """Whatever its library says to that."""
+    try:
+        device.close()
+    except Exception as failure:
+        logger.warning("%s could not be closed: %s", device.name, failure)
