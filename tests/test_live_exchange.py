@@ -35,25 +35,93 @@ class Clip:
         self.closed += 1
 
 
+class Reader:
+    """Takes what a switch gives."""
+
+    def __init__(self, switch: CameraSwitch) -> None:
+        self.frames: list[Frame] = []
+        self.over, self.came, self.failure = threading.Event(), threading.Event(), list[BaseException | None]()
+        switch.start(self._take, self._end)
+
+    def _take(self, given: object) -> bool:
+        if isinstance(given, Frame):
+            self.frames.append(given)
+            self.came.set()
+        return True
+
+    def _end(self, failure: BaseException | None) -> None:
+        self.failure.append(failure)
+        self.over.set()
+
+
+class Failing(Clip):
+    """Raises once its frames have come."""
+
+    def read(self) -> Frame | NoPicture | None:
+        if self.left <= 0:
+            raise OSError("input/output error")
+        return super().read()
+
+
+class Stuck(Clip):
+    """Never returns from `read`, and from `close` even later."""
+
+    def __init__(self) -> None:
+        super().__init__("stuck", 1)
+        self.reading, self.freed = threading.Event(), threading.Event()
+
+    def read(self) -> Frame | NoPicture | None:
+        self.reading.set()
+        self.freed.wait()
+        return super().read()
+
+    def close(self) -> None:
+        self.freed.wait()
+
+
 def test_a_camera_that_gives_way_ends_nothing() -> None:
     nobody, clip = Nobody(), Clip("clip", 2)
     switch = CameraSwitch(nobody)
-    read: list[object] = []
-    reader = threading.Thread(target=lambda: read.extend(iter(switch.read, None)))
-    reader.start()
+    reader = Reader(switch)
     switch.put(clip)  # while `nobody` is being read
-    reader.join(5)
-    frames = [one for one in read if isinstance(one, Frame)]
-    assert len(frames) == 2 and not reader.is_alive()  # and its own end is the end
+    assert reader.over.wait(5) and len(reader.frames) == 2 and reader.failure == [None]  # its own end is the end
     assert nobody.read() is None and (switch.name, switch.dropped) == ("clip", 2)
-    ended: list[str] = []
-    switch.at_end = ended.append
-    assert isinstance(switch.read(), NoPicture) and ended == ["clip"] and switch.name == Nobody.name  # nobody drives
-    switch.put(clip)
     switch.close()
     late = Clip("late", 1)
     switch.put(late)
     assert late.closed == 1 and switch.name == "clip"
+
+
+@pytest.mark.parametrize("ends", [Clip, Failing])
+def test_a_camera_that_ends_or_fails_leaves_the_avatar_idling(ends: type[Clip]) -> None:
+    switch, told = CameraSwitch(ends("clip", 2)), list[str]()
+    switch.at_end = told.append
+    reader = Reader(switch)
+    while switch.name != Nobody.name:
+        assert not reader.over.wait(0.01)
+    assert told == ["clip has ended." if ends is Clip else "clip has failed (OSError: input/output error)."]
+    switch.put(Clip("next", 3))  # and another may come
+    while len(reader.frames) < 5:
+        assert not reader.over.wait(0.01)
+    switch.close()
+
+
+def test_where_nothing_may_come_after_it_a_failure_is_raised() -> None:
+    reader = Reader(CameraSwitch(Failing("clip", 1)))
+    assert reader.over.wait(5) and isinstance(reader.failure[0], OSError)
+
+
+def test_a_camera_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.live.camera_switch.CLOSE_S", 0.05)
+    stuck = Stuck()
+    switch = CameraSwitch(stuck)
+    reader = Reader(switch)
+    assert stuck.reading.wait(5)
+    switch.put(Clip("next", 3))
+    assert reader.over.wait(5) and len(reader.frames) == 3
+    stuck.freed.set()  # what it still gives is nobody's
+    switch.join(5)
+    assert len(reader.frames) == 3 and switch.name == "next"
 
 
 def test_a_tracker_is_started_once_there_is_something_to_track() -> None:

@@ -32,7 +32,7 @@ from avatar.face.gaze import MOST_ASIDE, MOST_UP, gaze, set_gaze
 from avatar.face.head_pose import HeadPose, head_pose, turn_between, turned_by
 from avatar.face.regions import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from avatar.face.state import BLENDSHAPE_INDEX, BLENDSHAPE_NAMES, FaceState, no_face
-from avatar.live import animator, latency, loop, publisher_set, steady_pace
+from avatar.live import animator, camera_switch, latency, loop, publisher_set, steady_pace
 from avatar.live import session as session_module
 from avatar.live.control import Control
 from avatar.live.governor import FULL, Governor, Work
@@ -281,7 +281,7 @@ def held() -> Iterator[tuple[Call, LiveReport, Loose]]:
     """The call, after it is over."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         clock = SimulatedTime(UP_NS)
-        clock.take_over(monkeypatch, animator, latency, loop, mailbox, publisher_set, steady_pace)
+        clock.take_over(monkeypatch, animator, camera_switch, latency, loop, mailbox, publisher_set, steady_pace)
         call = Call(clock)
 
         class Seldom(LayeredRenderer):

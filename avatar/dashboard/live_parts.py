@@ -60,11 +60,11 @@ class LiveParts:
         return change
 
     def go_on_without_camera(self) -> None:
-        """When it ends, as a video does, the avatar idles; without this, that is the end of the run."""
+        """When it ends, as a video does, or fails, the avatar idles; without this, that is the end of the run."""
 
-        def ended(name: str) -> None:
+        def ended(told: str) -> None:
             self._now(camera="")
-            self._say(f"{name} has ended.")
+            self._say(told)
 
         self._session.camera.at_end = ended
 
@@ -72,6 +72,7 @@ class LiveParts:
         """By a virtual camera that `open_publisher` gave."""
         self._session.add(camera)
         self._virtual_camera = camera
+        self._now(virtual_camera=True)
 
     def record(self) -> None:
         recorder = self._recordings.begin(self._session.avatar.name)
@@ -96,6 +97,7 @@ class LiveParts:
             return
         if part == "camera":
             self._session.drive_by(self._choices.camera(replace(self.wish, camera=value)).open(self._say))
+            self._now(camera=value)
         elif part in LOOK:
             wish = self.wish.changed({name: wanted[name] for name in LOOK if name in wanted})  # both at once
             options = self._choices.options(wish)
@@ -107,7 +109,6 @@ class LiveParts:
             self.record()
         else:
             self._end_recording()
-        self._now(**{part: value})
 
     def _now(self, **parts: Any) -> None:
         with self._wishing:

@@ -22,6 +22,7 @@ from avatar.dashboard.live_settings import LiveSettings
 from avatar.dashboard.preview import PagePreview
 from avatar.dashboard.recordings import Recordings
 from avatar.identity.mattes import open_avatar
+from avatar.live.camera_switch import let_go
 from avatar.live.driver_memory import forget_drivers
 from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
@@ -165,7 +166,7 @@ class LiveRun:
             session.loop.stop()
             session.camera.close()
         if camera is not None:
-            camera.close()  # ends a read that waits for a picture
+            let_go(camera)  # ends a read that waits for a picture
         self._listener.changed()
 
     def close(self) -> None:
@@ -234,7 +235,7 @@ class LiveRun:
         virtual_camera = open_publisher(VIRTUAL_CAMERA, self._say) if wish.virtual_camera else None
         with ExitStack() as opened:
             camera = self._running.camera = choice.open(self._say)
-            opened.callback(camera.close)  # also where what comes before the session fails
+            opened.callback(let_go, camera)  # also where what comes before the session fails
             options = self.choices.options(wish)
             publishers = [self.preview, *self._given.publishers()]
             session = opened.enter_context(

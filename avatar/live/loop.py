@@ -20,7 +20,7 @@ from avatar.core.mailbox import Mailbox
 from avatar.core.opencv_threads import one_opencv_thread
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
-from avatar.live.camera_switch import CameraSwitch
+from avatar.live.camera_switch import CameraSwitch, Given
 from avatar.live.governor import Work
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, CAPTURE_TO_TRACKED, INTERVAL, LiveReport
@@ -99,8 +99,8 @@ class LiveLoop:
         try:
             self.publishers.open(*self.animator.size, self._camera.fps)
             end_ns = None if seconds is None else time.monotonic_ns() + round((seconds + settle_s) * 1e9)
+            self._capture(end_ns)
             threads = [
-                self._thread("capture", lambda: self._capture(end_ns)),
                 self._thread("tracker", self._track),
                 self._thread("avatar", lambda: self._animate(end_ns)),
             ]
@@ -117,6 +117,7 @@ class LiveLoop:
             interrupted |= any(isinstance(failure, KeyboardInterrupt) for failure in closing)
             self._failures += [failure for failure in closing if not isinstance(failure, KeyboardInterrupt)]
             deadline_s = time.monotonic() + JOIN_S
+            self._camera.join(JOIN_S)
             for thread in threads:
                 thread.join(max(0.0, deadline_s - time.monotonic()))
         if self._failures:
@@ -126,22 +127,29 @@ class LiveLoop:
     # The four stages, in the order of a frame's way
 
     def _capture(self, end_ns: int | None) -> None:
+        """Begin to; the camera's own threads do it."""
         waiting = False
-        while (frame := self._camera.read()) is not None:
-            if end_ns is not None and time.monotonic_ns() >= end_ns:
-                break
+
+        def take(frame: Given) -> bool:
+            nonlocal waiting
+            if self._frames.closed or (end_ns is not None and time.monotonic_ns() >= end_ns):
+                return False
             if isinstance(frame, NoPicture):
-                if self._frames.closed:
-                    break
                 if not waiting:  # the avatar's thread idles at once, and goes on by its own clock
                     self._states.offer(frame)
                 waiting = True
-                continue
+                return True
             waiting = False
             self._captured += 1
-            if not self._frames.put(frame):
-                break
-        self._frames.close()
+            return self._frames.put(frame)
+
+        def over(failure: BaseException | None) -> None:
+            if failure is None:
+                self._frames.close()
+            else:
+                self._fail(failure)
+
+        self._camera.start(take, over)
 
     def _track(self) -> None:
         number = 0
@@ -228,14 +236,18 @@ class LiveLoop:
             try:
                 body()
             except BaseException as failure:
-                self._failures.append(failure)
-                for mailbox in (self._frames, self._states, self._pictures):
-                    mailbox.close(discard=True)
+                self._fail(failure)
 
-        # daemon: a webcam's driver that never returns must not keep the program alive
+        # daemon: a network that never answers must not keep the program alive
         thread = threading.Thread(target=run, name=f"visavis-{name}", daemon=True)
         thread.start()
         return thread
+
+    def _fail(self, failure: BaseException) -> None:
+        """End the run by it."""
+        self._failures.append(failure)
+        for mailbox in (self._frames, self._states, self._pictures):
+            mailbox.close(discard=True)
 
     def _forget_figures(self) -> None:
         self._latency.reset()
