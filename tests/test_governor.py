@@ -26,9 +26,10 @@ class Cost:
 
 @dataclass
 class Run:
-    """A camera of 30 pictures a second, and three stages, each with a mailbox of one before it."""
+    """A camera, and three stages, each with a mailbox of one before it."""
 
     governor: Governor = field(default_factory=Governor)
+    fps: float = 30.0
     at_ms: float = 0.0
     levels: list[Level] = field(default_factory=list)  # after each frame of the camera
 
@@ -43,7 +44,7 @@ class Run:
         while self.at_ms < end_ms:
             self._frame(cost(self.governor.level))
             self.levels.append(self.governor.level)
-            self.at_ms += INTERVAL_MS
+            self.at_ms += 1000 / self.fps
         return self.levels[before:]
 
     def _frame(self, cost: Cost) -> None:
@@ -52,7 +53,7 @@ class Run:
         tracked = self._frames % self.governor.level.track_every == 0
         ready_ms = self.at_ms
         for stage, work_ms in enumerate((cost.track if tracked else 0.0, cost.draw, cost.publish)):
-            if self._free_ms[stage] > ready_ms + INTERVAL_MS:  # another one waits already
+            if self._free_ms[stage] > ready_ms + 1000 / self.fps:  # another one waits already
                 self._lost[stage] += 1
                 return
             ready_ms = max(ready_ms, self._free_ms[stage]) + work_ms
@@ -81,6 +82,11 @@ def test_an_easy_life_is_left_alone() -> None:
 
 def test_a_thread_that_is_busy_and_loses_nothing_is_left_alone() -> None:
     assert set(Run().go(60, lambda level: Cost(draw=32.0, spare=0.02))) == {FULL}
+
+
+def test_what_is_beyond_thirty_pictures_a_second_is_no_loss() -> None:
+    assert set(Run(fps=60.0).go(30, lambda level: Cost(track=30, draw=30, spare=0.02))) == {FULL}
+    assert FULL not in Run(fps=60.0).go(30, lambda level: Cost(draw=50))[-60:]
 
 
 def test_a_late_tracker_tracks_every_second_frame_and_the_picture_keeps_its_size() -> None:

@@ -18,6 +18,7 @@ from avatar.live.dial import Dial
 
 WINDOW_NS = 400_000_000  # after which the load is judged
 LOST = 0.1  # share of the frames that may be dropped before a stage
+ENOUGH_FPS = 27.0  # pictures, of a camera that gives more: what is dropped then is no loss
 SHORT_WINDOWS = 4  # in a row, before work is lowered: a spike is shorter
 SPARE = 0.1  # share of all cores' time; where less is left, the whole computer is short
 EASY_TRACKER, EASY_AVATAR = 0.45, 0.75  # share of its time that a thread may work, for more to be tried
@@ -59,10 +60,18 @@ class Work:
     avatar_ns: int = 0
 
 
+def spare_cores() -> float:
+    """The share of all cores' time that nobody used since it was asked last, by the same thread."""
+    try:
+        return 1 - float(psutil.cpu_percent()) / 100
+    except OSError:  # a confined program may not be told
+        return 1.0
+
+
 class Governor:
     """Told of every frame, it answers with the level for the next one. It knows no clock but the frames' own."""
 
-    def __init__(self, spare: Callable[[], float] = lambda: 1 - psutil.cpu_percent() / 100) -> None:
+    def __init__(self, spare: Callable[[], float] = spare_cores) -> None:
         """`spare`: the share of all cores' time that nobody used since it was asked last."""
         self.spare = spare
         self.seconds = defaultdict[str, float](float)  # spent at each level, by its name
@@ -101,6 +110,8 @@ class Governor:
         self.seconds[self.level.name] += window_ns / 1e9
         spent = [now - before for now, before in zip(astuple(work), astuple(self._before), strict=True)]
         lost, (tracker_ns, avatar_ns) = spent[:3], spent[3:]
+        if self._frames >= ENOUGH_FPS * window_ns / 1e9:
+            lost[:2] = 0, 0
         shares = [count / (self._frames + sum(lost)) for count in lost]
         stages: tuple[Short, ...] = ("tracker", "drawing", "publishing")
         for stage, share in zip(stages, shares, strict=True):
