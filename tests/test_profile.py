@@ -62,7 +62,7 @@ def test_the_json_form(tmp_path: Path) -> None:
 def test_a_soak_says_whether_anything_creeps_up_and_a_trace_shows_every_frame(tmp_path: Path) -> None:
     trace = tmp_path / "trace.json"
     report = json.loads(command(tmp_path, "--soak", "0.12", "--trace", str(trace), "--json").stdout)
-    assert [line["unit"] for line in report["slopes"]] == ["ms", "MB"]
+    assert [line["unit"] for line in report["slopes"]] == ["ms", "MB", "files", "threads"]
     assert all(line["low"] <= line["per_hour"] <= line["high"] for line in report["slopes"])
     spans = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
     assert {"track", "render", "publish"} <= {event["name"] for event in spans}

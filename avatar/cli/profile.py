@@ -30,7 +30,10 @@ class Length:
     seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 10.0
     soak: Annotated[
         float | None,
-        typer.Option(help="Minutes instead of --seconds; also says whether latency or memory creeps up.", min=0.1),
+        typer.Option(
+            help="Minutes instead of --seconds; also says whether latency, memory, open files or threads creep up.",
+            min=0.1,
+        ),
     ] = None
 
 
@@ -176,13 +179,12 @@ def _print_report(report: ProfileReport, size: str) -> None:
         lines["glass to glass"] = report.glass_to_glass
     out.print(latency_table(lines))
     start_up = ", ".join(f"{part} {duration_ms:.0f} ms" for part, duration_ms in report.start_up_ms.items())
-    level = f"work: {report.loop.work}"
-    if len(times := report.loop.level_seconds) > 1:
-        level += f" ({', '.join(f'{name} {seconds:.0f} s' for name, seconds in times.items())})"
+    levels = "; ".join(f"{seconds:.0f} s {name}" for name, seconds in report.loop.level_seconds.items())
     out.say(
         "",
         f"{report.loop.published} frames in {report.loop.seconds:.1f} s: {report.loop.fps:.1f} fps; "
-        f"{drops_line(report.loop.drops)}; without a face: {report.loop.faceless}; {level}",
+        f"{drops_line(report.loop.drops)}; without a face: {report.loop.faceless}",
+        f"work: {report.loop.work}; so far: {levels}",
         f"CPU {report.cpu_percent:.0f} % of one core ({report.cpu_cores} cores), memory {report.memory_mb:.0f} MB",
         f"start-up: {start_up}",
         "",

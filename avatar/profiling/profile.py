@@ -73,7 +73,7 @@ class ProfileReport:
     core_ms: dict[str, float]  # of one core, for a published frame: by process, and by thread of this one
     memory_mb: float  # highest resident size of the process tree
     budgets: tuple[Budget, ...] = field(default=())
-    slopes: tuple[Slope, ...] = ()  # of a soak: latency and memory
+    slopes: tuple[Slope, ...] = ()  # of a soak: latency, memory, files, threads
     minutes: tuple[tuple[float, float], ...] = ()  # of a soak: median latency in ms and resident megabytes
     glass_to_glass: StageLatency | None = None
 
@@ -117,8 +117,8 @@ class ProfileReport:
 class Measurement:
     """What is measured: for `seconds`, once the loop has settled. `started_ns` is when the program's work began.
 
-    soak: also whether latency and memory grow, from one figure a second after a warm-up. glass: reads what is published
-    meanwhile.
+    soak: also whether latency, memory, open files or threads grow, from one figure a second after a warm-up. glass:
+    reads what is published meanwhile.
     """
 
     seconds: float

@@ -1,4 +1,4 @@
-"""What a run takes of the computer, second by second: processor time and memory, and the latency beside them."""
+"""What a run takes of the computer, second by second: processor time, memory, files, threads; and its latency."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from avatar.profiling.soak import Slope, slope, warm_up_s
 
 SPARE_S = 60  # a loop that is stalled ends late
-TIME_S, CPU_S, MEMORY_MB, LATENCY_MS = range(4)  # the columns
+TIME_S, CPU_S, MEMORY_MB, FILES, THREADS, LATENCY_MS = range(6)  # the columns
 MINUTE_S = 60
 
 
@@ -23,13 +23,13 @@ class Usage:
         """`seconds`: how long the run is to last."""
         self._process = psutil.Process()
         # written to now, so that it is no growth later
-        self._rows = np.full((math.ceil(seconds) + SPARE_S, 4), np.nan)
+        self._rows = np.full((math.ceil(seconds) + SPARE_S, 6), np.nan)
         self._count = 0
 
     def add(self, latency_ms: float) -> None:
         """A second has passed. `latency_ms`: the median of its frames, NaN where there were none."""
         row = min(self._count, len(self._rows) - 1)
-        self._rows[row] = (time.monotonic(), *tree_usage(self._process), latency_ms)
+        self._rows[row] = (time.monotonic(), *tree_usage(self._process), *_held(self._process), latency_ms)
         self._count = row + 1
 
     @property
@@ -60,7 +60,7 @@ class Usage:
 
     @property
     def slopes(self) -> tuple[Slope, ...]:
-        """Whether latency and memory grow after a warm-up. None of a run that is too short to tell."""
+        """Whether anything grows after a warm-up. None of a run that is too short to tell."""
         timed, elapsed_s = self._timed()
         if len(timed) < 3:
             return ()
@@ -69,6 +69,8 @@ class Usage:
         return (
             slope("capture → published, median of a second", "ms", times_s, warm[:, LATENCY_MS]),
             slope("memory of the process tree", "MB", times_s, warm[:, MEMORY_MB]),
+            slope("open files of the process tree", "files", times_s, warm[:, FILES]),
+            slope("threads of the process tree", "threads", times_s, warm[:, THREADS]),
         )
 
     @property
@@ -92,3 +94,15 @@ def tree_usage(process: psutil.Process) -> tuple[float, float]:
         except psutil.NoSuchProcess:
             continue
     return cpu_s, resident / 1e6
+
+
+def _held(process: psutil.Process) -> tuple[int, int]:
+    """Open files (on Windows, handles) and threads of a process and its children."""
+    files = threads = 0
+    for member in [process, *process.children(recursive=True)]:
+        try:
+            files += member.num_handles() if psutil.WINDOWS else member.num_fds()
+            threads += member.num_threads()
+        except psutil.Error:  # it has ended meanwhile, or belongs to somebody else
+            continue
+    return files, threads
