@@ -15,6 +15,7 @@ from avatar.render.view import View
 LARGE_PX = 256  # of a view's smaller side
 TORN = 0.015  # places of neighbours that are further apart than this lie on two sides of an edge
 EDGE_PX = 5, 5  # over which such an edge is smoothed, since half the size gives it steps
+LEAST_SHARE = 1e-6  # of a place; where there is none, 0 / 0 would be no number, which cv2.remap is slow with
 BESIDE = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))  # neighbours, the nearest first
 
 _FAR = 60.0  # viewing distance, in eye distances: all but parallel
@@ -100,8 +101,9 @@ def _enlarged(drawn: Array, step: int) -> tuple[Array, Array, Array, Picture]:
     small = [np.ascontiguousarray(part, np.float32) for part in cv2.split(drawn)]
     size = (step * drawn.shape[1], step * drawn.shape[0])
     across, down, share = (np.asarray(cv2.resize(part, size), np.float32) for part in small)
-    cv2.divide(across, share, dst=across)
-    cv2.divide(down, share, dst=down)
+    some = cv2.max(share, np.array(LEAST_SHARE))
+    cv2.divide(across, some, dst=across)
+    cv2.divide(down, some, dst=down)
     hides = np.zeros(share.shape, np.uint8)
     x, y, width, height = cv2.boundingRect(_apart(small))
     if width:
