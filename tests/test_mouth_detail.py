@@ -16,7 +16,7 @@ def test_edges_of_the_layers_on_tones_of_the_network() -> None:
     pose = HeadPose(turned_by(np.zeros(3, np.float32)), 0.25, np.array([0.5, 0.45, 0.0], np.float32))
     driving = pose.apply(face_model().mean_shape + face_model().expression(scores))
     stripes = np.where(np.arange(SIZE_PX) % 4 < 2, 40, 80).astype(np.uint8)
-    before = np.repeat(np.tile(stripes, (SIZE_PX, 1))[..., None], 3, axis=2)
+    before = np.repeat(np.tile(stripes, (SIZE_PX, 1))[..., None], 4, axis=2)
     picture = np.full((SIZE_PX, SIZE_PX, 3), 150, np.uint8)
     keep_detail(picture, before, driving)
     x, y = (driving[[13, 14], :2].mean(0) * SIZE_PX).astype(int)
@@ -31,5 +31,5 @@ def test_edges_of_the_layers_on_tones_of_the_network() -> None:
 def test_a_mouth_outside_of_the_picture_changes_nothing() -> None:
     driving = face_model().mean_shape * 0.2 + np.array([3.0, 0.5, 0.0], np.float32)
     picture = np.full((SIZE_PX, SIZE_PX, 3), 150, np.uint8)
-    keep_detail(picture, np.zeros_like(picture), driving)
+    keep_detail(picture, np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8), driving)
     assert (picture == 150).all()

@@ -39,8 +39,7 @@ class RegionFrame:
 
     def inverse(self) -> Array:
         """(2, 3) from the picture to the crop."""
-        linear = np.linalg.inv(self.matrix[:, :2])
-        return np.concatenate([linear, -(linear @ self.matrix[:, 2:])], axis=1).astype(np.float32)
+        return np.asarray(cv2.invertAffineTransform(self.matrix), np.float32)
 
 
 def region_frame(centre: Array, pose: HeadPose, extent: tuple[float, float], mirrored: bool = False) -> RegionFrame:

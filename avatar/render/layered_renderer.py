@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from avatar.core.arrays import Array, Picture
@@ -114,7 +115,7 @@ class LayeredRenderer:
         check_numbers(changes, self._avatar.name)
         if "face_keep" in changes:
             mend(picture, face["hints"][1], *(changes[f"face_{name}"][0] for name in CHANGES))
-        before = picture.copy()
+        before = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8)
         for change in _changes(changes, "mouth", [mouth]) + _changes(changes, "eye", [right, left]):
             blend_region(picture, before, change, only=person.alpha)
         keep_detail(picture, before, driving)

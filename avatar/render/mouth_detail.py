@@ -20,7 +20,7 @@ SOFT = 1.5 / 512  # the same of the border at the lips
 
 
 def keep_detail(picture: Picture, before: Picture, driving: Array) -> None:
-    """Give the (S, S, 3) picture, in place, the detail that it had `before` the network, between the driven lips.
+    """Give the (S, S, 3) picture, in place, the detail that it had `before`, (S, S, 4), between the driven lips.
 
     driving: (478, 3) landmarks in [0, 1].
     """
@@ -33,6 +33,6 @@ def keep_detail(picture: Picture, before: Picture, driving: Array) -> None:
     share = cv2.GaussianBlur(between_lips(lips, box) * np.float32(DETAIL / 255), (0, 0), soft_px)
     part = picture[box.slices]
     # what the layers' detail has more than the picture's own
-    more = np.asarray(before[box.slices], np.float32) - part
+    more = np.asarray(before[box.slices][..., :3], np.float32) - part
     finer = more - cv2.GaussianBlur(more, (0, 0), fine_px)
     part[:] = np.clip(np.rint(part + np.asarray(share, np.float32)[..., None] * finer), 0, 255)

@@ -6,10 +6,8 @@ layers are small and smooth: they are enlarged here to whatever size is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array, Picture
 
-_NO_MAP: Any = None  # the places are pairs: there is no second map, which the stubs of OpenCV do not know
 WINDOW = 0.25  # share of a region's half extent over which it fades into the face
 
 
@@ -32,27 +29,33 @@ class RegionChange:
 
 
 def blend_region(picture: Picture, before: Picture, change: RegionChange, only: Picture | None = None) -> None:
-    """Draw one region into the picture, in place, sampling `before`, (S, S, 3) too, at the picture's own pixels.
+    """Draw one region into the picture, in place, sampling `before`, (S, S, 4), at the picture's own pixels.
 
     only: (S, S), a change where it is not 0 alone.
     """
-    warp, keep, added, to_region = change.warp, change.keep, change.added, change.to_region
-    size, (height, width) = len(picture), keep.shape[1:]
-    low, high = _box(to_region, size)
+    size = len(picture)
+    low, high = _box(change.to_region, size)
     if (high <= low).any():
         return  # wholly outside of the picture
+    # from the box's pixels, whose centres are at x = (2·(low + pixel) + 1) / size − 1, to the region
+    to_region = change.to_region.astype(np.float64)
+    to_region[:, 2] += to_region[:, :2] @ ((2 * low + 1) / size - 1)
+    to_region[:, :2] *= 2 / size
     box = (int(high[0] - low[0]), int(high[1] - low[1]))
-    places = _stretched(_pixels(warp, size), to_region, size, low, box)
-    layer = np.concatenate([_channels_last(added, 255), keep[0][..., None]], axis=2)
-    layer = _stretched(layer, to_region, size, low, box)
-    alpha = _stretched(window(height, width), to_region, size, low, box, border=cv2.BORDER_CONSTANT)[..., None]
     inside = np.s_[low[1] : high[1], low[0] : high[0]]
-    part = picture[inside]
+    # OpenCV takes half the time for four channels that it takes for two or three
+    places = _stretched(cv2.merge([*_pixels(change.warp, size), *change.warp]), to_region, box)
+    layer = _stretched(cv2.merge([*(change.added * np.float32(255)), *change.keep]), to_region, box)
+    alpha = _stretched(window(*change.keep.shape[1:]), to_region, box, border=cv2.BORDER_CONSTANT)
     if only is not None:
-        alpha *= (only[inside] > 0)[..., None]
-    warped = cv2.remap(before, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    drawn = warped * layer[..., 3:] + layer[..., :3]
-    part[:] = np.rint(part + alpha * (np.clip(drawn, 0, 255) - part))
+        alpha = np.asarray(cv2.copyTo(alpha, only[inside]), np.float32)
+    columns, rows, _, _ = cv2.split(places)
+    *paint, keep = cv2.split(layer)
+    warped = cv2.remap(before, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    kept = cv2.multiply(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cv2.merge([keep] * 3), dtype=cv2.CV_32F)
+    drawn = cv2.add(kept, cv2.merge(paint), dtype=cv2.CV_8U)
+    part = picture[inside]
+    part[:] = cv2.blendLinear(drawn, np.ascontiguousarray(part), alpha, 1 - alpha)
 
 
 def _box(to_region: Array, size: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
@@ -65,32 +68,19 @@ def _box(to_region: Array, size: int) -> tuple[NDArray[np.int_], NDArray[np.int_
 
 
 def _stretched(
-    layer: Array | Picture,
-    to_region: Array,
-    size: int,
-    low: Sequence[int] | NDArray[np.int_],
-    box: tuple[int, int],
-    border: int = cv2.BORDER_REPLICATE,
+    layer: Array, to_region: NDArray[np.float64], box: tuple[int, int], border: int = cv2.BORDER_REPLICATE
 ) -> Array:
-    """A region's layer (h, w[, C]) at the pixels of the picture's box (width, height) from `low` on."""
-    height, width = layer.shape[:2]
-    # pixel centres: p = ((x + 1)·size − 1) / 2
-    to_unit = np.array(
-        [[2 / size, 0, (2 * low[0] + 1) / size - 1], [0, 2 / size, (2 * low[1] + 1) / size - 1], [0, 0, 1]]
-    )
-    to_pixels = np.array([[width / 2, 0, (width - 1) / 2], [0, height / 2, (height - 1) / 2], [0, 0, 1]])
-    matrix = (to_pixels @ np.vstack([to_region, [0, 0, 1]]) @ to_unit)[:2]
+    """A region's layer (h, w[, C]) at the pixels of a box (width, height). `to_region`: (2, 3) from them to [-1, 1]."""
+    size = np.array(layer.shape[1::-1])
+    matrix = to_region * (size[:, None] / 2)
+    matrix[:, 2] += (size - 1) / 2
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(layer, matrix, box, flags=flags, borderMode=border), np.float32)
 
 
 def _pixels(flow: Array, size: int) -> Array:
-    """A flow (2, h, w) in [-1, 1] as (h, w, 2) pixels of an (S, S) picture."""
-    return _channels_last((flow + 1) * (size / 2) - 0.5)
-
-
-def _channels_last(layer: Array, factor: float = 1) -> Array:
-    return np.ascontiguousarray(layer.transpose(1, 2, 0) * np.float32(factor), np.float32)
+    """A flow (2, h, w) in [-1, 1] as pixels of an (S, S) picture."""
+    return np.asarray((flow + 1) * np.float32(size / 2) - np.float32(0.5), np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -37,11 +37,17 @@ class View:
     @property
     def scale(self) -> float:
         """Pixels for one side of the crop."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        return float(np.sqrt(abs(self._area)))
 
     @property
     def mirrored(self) -> bool:
-        return bool(np.linalg.det(self.matrix[:, :2]) < 0)
+        return self._area < 0
+
+    @property
+    def _area(self) -> float:
+        """Square pixels of the crop; negative where it is mirrored."""
+        (a, b, _), (c, d, _) = self.matrix.tolist()  # numpy's determinant takes ten times as long
+        return float(a * d - b * c)
 
     def pixels(self, places: Array) -> Array:
         """(..., 2+) places in the crop to (..., 2) pixels."""
