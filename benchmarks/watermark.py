@@ -282,7 +282,7 @@ def driven(name: str, driver: Path, size: tuple[int, int], start_s: float) -> Dr
             if retargeter.frame_crop is None and state.found:
                 retargeter.frame_crop = face_crop(state.landmarks, frame.width, frame.height)
             square = painter.render(retargeter.drive(state))
-            clip.append(canvas.place(square.copy(), painter.matte() if canvas.shows_matte else None))
+            clip.append(canvas.place(square.copy(), painter.matte() if canvas.shows_matte else None, painter.plate()))
             if len(clip) >= DRIVEN_S * video.fps:
                 break
     engine.close()

@@ -150,3 +150,20 @@ def test_sizes_that_no_camera_has_are_refused(portrait: NDArray[np.uint8]) -> No
     for width, height in ((511, 512), (2, 2), (10_000, 512)):
         with pytest.raises(UsageError, match="even"):
             Canvas(portrait, width, height)
+
+
+def test_what_is_known_to_be_behind_stays_however_the_avatar_moves(
+    portrait: NDArray[np.uint8], matte: NDArray[np.uint8]
+) -> None:
+    canvas = Canvas(portrait, 1280, 720, matte=matte)
+    square, alpha = shown(canvas, portrait), shown(canvas, matte)
+    plate = np.full_like(square, (90, 120, 150))
+    pictures = []
+    for way in (-60, 60):
+        moved = np.roll(alpha, way, axis=1)
+        pictures.append(canvas.place(np.where(moved[..., None] > 127, square, plate), moved, plate))
+    for picture in pictures:
+        assert np.abs(picture[:300, :200].astype(int) - plate[0, 0]).max() <= 1
+        assert np.abs(picture[:300, -200:].astype(int) - plate[0, 0]).max() <= 1
+    other = canvas.place(square, alpha, np.full_like(square, 200))
+    assert (other[:300, :200] == 200).all()  # another one is drawn at once

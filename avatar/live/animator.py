@@ -161,7 +161,8 @@ class Animator:
             return self._hold(driving.capture_ns)
         with self._latency.time("compose"):
             side_px = rig.canvas.square_px
-            picture = rig.canvas.place(_enlarged(square, side_px), None if matte is None else _enlarged(matte, side_px))
+            cover = None if matte is None else _enlarged(matte, side_px)
+            picture = rig.canvas.place(_enlarged(square, side_px), cover, renderer.plate())
         with self._latency.time("mark"):
             self._labelled = rig.label.style
             rig.label.draw(picture)

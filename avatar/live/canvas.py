@@ -64,16 +64,17 @@ class Canvas:
         """Whether `place` looks at where the person is: not where the square is all of the picture."""
         return self._behind is not None or not self.square_px == self.width == self.height
 
-    def place(self, square: Picture, alpha: Matte | None = None) -> Picture:
+    def place(self, square: Picture, alpha: Matte | None = None, plate: Picture | None = None) -> Picture:
         """(square_px, square_px, 3) to (height, width, 3).
 
-        `alpha` (square_px, square_px) is the matte as the avatar moves; else the portrait's own is taken.
+        `alpha` (square_px, square_px) is the matte as the avatar moves; else the portrait's own is taken. `plate`: as
+        of `Painter`, at any size.
         """
         alpha = self._matte if alpha is None else alpha
         if not self.shows_matte:
             return square
         if self._behind is None:
-            picture = self._continuation.around(square, alpha)
+            picture = self._continuation.around(square, alpha, plate)
             self._edges.paste(picture, square)
             return picture
         if self.square_px == self.width == self.height:

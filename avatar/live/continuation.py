@@ -1,8 +1,8 @@
 """What is around the avatar's square: the square continued, ever more blurred with the distance, in two layers.
 
 What is behind the person is mirrored and smeared outwards; of the person, shoulders that the square cuts off fall away,
-and hair is rounded off. Both are drawn small and anew for every frame, from the square's own pixels, so that no seam
-shows as the avatar moves.
+and hair is rounded off. Both are drawn small, from the square's own pixels, so that no seam shows as the avatar moves:
+the person anew for every frame, what is behind once where all of it is known.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Continuation:
     def __init__(self, place: Framing, cut: tuple[float, float], width: int, height: int) -> None:
         """`cut`: from where to where along the square's top row it cuts off hair, in [0, 1]."""
         self._full = (width, height)
+        self._plate: Picture | None = None  # the last one
+        self._beyond: Picture | None = None  # and how it goes on
         self._kept: dict[str, Any] = {}  # memory that is used again: fresh megabytes a frame cost more than the work
         factor = max(1, round(height / SMALL_PX))
         across_px, down_px = round(width / factor), round(height / factor)
@@ -69,10 +71,10 @@ class Continuation:
         reaches = np.where(down < 0, _crown(across, down, *cut), beside < REACH)
         self._reaches = np.rint(reaches[part] * 255).astype(np.uint8)
 
-    def around(self, square: Picture, alpha: Matte) -> Picture:
-        """(height, width, 3): all of it, also where the square will be."""
+    def around(self, square: Picture, alpha: Matte, plate: Picture | None = None) -> Picture:
+        """(height, width, 3): all of it, also where the square will be. `plate`: as of `Canvas.place`."""
         small, cover = self._small(square, alpha)
-        picture = self._behind(small, cover)
+        picture = self._behind(small, cover) if plate is None else self._behind_all(plate).copy()
         person, reach = self._person(small, cover)
         picture[self._part] = over(np.ascontiguousarray(picture[self._part]), person, reach)
         return _enlarged(picture, self._full)
@@ -96,8 +98,15 @@ class Continuation:
         small, cover = (_reduced(part, self._side) for part in (square, alpha))
         return small, cover
 
+    def _behind_all(self, plate: Picture) -> Picture:
+        if self._beyond is None or plate is not self._plate:
+            self._plate, self._beyond = plate, self._spread(_reduced(plate, self._side))
+        return self._beyond
+
     def _behind(self, small: Picture, cover: Matte) -> Picture:
-        clean = _without_person(small, cover)
+        return self._spread(_without_person(small, cover))
+
+    def _spread(self, clean: Picture) -> Picture:
         near = np.asarray(
             cv2.remap(clean, *self._behind_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
         )

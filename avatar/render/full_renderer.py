@@ -43,5 +43,8 @@ class FullRenderer:
         seen = self._relief.draw(self._relief.place(self._landmarks), View.whole(self._size_px))
         return np.where(seen.covered, seen.sample(self._matte), self._matte)
 
+    def plate(self) -> None:
+        """As of `Painter`: what it paints behind the person is its own."""
+
     def flow(self) -> None:
         """As of `Painter`: it paints every pixel anew."""

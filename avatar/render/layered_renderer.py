@@ -87,6 +87,10 @@ class LayeredRenderer:
         """As of `Painter`."""
         return self._alpha
 
+    def plate(self) -> Picture:
+        """As of `Painter`."""
+        return self._plate
+
     def flow(self) -> Array | None:
         """As of `Painter`."""
         if self._seen is None:

@@ -25,6 +25,10 @@ class Painter(Protocol):
         """(size_px, size_px): where the person is in the last picture. None where the avatar has no mattes."""
         ...
 
+    def plate(self) -> Picture | None:
+        """(size_px, size_px, 3): what is behind the person, one array for all pictures. None where it cannot say."""
+        ...
+
     def flow(self) -> Array | None:
         """(h, w, 2): where each place of the last picture comes from in the face's portrait, (x, y) in [-1, 1]; NaN
         where it comes from elsewhere. At a size of the renderer's own. None where it cannot say."""
