@@ -154,8 +154,8 @@ def test_while_a_portrait_fades_in_its_outline_is_no_ghost(share: float, inside:
     """Both cover the first column, the new one alone the second, whose background is black."""
     alpha, before = np.array([[255, 255]], np.uint8), np.array([[255, 0]], np.uint8)
     seen = Drawn(*(np.zeros((1, 2), np.float32),) * 2, alpha)
-    person = DrawnPerson(np.full((1, 2, 3), 200, np.uint8), alpha, seen)
-    former = DrawnPerson(np.zeros((1, 2, 3), np.uint8), before, seen)
+    person = DrawnPerson(np.full((1, 2, 3), 200, np.uint8), alpha, seen, [])
+    former = DrawnPerson(np.zeros((1, 2, 3), np.uint8), before, seen, [])
     fade(person, former, share)
     np.testing.assert_allclose(person.picture[0, :, 0], (inside, outline), atol=2)
 

@@ -12,6 +12,7 @@ import numpy as np
 from avatar.core.arrays import Array, Picture
 from avatar.face.body import AS_IT_IS, BodyFit
 from avatar.render.cutout import in_layers
+from avatar.render.eye_geometry import EyePlace
 from avatar.render.eye_layers import EyeLayers
 from avatar.render.mouth_layers import MouthLayers
 from avatar.render.rasteriser import Drawn
@@ -37,6 +38,7 @@ class DrawnPerson(NamedTuple):
     picture: Picture  # (S, S, 3)
     alpha: Picture  # (S, S): where the person is in it
     seen: Drawn  # which place of the portrait it shows
+    eyes: list[EyePlace | None]  # of the driving's face
 
 
 def draw_person(sheet: Sheet, plate: Picture, driving: Array, fit: BodyFit = AS_IT_IS) -> DrawnPerson:
@@ -46,9 +48,10 @@ def draw_person(sheet: Sheet, plate: Picture, driving: Array, fit: BodyFit = AS_
     rgba = seen.sample(sheet.rgba, sheet.margin_px)
     alpha = np.asarray(cv2.multiply(cv2.extractChannel(rgba, 3), seen.cover, scale=1 / 255), np.uint8)
     picture = _over(plate, np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8), alpha)
-    sheet.eyes.draw(picture, view, driving)
+    eyes = sheet.eyes.places(driving)
+    sheet.eyes.draw_at(eyes, picture, view)
     sheet.mouth.draw(picture, view, driving)
-    return DrawnPerson(picture, alpha, seen)
+    return DrawnPerson(picture, alpha, seen, eyes)
 
 
 def _over(plate: Picture, person: Picture, alpha: Picture) -> Picture:

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Array, Picture
 from avatar.face.face_model import face_model
 from avatar.face.head_pose import HeadPose, head_pose
-from avatar.face.regions import LEFT_EYE, RIGHT_EYE
 from avatar.render.eye_geometry import EyePlace, EyeSize, eye_place, lid_index, nose_edge
 from avatar.render.eye_textures import EyeTextures, eye_textures
 from avatar.render.iris_fit import fitted
 from avatar.render.view import View
 
 EYES = (0, 1)  # the subject's right one, the left one
-RINGS = np.array([RIGHT_EYE, LEFT_EYE])
 GLINT_SHARE = 0.5  # of the iris' way that its catch-light goes
 # Distance of the lids, in widths of the eye, at which an eye is shut: MediaPipe's never meet. In shares of the
 # portrait's own, where that is less: narrow eyes are open.
@@ -99,23 +97,26 @@ class EyeLayers:
 
         Returns (2, h, w) in [0, 1]: where eyeballs are, and where their irises are.
         """
+        return self.draw_at(self.places(driving), picture, view)
+
+    def places(self, driving: Array) -> list[EyePlace | None]:
+        """Where (478, 3) driving landmarks have the eyes. None where one is not to be drawn."""
+        pose = head_pose(driving, face_model().mean_shape)
+        found = zip(EYES, self._eyes, strict=True)
+        return [None if portrait is None else _seen(driving, pose, eye, portrait.size) for eye, portrait in found]
+
+    def draw_at(self, places: list[EyePlace | None], picture: Picture, view: View) -> Array:
+        """As `draw`, eyes that are at such `places`."""
         hints = np.zeros((2, view.height, view.width), np.float32)
-        pose: HeadPose | None = None
-        for eye, portrait in zip(EYES, self._eyes, strict=True):
-            if portrait is None or not _in_view(view, driving, eye):
-                continue
-            pose = pose or head_pose(driving, face_model().mean_shape)
-            place = eye_place(driving, pose, eye, portrait.size)
-            if place is not None and place.facing > LEAST_FACING:
+        for place, portrait in zip(places, self._eyes, strict=True):
+            if place is not None and portrait is not None:
                 _draw_eye(picture, hints, view, place, portrait)
         return hints
 
 
-def _in_view(view: View, driving: Array, eye: int) -> bool:
-    """Whether a part of the eye may be in the view."""
-    ring = view.pixels(driving[RINGS[eye], :2])
-    least, most = ring.min(0), ring.max(0)
-    return bool((most > -1).all() and least[0] < view.width + 1 and least[1] < view.height + 1)
+def _seen(driving: Array, pose: HeadPose, eye: int, size: EyeSize) -> EyePlace | None:
+    place = eye_place(driving, pose, eye, size)
+    return place if place is not None and place.facing > LEAST_FACING else None
 
 
 def _draw_eye(picture: Picture, hints: Array, view: View, place: EyePlace, portrait: _PortraitEye) -> None:

@@ -110,7 +110,7 @@ class LayeredRenderer:
         fed = {f"mouth_{part}": value[None] for part, value in seen.items()}
         if "eye_picture" in self._engine.inputs:
             pairs = zip((right, left), EYES, strict=True)
-            eyes = [_seen_eye(picture, sheet.eyes, driving, frame, points) for frame, points in pairs]
+            eyes = [_seen_eye(person, sheet.eyes, driving, frame, points) for frame, points in pairs]
             fed |= {f"eye_{part}": np.stack([eye[part] for eye in eyes])[None] for part in eyes[0]}
         if "face_picture" in self._engine.inputs:
             face = _seen_whole(person, self._small_plate, driving)
@@ -143,12 +143,12 @@ def _seen_mouth(picture: Picture, layers: MouthLayers, driving: Array, frame: Re
 
 
 def _seen_eye(
-    picture: Picture, layers: EyeLayers, driving: Array, frame: RegionFrame, points: tuple[tuple[int, ...], ...]
+    person: DrawnPerson, layers: EyeLayers, driving: Array, frame: RegionFrame, points: tuple[tuple[int, ...], ...]
 ) -> dict[str, Array]:
     """The same of one eye, whose ring, iris and brow are `points`."""
     view = View.region(frame.inverse(), EYE_SIZE[1], EYE_SIZE[0])
-    seen = view.cut(picture)
-    hints = layers.draw(seen, view, driving)
+    seen = view.cut(person.picture)
+    hints = layers.draw_at(person.eyes, seen, view)
     return {"picture": _channels_first(seen), "drawing": draw_eye(driving, frame, *points), "hints": hints}
 
 
