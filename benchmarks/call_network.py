@@ -54,6 +54,7 @@ from avatar.webrtc.media_thread import MediaThread
 from avatar.webrtc.microphone import open_microphone
 from avatar.webrtc.peers import Peer, Peers
 from avatar.webrtc.remote_camera import RemoteCamera, listen
+from avatar.webrtc.shared_encoding import ViewerTrack
 from avatar.webrtc.sound import CHUNK, RATE, Sound
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 from benchmarks.reporting import print_table
@@ -315,7 +316,9 @@ def run_fault(
     """One call through one fault. Raises TimeoutError where it does not come about."""
     change, own_s = FAULTS[fault]
     samples: list[Sample] = []
-    encoder = sender.watch(viewer.connect(sender))
+    peer = viewer.connect(sender)
+    encoder = sender.watch(peer)
+    (track,) = (track for track in peer.tracks if isinstance(track, ViewerTrack))
     _wait(lambda: len(viewer.shown_s()) > 0)
 
     def pass_time(duration_s: float) -> tuple[float, tuple[float, float]]:
@@ -328,7 +331,7 @@ def run_fault(
         return time.time(), viewer.sound()
 
     begin_s, heard_before = pass_time(calm_s)
-    asked, keys = sender.asked, encoder.key_frames.count
+    asked, keys = sender.asked, track.key_frames
     sound_network = {name: getattr(sender.network, name) for name in change}
     for name, value in change.items():
         setattr(sender.network, name, value)
@@ -352,7 +355,7 @@ def run_fault(
         round(max((last - first for first, last in found), default=0.0), 2),
         round(sum(min(last, end_s) - max(first, begin_s) for first, last in found) / (end_s - begin_s), 3),
         sender.asked - asked,
-        encoder.key_frames.count - keys,
+        track.key_frames - keys,
         recovery(shown_s, end_s, over_s, full_fps),
         round((during[-1].offered_bytes - during[0].offered_bytes) * 8 / (during[-1].at_s - during[0].at_s) / 1000, 1),
         round(statistics.median(sample.estimate_bps for sample in during) / 1000, 1),

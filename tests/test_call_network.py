@@ -24,6 +24,7 @@ from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.congestion import BitRates, LossMeter, RateControl, RetransmissionBudget
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.peers import Peer, Peers
+from avatar.webrtc.shared_encoding import ViewerTrack
 from benchmarks.bad_network import BadNetwork, led_through, without_candidates
 from benchmarks.call_network import Sender, VisavisViewer, run_fault, write_tone
 from tests.clips import moving_face
@@ -76,8 +77,14 @@ def encoder_of(peer: Peer) -> Any:
     return peer.senders[0].encoder
 
 
+def key_frames_of(peer: Peer) -> int:
+    (track,) = peer.tracks
+    assert isinstance(track, ViewerTrack)
+    return track.key_frames
+
+
 async def call(network: BadNetwork, seconds: float, codec: str) -> tuple[Watching, list[int], int]:
-    """Watch for `seconds`. Returns the viewer, the encoder's bit rates on the way, and how many key frames went out."""
+    """Watch for `seconds`. Returns the viewer, its bit rates on the way, and how many key frames went out."""
     set_video_rates(BitRates(200_000, 1_500_000, 3_000_000), 30)
     video, peers, viewer = AvatarVideo(asyncio.get_running_loop()), Peers(Ice(), codec), Watching()
     peer = await viewer.start(peers, video, network)
@@ -89,10 +96,10 @@ async def call(network: BadNetwork, seconds: float, codec: str) -> tuple[Watchin
         await asyncio.sleep(1 / 30)
         if viewer.frames and not counted:
             counted, end_s = True, time.monotonic() + seconds
-            keys = encoder_of(peer).key_frames.count
+            keys = key_frames_of(peer)
         if counted:
             rates.append(encoder_of(peer).target_bitrate)
-    keys = encoder_of(peer).key_frames.count - keys
+    keys = key_frames_of(peer) - keys
     await viewer.connection.close()
     await peers.close_all()
     network.close()

@@ -38,6 +38,7 @@ class AvatarVideo:
         self._camera_on = True
         self._waiting: set[asyncio.Future[None]] = set()
         self._ages_ns: deque[int] = deque(maxlen=LATENCY_FRAMES)
+        self._first_ns: int | None = None
 
     def put(self, frame: Frame) -> None:
         """Leave the newest frame. From any thread; never blocks."""
@@ -72,7 +73,7 @@ class AvatarVideo:
         self._camera_on = on
 
     def track(self) -> AvatarTrack:
-        """A new track of this video, for one viewer."""
+        """A new track of this video, for one encoder."""
         return AvatarTrack(self)
 
     async def newer_than(self, picture: _Picture | None) -> _Picture | None:
@@ -87,6 +88,12 @@ class AvatarVideo:
             finally:
                 self._waiting.discard(woken)
         return self._picture
+
+    def pts(self, capture_ns: int) -> int:
+        """The same for all tracks: 0 is the capture of the first picture that one of them took."""
+        if self._first_ns is None:
+            self._first_ns = capture_ns
+        return (capture_ns - self._first_ns) * VIDEO_CLOCK_RATE // 1_000_000_000
 
     def sent(self, age_ns: int) -> None:
         """A track hands a frame of this age to its encoder."""
@@ -112,7 +119,7 @@ class AvatarVideo:
 
 
 class AvatarTrack(MediaStreamTrack):
-    """One viewer's video. `recv` waits for a picture that this viewer has not had; pts are those of the capture."""
+    """Pictures for one encoder. `recv` waits for one that it has not had; pts are those of the capture."""
 
     kind = "video"
 
@@ -121,7 +128,6 @@ class AvatarTrack(MediaStreamTrack):
         self.sent = self.skipped = 0  # frames given to the encoder; newer ones came before these could be
         self._video = video
         self._picture: _Picture | None = None
-        self._first_ns: int | None = None
         self._last_pts = -1
         self._sent_ns = 0
 
@@ -132,11 +138,9 @@ class AvatarTrack(MediaStreamTrack):
                 raise MediaStreamError
             picture = await self._video.newer_than(self._picture)
         now_ns = time.monotonic_ns()
-        if self._first_ns is None:
-            self._first_ns = picture.frame.capture_ns
         if picture is not self._picture:
             self._video.sent(now_ns - picture.frame.capture_ns)
-            pts = (picture.frame.capture_ns - self._first_ns) * VIDEO_CLOCK_RATE // 1_000_000_000
+            pts = self._video.pts(picture.frame.capture_ns)
         else:
             pts = self._last_pts + (now_ns - self._sent_ns) * VIDEO_CLOCK_RATE // 1_000_000_000
         if self._picture is not None:

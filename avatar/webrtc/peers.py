@@ -17,14 +17,16 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from avatar.core.errors import VisavisError
 from avatar.core.plain_text import plain_text
 from avatar.webrtc import aiortc_patches
+from avatar.webrtc.aiortc_patches.codecs import picture_encoder
 from avatar.webrtc.aiortc_patches.decoder_queue import DecoderQueue
 from avatar.webrtc.aiortc_patches.ice import retry_failed_pairs
 from avatar.webrtc.aiortc_patches.receiver import patch_receiver
 from avatar.webrtc.aiortc_patches.sender import PatchedSender
-from avatar.webrtc.avatar_track import AvatarTrack, AvatarVideo
+from avatar.webrtc.avatar_track import AvatarVideo
 from avatar.webrtc.descriptions import MOST_CANDIDATES, DescriptionError, check_description, parse_candidate
 from avatar.webrtc.ice import Ice
 from avatar.webrtc.red import is_red
+from avatar.webrtc.shared_encoding import SharedVideo, ViewerTrack
 from avatar.webrtc.sound import Sound, SoundTrack
 
 CONNECT_S = 20.0  # a description that leads to no connection is forgotten after that
@@ -69,7 +71,7 @@ class Peer:
             "seconds": round(time.monotonic() - self.started_s, 1),
         }
         for track in self.tracks:
-            if isinstance(track, AvatarTrack):
+            if isinstance(track, ViewerTrack):
                 figures |= {"frames": track.sent, "skipped": track.skipped}
             elif isinstance(track, SoundTrack):
                 figures["sound_skips"] = track.skips
@@ -92,6 +94,7 @@ class Peers:
         self._codecs = (codec,) if codec else CODECS
         self._most = most
         self._peers: dict[str, Peer] = {}
+        self._shared: dict[AvatarVideo, SharedVideo] = {}
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -115,7 +118,7 @@ class Peers:
             offer = "".join(line for line in offer.splitlines(keepends=True) if "a=end-of-candidates" not in line)
         try:
             if "video" in kinds:
-                self._add(peer, video.track())
+                self._add(peer, self._shared_video(video).track())
             if "audio" in kinds and sound is not None:
                 self._add(peer, sound.track())
             return peer, await self._answer(peer, offer)
@@ -129,7 +132,7 @@ class Peers:
         """Offer the avatar (sendonly); `accept` takes the answer. Returns the connection and the SDP offer."""
         peer = self._new(kind, by_hand)
         try:
-            self._add(peer, video.track())
+            self._add(peer, self._shared_video(video).track())
             if sound is not None:
                 self._add(peer, sound.track())
             for transceiver in peer.connection.getTransceivers():
@@ -215,6 +218,9 @@ class Peers:
         self._peers[peer.id] = peer
         peer.guard = asyncio.ensure_future(self._guard(peer))
         return peer
+
+    def _shared_video(self, video: AvatarVideo) -> SharedVideo:
+        return self._shared.setdefault(video, SharedVideo(video, picture_encoder))
 
     def _add(self, peer: Peer, track: MediaStreamTrack) -> None:
         peer.tracks.append(track)

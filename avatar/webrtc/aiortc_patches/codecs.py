@@ -30,6 +30,10 @@ FREE_TYPES = {*range(35, 64), *range(96, 128)}  # of RTP; 64 to 95 would look li
 _RED = RTCRtpCodecParameters(
     mimeType=MIME_TYPE, clockRate=48_000, channels=2, payloadType=OFFERED_TYPE, parameters={"96/96": None}
 )
+_PICTURES: dict[str, type[RealtimeH264Encoder | RealtimeVp8Encoder]] = {
+    "video/h264": RealtimeH264Encoder,
+    "video/vp8": RealtimeVp8Encoder,
+}
 _aiortcs_common_codecs = rtcpeerconnection.find_common_codecs
 _rates, _fps = BitRates(), 30.0
 
@@ -62,11 +66,14 @@ def _find_common_codecs(
     return common
 
 
+def picture_encoder(codec: RTCRtpCodecParameters) -> RealtimeH264Encoder | RealtimeVp8Encoder:
+    """Of H.264 or VP8, at the rates that were set last."""
+    return _PICTURES[codec.mimeType.lower()](_rates, _fps)
+
+
 def _get_encoder(codec: RTCRtpCodecParameters) -> Encoder:
-    if codec.mimeType.lower() == "video/h264":
-        return RealtimeH264Encoder(_rates, _fps)
-    if codec.mimeType.lower() == "video/vp8":
-        return RealtimeVp8Encoder(_rates, _fps)
+    if codec.mimeType.lower() in _PICTURES:
+        return picture_encoder(codec)
     if codec.mimeType.lower() == "audio/opus":
         return RealtimeOpusEncoder()
     if is_red(codec):

@@ -8,7 +8,7 @@ its medium preset, which takes four times as long. Its Opus takes 96 kb/s, and w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import av
@@ -34,7 +34,6 @@ class KeyFrameLimiter:
     """Grants requests for key frames, the next one at the earliest after KEY_FRAME_GAP_S; none is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.count = 0
         self._clock = clock
         self._wanted = False
         self._last_s = -KEY_FRAME_GAP_S
@@ -48,7 +47,6 @@ class KeyFrameLimiter:
 
     def sent(self) -> None:
         self._wanted, self._last_s = False, self._clock()
-        self.count += 1
 
 
 class RealtimeH264Encoder(H264Encoder):
@@ -60,6 +58,10 @@ class RealtimeH264Encoder(H264Encoder):
         self.rate_control = RateControl(rates)
         self.key_frames = KeyFrameLimiter()
         self.report_loss = self.rate_control.report_loss
+        self._wanted_bps: Callable[[], int] = lambda: self.rate_control.target_bps
+
+    def follow(self, target_bps: Callable[[], int]) -> None:
+        self._wanted_bps = lambda: self._rates.clamp(target_bps())
 
     @property
     def target_bitrate(self) -> int:
@@ -69,15 +71,17 @@ class RealtimeH264Encoder(H264Encoder):
     def target_bitrate(self, bitrate: int) -> None:
         self.rate_control.estimate_bps = bitrate
 
-    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+    def compress(self, frame: av.VideoFrame, force_keyframe: bool) -> tuple[bytes, bool]:
         if self.codec is None or (frame.width, frame.height) != (self.codec.width, self.codec.height):
             self.codec = self._open(frame.width, frame.height)
             self.key_frames.sent()
         key = self.key_frames.due(force_keyframe)
         frame.pict_type = av.video.frame.PictureType.I if key else av.video.frame.PictureType.NONE
-        self.codec.bit_rate = self.rate_control.target_bps
-        data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
-        yield from self._split_bitstream(data)
+        self.codec.bit_rate = self._wanted_bps()
+        return _joined(self.codec.encode(frame))
+
+    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+        yield from self._split_bitstream(self.compress(frame, force_keyframe)[0])
 
     def _open(self, width: int, height: int) -> VideoCodecContext:
         codec = av.CodecContext.create("libx264", "w")
@@ -107,8 +111,9 @@ class RealtimeVp8Encoder(Vp8Encoder):
 
     def __init__(self, rates: BitRates, fps: float) -> None:
         super().__init__()
-        self._fps = fps
+        self._rates, self._fps = rates, fps
         self.rate_control = RateControl(rates)
+        self._wanted_bps: Callable[[], int] = lambda: self.rate_control.target_bps
         self._target_bps = self.rate_control.target_bps  # of the encoder as it was built
         self.key_frames = KeyFrameLimiter()
         self._built_s = 0.0
@@ -122,16 +127,22 @@ class RealtimeVp8Encoder(Vp8Encoder):
     def target_bitrate(self, bitrate: int) -> None:
         self.rate_control.estimate_bps = bitrate
 
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        assert isinstance(frame, av.VideoFrame)
+    def follow(self, target_bps: Callable[[], int]) -> None:
+        self._wanted_bps = lambda: self._rates.clamp(target_bps())
+
+    def compress(self, frame: av.VideoFrame, force_keyframe: bool) -> tuple[bytes, bool]:
         if self.codec is None or self._rebuild_due(frame):
-            self._target_bps = self.rate_control.target_bps
+            self._target_bps = self._wanted_bps()
             self.codec = self._open(frame.width, frame.height)
             self._built_s = time.monotonic()
             self.key_frames.sent()
         key = self.key_frames.due(force_keyframe)
         frame.pict_type = av.video.frame.PictureType.I if key else av.video.frame.PictureType.NONE
-        data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
+        return _joined(self.codec.encode(frame))
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        assert isinstance(frame, av.VideoFrame)
+        data, _ = self.compress(frame, force_keyframe)
         payloads = self._packetize(data, self.picture_id)
         self.picture_id = (self.picture_id + 1) % (1 << 15)
         assert frame.pts is not None and frame.time_base is not None
@@ -141,7 +152,7 @@ class RealtimeVp8Encoder(Vp8Encoder):
         assert self.codec is not None
         if (frame.width, frame.height) != (self.codec.width, self.codec.height):
             return True
-        change = abs(self.rate_control.target_bps - self._target_bps) / self._target_bps
+        change = abs(self._wanted_bps() - self._target_bps) / self._target_bps
         return change > REBUILD_CHANGE and time.monotonic() - self._built_s > REBUILD_GAP_S
 
     def _open(self, width: int, height: int) -> VideoCodecContext:
@@ -167,6 +178,11 @@ class RealtimeVp8Encoder(Vp8Encoder):
         }
         codec.open()
         return codec
+
+
+def _joined(packets: Sequence[av.Packet[av.VideoStream]]) -> tuple[bytes, bool]:
+    """Their data, and whether there is a key frame in it."""
+    return b"".join(bytes(packet) for packet in packets), any(packet.is_keyframe for packet in packets)
 
 
 class RealtimeOpusEncoder(OpusEncoder):

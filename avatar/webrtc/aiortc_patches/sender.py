@@ -27,6 +27,7 @@ from avatar.webrtc.congestion import (
     RateControl,
     RetransmissionBudget,
 )
+from avatar.webrtc.shared_encoding import ViewerTrack
 
 DEAD_S = 3.0  # without any RTCP, a link is taken for dead
 
@@ -56,6 +57,8 @@ class PatchedSender:
         self._aiortcs_retransmit, inside._retransmit = inside._retransmit, self._answer_nack
         self._aiortcs_next_frame, inside._next_encoded_frame = inside._next_encoded_frame, self._next_frame
         inside._RTCRtpSender__rtp_header_extensions_map = PlayoutDelayMap()
+        if isinstance(sender.track, ViewerTrack):
+            inside._send_keyframe = sender.track.ask_for_key_frame
 
     @property
     def kind(self) -> str:
@@ -110,6 +113,8 @@ class PatchedSender:
                     await self._send_again(number)
         if picture:
             self._earlier.append(picture)
+        if isinstance(self._inside.track, ViewerTrack):
+            self._inside.track.send_as(codec, lambda: self._rate.target_bps)
         return await self._aiortcs_next_frame(codec)
 
     async def _send_again(self, sequence_number: int) -> None:
