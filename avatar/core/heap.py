@@ -40,16 +40,17 @@ def started_up() -> Iterator[None]:
 
 
 class HeapTrim:
-    """Asked after each frame, it trims every EVERY_NS. Takes about 2 ms then, and lets go of the GIL meanwhile."""
+    """Asked after each frame, it trims after the first one, since starting up leaves much, and then every EVERY_NS.
+
+    Takes about 2 ms, and lets go of the GIL meanwhile.
+    """
 
     def __init__(self) -> None:
         self._trim = _of_glibc("malloc_trim", ctypes.c_size_t)
         self._last_ns: int | None = None
 
     def after_frame(self, now_ns: int) -> None:
-        if self._last_ns is None:
-            self._last_ns = now_ns
-        elif self._trim is not None and now_ns - self._last_ns >= EVERY_NS:
+        if self._trim is not None and (self._last_ns is None or now_ns - self._last_ns >= EVERY_NS):
             self._last_ns = now_ns
             self._trim(0)
 
