@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.engine import Engine, EngineFailure, Example, Unavailable
+from engines.installing import pip
 from engines.network import REMAKE, TensorSpec
 
 Say = Callable[[str], None]
@@ -121,17 +122,17 @@ class Backend:
 # In the order in which "auto" tries them where nothing was measured.
 BACKENDS = {
     "onnxruntime": Backend(
-        "ONNX Runtime", "onnxruntime", "engines.onnxruntime:OnnxRuntimeEngine", "pip install onnxruntime", "cpu"
+        "ONNX Runtime", "onnxruntime", "engines.onnxruntime:OnnxRuntimeEngine", pip("install onnxruntime"), "cpu"
     ),
     "openvino": Backend(
-        "OpenVINO", "openvino", "engines.openvino:OpenVinoEngine", "pip install 'visavis[openvino]'", "cpu"
+        "OpenVINO", "openvino", "engines.openvino:OpenVinoEngine", pip("install 'visavis[openvino]'"), "cpu"
     ),
     "tensorrt": Backend(
         "TensorRT",
         # either package will do
         "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx",
         "engines.tensorrt.engine:TensorRtEngine",
-        "pip install 'visavis[tensorrt]'",
+        pip("install 'visavis[tensorrt]'"),
         "gpu",
         "engines.tensorrt.cuda:no_gpu",
         "engines.tensorrt.engine:refitted",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engines.backends import Devices
 from engines.engine import EngineDescription, EngineFailure, Tensors, Unavailable
+from engines.installing import pip
 from engines.network import TensorSpec, checked, network_file, one_line, thread_count
 from engines.quiet_onnxruntime import onnxruntime as ort
 
@@ -31,15 +32,16 @@ NUMPY_TYPES = {
 PREAMBLE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/onnxruntime_src/\S+:\d+ .*?\) (?=\w)"
 )
-# device -> its provider, and what brings a build that has it
+# device -> its provider, and the package whose build has it; "": none of this system's
 # https://onnxruntime.ai/docs/execution-providers/
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider", ""),
-    "cuda": ("CUDAExecutionProvider", "pip uninstall onnxruntime; pip install onnxruntime-gpu"),
-    "tensorrt": ("TensorrtExecutionProvider", "pip uninstall onnxruntime; pip install onnxruntime-gpu"),
-    "directml": ("DmlExecutionProvider", "on Windows: pip uninstall onnxruntime; pip install onnxruntime-directml"),
-    "coreml": ("CoreMLExecutionProvider", "only macOS has it"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "coreml": ("CoreMLExecutionProvider", ""),
 }
+ONLY_ON = {"directml": "on Windows: ", "coreml": "only macOS has it"}
 FATAL_ONLY = 4  # what goes wrong is raised; the runtime need not print it as well
 
 
@@ -47,11 +49,15 @@ def devices() -> Devices:
     """The devices for which this build has a provider. Whether they are there shows when a network is loaded."""
     built_in = ort.get_available_providers()
     absent = {
-        device: f"not in this build of ONNX Runtime ({install})"
-        for device, (provider, install) in PROVIDERS.items()
+        device: f"not in this build of ONNX Runtime ({ONLY_ON.get(device, '')}{_instead(package)})"
+        for device, (provider, package) in PROVIDERS.items()
         if provider not in built_in
     }
     return Devices(ort.__version__, tuple(device for device in PROVIDERS if device not in absent), absent)
+
+
+def _instead(package: str) -> str:
+    return f"{pip('uninstall onnxruntime')}; {pip(f'install {package}')}" if package else ""
 
 
 class OnnxRuntimeEngine:

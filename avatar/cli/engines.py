@@ -10,6 +10,7 @@ import typer
 from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import VisavisError
+from avatar.core.extras import install
 
 if TYPE_CHECKING:
     from engines.selection.choice import Choice
@@ -134,7 +135,7 @@ def _backends() -> list[dict[str, Any]]:
     try:  # not imported: that takes seconds
         row["version"] = version("torch")
     except PackageNotFoundError:
-        row["reason"] = "not installed (pip install 'visavis[train]')"
+        row["reason"] = f"not installed ({install('torch')})"
     return [*rows, row]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from avatar.core.errors import InputError, UsageError, VisavisError
+from avatar.core.extras import install
 from avatar.identity.clip_enrolment import MAX_CLIP_S
 from avatar.identity.enrolment import MAX_PHOTOS
 from avatar.sources.media import SUFFIXES as CLIPS
@@ -107,7 +108,7 @@ def checked_name(name: str | None, source: Source, tuning: FineTuning, as_json: 
         raise UsageError("--json and --finetune give two reports. Run `visavis finetune NAME --json` afterwards.")
     missing = [package for package in TRAIN_PACKAGES if tuning.finetune and find_spec(package) is None]
     if missing:
-        raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: pip install 'visavis[train]'")
+        raise VisavisError(f"Fine-tuning needs {missing[0]}, which is not installed: {install('torch')}")
     return name
 
 

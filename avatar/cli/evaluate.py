@@ -18,6 +18,7 @@ from avatar.cli.options import WEIGHTS_HELP, named_network
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.extras import install
 from avatar.core.whole_file import whole_file
 from avatar.evaluation import manifest
 from avatar.evaluation.evaluation import Evaluation, Report, result_names
@@ -223,7 +224,7 @@ def _fine_tune(minutes: float) -> FineTune:
         from avatar.learning.finetune import finetune, leave_a_core
     except ImportError as error:
         raise VisavisError(
-            f"Fine-tuning cannot start ({error.name or error} is missing). Run: pip install 'visavis[train]', or leave "
+            f"Fine-tuning cannot start ({error.name or error} is missing). Run: {install('torch')}, or leave "
             "ft out of --systems."
         ) from error
 

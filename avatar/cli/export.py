@@ -15,6 +15,7 @@ from rich.table import Table
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar_name import file_stem
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.extras import install
 
 if TYPE_CHECKING:
     from avatar.core.arrays import Array
@@ -133,7 +134,7 @@ def export(
         from export.networks import load_networks, untrained_full
         from export.package import PackageOptions, package
     except ModuleNotFoundError as error:
-        raise VisavisError(f"Export needs torch and onnx ({error.name}): pip install 'visavis[train]'") from error
+        raise VisavisError(f"Export needs torch and onnx ({error.name}): {install('torch')}") from error
     messages = Terminal(stderr=True)
     networks = untrained_full(files.size or FULL_PX) if found.weights is None else load_networks(found.weights)
     people = None if found.avatar is None else _become(networks, found.avatar, messages)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from avatar.core.arrays import Array
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError, UsageError
+from avatar.core.extras import install
 from avatar.face.crop import Crop, face_crop
 from avatar.face.state import Tracker
 from avatar.identity.clip_turn import turn_upright_by
@@ -38,7 +39,7 @@ def shipped_frames(tracker_model: Path) -> list[RealFrame]:
         from skimage.data import astronaut
     except ImportError as error:
         raise UsageError(
-            "There is no face to calibrate and check with: give --faces FOLDER, or: pip install scikit-image"
+            f"There is no face to calibrate and check with: give --faces FOLDER, or: {install('skimage')}"
         ) from error
     rgb: NDArray[np.uint8] = astronaut()
     with CagedTracker(tracker_model, "image", patient=True) as tracker:

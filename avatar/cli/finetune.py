@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avatar.cli.options import AvatarName
+from avatar.core.extras import install
 
 
 def finetune(
@@ -35,9 +36,7 @@ def finetune(
         from avatar.learning.finetune import finetune as tune
         from avatar.learning.finetune import leave_a_core
     except ModuleNotFoundError as error:
-        raise VisavisError(
-            f"Fine-tuning needs torch ({error.name} is missing): pip install 'visavis[train]'"
-        ) from error
+        raise VisavisError(f"Fine-tuning needs torch ({error.name} is missing): {install('torch')}") from error
     path = find_avatar(name)
     refuse_ready_face(path)
     before = version(path)

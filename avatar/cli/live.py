@@ -17,6 +17,7 @@ from avatar.cli.options import (
     ThreadedEngineChoice,
     Verbosity,
 )
+from avatar.core.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,7 +219,7 @@ def _open_source(spec: str, loop: bool, publishers: list[Publisher], say: Say) -
         from avatar.webrtc.whip import WhipPublisher
         from avatar.webrtc.whip_camera import WhipCamera, whip_port
     except ModuleNotFoundError as error:
-        raise UsageError(f"--camera whip needs {error.name}, which is missing: pip install 'visavis[call]'") from error
+        raise UsageError(f"--camera whip needs {error.name}, which is missing: {install('aiortc')}") from error
     sounds = [publisher.sound for publisher in publishers if isinstance(publisher, WhipPublisher)]
     return WhipCamera(whip_port(spec), sounds, say)
 

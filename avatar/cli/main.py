@@ -16,10 +16,7 @@ from avatar.core.errors import OutputError, VisavisError
 from avatar.core.own_process import settle
 
 OWN_PACKAGES = ("avatar", "engines", "export")
-MEND_PACKAGE = (
-    "If that names a library of the system, install it; else install the packages again: "
-    "pip install --force-reinstall visavis"
-)
+MEND_PACKAGE = "If that names a library of the system, install it; else install the packages again"
 CHECK_PATH = "Check the path, its permissions and the free space."
 SCARCE = {  # what the system may have no more of, whatever was being done
     errno.ENOSPC: "Make room on the disk, then try again.",
@@ -89,7 +86,9 @@ def _explain(error: Any) -> tuple[str, int] | None:
 
         return f"This needs the package {package}, which is not installed. Run: {install(package)}", 1
     if isinstance(error, ImportError) and str(error.name).partition(".")[0] not in OWN_PACKAGES:
-        return f"An installed package does not start: {error}. {MEND_PACKAGE}", 1
+        from avatar.core.extras import install
+
+        return f"An installed package does not start: {error}. {MEND_PACKAGE}: {install(str(error.name))}", 1
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. {CHECK_PATH}", 1
     if isinstance(error, OSError) and error.errno in SCARCE:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.extras import install
 
 if TYPE_CHECKING:
     from avatar.core.avatar import Avatar
@@ -188,5 +189,5 @@ def open_torch(
     try:
         from export.torch_engine import open_torch_engine
     except ModuleNotFoundError as error:
-        raise VisavisError(f"--engine torch needs {error.name}: pip install 'visavis[train]'") from error
+        raise VisavisError(f"--engine torch needs {error.name}: {install('torch')}") from error
     return open_torch_engine(weights, device, precision, own, threads)

@@ -10,6 +10,7 @@ import typer
 
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.extras import install
 
 if TYPE_CHECKING:
     from avatar.learning.parallel import Parallel
@@ -61,7 +62,7 @@ def train(
 
         from avatar.learning.parallel import parallel
     except ModuleNotFoundError as error:
-        raise VisavisError(f"Training needs torch ({error.name} is missing): pip install 'visavis[train]'") from error
+        raise VisavisError(f"Training needs torch ({error.name} is missing): {install('torch')}") from error
     if summary:
         from avatar.learning.summary import summarise_all, summary_table
 

@@ -22,9 +22,11 @@ EXTRAS = {
 
 def install(module: str) -> str:
     """The command that brings a module: its extra, the first that has it; the base install where none does."""
+    from engines.installing import pip  # here: the tracker's cage loads this file, and may read no engines
+
     package = module.partition(".")[0]
     extra = next((name for name, modules in EXTRAS.items() if package in modules), None)
-    return f"pip install 'visavis[{extra}]'" if extra else "pip install --force-reinstall visavis"
+    return pip(f"install 'visavis[{extra}]'" if extra else "install --force-reinstall visavis")
 
 
 def missing_of(extra: str) -> list[str]:

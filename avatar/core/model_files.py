@@ -13,11 +13,6 @@ ALIKE = ("fast-2",)  # older ones, whose bundles can be: they hold the embedding
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SUMS = "SHA256SUMS"  # as `sha256sum` writes it
 
-AGAIN = (
-    "Install visavis again: `pip install --force-reinstall --no-deps visavis`, or in a clone: "
-    "`git checkout -- avatar/weights`."
-)
-
 
 def model_file(name: str) -> Path:
     """The path of a shipped file such as "fast-3/generator.onnx", once it and its variants are what was shipped.
@@ -27,7 +22,7 @@ def model_file(name: str) -> Path:
     """
     path = WEIGHTS / name
     if not path.is_file():
-        raise VisavisError(f"The network {name} is missing from this installation (looked for {path}). {AGAIN}")
+        raise VisavisError(f"The network {name} is missing from this installation (looked for {path}). {_again()}")
     _check(WEIGHTS, name.partition(".")[0])
     return path
 
@@ -36,7 +31,7 @@ def model_file(name: str) -> Path:
 def _check(folder: Path, stem: str) -> None:
     for name, right in shipped_sums().items():
         if name.partition(".")[0] == stem and (fault := _fault(folder / name, right)):
-            raise VisavisError(f"The network {name} {fault} ({folder / name}): it is not used. {AGAIN}")
+            raise VisavisError(f"The network {name} {fault} ({folder / name}): it is not used. {_again()}")
 
 
 def shipped_sums() -> dict[str, str]:
@@ -44,7 +39,7 @@ def shipped_sums() -> dict[str, str]:
     try:
         lines = (WEIGHTS / SUMS).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError) as error:
-        raise VisavisError(f"{WEIGHTS / SUMS} cannot be read: {error}. {AGAIN}") from error
+        raise VisavisError(f"{WEIGHTS / SUMS} cannot be read: {error}. {_again()}") from error
     return {name: right for right, _, name in (line.partition("  ") for line in lines)}
 
 
@@ -55,3 +50,12 @@ def _fault(path: Path, right: str) -> str | None:
             return None if hashlib.file_digest(file, "sha256").hexdigest() == right else "is not what was shipped"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+
+
+def _again() -> str:
+    from engines.installing import pip  # here: the tracker's cage loads this file, and may read no engines
+
+    return (
+        f"Install visavis again: `{pip('install --force-reinstall --no-deps visavis')}`, or in a clone: "
+        "`git checkout -- avatar/weights`."
+    )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import VisavisError
+from engines.installing import pip
 
-INSTALL = "pip install 'visavis[train]'"
+INSTALL = pip("install 'visavis[train]'")
 
 
 def need(module: str, install: str = INSTALL) -> Any:

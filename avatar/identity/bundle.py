@@ -31,6 +31,7 @@ from avatar.identity.ready_faces import ready_face, ready_names
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
+from engines.installing import pip
 
 FORMAT = "visavis-avatar"
 FORMAT_VERSION = 5
@@ -229,7 +230,7 @@ def _manifest(data: bytes) -> dict[str, Any]:
     if version > FORMAT_VERSION:
         raise UnfitError(
             f"it was made by a newer visavis (format {version}, this one reads up to {FORMAT_VERSION})",
-            "Upgrade: `pip install --upgrade visavis`",
+            f"Upgrade: `{pip('install --upgrade visavis')}`",
         )
     manifest.setdefault("network", "")  # an older visavis, whose networks were others, did not name them
     for key in (*_TEXTS, *_OBJECTS):

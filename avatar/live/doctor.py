@@ -79,7 +79,7 @@ def _tracker() -> Finding:
     name = "Face tracker"
     walls, missing = examine_cage()
     if missing is not None:
-        mend = f"{sys.executable} -m pip install visavis    # or the system libraries named above"
+        mend = f"{install('mediapipe')}    # or the system libraries named above"
         return Finding(name, "missing", f"MediaPipe does not import: {missing}", mend)
     found = f"MediaPipe {version('mediapipe')}, in a process of its own"
     if walls.network is not None:
@@ -123,7 +123,7 @@ def _engines() -> Finding:
     parts = [name if reason is None else f"{name} unusable ({reason})" for name, reason in backends.items()]
     if any(reason is None for reason in backends.values()):
         return Finding("Engines", "ok", "; ".join(parts))
-    return Finding("Engines", "missing", "; ".join(parts), f"{sys.executable} -m pip install onnxruntime")
+    return Finding("Engines", "missing", "; ".join(parts), install("onnxruntime"))
 
 
 def _cameras() -> Finding:

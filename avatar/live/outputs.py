@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from avatar.core.errors import DeviceError, UsageError
+from avatar.core.extras import install
 from avatar.publish.advice import virtual_camera_advice
 from avatar.publish.pipewire import PipeWireCamera, why_no_pipewire
 from avatar.publish.preview import Preview
@@ -67,7 +68,7 @@ def _whip(url: str, say: Say) -> Publisher:
         from avatar.webrtc.whip import WhipPublisher
         from avatar.webrtc.whip_target import WhipTarget
     except ImportError as error:
-        raise UsageError(f"--to whip: needs {error.name}, which is missing: pip install 'visavis[call]'") from error
+        raise UsageError(f"--to whip: needs {error.name}, which is missing: {install('aiortc')}") from error
     return WhipPublisher(WhipTarget.parse(url), say=say)
 
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from avatar.core.system import Family, system_family
+from engines.installing import pip
 
 # What root runs. Fedora keeps the module in RPM Fusion, and builds it in the background unless it is told to wait
 _INSTALL_LOOPBACK: dict[Family, tuple[str, ...]] = {
@@ -19,7 +20,7 @@ CAMERA_NAME = "visavis"  # as other programs list it
 _LOAD_LOOPBACK = f"modprobe v4l2loopback video_nr=10 exclusive_caps=1 card_label={CAMERA_NAME}"
 _NOT_KNOWN = "install the kernel module v4l2loopback: https://github.com/v4l2loopback/v4l2loopback"
 ONE_SIZE = "A virtual camera keeps its size. Switch it off, choose the size, and switch it on again."
-INSTALL_PYVIRTUALCAM = "pip install 'visavis[camera]'"
+INSTALL_PYVIRTUALCAM = pip("install 'visavis[camera]'")
 
 
 def loopback_module_installed(modules: Path = Path("/lib/modules")) -> bool:

@@ -26,6 +26,7 @@ from avatar.core.strict_json import parse_json
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, LANDMARK_COUNT, FaceState, no_face
 from avatar.sources.playback import Playback
+from engines.installing import pip
 
 MOTION_SUFFIX = ".motion"
 FORMAT = "visavis-motion"
@@ -226,7 +227,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     if version != str(FORMAT_VERSION):
         raise UnfitError(
             f"its format is {str(version)[:20]!r}, this visavis reads {FORMAT_VERSION}",
-            "Upgrade (`pip install --upgrade visavis`), or record again",
+            f"Upgrade (`{pip('install --upgrade visavis')}`), or record again",
         )
     return metadata
 

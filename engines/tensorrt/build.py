@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from engines.engine import EngineFailure
+from engines.installing import pip
 from engines.network import REMAKE, TensorSpec, one_line
 
-INSTALL = "pip install 'visavis[tensorrt]'"
+INSTALL = pip("install 'visavis[tensorrt]'")
 LIBRARIES = {"rtx": ("TensorRT for RTX", "tensorrt_rtx"), "classic": ("TensorRT", "tensorrt")}
 PRECISIONS = ("fp32", "tf32")  # of a file of float32 numbers
 OF_THE_FILE = ("fp16", "bf16", "int8")  # as the file says

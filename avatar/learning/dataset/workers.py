@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.core.errors import TrackerDownError, VisavisError
+from avatar.core.extras import install
 from avatar.core.own_process import settle
 from avatar.learning.dataset.face_tracks import file_tracks
 from avatar.learning.dataset.outcome import CRASHED, KILLED, Outcome, TrackRules
@@ -85,7 +86,7 @@ def on_ray(address: str) -> Run:
     try:
         import ray
     except ImportError as error:
-        raise VisavisError(f"--ray needs Ray ({error.name} is missing): pip install 'visavis[cluster]'") from error
+        raise VisavisError(f"--ray needs Ray ({error.name} is missing): {install('ray')}") from error
 
     def run(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         how: dict[str, Any] = {"include_dashboard": False} if address == LOCAL_RAY else {"address": address}
