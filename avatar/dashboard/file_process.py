@@ -1,8 +1,9 @@
-"""What a process does that looks at a file which was dropped: no network, and lines of JSON for an answer."""
+"""What a process does that looks at a dropped file: no network, bounded memory, and lines of JSON for an answer."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from avatar.core.own_process import settle
 from avatar.sandbox.no_network import refuse_network
 from engines import EngineFailure
 
+MOST_BYTES = 4 << 30  # of its memory; four seconds of 8K take less
+
 Line = dict[str, Any]
 
 
@@ -18,6 +21,7 @@ def answer(work: Callable[[], Line], scarce: str) -> None:
     """Say what `work` gives, or {error}. scarce: the error where memory does not suffice."""
     settle()
     refuse_network(whatever_is_set=True)
+    _bound_memory()
     try:
         say(work())
     except (VisavisError, EngineFailure) as error:
@@ -28,3 +32,13 @@ def answer(work: Callable[[], Line], scarce: str) -> None:
 
 def say(line: Line) -> None:
     print(json.dumps(line), flush=True)
+
+
+def _bound_memory() -> None:
+    if sys.platform == "linux":
+        import resource
+
+        from avatar.sandbox.confinement import lower_limit
+
+        lower_limit(resource.RLIMIT_DATA, MOST_BYTES)
+        lower_limit(resource.RLIMIT_CORE, 0)
