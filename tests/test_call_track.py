@@ -50,6 +50,20 @@ def test_a_slow_viewer_gets_the_newest_frame_and_never_a_queue() -> None:
     asyncio.run(call())
 
 
+def test_it_is_watched_while_a_track_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call() -> None:
+        video = AvatarVideo(asyncio.get_running_loop())
+        publisher = CallPublisher(video, BitRates())
+        watched = [publisher.watched]
+        video.put(picture(0, 0))
+        await video.track().recv()
+        watched.append(publisher.watched)
+        monkeypatch.setattr(avatar_track, "REPEAT_S", 0.0)  # so long ago is long ago
+        assert [*watched, publisher.watched] == [False, True, False]
+
+    asyncio.run(call())
+
+
 def test_pts_are_those_of_the_capture_at_90_khz() -> None:
     async def call() -> None:
         video = AvatarVideo(asyncio.get_running_loop())

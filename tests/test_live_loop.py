@@ -32,6 +32,7 @@ from avatar.publish.recorder import Recorder
 from avatar.publish.virtual_camera import VirtualCamera
 from avatar.render.layered_renderer import LayeredRenderer
 from avatar.sources.camera import Camera, PlayedFile, open_camera
+from avatar.sources.nobody import Nobody
 from avatar.sources.video_file import VideoFile
 from avatar.tracking.model_asset import tracker_model
 from avatar.trust.label import LabelStyle
@@ -90,6 +91,15 @@ def test_a_file_plays_as_a_camera_and_the_avatar_is_recorded(tmp_path: Path) -> 
 
         assert (found := read_provenance(output)) is not None and found.state == "whole" and found.made_by_ai
     assert threads() == set()
+
+
+def test_an_avatar_that_idles_for_nobody_is_drawn_once_a_second() -> None:
+    album = Album()
+    album.watched = False
+    run(Nobody(), album, seconds=2.5)
+    drawn_ns = sorted({frame.capture_ns for frame in album.frames})  # the last one is sent again meanwhile
+    assert 1 <= len(drawn_ns) <= 4
+    assert (np.diff(drawn_ns) > 0.9e9).all()
 
 
 def test_no_pixel_of_the_camera_comes_out(tmp_path: Path) -> None:

@@ -137,6 +137,20 @@ def test_publishers_come_and_go_while_the_others_go_on() -> None:
         publishers.add(comes, (32, 32))
 
 
+def test_nobody_looks_where_no_publisher_is_looked_at() -> None:
+    first, second = Device("a"), Device("b")
+    assert PublisherSet([], print).watched  # whoever runs a loop without any wants to know how it goes
+    publishers = PublisherSet([first, second], print)
+    publishers.open(64, 64, 30)
+    seen = [publishers.watched]
+    first.watched = second.watched = False
+    seen.append(publishers.watched)
+    publishers.add(third := Device("c"), (64, 64))
+    seen.append(publishers.watched)
+    publishers.remove(third)
+    assert [*seen, publishers.watched] == [True, False, True, False]
+
+
 def test_what_was_removed_while_it_was_away_is_never_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher_set, "RETRY_S", 0.05)
     gone = Device("/dev/video10")

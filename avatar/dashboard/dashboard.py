@@ -83,7 +83,9 @@ class Dashboard:
         self._ticking: asyncio.Task[None] | None = None
         self.checker = ShotChecker(tracker_model)
         self.enrolment = Enrolment(tracker_model, self.checker, self._pages.changed)
-        self.live = LiveRun(tracker_model, Listener(self._pages.changed, self._pages.second, self._pages.frame), given)
+        pages = self._pages
+        listener = Listener(pages.changed, pages.second, pages.frame, watching=lambda: pages.count > 0)
+        self.live = LiveRun(tracker_model, listener, given)
 
     def add_routes(self, app: web.Application, gate: Gate) -> None:
         """Behind `gate`. The app starts and ends what is needed for them."""

@@ -48,6 +48,7 @@ class Listener:
     changed: Callable[[], None]
     each_second: Callable[[Figures], None]
     on_frame: Callable[[], None]
+    watching: Callable[[], bool] = lambda: True  # whether a page is open
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class LiveRun:
 
     def __init__(self, tracker_model: Callable[[], Path], listener: Listener, given: Given) -> None:
         self.choices = LiveChoices(given)
-        self.preview = PagePreview(listener.on_frame)
+        self.preview = PagePreview(listener.on_frame, listener.watching)
         self.figures = LiveFigures(self.preview)  # of the last run, or of the one that is on
         self._tracker_model, self._listener, self._given = tracker_model, listener, given
         self._lock = threading.Lock()

@@ -30,8 +30,9 @@ class PagePreview(Publisher):
 
     name = "the page's preview"
 
-    def __init__(self, on_frame: Callable[[], None]) -> None:
-        self._on_frame = on_frame
+    def __init__(self, on_frame: Callable[[], None], watched: Callable[[], bool] = lambda: True) -> None:
+        """watched: whether a page is open."""
+        self._on_frame, self._watched = on_frame, watched
         self._lock = threading.Lock()
         self._newest: Frame | None = None
         self._ages_ms: list[float] = []
@@ -45,6 +46,10 @@ class PagePreview(Publisher):
             self._newest = frame
             self._ages_ms.append((time.monotonic_ns() - frame.capture_ns) / 1e6)
         self._on_frame()
+
+    @property
+    def watched(self) -> bool:  # type: ignore[override]
+        return self._watched()
 
     def close(self) -> None:
         with self._lock:

@@ -33,6 +33,7 @@ JOIN_S = 5.0  # for all threads together: longer than a webcam's read or a track
 START_S = 1.0  # for the first tracked frame, after which the avatar idles
 STALLED_S = 0.3  # without a tracked frame: the avatar idles by itself
 REPEAT_S = 0.5  # without a picture: the last one is sent again, so that no reader thinks that the camera has gone
+UNWATCHED_S = 1.0  # between two pictures of an avatar that idles while nobody looks
 MOST_FPS = 30.0  # of the idling avatar, whatever the camera would give
 
 
@@ -184,7 +185,8 @@ class LiveLoop:
             if state is None or isinstance(state, NoPicture):
                 if self._states.closed or (end_ns is not None and now_ns >= end_ns):
                     break
-                state, wait_s = no_face(now_ns), 1 / min(self._camera.fps, MOST_FPS)
+                wait_s = 1 / min(self._camera.fps, MOST_FPS) if self.publishers.watched else UNWATCHED_S
+                state = no_face(now_ns)
                 self._idled += 1
             else:
                 wait_s = max(STALLED_S, 3 / self._camera.fps)

@@ -50,6 +50,11 @@ class PublisherSet:
         """Why frames may not change their size now; "": they may."""
         return next((member.publisher.keeps_size for member in self._members if member.publisher.keeps_size), "")
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody may see what is sent."""
+        return not self._members or any(member.working and member.publisher.watched for member in self._members)
+
     def open(self, width: int, height: int, fps: float) -> None:
         """Open them all. Raises what the first raises that cannot be opened; `close` closes the others."""
         with self._changing:

@@ -17,6 +17,7 @@ class Publisher(ABC):
     name: str = "the publisher"  # in messages, e.g. "/dev/video10"
     keeps_size: str = ""  # why, and what to do, where it takes only frames of the size with which it was opened
     dropped: int = 0
+    watched: bool = True  # whether anybody may see what is sent; an avatar that idles for nobody is drawn seldom
 
     @abstractmethod
     def open(self, width: int, height: int, fps: float) -> None:

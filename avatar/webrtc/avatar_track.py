@@ -39,6 +39,7 @@ class AvatarVideo:
         self._waiting: set[asyncio.Future[None]] = set()
         self._ages_ns: deque[int] = deque(maxlen=LATENCY_FRAMES)
         self._first_ns: int | None = None
+        self._asked_ns: int | None = None  # when a track last asked for a picture
 
     def put(self, frame: Frame) -> None:
         """Leave the newest frame. From any thread; never blocks."""
@@ -54,6 +55,12 @@ class AvatarVideo:
     def put_card(self, width: int, height: int) -> None:
         """Viewers see a dark card until the next frame. From any thread."""
         self._hand(Frame(_card(width, height), time.monotonic_ns()), live=False)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a track has asked for pictures just now: each does so every REPEAT_S. From any thread."""
+        asked_ns = self._asked_ns
+        return asked_ns is not None and time.monotonic_ns() - asked_ns < 3e9 * REPEAT_S
 
     @property
     def latency_ns(self) -> int:
@@ -78,6 +85,7 @@ class AvatarVideo:
 
     async def newer_than(self, picture: _Picture | None) -> _Picture | None:
         """The newest picture, as soon as it is no longer `picture`; after REPEAT_S, whatever there is."""
+        self._asked_ns = time.monotonic_ns()
         if self._picture is picture:
             woken = self._loop.create_future()
             self._waiting.add(woken)

@@ -20,6 +20,10 @@ class CallPublisher(Publisher):
     def dropped(self) -> int:  # type: ignore[override]
         return self._video.dropped
 
+    @property
+    def watched(self) -> bool:  # type: ignore[override]
+        return self._video.watched
+
     def open(self, width: int, height: int, fps: float) -> None:
         set_video_rates(self._rates, fps)
         self._size = width, height
