@@ -33,6 +33,7 @@ LEAST = 0.01  # of a weight, to be drawn
 FULL, GONE = 0.1, 0.4  # distances from the lips over which a mouth passes into the sheet's face
 SKIN = 0.12  # over which the skin's light is averaged
 MARGIN = 0.05  # of the triangles and of the pictures, beyond what is shown
+COARSE = 4  # pixels to one with which that is done
 TRUSTED = 0.125  # share of such a place that must be skin
 _LIPS = np.array([*at.LIPS_OUTER, *at.LIPS_INNER])
 _UPPER, _LOWER = (np.array([len(at.LIPS_OUTER) + at.LIPS_INNER.index(point) for point in line])
@@ -59,11 +60,11 @@ class OwnMouth:
         places = np.asarray(landmarks[:FACE_POINTS, :2] * size - low, np.float32)
         return cls(Mipmap(np.ascontiguousarray(picture)), places, unit_px)
 
-    def draw(self, driving: Array, view: View, unit_px: float) -> tuple[Array, Picture]:
+    def draw(self, driving: Array, view: View, unit_px: float) -> tuple[Picture, Picture]:
         """(h, w, 3) as the driving (478, 3) moves it, and (h, w) in [0, 255]: where it is."""
         drawn = rasterised(driving[:FACE_POINTS], self.places, _triangles(), view)
         seen = self.picture.read(drawn.across, drawn.down, self.unit_px / max(unit_px, 1e-6), cv2.BORDER_REPLICATE)
-        return seen.astype(np.float32), drawn.cover
+        return seen, drawn.cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +87,17 @@ class ShownMouths:
         away = _away(inner, self.driving)
         share = np.clip((GONE * unit_px - away) / ((GONE - FULL) * unit_px), 0, 1)
         share *= share * (3 - 2 * share)
-        colour, total = np.zeros(part.shape, np.float32), np.zeros(away.shape, np.float32)
+        about = np.asarray((away > 0) & (share > 0), np.uint8)
+        rest, colour = np.ones(away.shape, np.float32), np.zeros(part.shape, np.float32)
         for mouth, weight in self.near:
             seen, cover = mouth.draw(self.driving, inner, unit_px)
-            skin = ((away > 0) & (share > 0) & (cover > 0)).astype(np.float32)
-            seen += _light(part - seen, skin, SKIN * unit_px)
-            alpha = share * (weight / 255) * cover
-            colour += alpha[..., None] * seen
-            total += alpha
-        part[:] = np.clip(part + colour - total[..., None] * part + 0.5, 0, 255).astype(np.uint8)
+            change = cv2.subtract(part, seen, dtype=cv2.CV_32F)
+            light = _light(np.asarray(change, np.float32), np.minimum(about, cover), SKIN * unit_px)
+            alpha = cv2.multiply(share, cover, scale=weight / 255, dtype=cv2.CV_32F)
+            colour += cv2.multiply(cv2.add(light, seen, dtype=cv2.CV_32F), cv2.merge([alpha] * 3))
+            rest -= alpha
+        kept = cv2.multiply(part, cv2.merge([rest] * 3), dtype=cv2.CV_32F)
+        part[:] = cv2.add(kept, colour, dtype=cv2.CV_8U)
 
 
 class OwnMouths:
@@ -155,16 +158,21 @@ def _away(view: View, driving: Array) -> Array:
     return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3), np.float32)
 
 
-def _light(change: Array, skin: Array, reach_px: float) -> Array:
-    """(h, w, 3): what is slow in the (h, w, 3) change of the skin (h, w), and goes on over lips and teeth."""
-    weighted = np.dstack([change * skin[..., None], skin])
-    whole = weighted.sum((0, 1))
-    side = 2 * int(reach_px) + 1
-    near = cv2.blur(weighted, (side, side))
-    mean = whole[:3] / max(float(whole[3]), 1.0)
+def _light(change: Array, skin: Picture, reach_px: float) -> Array:
+    """(h, w, 3): what is slow in the (h, w, 3) change of the skin (h, w), not 0 there, and goes on over lips and teeth.
+
+    It is blurred widely: a part of the pixels will do.
+    """
+    height, width = skin.shape
+    weighted = cv2.merge([*cv2.split(cv2.copyTo(change, skin)), np.asarray(skin > 0, np.float32)])
+    small = cv2.resize(weighted, (-(-width // COARSE), -(-height // COARSE)), interpolation=cv2.INTER_AREA)
+    side = 2 * int(reach_px / COARSE) + 1
+    near = np.asarray(cv2.blur(small, (side, side)), np.float32)
+    whole = small.sum((0, 1))
+    mean = whole[:3] / max(float(whole[3]), 1 / COARSE**2)
     trust = np.clip(near[..., 3:] / TRUSTED, 0, 1)
     local = near[..., :3] / np.maximum(near[..., 3:], 1e-3)
-    return np.asarray(mean + trust * (local - mean), np.float32)
+    return np.asarray(cv2.resize(mean + trust * (local - mean), (width, height)), np.float32)
 
 
 @lru_cache(maxsize=1)
