@@ -75,7 +75,8 @@ def _lack(drawn: Drawn, alpha: Picture) -> Picture:
     every = np.s_[step // 2 :: step, step // 2 :: step]
     shown = np.asarray(drawn.cover[every] > 127, np.uint8)
     covered = cv2.morphologyEx(shown, cv2.MORPH_CLOSE, ONE_CELL)  # cracks between triangles are no edges
-    (xy, xx), (yy, yx) = (np.gradient(part[every] * np.float32(cells)) for part in (drawn.across, drawn.down))
+    cell = np.where(drawn.cover[every] > 0, np.float32(cells), np.float32(np.nan))
+    (xy, xx), (yy, yx) = (np.gradient(part[every] * cell) for part in (drawn.across, drawn.down))
     squares = xx * xx + xy * xy + yx * yx + yy * yy
     det = xx * yy - xy * yx
     root = np.sqrt(np.maximum(squares * squares - 4 * det * det, 0))
