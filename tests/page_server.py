@@ -92,7 +92,7 @@ async def _serve(video: Path) -> None:
     )
     server = CallServer(hosted, dashboard)
     address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
-    hosted.invitation = hosted.link_for_others(f"{address}/")
+    hosted.invited_to = f"{address}/"
     server.gate.allow({address})
     call.join(server.room, hosted.name)
     print(address, hosted.tokens.owner, hosted.tokens.guest, flush=True)

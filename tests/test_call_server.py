@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import numpy as np
@@ -448,6 +448,34 @@ def test_the_owners_page_lets_the_network_in(hosted: HostedCall) -> None:
 
     asyncio.run(look())
     assert ask(hosted, "POST", "/api/listen", "{}", token=owner)[0] == 400
+
+    async def be_there() -> aiohttp.WSMessage:
+        """Until the call is ended."""
+        async with aiohttp.ClientSession() as session:
+            room, protocols = f"{hosted.addresses[0]}room", ("visavis", f"token.{guest}")
+            async with session.ws_connect(room, protocols=protocols) as socket:
+                await socket.send_json({"type": "hello", "name": "Bob", "kind": "browser"})
+                assert (await socket.receive_json())["type"] == "welcome"
+                ending = asyncio.to_thread(ask, hosted, "POST", "/api/end", "{}", owner)
+                (status, _, body), message = await asyncio.gather(ending, _goodbye(socket))
+                after = json.loads(body)
+                assert (status, after["reach"], after["may_listen"]) == (200, "this computer", True)
+                assert guest not in after["invitation"] and after["fingerprint"] == ""
+                return cast(aiohttp.WSMessage, message)
+
+    goodbye = asyncio.run(be_there())
+    assert goodbye.data == aiohttp.WSCloseCode.GOING_AWAY and goodbye.extra == "the call is over"
+    assert ask(hosted, "GET", "/api/invitation", token=guest)[0] == 401  # whoever was invited comes in no more
+    assert ask(hosted, "GET", "/api/invitation", token=hosted.tokens.guest)[0] == 200  # who is invited now does
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", link_port(now["invitation"])), timeout=5).close()
+    assert ask(hosted, "POST", "/api/end", "{}", token=hosted.tokens.guest)[0] == 403
+
+
+async def _goodbye(socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
+    while (message := await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
+        assert message.type is aiohttp.WSMsgType.TEXT
+    return message
 
 
 @pytest.mark.parametrize("host", ["::1", "0:0:0:0:0:0:0:1", "::"])

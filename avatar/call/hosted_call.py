@@ -28,17 +28,22 @@ class HostedCall:
     browser_camera: RemoteCamera | None = None  # where a page's camera drives, now
     whip_camera: RemoteCamera | None = None  # and where a source by WHIP does
     addresses: list[str] = field(default_factory=list)  # of the server: "http://127.0.0.1:8080/" first
-    invitation: str = ""
+    invited_to: str = ""  # the address that is in the invitation
+    digest: str = ""  # of the certificate there, in hex; "" where who comes need not know it
+    joined: str = ""  # the invitation of somebody else's room, where that was joined
     reach: Reach = "this computer"
     fingerprint: str = (
         ""  # SHA-256 of the certificate that browsers do not know, as they show it; "" where they know it
     )
     let_network_in: Callable[[], Awaitable[None]] | None = None  # None where it is, or where others are met elsewhere
+    shut_network_out: Callable[[], Awaitable[None]] | None = None  # after that
     figures: Message = field(default_factory=dict)  # the live loop's, as the page shows them
 
     @property
     def page_link(self) -> str:
         return f"{self.addresses[0]}#owner={self.tokens.owner}"
 
-    def link_for_others(self, address: str) -> str:
-        return f"{address}#room={self.tokens.guest}"
+    @property
+    def invitation(self) -> str:
+        link = f"{self.invited_to}#room={self.tokens.guest}"
+        return self.joined or (f"{link}&cert={self.digest}" if self.digest else link)

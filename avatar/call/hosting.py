@@ -70,7 +70,7 @@ def host_call(
         if options.join is not None:
             client = RoomClient(options.join, options.name, hosted.call.from_room, say)
             hosted.call.use_room(client.send)
-            hosted.invitation, hosted.reach, hosted.let_network_in = str(options.join), "elsewhere", None
+            hosted.joined, hosted.reach, hosted.let_network_in = str(options.join), "elsewhere", None
             parts.callback(lambda: thread.wait(client.close(), 5))
             thread.wait(client.open())
         if options.microphone is not None:
@@ -90,7 +90,7 @@ async def _serve(options: CallOptions, hosted: HostedCall, server: CallServer) -
     port = await server.start(LOOPBACK, options.port)
     server.gate.allow({f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"})
     hosted.addresses = [f"http://{LOOPBACK}:{port}/"]
-    hosted.invitation = hosted.link_for_others(hosted.addresses[0])
+    hosted.invited_to = hosted.addresses[0]
     if options.listen is not None:
         await _listen(*options.listen, options, hosted, server)
     else:
@@ -98,7 +98,7 @@ async def _serve(options: CallOptions, hosted: HostedCall, server: CallServer) -
     if options.public_url is not None:
         server.gate.allow({_origin(options.public_url)})
         hosted.addresses.append(f"{options.public_url.rstrip('/')}/")
-        hosted.invitation = hosted.link_for_others(hosted.addresses[-1])
+        hosted.invited_to, hosted.digest = hosted.addresses[-1], ""
         hosted.reach, hosted.fingerprint, hosted.let_network_in = "elsewhere", "", None
     if options.join is None:
         hosted.call.join(server.room, hosted.name)
@@ -109,14 +109,22 @@ async def _let_network_in(options: CallOptions, hosted: HostedCall, server: Call
     if not own_addresses(six=False):
         raise DeviceError("This computer is in no network now. Connect it, then try again.")
     try:
-        await _listen("0.0.0.0", LISTEN_PORT, options, hosted, server)
+        port = await _listen("0.0.0.0", LISTEN_PORT, options, hosted, server)
     except DeviceError:
-        await _listen("0.0.0.0", 0, options, hosted, server)
-    hosted.let_network_in = None
+        port = await _listen("0.0.0.0", 0, options, hosted, server)
+
+    async def shut_network_out() -> None:
+        await server.stop_listening(port)
+        del hosted.addresses[1:]
+        hosted.invited_to, hosted.reach = hosted.addresses[0], "this computer"
+        hosted.digest = hosted.fingerprint = ""
+        hosted.let_network_in, hosted.shut_network_out = (lambda: _let_network_in(options, hosted, server)), None
+
+    hosted.let_network_in, hosted.shut_network_out = None, shut_network_out
 
 
-async def _listen(host: str, wanted_port: int, options: CallOptions, hosted: HostedCall, server: CallServer) -> None:
-    """Serve others by TLS, and invite them there. Raises DeviceError or InputError."""
+async def _listen(host: str, wanted_port: int, options: CallOptions, hosted: HostedCall, server: CallServer) -> int:
+    """Serve others by TLS, and invite them there. Returns the port. Raises DeviceError or InputError."""
     hosts = _own_addresses(host) if host in EVERYWHERE else [_spelled(host)]
     if options.certificate is None:
         path, digest = own_certificate(home(), hosts)
@@ -128,10 +136,11 @@ async def _listen(host: str, wanted_port: int, options: CallOptions, hosted: Hos
     server.gate.allow({f"https://{_in_url(name)}:{port}" for name in [*hosts, "localhost"]})
     address = f"https://{_in_url(hosts[0])}:{port}/"
     hosted.addresses.append(address)
-    hosted.invitation = f"{hosted.link_for_others(address)}&cert={digest.hex()}"
+    hosted.invited_to, hosted.digest = address, digest.hex()
     hosted.reach = "this computer" if hosts[0] in LOOPBACK_NAMES else "network"
     if options.certificate is None:
         hosted.fingerprint = digest.hex(":").upper()
+    return port
 
 
 def _own_addresses(everywhere: str) -> list[str]:

@@ -25,6 +25,7 @@ class RoomSockets:
     def __init__(self, call: Call, room: Room, ice: Ice) -> None:
         self._call, self._room, self._ice = call, room, ice
         self._sockets: set[web.WebSocketResponse] = set()
+        self._guests: set[web.WebSocketResponse] = set()
 
     async def serve(self, request: web.Request, owner: bool) -> web.WebSocketResponse:
         """From the hello to the goodbye of a page: the owner's, who speaks for the avatar, or a guest's."""
@@ -70,11 +71,16 @@ class RoomSockets:
     async def _guest(self, socket: web.WebSocketResponse, send: Callable[[Message], None], origin: str) -> None:
         hello = await _hello(socket)
         member: Member = self._room.join(send, hello.get("name"), hello.get("kind"), origin)
+        self._guests.add(socket)
         try:
             async for frame in socket:
                 self._room.receive(member, _message(frame))
         finally:
+            self._guests.discard(socket)
             self._room.leave(member)
+
+    async def close_guests(self, why: bytes) -> None:
+        await close_sockets(list(self._guests), why)
 
     async def close(self, why: bytes) -> None:
         await close_sockets(self._sockets, why)

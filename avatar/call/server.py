@@ -9,10 +9,13 @@ sends it as `Authorization: Bearer TOKEN`, and for the WebSocket as a second sub
     GET    /room             owner,     WebSocket, JSON messages (below)
                              guest
     GET    /api/state        owner      {name, muted, camera_on, showing, microphone, latency_ms, lip_offset_ms, drives,
-                                        invitation, reach, fingerprint, may_listen, whep: {url, token},
-                                        whip: {url, token}, ice, peers: [{id, kind, state, …}], figures}
+                                        invitation, reach, fingerprint, may_listen, own_room,
+                                        whep: {url, token}, whip: {url, token}, ice,
+                                        peers: [{id, kind, state, …}], figures}
     POST   /api/state        owner      {muted?, camera_on?, name?} → the state
     POST   /api/listen       owner      let the others of this network in from now on, by TLS → the state
+    POST   /api/end          owner      end the call for all who were invited, whose link opens nothing more, and what
+                                        /api/listen did → the state
     GET    /api/invitation   guest      {name, people, most}: whose call it is, before one joins
     POST   /api/view         owner      {sdp: an offer that receives} → {id, sdp: the answer}: the avatar, to look at
     POST   /api/view         owner      {} → {id, sdp: an offer that sends}: the first half of a call by copy and paste
@@ -76,6 +79,7 @@ from avatar.webrtc.peers import Peer, TooManyPeersError
 from avatar.webrtc.remote_camera import listen
 from avatar.webrtc.whip_source import WhipSource
 
+OVER = b"the call is over"  # the page knows by the code, and that there is a reason
 IDLE_TICK_S = 1.0  # as often as the live run tells its figures
 IDLE_TICKS = 3  # a face that is lost for a second, or a computer that is busy, is nothing to tell
 
@@ -99,6 +103,7 @@ class CallServer:
         app.router.add_get("/api/state", self._get_state)
         app.router.add_post("/api/state", self._set_state)
         app.router.add_post("/api/listen", self._let_network_in)
+        app.router.add_post("/api/end", self._end_call)
         app.router.add_get("/api/invitation", self._invitation)
         app.router.add_post("/api/view", self._view)
         app.router.add_post("/api/view/{id}", self._view_answered)
@@ -120,6 +125,10 @@ class CallServer:
         assert self._listener is not None, "start comes first"
         return await self._listener.listen(host, port, tls)
 
+    async def stop_listening(self, port: int) -> None:
+        assert self._listener is not None, "start comes first"
+        await self._listener.stop_listening(port)
+
     async def stop(self) -> None:
         """Hang up on everybody, and free all."""
         listener = self._listener
@@ -129,7 +138,7 @@ class CallServer:
             self._ticking.cancel()
         await listener.stop_listening()
         try:
-            await self._sockets.close(b"the call is over")
+            await self._sockets.close(OVER)
             await self._call.close()
         finally:
             await listener.close()
@@ -168,6 +177,17 @@ class CallServer:
             await self._hosted.let_network_in()
         except VisavisError as error:
             return _error(400, error.on_page)
+        return web.json_response(self._state())
+
+    async def _end_call(self, request: web.Request) -> web.Response:
+        """For all who were invited, who come in no more: the next invitation is another one."""
+        self.gate.require(request, "owner")
+        if self._hosted.joined:
+            return _error(400, "This call is somebody else's: end visavis, and you have left it.")
+        self._hosted.tokens.renew_guest()
+        if (shut := self._hosted.shut_network_out) is not None:
+            await shut()
+        await self._sockets.close_guests(OVER)
         return web.json_response(self._state())
 
     async def _invitation(self, request: web.Request) -> web.Response:
@@ -240,6 +260,7 @@ class CallServer:
             "reach": self._hosted.reach,
             "fingerprint": self._hosted.fingerprint,
             "may_listen": self._hosted.let_network_in is not None,
+            "own_room": not self._hosted.joined,
             "whep": {"url": "/whep", "token": self.gate.tokens.player},
             "whip": {"url": "/whip", "token": self.gate.tokens.source},
             "ice": self._hosted.ice.for_page(owner=True),

@@ -27,7 +27,7 @@ class Listener:
         self.app.on_response_prepare.append(add_headers)
         self._gate = gate
         self._runner: web.AppRunner | None = None
-        self._listening: list[asyncio.Task[None]] = []
+        self._listening: dict[int, asyncio.Task[None]] = {}  # by port
 
     async def start(self, host: str, port: int) -> int:
         """Set up, and `listen` without TLS: for loopback."""
@@ -44,13 +44,17 @@ class Listener:
         except OSError as error:
             raise DeviceError(f"{host}:{port} cannot be listened on ({error.strerror}). Try another port.") from error
         listening.setblocking(False)
-        self._listening.append(asyncio.ensure_future(self._accept_all(listening, tls)))
-        return int(listening.getsockname()[1])
+        taken = int(listening.getsockname()[1])
+        self._listening[taken] = asyncio.ensure_future(self._accept_all(listening, tls))
+        return taken
 
-    async def stop_listening(self) -> None:
-        for accepting in self._listening:
-            accepting.cancel()
-        await asyncio.gather(*self._listening, return_exceptions=True)
+    async def stop_listening(self, port: int | None = None) -> None:
+        """There, or anywhere. Who is connected stays so."""
+        ports = list(self._listening) if port is None else [port]
+        accepting = [self._listening.pop(one) for one in ports]
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
 
     async def _accept_all(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         """asyncio's own servers count nobody whose TLS handshake is not over."""

@@ -50,7 +50,7 @@ def _token() -> str:
     return secrets.token_urlsafe(24)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tokens:
     """One for each role, new at every start unless given.
 
@@ -61,6 +61,10 @@ class Tokens:
     guest: str = field(default_factory=_token, repr=False)
     player: str = field(default_factory=_token, repr=False)
     source: str = field(default_factory=_token, repr=False)
+
+    def renew_guest(self) -> None:
+        """Whoever was invited comes in no more."""
+        self.guest = _token()
 
     def role(self, token: str) -> Role | None:
         """In a time that does not depend on how much of it is right."""

@@ -1,7 +1,7 @@
 // What the owner sends to the others: a link, for whom it works, and what their browser will say of its certificate.
 
 import { NOBODY } from "./call_state.js";
-import { byId, setText, tell } from "./dom.js";
+import { ask, byId, setText, tell } from "./dom.js";
 import { request } from "./server.js";
 
 const REACH = {
@@ -16,17 +16,19 @@ let now = {}; // what visavis told last
 export function showInvitation(state) {
   now = state;
   byId("invite").hidden = !state.invitation;
+  byId("end-call").hidden = !state.own_room || (alone(state) && byId("members").children.length < 2);
   setText(byId("invite-reach"), REACH[state.reach]);
-  const alone = state.reach === "this computer";
-  byId("let-in").hidden = !alone;
+  byId("let-in").hidden = !alone(state);
   byId("listen").hidden = !state.may_listen;
-  setText(byId("invitation-label"), alone ? "A link for this computer alone, to try it out" : "Invitation, for the others");
+  setText(byId("invitation-label"), alone(state) ? "A link for this computer alone, to try it out" : "Invitation, for the others");
   if (byId("invitation").value !== state.invitation) byId("invitation").value = state.invitation;
-  byId("invitation-copies").hidden = alone;
+  byId("invitation-copies").hidden = alone(state);
   byId("certificate").hidden = !state.fingerprint;
   setText(byId("fingerprint"), state.fingerprint);
   if (document.activeElement !== byId("own-name")) byId("own-name").value = state.name === NOBODY ? "" : state.name;
 }
+
+const alone = ({ reach }) => reach === "this computer";
 
 /** The whole of what the others need to know. */
 function message() {
@@ -69,6 +71,13 @@ byId("listen").onclick = async () => {
     tell(byId("invite-problem"), error.message);
   }
   byId("listen").disabled = false;
+};
+byId("end-call").onclick = () => {
+  const text = "Everybody is sent out, and the invitation opens nothing any more. The next one is another link.";
+  return ask({ title: "End the call for everybody?", text, yes: "End the call", danger: true }, async () => {
+    showInvitation(await request("POST", "/api/end", {}));
+    byId("call-title").focus();
+  });
 };
 byId("own-name").onchange = async () => {
   const name = byId("own-name").value.trim();
