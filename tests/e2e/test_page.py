@@ -196,6 +196,17 @@ def test_a_first_visit_from_a_ready_face_to_ones_own(links: Links, chromium: Any
     wait_for(page, "document.querySelector('#own-picture').videoWidth")
     page.click("#own-hide")
     page.click("#own-show")
+    other, _ = open_page(chromium, f"{links.address}/#owner={links.owner}")  # of another profile
+    expect(other.locator("#advice-text")).to_have_text("Your camera is lent from another window.", timeout=20_000)
+    assert other.evaluate("document.querySelector('#own-picture').srcObject") is None
+    look(other, "lent")
+    other.get_by_role("button", name="Use this one’s").click()
+    wait_for(other, "document.querySelector('#own-picture').videoWidth")
+    expect(page.locator("#advice-text")).to_be_visible(timeout=20_000)
+    assert page.evaluate("document.querySelector('#own-picture').srcObject") is None
+    page.get_by_role("button", name="Use this one’s").click()
+    wait_for(page, "document.querySelector('#own-picture').videoWidth")
+    other.context.close()
 
     page.click("#new-avatar")
     page.set_input_files("#files", [str(good), str(better), str(text)])

@@ -1,10 +1,11 @@
 // What the stage says: one sentence about what is so now, and the one button that helps.
 
+import { advise } from "./advice.js";
 import { chosenAvatar, chosenCard, chosenTitle, pictureOf } from "./avatars.js";
 import { ask, byId, setText } from "./dom.js";
 import { openEnrolment } from "./enrol.js";
 import { label } from "./label.js";
-import { asking, driven, trouble, useWebcam } from "./own_camera.js";
+import { asking, driven, lentElsewhere, trouble, useThisOnes, useWebcam } from "./own_camera.js";
 import { change, live, onFailure, reached, retry, start, value, watch } from "./run.js";
 import { request } from "./server.js";
 import { clear, showPoster, want } from "./stage.js";
@@ -57,18 +58,30 @@ function sentence() {
   if (value("paused")) return [`Paused: ${name} idles, and nobody sees what you do.`, ["Go on", () => change({ paused: false })]];
   if (!driven()) return [`Bring ${name} to life.`, ["Use my webcam", useWebcam]];
   if (live.locked) return [live.locked, ["Unlock…", unlock]];
-  if (!looked && silentSeconds < OPENING_S) {
+  if (!looked && silentSeconds < OPENING_S && !lentElsewhere()) {
     return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
   }
-  if (live.hint) return [live.hint.text, help(live.hint.change)];
   if (calibrated < 1) return ["Look straight at the camera, mouth closed: it learns your face."];
   return [""];
 }
 
-/** The button for what visavis advises, where that may be done now: [words, what it does]. */
+/** Which window's webcam it is, where that is another's. */
+function lent() {
+  if (!lentElsewhere()) return "";
+  return silentSeconds < 2 ? "Your camera is lent from another window." : "Your camera was lent from another window, and gives no picture now.";
+}
+
+/** What is amiss while the avatar moves is said beside it. */
+function hint() {
+  const now = reached && live.state === "running" ? live.hint : null;
+  advise("lent", lent(), [["Use this one’s", useThisOnes]]);
+  advise("hint", now?.text ?? "", now ? help(now.change) : []);
+}
+
+/** The buttons for what visavis advises, where that may be done now: [words, what it does] each. */
 function help(advised) {
-  if (!advised) return silentSeconds ? ["Try again", again] : null;
-  return value("recording") || value("virtual_camera") ? null : ["Use a smaller picture", () => change(advised)];
+  if (!advised) return silentSeconds ? [["Try again", again]] : [];
+  return value("recording") || value("virtual_camera") ? [] : [["Use a smaller picture", () => change(advised)]];
 }
 
 function show() {
@@ -89,6 +102,7 @@ function show() {
     setText(byId("say-act"), button[0]);
     byId("say-act").onclick = button[1];
   }
+  hint();
   showPicture();
 }
 
