@@ -124,6 +124,7 @@ async def until(ask: Ask, true: Callable[[Any], bool], limit_s: float = 60.0) ->
         ("POST", "/background"), ("GET", "/recordings/x.mp4"), ("POST", "/recordings/x.mp4/verify"),
         ("POST", "/clip"), ("DELETE", "/clip"), ("POST", "/challenge"),
         ("POST", "/challenge/see"), ("DELETE", "/challenge"),
+        ("POST", "/finetuning"), ("GET", "/finetuning/before"), ("POST", "/finetuning/kept"), ("DELETE", "/finetuning"),
         ("GET", "/virtual-camera"), ("POST", "/virtual-camera"),
         ("GET", "/events"),
     ],

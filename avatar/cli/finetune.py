@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from avatar.cli.options import AvatarName
-from avatar.core.extras import install
 
 
 def finetune(
@@ -25,7 +24,8 @@ def finetune(
     from rich.progress import TimeElapsedColumn
 
     from avatar.cli.terminal import Terminal, print_json
-    from avatar.core.errors import UsageError, VisavisError
+    from avatar.core.errors import UsageError
+    from avatar.core.extras import without_torch
     from avatar.core.file_name import version
     from avatar.identity.bundle import find_avatar, load_avatar
     from avatar.identity.ready_faces import refuse_ready_face
@@ -36,7 +36,7 @@ def finetune(
         from avatar.learning.finetune import finetune as tune
         from avatar.learning.finetune import leave_a_core
     except ModuleNotFoundError as error:
-        raise VisavisError(f"Fine-tuning needs torch ({error.name} is missing): {install('torch')}") from error
+        raise without_torch("Fine-tuning", error) from error
     path = find_avatar(name)
     refuse_ready_face(path)
     before = version(path)
@@ -71,4 +71,5 @@ def finetune(
     if report.kept:
         out.say(f"Kept: {report.reason}. Wrote {path}", f"Next: visavis live {path.stem}")
     else:
-        out.say(f"Not kept: {report.reason}. {path} stays as it was. {report.advice}")
+        longer = f" `visavis finetune {path.stem} --minutes {report.longer_minutes}`" if report.longer_minutes else ""
+        out.say(f"Not kept: {report.reason}. {path} stays as it was. {report.advice}{longer}")

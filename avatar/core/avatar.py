@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from avatar.core.arrays import Array
 
+FEWEST_TO_TUNE = 5  # portraits: with fewer, none can be held out, and nothing else tells overfitting from learning
+
 
 def _none() -> Array:
     return np.zeros(0, np.float32)

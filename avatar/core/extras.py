@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from avatar.core.errors import VisavisError
+
 EXTRAS = {
     "c2pa": ("c2pa", "cryptography"),
     "call": ("aiohttp", "aioice", "aiortc", "cryptography", "multidict"),
@@ -27,6 +29,11 @@ def install(module: str) -> str:
     package = module.partition(".")[0]
     extra = next((name for name, modules in EXTRAS.items() if package in modules), None)
     return pip(f"install 'visavis[{extra}]'" if extra else "install --force-reinstall visavis")
+
+
+def without_torch(what: str, error: ModuleNotFoundError) -> VisavisError:
+    """The error of something that needs torch, or what comes with it, where that is not installed."""
+    return VisavisError(f"{what} needs torch ({error.name} is missing): {install('torch')}")
 
 
 def missing_of(extra: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from avatar.core.arrays import Picture
-from avatar.core.avatar import Avatar
+from avatar.core.avatar import FEWEST_TO_TUNE, Avatar
 from avatar.core.errors import VisavisError
 from avatar.core.model_files import MODEL_ID
 from avatar.core.resizing import resized
@@ -37,6 +37,7 @@ class Card:
     ready: bool = False  # it comes with visavis, and stays as it is
     portraits: int = 0
     fine_tuned: bool = False
+    tunable: bool = False  # it may be fine-tuned, and has portraits enough
     shows: str = ""  # whom, by what was said at enrolment
     consent: str = ""
     made_at: str = ""
@@ -111,6 +112,7 @@ def _read(name: str, path: Path) -> tuple[Card, bytes]:
         ready=ready,
         portraits=len(avatar.portraits),
         fine_tuned=avatar.fine_tuned,
+        tunable=not (ready or problem or avatar.fine_tuned) and len(avatar.portraits) >= FEWEST_TO_TUNE,
         shows=consent_words(avatar.consent),
         consent=str(avatar.consent.get("statement", "")),
         made_at=str(avatar.provenance.get("at", "")),

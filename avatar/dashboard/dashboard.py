@@ -2,7 +2,7 @@
 
 Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for the *owner* alone. Below /api/dashboard:
 
-    GET    (nothing more)          → {avatars, enrolment, live, pages: how many are open}
+    GET    (nothing more)          → {avatars, enrolment, finetuning, live, pages: how many are open}
     GET    /choices                → {cameras, virtual_camera, engines, sizes}: looks at the devices anew
     GET    /recordings/NAME        → the video; ranges of it too
     POST   /recordings/NAME/show   → {}: in the desktop's file manager
@@ -10,7 +10,7 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     GET    /avatars/NAME/thumbnail → JPEG, 256 px
     PATCH  /avatars/NAME           {name: a new one} → {}
     DELETE /avatars/NAME           → {}
-    …                              of an avatar that is made: see `enrolment_routes`
+    …                              of making an avatar: see `enrolment_routes`; of fine-tuning: `finetuning_routes`
     POST   /background             a picture, up to 32 MB → {}: what the background "picture" is from now on
     POST   /live                   {avatar, camera ("": none, it idles), engine?, virtual_camera?, recording?, size?,
                                     background?, mirror?, follow?, expression?, remember?,
@@ -22,9 +22,9 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
     DELETE /live                   stop → {}
     GET    /events                 WebSocket
 
-Events, to the page: {type: "state", avatars, enrolment, live, pages} at the start and after every change; {type:
-"second", figures} once a second while live; and a binary message, the newest published picture as JPEG, once for each
-"frame" that the page sends: so a slow page gets fewer pictures and none is late, and one not looked at gets none.
+Events, to the page: {type: "state", avatars, enrolment, finetuning, live, pages} at the start and after every change;
+{type: "second", figures} once a second while live; and a binary message, the newest published picture as JPEG, once for
+each "frame" that the page sends: so a slow page gets fewer pictures and none is late, and one not looked at gets none.
 
 Errors are {error: "what happened, what to do"} with 400, 401, 403, 404, 408, 409 (busy), 413 or 429.
 """
@@ -44,6 +44,8 @@ from avatar.core.errors import UsageError
 from avatar.dashboard.avatars import Shelf, delete, existing, rename
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.enrolment_routes import EnrolmentRoutes
+from avatar.dashboard.finetuning import FineTuning
+from avatar.dashboard.finetuning_routes import FineTuningRoutes
 from avatar.dashboard.live_choices import Given, Wish
 from avatar.dashboard.live_run import Listener, LiveRun
 from avatar.dashboard.open_pages import OpenPages
@@ -83,6 +85,7 @@ class Dashboard:
         self._ticking: asyncio.Task[None] | None = None
         self.checker = ShotChecker(tracker_model)
         self.enrolment = Enrolment(tracker_model, self.checker, self._pages.changed)
+        self.finetuning = FineTuning(self._pages.changed)
         pages = self._pages
         listener = Listener(pages.changed, pages.second, pages.frame, watching=lambda: pages.count > 0)
         self.live = LiveRun(tracker_model, listener, given)
@@ -92,6 +95,7 @@ class Dashboard:
         gate.allow_more(ALLOWANCES)
         VerifyPage().add_routes(app, gate)
         EnrolmentRoutes(self.enrolment, self.checker, self._pictures).add_routes(app, gate, PREFIX)
+        FineTuningRoutes(self.finetuning).add_routes(app, gate, PREFIX)
         VirtualCameraSetup().add_routes(app, gate)
         routes: tuple[tuple[str, str, Handler], ...] = (
             ("GET", "", self._get_state),
@@ -133,6 +137,7 @@ class Dashboard:
     def _close(self) -> None:
         self.live.close()
         self.enrolment.close()
+        self.finetuning.close()
         self.checker.rest()
 
     async def _tick(self) -> None:
@@ -147,6 +152,7 @@ class Dashboard:
         return {
             "avatars": await asyncio.to_thread(self._shelf.cards),
             "enrolment": self.enrolment.report(),
+            "finetuning": self.finetuning.report(),
             "live": self.live.report(),
             "pages": self._pages.count,
         }

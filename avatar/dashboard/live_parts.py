@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from avatar.core.errors import UsageError, VisavisError
+from avatar.core.file_name import Version, version
 from avatar.dashboard.avatars import existing
 from avatar.dashboard.live_choices import PICTURE, VIRTUAL_CAMERA, LiveChoices, Wish
 from avatar.dashboard.recordings import Recordings
+from avatar.identity.bundle import named_avatar
 from avatar.identity.mattes import open_avatar
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session
@@ -37,6 +39,7 @@ class LiveParts:
         self._locks |= dict.fromkeys(("avatar", *LOOK), look)
         self._wishing = threading.Lock()
         self._asked_for = wish.avatar  # last
+        self._shown = _version(wish.avatar)  # of the file: it is shown anew where that has changed
 
     def changes(self, wanted: dict[str, Any]) -> Callable[[], None]:
         """What makes those changes, each while the picture goes on; the first that fails is raised, and the rest left.
@@ -115,12 +118,16 @@ class LiveParts:
             self.wish = replace(self.wish, **parts)
 
     def _show(self, name: str) -> None:
-        if name == self._session.avatar.name or name != self._asked_for:  # somebody clicked on, while this one waited
+        if name != self._asked_for:  # somebody clicked on, while this one waited
+            return
+        now = _version(name)
+        if (name, now) == (self._session.avatar.name, self._shown):
             return
         try:
             _wait(self._session.show(open_avatar(existing(name))))
         except EngineFailure as failure:
             raise VisavisError(str(failure)) from failure
+        self._shown = now
 
     def _switch_virtual_camera(self, on: bool) -> None:
         if on:
@@ -138,6 +145,12 @@ class LiveParts:
             self._session.remove(now.recorder)
         finally:
             self._recordings.ended()
+
+
+def _version(name: str) -> Version | None:
+    """Of the avatar's file; None of one that lies elsewhere."""
+    path = named_avatar(name)
+    return None if path is None else version(path)
 
 
 def _wait(drawn: Future[None]) -> None:

@@ -14,7 +14,7 @@ from engines.files import CAREFULLY, try_lock
 
 PREFIX, LOCK = "upload-", ".lock"
 _FOLDER = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")  # as tempfile names them
-_FILE = re.compile(r"photo-[0-9]+|clip|made|\.made\.[a-z0-9_]{8}\.part|picture|dropped(\.[a-z0-9]{1,5})?")
+_FILE = re.compile(r"photo-[0-9]+|clip|made|\.made\.[a-z0-9_]{8}\.part|before|after|picture|dropped(\.[a-z0-9]{1,5})?")
 
 
 class UploadFolder:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 
-from avatar.core.avatar import Avatar
+from avatar.core.avatar import FEWEST_TO_TUNE, Avatar
 from avatar.core.errors import VisavisError
 from avatar.learning.objective import NotFiniteError
 from avatar.learning.person_crops import PersonCrops
@@ -29,19 +29,22 @@ BATCH = 4  # faces
 CHECK_EVERY = 10
 PATIENCE = 6  # checks without progress before it stops
 PROGRESS = 0.002  # share by which a check must be better
-MIN_PHOTOS = 5  # with fewer, none can be held out, and nothing else tells overfitting from learning
 MANY_PHOTOS = 16  # more of them hardly help
 MAY_LOSE = {"identity": 0.01, "sharpness": 0.1}  # L2 distance; share of the real picture's
 
 
 @dataclass(frozen=True)
 class FineTuneReport:
-    """What became of it. `avatar` is the one given unless `kept`. advice: what to do where it is not."""
+    """What became of it. `avatar` is the one given unless `kept`.
+
+    Where it is not: advice, what to do, and longer_minutes, in which it may succeed; 0: more time would not help.
+    """
 
     avatar: Avatar
     kept: bool
     reason: str
     advice: str
+    longer_minutes: int
     steps: int
     seconds: float
     held_out_photos: int
@@ -58,14 +61,14 @@ def finetune(
 ) -> FineTuneReport:
     """Fine-tune on the avatar's own portraits for at most `minutes`; feed-forward avatars only.
 
-    With fewer than MIN_PHOTOS nothing is done, and the report says so. `progress` is told the share done in [0, 1] and
-    one line. Raises VisavisError when a loss is no number.
+    With fewer than FEWEST_TO_TUNE portraits nothing is done, and the report says so. `progress` is told the share done
+    in [0, 1] and one line. Raises VisavisError when a loss is no number.
     """
     started = time.monotonic()
-    if len(avatar.portraits) < MIN_PHOTOS:
-        reason = f"fewer than {MIN_PHOTOS} photos leave none to tell learning from overfitting"
-        advice = f"Enrol {MIN_PHOTOS} photos, or a selfie clip."
-        return FineTuneReport(avatar, False, reason, advice, 0, 0.0, 0, None, None)
+    if len(avatar.portraits) < FEWEST_TO_TUNE:
+        reason = f"fewer than {FEWEST_TO_TUNE} photos leave none to tell learning from overfitting"
+        advice = f"Enrol {FEWEST_TO_TUNE} photos, or a selfie clip."
+        return FineTuneReport(avatar, False, reason, advice, 0, 0, 0.0, 0, None, None)
     torch.manual_seed(seed)
     held_out = held_out_photos(len(avatar.portraits))
     crops, nets = PersonCrops(avatar, held_out, seed), PersonNets()
@@ -99,9 +102,19 @@ def finetune(
         provenance = avatar.provenance | {"fine_tuned": tuned | {"fine_tuned": asdict(after)}}
         result = replace(avatar, weights=nets.weights(best), network=network_name(), provenance=provenance)
     reason = objection or "better than feed-forward on what was held out"
-    advice = "" if best is not None else advice_after(since_best < PATIENCE, len(avatar.portraits), minutes)
-    seconds = time.monotonic() - started
-    return FineTuneReport(result, best is not None, reason, advice, step, seconds, len(held_out), before, after)
+    out_of_time = best is None and since_best < PATIENCE
+    return FineTuneReport(
+        result,
+        kept=best is not None,
+        reason=reason,
+        advice="" if best is not None else advice_after(out_of_time, len(avatar.portraits)),
+        longer_minutes=2 * math.ceil(minutes) if out_of_time else 0,
+        steps=step,
+        seconds=time.monotonic() - started,
+        held_out_photos=len(held_out),
+        feed_forward=before,
+        fine_tuned=after,
+    )
 
 
 def leave_a_core() -> None:
@@ -115,10 +128,10 @@ def held_out_photos(count: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.linspace(1, count - 1, wanted + 2).round().astype(int)[1:-1])
 
 
-def advice_after(out_of_time: bool, photos: int, minutes: float) -> str:
+def advice_after(out_of_time: bool, photos: int) -> str:
     """What may help where nothing was kept; photos: so many there were."""
     if out_of_time:
-        return f"It was still learning when its time was over: give it more, --minutes {2 * math.ceil(minutes)}."
+        return "It was still learning when its time was over: give it more."
     if photos < MANY_PHOTOS:
         return "More photos, or a selfie clip, give more to learn."
     return "It had learnt all that it could of these photos: the avatar is as good without it."

@@ -6,6 +6,7 @@ import { loadChoices } from "./choices.js";
 import { byId, setText } from "./dom.js";
 import { openEnrolment, showEnrolment } from "./enrol.js";
 import { secondArrived } from "./figures.js";
+import { fineTuningArrived } from "./finetuning.js";
 import { label } from "./label.js";
 import "./look.js";
 import "./recording.js";
@@ -71,6 +72,7 @@ function take(message) {
   avatarsArrived(message.avatars);
   runArrived(message.live);
   showEnrolment(message.enrolment);
+  fineTuningArrived(message.finetuning);
   if (first && live.state === "off" && !live.problem && chosenAvatar()) start(chosenAvatar(), label()); // alive by itself
   first = false;
 }

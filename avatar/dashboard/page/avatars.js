@@ -15,6 +15,10 @@ let chosen = localStorage.getItem("avatar") ?? "";
 let shown = "";
 let opened = null; // the card that the dialog is about
 const dialog = byId("about-face");
+let about = () => {};
+
+/** `act` gets the card that the dialog was opened about. */
+export const onAbout = (act) => (about = act);
 
 /** The face on the stage, or that of the next start; "" where there is none. */
 export const chosenAvatar = () => chosen;
@@ -106,6 +110,7 @@ function openAbout(card) {
   const lines = card.problem ? [card.problem] : [card.fine_tuned ? `${portraits}, fine-tuned` : portraits, `Shows ${card.shows}`];
   byId("about-face-text").replaceChildren(...lines.map((line) => make("li", { title: card.consent }, line)));
   byId("rename-face").hidden = Boolean(card.problem);
+  about(card);
   dialog.showModal();
 }
 
