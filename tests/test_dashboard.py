@@ -122,6 +122,7 @@ async def until(ask: Ask, true: Callable[[Any], bool], limit_s: float = 60.0) ->
         ("DELETE", "/avatars/ada"), ("POST", "/check"), ("POST", "/photos"), ("DELETE", "/photos/1"),
         ("POST", "/enrolment"), ("DELETE", "/enrolment"), ("POST", "/live"), ("PATCH", "/live"), ("DELETE", "/live"),
         ("POST", "/background"), ("GET", "/recordings/x.mp4"), ("POST", "/recordings/x.mp4/verify"),
+        ("POST", "/recordings/x.mp4/keep"), ("DELETE", "/recordings/x.mp4"),
         ("POST", "/clip"), ("DELETE", "/clip"), ("POST", "/challenge"),
         ("POST", "/challenge/see"), ("DELETE", "/challenge"),
         ("POST", "/finetuning"), ("GET", "/finetuning/before"), ("POST", "/finetuning/kept"), ("DELETE", "/finetuning"),
@@ -561,6 +562,7 @@ def test_without_a_camera_it_idles_and_all_is_exchanged_while_it_goes_on(links: 
 
         told = await live(recording=False, size="512x512", camera=CLIP)
         assert told["recording"] is None and told["recorded"]["name"] == name and told["wish"]["size"] == "512x512"
+        told_of = told["recorded"]
         assert (await live(avatar="woman_2"))["wish"]["avatar"] == "woman_2"
         status, video = await ask("GET", f"/recordings/{name}")
         assert status == 200 and len(video) == told["recorded"]["bytes"] and told["recorded"]["seconds"] > 0
@@ -575,6 +577,21 @@ def test_without_a_camera_it_idles_and_all_is_exchanged_while_it_goes_on(links: 
         assert (await ask("POST", f"/recordings/{name}/verify"))[1]["words"]
         status, told = await ask("POST", f"/recordings/{name}/show")
         assert status == 400 and str(file) in told["error"]  # no desktop here
+        for number, left in (("1", video), ("2", b"no video")):  # by killed programs
+            part = file.with_name(f"{file.stem}.{number}.part.mp4")
+            part.write_bytes(left)
+            if number == "1":
+                assert (await ask("GET", "/choices"))[1]["cut_off"] == []  # it may be written just now
+            os.utime(part, (0, int(number)))
+        names = [f"{file.stem}.{number}.part.mp4" for number in "21"]
+        assert [one["name"] for one in (await ask("GET", "/choices"))[1]["cut_off"]] == names
+        status, kept = await ask("POST", f"/recordings/{names[1]}/keep")
+        assert status == 200 and kept == {**told_of, "name": f"{file.stem}-2.mp4", "seconds": kept["seconds"]}
+        assert kept["seconds"] > 0 and (await ask("GET", f"/recordings/{kept['name']}"))[0] == 200
+        status, refused = await ask("POST", f"/recordings/{names[0]}/keep")
+        assert status == 400 and "deleted" in refused["error"]
+        assert (await ask("DELETE", f"/recordings/{names[0]}")) == (200, {})
+        assert (await ask("DELETE", f"/recordings/{file.name}"))[0] == 404 and file.exists()  # a whole one
         (links.home / "secret.mp4").write_bytes(b"x")
         for odd in ("..%2Fsecret.mp4", "%2e%2e%2fsecret.mp4", "nothing.mp4", "..", "%00"):
             assert (await ask("GET", f"/recordings/{odd}"))[0] in (403, 404)

@@ -3,9 +3,11 @@
 Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for the *owner* alone. Below /api/dashboard:
 
     GET    (nothing more)          → {avatars, enrolment, finetuning, live, pages: how many are open}
-    GET    /choices                → {cameras, virtual_camera, engines, sizes}: looks at the devices anew
+    GET    /choices                → {cameras, virtual_camera, engines, sizes, cut_off: recordings}: looks anew
     GET    /recordings/NAME        → the video; ranges of it too
     POST   /recordings/NAME/show   → {}: in the desktop's file manager
+    POST   /recordings/NAME/keep   → {name, seconds, bytes}: one that a killed program has left
+    DELETE /recordings/NAME        → {}: such a one
     POST   /recordings/NAME/verify → {words, notes, found}: what `verify` says of it
     GET    /avatars/NAME/thumbnail → JPEG, 256 px
     PATCH  /avatars/NAME           {name: a new one} → {}
@@ -41,6 +43,7 @@ from aiohttp import web
 
 from avatar.core.avatar_name import avatar_name
 from avatar.core.errors import UsageError
+from avatar.dashboard import cut_off_recordings
 from avatar.dashboard.avatars import Shelf, delete, existing, rename
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.enrolment_routes import EnrolmentRoutes
@@ -107,6 +110,8 @@ class Dashboard:
             ("GET", "/recordings/{name}", self._get_recording),
             ("POST", "/recordings/{name}/show", self._show_recording),
             ("POST", "/recordings/{name}/verify", self._verify_recording),
+            ("POST", "/recordings/{name}/keep", self._keep_recording),
+            ("DELETE", "/recordings/{name}", self._delete_recording),
             ("POST", "/live", self._start),
             ("PATCH", "/live", self._change),
             ("DELETE", "/live", self._stop),
@@ -205,6 +210,13 @@ class Dashboard:
     async def _verify_recording(self, request: web.Request) -> web.StreamResponse:
         path = await asyncio.to_thread(recording, request.match_info["name"])
         return web.json_response(await look_at(path))
+
+    async def _keep_recording(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(await asyncio.to_thread(cut_off_recordings.keep, request.match_info["name"]))
+
+    async def _delete_recording(self, request: web.Request) -> web.StreamResponse:
+        await asyncio.to_thread(cut_off_recordings.delete, request.match_info["name"])
+        return web.json_response({})
 
     async def _start(self, request: web.Request) -> web.StreamResponse:
         await asyncio.to_thread(self._check_and_start, Wish.of(await json_body(request)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from avatar.core.arrays import Picture
 from avatar.core.errors import UsageError, VisavisError
+from avatar.dashboard.cut_off_recordings import cut_off_recordings
 from avatar.dashboard.recordings import recordings_folder
 from avatar.live.background import Background, parse_background
 from avatar.live.framing import parse_size
@@ -118,6 +119,7 @@ class LiveChoices:
             "sizes": list(self._sizes),
             "picture": self.picture is not None,
             "recordings": str(recordings_folder()),
+            "cut_off": cut_off_recordings(),
         }
 
     def check(self, wish: Wish) -> None:

@@ -145,7 +145,7 @@ class VideoWriter:
         How long that is, in seconds; 0.0 when nothing plays, and then no file is left.
         """
         self._end_container()
-        seconds = _playable_s(self._beside)
+        seconds = playable_s(self._beside)
         if seconds > 0:
             self._give_name()
         else:
@@ -187,7 +187,7 @@ def check_output(path: Path) -> None:
     check_writable(path)
 
 
-def _playable_s(path: Path) -> float:
+def playable_s(path: Path) -> float:
     """How long the pictures of a file last that may be cut off anywhere."""
     last_s = 0.0
     with suppress(av.error.FFmpegError, OSError, IndexError), av.open(str(path)) as container:

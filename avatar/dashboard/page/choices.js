@@ -3,7 +3,7 @@
 import { request } from "./server.js";
 
 /** The newest answer of visavis. */
-export let choices = { cameras: [], engines: [], sizes: [], virtual_camera: { name: "", problem: null }, picture: false, recordings: "" };
+export let choices = { cameras: [], engines: [], sizes: [], virtual_camera: { name: "", problem: null }, picture: false, recordings: "", cut_off: [] };
 const watchers = [];
 
 /** act() is called whenever visavis has looked. */

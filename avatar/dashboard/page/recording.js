@@ -1,5 +1,7 @@
-// Record, and what became of it: play it, save a copy, show it in its folder, verify its mark.
+// Record, and what became of it: play it, save a copy, show it in its folder, verify its mark; keep what was cut off.
 
+import { advise } from "./advice.js";
+import { choices, watchChoices } from "./choices.js";
 import { byId, setText, tell } from "./dom.js";
 import { change, live, reached, running, value, watch } from "./run.js";
 import { request } from "./server.js";
@@ -8,6 +10,7 @@ const MOST_PLAYED_BYTES = 400e6; // a larger file is not fetched into the page
 
 let known; // name of the last recording that was told; undefined before the first report
 let address = "";
+const settled = new Set(); // names of cut off recordings that were kept or deleted here
 const dialog = byId("recorded");
 const button = byId("recording");
 
@@ -69,6 +72,31 @@ async function attempt(act) {
   }
 }
 
+/** Of a visavis that was killed: nothing says so but this. */
+function offerCutOff() {
+  for (const { name, bytes } of choices.cut_off) {
+    if (!settled.has(name)) offer(name, `A recording was cut off, since visavis ended in the middle of it: ${title(name)}, ${(bytes / 1e6).toFixed(1)} MB.`);
+  }
+}
+
+function offer(name, text, again = true) {
+  const act = (method, address, then) => async () => {
+    try {
+      const answer = await request(method, address);
+      settled.add(name);
+      advise(`cut off ${name}`, "");
+      then(answer);
+    } catch (error) {
+      offer(name, error.message, false);
+    }
+  };
+  const keep = ["Keep what there is", act("POST", `${path(name)}/keep`, open)];
+  advise(`cut off ${name}`, text, [...(again ? [keep] : []), ["Delete it", act("DELETE", path(name), () => {})]]);
+}
+
+const title = (name) => name.replace(/\.\d+\.part\.mp4$/, "");
+
+watchChoices(offerCutOff);
 button.onclick = () => change({ recording: !value("recording") });
 byId("recorded-close").onclick = () => dialog.close();
 dialog.onclose = forget;
