@@ -230,7 +230,7 @@ def _refusal(check: PhotoCheck, second: float) -> tuple[str, str] | None:
 def _warnings(check: PhotoCheck, second: float) -> list[str]:
     doubts = [
         (check.turned_deg != 0, f"the photo lay on its side: it was turned by {check.turned_deg}°"),
-        (second > 0, "there is a smaller second face: the largest one was taken"),
+        (second > 0, "there are two people in it: the larger face is taken"),
         (check.face_px < GOOD_FACE_PX, f"the face is small ({check.face_px:.0f} px): it will look soft"),
         (check.sharpness < GOOD_SHARPNESS, "the face is not quite sharp"),
         (abs(check.yaw_deg) > GOOD_YAW_DEG, f"the head is turned {abs(check.yaw_deg):.0f}° to the side"),
