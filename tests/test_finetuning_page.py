@@ -74,8 +74,8 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 def test_one_portrait_is_too_few_and_it_says_what_to_do(tuning: Tuning) -> None:
     pytest.importorskip("torch")
-    before = avatar_path("ada").read_bytes()
     tuning.it.start("ada")
+    before = avatar_path("ada").read_bytes()
     report = tuning.until(lambda report: report["state"] != "working")
     assert report["state"] == "told"
     assert "fewer than 5 photos" in str(report["words"]) and "Enrol 5 photos" in str(report["words"])
@@ -97,8 +97,8 @@ def test_it_can_be_stopped_while_it_learns(tuning: Tuning, process: Callable[[st
 def test_the_new_one_is_kept_only_when_it_was_chosen(tuning: Tuning, process: Callable[[str], None]) -> None:
     process(FINDS)
     save_avatar(tuned(), avatar_path("ada").with_name("tuned"))
-    before = avatar_path("ada").read_bytes()
     tuning.it.start("ada")
+    before = avatar_path("ada").read_bytes()
     assert tuning.until(lambda report: report["state"] == "choice")["words"] == "It is closer."
     assert (tuning.it.picture("before"), tuning.it.picture("after")) == (b"as it was", b"as it is now")
     assert avatar_path("ada").read_bytes() == before

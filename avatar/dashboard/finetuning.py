@@ -21,6 +21,7 @@ from avatar.dashboard.refusals import BusyError, NotThereError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.http.peer_text import PeerTextError, json_object
 from avatar.identity.bundle import load_avatar
+from avatar.identity.mattes import open_avatar
 from avatar.identity.ready_faces import refuse_ready_face
 from avatar.live.avatar_file import keep_changed
 from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
@@ -67,7 +68,7 @@ class FineTuning:
         refuse_ready_face(path)
         if not 1 <= minutes <= MOST_MINUTES:
             raise UsageError(f"Fine-tuning takes 1 to {MOST_MINUTES} minutes.")
-        if load_avatar(path).fine_tuned:
+        if open_avatar(path).fine_tuned:  # what it lacks is made before, and does not change the file meanwhile
             raise UsageError(f"{name} is fine-tuned already. Enrol the photos again first.")
         with self._lock:
             if self._state in ("working", "choice"):
