@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from skimage.data import camera
 from typer.testing import CliRunner, Result
 
 from avatar.cli.command_app import CommandApp
 from avatar.cli.enroll import enroll as enroll_command
+from avatar.cli.statement import _asked
+from avatar.cli.terminal import Terminal
 from avatar.core.arrays import Picture
 from avatar.core.errors import InputError, UsageError, VisavisError
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar
@@ -331,3 +334,28 @@ def test_finetune_without_torch_stops_before_anything_is_done(
     assert isinstance(error, VisavisError)
     assert "pip install 'visavis[train]'" in str(error)
     assert not visavis_home.exists()
+
+
+def asked(answers: str) -> tuple[str, str]:
+    """Whom it shows and what was said, where a person answers at a terminal; and what went wrong instead."""
+    app = typer.Typer()
+
+    @app.command()
+    def ask() -> None:
+        print(_asked(Terminal(stderr=True)).kind)
+
+    result = CliRunner().invoke(app, [], input=answers)
+    return result.stdout.strip().rpartition("\n")[2], str(result.exception or "") + result.stderr
+
+
+def test_a_slip_at_the_consent_question_is_asked_again() -> None:
+    kind, said = asked("9\nme\n1\n")
+    assert kind == "oneself"
+    assert "9 is none of them" in said and "me is none of them" in said
+    assert "none of them either" in asked("9\n0\n5\n")[1]
+
+
+def test_what_is_said_of_consent_comes_only_with_an_avatar(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    result = command(tmp_path / "text.jpg", "--name", "anna")
+    assert result.exit_code != 0 and CONSENT_NOTICE not in result.stderr

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from avatar.core.errors import UsageError
 
@@ -24,7 +24,7 @@ class CommandApp(typer.Typer):
             context_settings={"help_option_names": ["--help", "-h"]},
             rich_markup_mode="rich",
             pretty_exceptions_enable=False,
-            **{"add_completion": False, **how},
+            **{"add_completion": False, "cls": _Group, **how},
         )
 
     def command(self, name: str | None = None, **how: Any) -> Callable[[Any], Any]:
@@ -32,7 +32,15 @@ class CommandApp(typer.Typer):
         return lambda function: register(flat(function))
 
 
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> Any:
+        return _flags_without_type(super().get_params(ctx))
+
+
 class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> Any:
+        return _flags_without_type(super().get_params(ctx))
+
     def invoke(self, ctx: Any) -> Any:
         """Numbers are numbers: bounds of options do not refuse NaN everywhere, nor infinity. Raises UsageError."""
         for parameter in self.params:
@@ -40,6 +48,14 @@ class _Command(TyperCommand):
             if isinstance(value, float) and not abs(value) <= MOST:
                 raise UsageError(f"{max(parameter.opts, key=len)} {value}: give a number of {MOST:,.0f} at most.")
         return super().invoke(ctx)
+
+
+def _flags_without_type(parameters: list[Any]) -> list[Any]:
+    """typer's help says <bool> beside each flag, as if one had to be typed."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return parameters
 
 
 def flat(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from avatar.cli.enroll_options import (
 from avatar.cli.enroll_report import SEEN, clip_json, photos_json, print_clip, print_photos
 from avatar.cli.liveness import lock_to_who_is_there
 from avatar.cli.offline import tracker_model_then_offline
-from avatar.cli.statement import Stated
+from avatar.cli.statement import NOTHING_SAID, Stated
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.avatar import Avatar
 from avatar.core.avatar_name import avatar_name
@@ -92,6 +92,8 @@ def enroll(
     avatar, as_figures, show = seen
     # None: another `enroll` may have been quicker
     keep_avatar(avatar, path, "any" if force else None, say=messages.note)
+    if consent is None:
+        messages.say(NOTHING_SAID)
     if as_json:
         print_json(as_figures(path))
         return

@@ -111,7 +111,8 @@ def _of_usage(error: Any) -> str:
     message, context = error.format_message(), getattr(error, "ctx", None)
     if not message or context is None:  # help was asked for by giving nothing, and is on the screen
         return str(message)
-    return f"{message.rstrip('.')}. See `{context.command_path} --help`."
+    sentence = message if message.endswith("?") else f"{message.rstrip('.')}."
+    return f"{sentence} See `{context.command_path} --help`."
 
 
 def _print_error(message: str) -> None:

@@ -12,6 +12,9 @@ from avatar.cli.terminal import Terminal
 from avatar.core.errors import UsageError
 from avatar.identity.consent import CONSENT_NOTICE, KINDS, LIVING, Statement
 
+TRIES = 3  # at the question
+NOTHING_SAID = f"{CONSENT_NOTICE} Say whom it shows with --shows; nothing was said, and the avatar says so."
+
 
 @dataclass(frozen=True)
 class Stated:
@@ -65,15 +68,17 @@ class Stated:
             return Statement.of("agreed", text, person, day)
         if asks and sys.stdin is not None and sys.stdin.isatty():
             return _asked(messages)
-        messages.say(f"{CONSENT_NOTICE} Say whom it shows with --shows; nothing was said, and the avatar says so.")
         return None
 
 
 def _asked(messages: Terminal) -> Statement:
     messages.say("Whom do the pictures show? The answer is recorded in the avatar.")
-    messages.say(*(f"  {number} {words}" for number, words in enumerate(KINDS.values(), 1)))
-    number = typer.prompt("1 to 4", type=int, err=True)
-    if not 1 <= number <= len(KINDS):
-        raise UsageError(f"{number} is none of them. Say it with --shows, or try again.")
-    kind = list(KINDS)[number - 1]
-    return Statement.of(kind, person=typer.prompt("Who has agreed?", err=True) if kind == "agreed" else "")
+    numbered = {str(number): kind for number, kind in enumerate(KINDS, 1)}
+    messages.say(*(f"  {number} {KINDS[kind]}" for number, kind in numbered.items()))
+    for _ in range(TRIES):
+        answer = typer.prompt("1 to 4", err=True).strip()
+        if answer in numbered:
+            kind = numbered[answer]
+            return Statement.of(kind, person=typer.prompt("Who has agreed?", err=True) if kind == "agreed" else "")
+        messages.say(f"{answer} is none of them. Type the number of a line; Ctrl-C leaves.")
+    raise UsageError("That was none of them either. Start again, or say whom it shows with --shows.")

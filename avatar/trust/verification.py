@@ -12,6 +12,7 @@ from avatar.core.arrays import Picture
 from avatar.core.errors import InputError
 from avatar.core.frame import Frame, NoPicture
 from avatar.sources.camera import Camera
+from avatar.sources.media import SUFFIXES as VIDEO_SUFFIXES
 from avatar.sources.photo import SUFFIXES, load_photo
 from avatar.sources.video_file import VideoFile
 from avatar.trust.carrier import TILES
@@ -59,7 +60,15 @@ def verify_file(path: Path, progress: Callable[[float], None] = lambda share: No
         residue = Residue()
         residue.add(load_photo(path))
         return Verdict(_mark(residue, 0.0), 1, 0.0)
-    video = VideoFile(path)
+    try:
+        video = VideoFile(path)
+    except InputError as error:
+        if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise InputError(
+                f"{path} is neither a photo nor a video that can be read. Give a photo (jpg, png, webp …), a video "
+                "(mp4, mov, mkv, webm …) or an .avatar file."
+            ) from error
+        raise
     verdict = _verdict(_stretches(video), progress)
     return replace(verdict, damage=video.damage)
 
