@@ -13,6 +13,7 @@ from avatar.identity.bundle import avatar_names, avatar_path, find_avatar
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
 from avatar.identity.mattes import open_avatar
+from avatar.identity.ready_faces import refuse_hiding
 from avatar.live.avatar_file import keep_avatar
 from avatar.render.engine_options import EngineOptions
 from avatar.tracking.model_asset import tracker_model
@@ -42,6 +43,8 @@ def enroll(
     path = avatar_path(name)
     if keep and path.exists() and not replace:
         raise UsageError(f"There is already an avatar {name!r} ({path}). Choose another name, or pass replace=True.")
+    if keep:
+        refuse_hiding(name, path)
     given = [Path(photo) if isinstance(photo, str | os.PathLike) else photo for photo in photos]
     try:
         made = enroll_photos(given, name, tracker_model(), options, progress).avatar

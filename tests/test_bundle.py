@@ -482,7 +482,7 @@ def test_an_unknown_name_lists_what_there_is(avatar: Avatar) -> None:
         find_avatar("bob")
     for name in ("zoe", "anna"):
         save_avatar(avatar, avatar_path(name))
-    with pytest.raises(InputError, match=r"no avatar 'bob'\. There are: anna, zoe\. Ready faces: .*mona_lisa"):
+    with pytest.raises(InputError, match=r"no avatar 'bob'\. There are: anna, zoe\. Ready faces: .*Mona Lisa"):
         find_avatar("bob")
     for odd in ("../bob", "no/such.avatar", "", "a\0b", "x" * 5000):
         with pytest.raises(InputError, match="There is no avatar"):

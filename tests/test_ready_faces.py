@@ -15,9 +15,10 @@ from avatar.core.avatar import Avatar
 from avatar.core.errors import UsageError
 from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.avatars import Shelf, delete, rename
+from avatar.dashboard.making import require_free
 from avatar.face.state import no_face
 from avatar.identity.bundle import all_names, avatar_names, avatar_path, find_avatar, load_avatar, save_avatar
-from avatar.identity.ready_faces import READY, ready_names, refuse_ready_face
+from avatar.identity.ready_faces import READY, ready_names, refuse_ready_face, shown_title
 from avatar.identity.removal import delete_avatar
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
@@ -74,9 +75,20 @@ def test_a_thumbnail_shows_the_whole_head(faces: list[Avatar]) -> None:
 
 def test_they_stay_as_they_are() -> None:
     for change in (delete_avatar, delete, lambda name: rename(name, "lisa")):
-        with pytest.raises(UsageError, match="mona_lisa comes with visavis") as refused:
+        with pytest.raises(UsageError, match="Mona Lisa comes with visavis") as refused:
             change("mona_lisa")
         assert "`visavis" not in refused.value.on_page
     assert (READY / "mona_lisa.avatar").is_file()
-    with pytest.raises(UsageError, match="mona_lisa comes with visavis"):
+    with pytest.raises(UsageError, match="Mona Lisa comes with visavis"):
         refuse_ready_face(READY / "../ready/mona_lisa.avatar")
+
+
+@pytest.mark.parametrize("name", ["Zola", "zola", "woman_1", "Woman-1"])
+def test_one_face_is_found_by_name_and_title_and_none_may_hide_it(name: str, faces: list[Avatar]) -> None:
+    assert find_avatar(name) == READY / "woman_1.avatar"
+    assert shown_title("woman_1", find_avatar(name)) == "Zola"
+    save_avatar(replace(faces[0], name="anna"), avatar_path("anna"))
+    for refused in (lambda: require_free(name), lambda: rename("anna", name)):
+        with pytest.raises(UsageError, match=r"Zola comes with visavis.*'My Zola'"):
+            refused()  # type: ignore[no-untyped-call]
+    require_free("My Zola")

@@ -66,7 +66,7 @@ def test_the_list_says_whom_each_shows(kept: Path) -> None:
     table = run(avatars, "list").stdout
     assert "agreed: Anna, 20" in table and "a historical person" in table and "broken" in table
     anna, other, broken, *ready = json.loads(run(avatars, "list", "--json").stdout)
-    assert "mona_lisa" in table and all(one["ready"] for one in ready) and not anna["ready"]
+    assert "Mona Lisa" in table and all(one["ready"] for one in ready) and not anna["ready"]
     assert (anna["name"], anna["shows"][:13], anna["consent"]["person"]) == ("anna", "agreed: Anna,", "Anna")
     assert (other["name"], other["shows"]) == ("anna.b", "a historical person")
     assert "problem" in broken

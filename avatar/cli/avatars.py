@@ -43,7 +43,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
     from avatar.core.errors import VisavisError
     from avatar.identity.bundle import all_names, find_avatar, load_avatar
     from avatar.identity.consent import consent_words
-    from avatar.identity.ready_faces import READY
+    from avatar.identity.ready_faces import READY, shown_title
 
     rows: list[dict[str, object]] = []
     for name in all_names():
@@ -54,7 +54,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
             rows.append({"name": name, "problem": str(error)})
             continue
         about = {"portraits": len(avatar.portraits), "fine_tuned": avatar.fine_tuned, "consent": avatar.consent}
-        about["ready"] = path.parent == READY
+        about |= {"ready": path.parent == READY, "title": shown_title(name, path)}
         day = str(avatar.provenance.get("at", ""))[:10]
         rows.append({"name": name, "shows": consent_words(avatar.consent), "made_on": day, **about})
     if as_json:
@@ -65,7 +65,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print the list as
     for row in rows:
         made_on = "ready" if row.get("ready") else row.get("made_on", "")
         cells = (row.get("problem") or row["shows"], row.get("portraits", ""), made_on)
-        table.add_row(str(row["name"]), *(str(cell) for cell in cells))
+        table.add_row(str(row.get("title", row["name"])), *(str(cell) for cell in cells))
     out.print(table)
     if all(row.get("ready") for row in rows):
         out.say("", "None is your own. Make one: visavis enroll PHOTO… --name NAME")

@@ -33,6 +33,7 @@ from avatar.identity.clip_enrolment import MAX_CLIP_S, ClipReport, SelfieClip, e
 from avatar.identity.clip_turn import turn_upright
 from avatar.identity.enrolment import enroll as enroll_photos
 from avatar.identity.enrolment_steps import EnrolmentOptions
+from avatar.identity.ready_faces import refuse_hiding
 from avatar.identity.selfie import SelfieReader
 from avatar.live.avatar_file import keep_avatar
 from avatar.sources.camera import Camera, PlayedFile, check_camera, open_camera
@@ -73,6 +74,7 @@ def enroll(
         raise UsageError(
             f"There is already an avatar {name!r} ({path}). Choose another --name, or add --force to replace it."
         )
+    refuse_hiding(name, path)
     # figures go to stdout, everything else beside them
     messages = Terminal(stderr=True)
     files = pictures(source.photos or [])

@@ -19,7 +19,7 @@ from avatar.core.resizing import resized
 from avatar.dashboard.refusals import NotThereError
 from avatar.identity.bundle import all_names, load_avatar, named_avatar
 from avatar.identity.consent import consent_words
-from avatar.identity.ready_faces import FACES, READY
+from avatar.identity.ready_faces import READY, shown_title
 from avatar.identity.removal import delete_avatar
 from avatar.live.avatar_file import rename_avatar
 from avatar.live.canvas import Canvas
@@ -108,7 +108,7 @@ def _read(name: str, path: Path) -> tuple[Card, bytes]:
         problem = "It was made for an older network. Enrol the photos again."
     return Card(
         name,
-        title=FACES[path.stem] if ready else name,
+        title=shown_title(name, path),
         ready=ready,
         portraits=len(avatar.portraits),
         fine_tuned=avatar.fine_tuned,

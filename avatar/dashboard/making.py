@@ -16,6 +16,7 @@ from avatar.identity.bundle import avatar_path, shown_name
 from avatar.identity.consent import Statement, consent_record
 from avatar.identity.enrolment import enroll
 from avatar.identity.enrolment_steps import EnrolmentOptions
+from avatar.identity.ready_faces import refuse_hiding
 from avatar.live.avatar_file import keep_avatar
 
 
@@ -109,6 +110,7 @@ class Making:
 
 
 def require_free(name: str) -> None:
-    """Raises UsageError for what cannot be a name, and for one that is taken."""
+    """Raises UsageError for what cannot be a name, for one that is taken, and for a ready face's."""
     if (path := avatar_path(name)).exists():
         raise UsageError(f"There is an avatar {shown_name(path)} already. Choose another name.")
+    refuse_hiding(name, path)

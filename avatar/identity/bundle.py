@@ -27,7 +27,7 @@ from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT
 from avatar.identity.bundle_members import MANIFEST, PARAMETERS, SIGNATURE, pack, read_members, unpack
-from avatar.identity.ready_faces import ready_face, ready_names
+from avatar.identity.ready_faces import FACES, ready_face, ready_names
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
@@ -100,7 +100,7 @@ def find_avatar(name_or_path: str) -> Path:
         pass
     known = avatar_names()
     have = f"There are: {', '.join(known)}." if known else "None is enrolled yet."
-    have = f"{have} Ready faces: {', '.join(ready_names())}."
+    have = f"{have} Ready faces: {', '.join(FACES.values())}."
     example = named.stem if named else "NAME"
     raise InputError(
         f"There is no avatar {name_or_path!r}. {have} To make one: `visavis enroll PHOTO.jpg --name {example}`."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.core.avatar_name import file_stem
 from avatar.core.errors import UsageError
 
 READY = Path(__file__).parents[1] / "ready"  # with a table of rights
@@ -25,15 +26,38 @@ def ready_names() -> list[str]:
 
 
 def ready_face(name: str) -> Path | None:
-    """The bundle of that name or title; None where none comes with visavis."""
-    return next((READY / f"{stem}.avatar" for stem, title in FACES.items() if name in (stem, title)), None)
+    """The bundle of that name or title, in small or capital letters; None where none comes with visavis.
+
+    Raises UsageError for what is no name.
+    """
+    asked = _key(name)
+    return next((READY / f"{stem}.avatar" for stem, title in FACES.items() if asked in (_key(stem), _key(title))), None)
+
+
+def shown_title(name: str, path: Path) -> str:
+    """What people read: the title of a ready face, the name of an avatar of their own."""
+    return FACES[path.stem] if path.parent == READY else name
+
+
+def refuse_hiding(name: str, path: Path) -> None:
+    """Raises UsageError for a new avatar, to lie at `path`, that would be found in place of a ready face."""
+    face = None if path.exists() else ready_face(name)
+    if face is not None:
+        title = FACES[face.stem]
+        raise UsageError(
+            f"{title} comes with visavis, and an avatar of that name would hide it. Choose another, as 'My {title}'."
+        )
+
+
+def _key(name: str) -> str:
+    return file_stem(name).casefold().replace("_", "-")
 
 
 def refuse_ready_face(path: Path) -> None:
     """Raises UsageError for the bundle of one: it stays as it is."""
     if path.parent.resolve() == READY.resolve():
         raise UsageError(
-            f"{path.stem} comes with visavis: it can be neither renamed nor deleted nor changed.",
+            f"{FACES[path.stem]} comes with visavis: it can be neither renamed nor deleted nor changed.",
             "Enrol an avatar of your own: `visavis enroll PHOTO… --name NAME`.",
             "Make an avatar of your own.",
         )

@@ -14,7 +14,7 @@ from avatar.core.private_file import write_private
 from avatar.identity.bundle import avatar_path, load_avatar, save_avatar, shown_name
 from avatar.identity.consent import unlocked
 from avatar.identity.mattes import open_avatar
-from avatar.identity.ready_faces import refuse_ready_face
+from avatar.identity.ready_faces import refuse_hiding, refuse_ready_face
 from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle, signature_of
 from avatar.live.signing import can_sign, key_of
 from engines import Say, on_stderr
@@ -67,6 +67,8 @@ def rename_avatar(source: Path, new: str) -> Path:
     before, avatar = version(source), load_avatar(source, None)
     if target.exists() and (target != source or name == avatar.name):
         raise UsageError(f"There is an avatar {shown_name(target)} already. Choose another name.")
+    if target != source:
+        refuse_hiding(new, target)
     keep_changed(replace(avatar, name=name), source, target, before if target == source else None)
     if target != source:
         source.unlink()
@@ -111,6 +113,7 @@ def import_avatar(source: Path, name: str | None) -> tuple[Path, BundleReport]:
             f"There is an avatar {shown_name(target)} already. Give it another name: "
             f"visavis avatars import {quote(str(source))} --name NAME"
         )
+    refuse_hiding(name or avatar.name, target)
     if name is None:
         _copy(source, target, None)
     else:

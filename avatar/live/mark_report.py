@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avatar.core.errors import InputError
 from avatar.identity.bundle import all_names, find_avatar, load_avatar
+from avatar.identity.ready_faces import shown_title
 from avatar.live.bundle_report import SUFFIX, BundleReport, report_on_bundle
 from avatar.live.signing import can_sign, unread_words
 from avatar.sources.camera import Camera
@@ -96,8 +97,9 @@ def _own_avatar(verdict: Verdict) -> str | None:
         return None
     for name in all_names():
         try:
-            if bundle_id(load_avatar(find_avatar(name), model_id=None)) == verdict.mark.bundle:
-                return name
+            path = find_avatar(name)
+            if bundle_id(load_avatar(path, model_id=None)) == verdict.mark.bundle:
+                return shown_title(name, path)
         except InputError:  # damaged, or of another visavis
             continue
     return None
