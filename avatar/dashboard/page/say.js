@@ -6,7 +6,7 @@ import { ask, byId, setText } from "./dom.js";
 import { openEnrolment } from "./enrol.js";
 import { label } from "./label.js";
 import { asking, driven, lentElsewhere, trouble, useThisOnes, useWebcam } from "./own_camera.js";
-import { change, live, onFailure, reached, retry, start, value, watch } from "./run.js";
+import { change, live, onFailure, reached, retry, running, start, value, watch } from "./run.js";
 import { request } from "./server.js";
 import { clear, showPoster, want } from "./stage.js";
 
@@ -61,7 +61,6 @@ function sentence() {
   if (!looked && silentSeconds < OPENING_S && !lentElsewhere()) {
     return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
   }
-  if (calibrated < 1) return ["Look straight at the camera, mouth closed: it learns your face."];
   return [""];
 }
 
@@ -71,11 +70,12 @@ function lent() {
   return silentSeconds < 2 ? "Your camera is lent from another window." : "Your camera was lent from another window, and gives no picture now.";
 }
 
-/** What is amiss while the avatar moves is said beside it. */
-function hint() {
-  const now = reached && live.state === "running" ? live.hint : null;
+/** What there is to say while the avatar moves is said beside it. */
+function sayBeside(moves) {
+  const now = running() ? live.hint : null;
   advise("lent", lent(), [["Use this one’s", useThisOnes]]);
   advise("hint", now?.text ?? "", now ? help(now.change) : []);
+  advise("learning", moves && calibrated < 1 ? "Look straight at the camera, mouth closed: it learns your face." : "");
 }
 
 /** The buttons for what visavis advises, where that may be done now: [words, what it does] each. */
@@ -102,7 +102,7 @@ function show() {
     setText(byId("say-act"), button[0]);
     byId("say-act").onclick = button[1];
   }
-  hint();
+  sayBeside(moves);
   showPicture();
 }
 
