@@ -90,7 +90,7 @@ function offer(name, text, again = true) {
       offer(name, error.message, false);
     }
   };
-  const keep = ["Keep what there is", act("POST", `${path(name)}/keep`, open)];
+  const keep = ["Keep it", act("POST", `${path(name)}/keep`, open)];
   advise(`cut off ${name}`, text, [...(again ? [keep] : []), ["Delete it", act("DELETE", path(name), () => {})]]);
 }
 
