@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.portraits import darkened, enlarged, resized
+from tests.portraits import darkened, enlarged, resized, save, somebody_else
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("aiortc")
@@ -35,12 +35,13 @@ from avatar.dashboard import making, page_challenge
 from avatar.dashboard.enrolment import Enrolment
 from avatar.dashboard.making import Wanted
 from avatar.dashboard.page_clip import look_at
-from avatar.dashboard.photo_check import Photo
+from avatar.dashboard.photo_check import Photo, ShotChecker
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
 from avatar.dashboard.uploads import MOST_BYTES
 from avatar.identity.bundle import _write, avatar_path, load_avatar, save_avatar
 from avatar.identity.consent import Statement
+from avatar.identity.enrolment import StrangersError, enroll
 from avatar.retarget.likeness import OWN
 from avatar.sources.photo import load_photo
 from avatar.tracking.model_asset import tracker_model
@@ -277,6 +278,40 @@ def test_a_photo_that_comes_too_late_is_deleted(collecting: tuple[Enrolment, Pat
     enrolment._folder = folder
     enrolment.give_up()
     assert not path.parent.exists()
+
+
+def test_somebody_else_among_the_photos_is_known_before_the_avatar_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `enroll` says at the end, of the same files."""
+    monkeypatch.setenv("VISAVIS_HOME", str(tmp_path))
+    checker = ShotChecker(tracker_model)
+    enrolment = Enrolment(tracker_model, checker, lambda: None)
+    one, other = enlarged(2.0), somebody_else(enlarged(2.0))
+    sent = [
+        save(one, tmp_path / "one.png"),
+        save(other, tmp_path / "other.png"),
+        save(darkened(one, 0.9), tmp_path / "dim.png"),
+    ]
+
+    async def chunks(path: Path) -> AsyncIterator[bytes]:
+        yield path.read_bytes()
+
+    said = []
+    for path in sent:
+        photo = enrolment.check(asyncio.run(enrolment.add(chunks(path))))
+        assert photo.reason is None and "descriptor" not in photo.told()
+        said.append(enrolment.report()["strangers"])
+    json.dumps(enrolment.report())
+    for count in (2, 3):
+        with pytest.raises(StrangersError) as refused:
+            enroll(sent[:count], "ada", tracker_model())
+        assert said[count - 1] == tuple(index + 1 for index in refused.value.photos)
+    assert said[0] == () and said[2] == (2,)
+    enrolment.remove(2)
+    assert enrolment.report()["strangers"] == ()
+    checker.rest()
+    enrolment.close()
 
 
 @pytest.mark.parametrize("happens", ["stop", "taken", "crash", "nothing"])

@@ -20,6 +20,7 @@ from avatar.dashboard.making import GivenUpError, Making, Wanted, require_free
 from avatar.dashboard.page_challenge import Told
 from avatar.dashboard.page_clip import CLIP, Clip, look_at
 from avatar.dashboard.photo_check import Photo, Pose, ShotChecker
+from avatar.dashboard.photo_strangers import stranger_numbers
 from avatar.dashboard.refusals import BusyError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.dashboard.uploads import MOST_BYTES, store
@@ -61,7 +62,7 @@ class Enrolment:
             photos, making = list(self._photos.values()), self._making
         return {
             "state": self._state,
-            "photos": [asdict(photo) for photo in photos],
+            "photos": [photo.told() for photo in photos],
             "clip": None if self._clip is None else asdict(self._clip),
             "name": making.wanted.name if making else "",
             "line": making.line if making else "",
@@ -111,6 +112,7 @@ class Enrolment:
                 self._require_wanted(path)
                 if photo.reason is None:
                     self._photos[number] = photo
+                    self._strangers = stranger_numbers(self._photos.values())
                     kept = True
         finally:
             if not kept:
@@ -121,9 +123,9 @@ class Enrolment:
     def remove(self, number: int) -> None:
         with self._lock:
             self._require_idle()
-            self._strangers = tuple(other for other in self._strangers if other != number)
             if self._photos.pop(number, None) is not None and self._folder is not None:
                 (self._folder.path / f"photo-{number}").unlink(missing_ok=True)
+            self._strangers = stranger_numbers(self._photos.values())
         self._changed()
 
     async def add_clip(self, chunks: AsyncIterator[bytes]) -> Path:
@@ -180,7 +182,7 @@ class Enrolment:
                 raise BusyError(
                     "Another window of this page adds photos too. Close it, then cancel here and begin anew."
                 )
-            before, self._strangers = self._making, ()
+            before = self._making
             making = self._making = Making(wanted, self._tracker_model, self._changed)
 
             def make() -> State:
@@ -326,7 +328,8 @@ class Enrolment:
     def _fail(self, problem: str, strangers: Sequence[int] = ()) -> None:
         """What was sent stays, so that some can be left out and the rest tried again."""
         with self._lock:
-            numbers = list(self._photos)
-            self._strangers = tuple(numbers[index] for index in strangers)
+            if strangers:
+                numbers = list(self._photos)
+                self._strangers = tuple(numbers[index] for index in strangers)
             self._state = "proof" if self._state == "challenge" else "failed"
             self._problem, self._touched_s = problem, time.monotonic()

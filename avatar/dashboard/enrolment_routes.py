@@ -83,7 +83,7 @@ class EnrolmentRoutes:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return web.json_response(asdict(photo))
+        return web.json_response(photo.told())
 
     async def _remove_photo(self, request: web.Request) -> web.StreamResponse:
         self._enrolment.remove(int(request.match_info["number"]))

@@ -9,17 +9,18 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from avatar.core.arrays import Picture
+from avatar.core.arrays import Array, Picture
 from avatar.core.errors import InputError, UsageError
 from avatar.face.crop import face_crop
 from avatar.face.state import FaceState
+from avatar.identity.face_identity import FaceIdentity, open_face_identity
 from avatar.identity.photo_check import (
     CLOSED_BLINK,
     GLARE_LUMA,
@@ -28,10 +29,12 @@ from avatar.identity.photo_check import (
     GOOD_LUMA,
     GOOD_SHARPNESS,
     MAX_FACES,
+    CheckedPhoto,
     PhotoCheck,
     check_face,
     check_photo,
 )
+from avatar.identity.same_person import describe
 from avatar.identity.selfie_signs import MENDS, NO_FACE
 from avatar.tracking.caged_tracker import CagedTracker
 
@@ -65,13 +68,21 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """What became of one photo. `reason`: why it cannot be used, and what to do. face: None where it is not known."""
+    """What became of one photo. `reason`: why it cannot be used, and what to do. face: None where it is not known.
+
+    descriptor: (128,) of the face, which stays in this process; None where the photo cannot be used.
+    """
 
     reason: str | None
     warnings: tuple[str, ...] = ()
     score: float = 0.0
     face: Box | None = None
     number: int = 0  # by which the page knows it
+    descriptor: Array | None = field(default=None, compare=False, repr=False)
+
+    def told(self) -> dict[str, Any]:
+        """For the page."""
+        return {name: value for name, value in asdict(self).items() if name != "descriptor"}
 
 
 def _straight(check: PhotoCheck, _face: FaceState) -> bool:
@@ -99,11 +110,14 @@ POSES = {
 
 
 class ShotChecker:
-    """Opens a face tracker when it is asked; `rest` closes it until it is asked again. From any thread."""
+    """Opens a face tracker, and the network that compares faces, when it is asked; `rest` closes them until it is asked
+    again. From any thread.
+    """
 
     def __init__(self, tracker_model: Callable[[], Path]) -> None:
         self._tracker_model = tracker_model
         self._tracker: CagedTracker | None = None
+        self._identity: FaceIdentity | None = None
         self._asked_s = 0.0
         self._lock = threading.Lock()
 
@@ -111,13 +125,15 @@ class ShotChecker:
         """All that `enroll` will look at. pose: it is a shot of the webcam, which is judged as `shot` does."""
         with self._lock:
             checked = check_photo(rgb, self._open())
+            descriptor = self._describe(checked)
         check = checked.check
         warnings = check.warnings
         if pose is not None and check.refusal is None:
             trouble = _trouble(check, checked.face)
             warnings = (trouble.verdict,) if trouble else ()
         upright = checked.crop is not None and check.turned_deg == 0
-        return Photo(check.refusal, warnings, check.score, _box(checked.face, checked.rgb) if upright else None)
+        face = _box(checked.face, checked.rgb) if upright else None
+        return Photo(check.refusal, warnings, check.score, face, descriptor=descriptor)
 
     def shot(self, rgb: Picture, pose: Pose, rest_deg: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
         """`good`: take it now. `say`: what to do next. `face`: left, top, width and height in [0, 1] of the picture.
@@ -151,15 +167,26 @@ class ShotChecker:
 
     def rest(self) -> None:
         with self._lock:
-            tracker, self._tracker = self._tracker, None
-        if tracker is not None:
-            tracker.close()
+            opened = (self._tracker, self._identity)
+            self._tracker = self._identity = None
+        for one in opened:
+            if one is not None:
+                one.close()
 
     def _open(self) -> CagedTracker:
         self._asked_s = time.monotonic()
         if self._tracker is None:
             self._tracker = CagedTracker(self._tracker_model(), "image", MAX_FACES, say=lambda line: None, patient=True)
         return self._tracker
+
+    def _describe(self, checked: CheckedPhoto) -> Array | None:
+        """As `enroll` describes it: from the portrait that is cut out of the photo."""
+        if checked.crop is None or checked.check.refusal is not None:
+            return None
+        if self._identity is None:
+            self._identity = open_face_identity()
+        portrait, landmarks = checked.crop.cut(checked.rgb), checked.crop.normalise(checked.face.landmarks)
+        return np.asarray(describe(self._identity, portrait[None], landmarks[None])[0], np.float32)
 
 
 def pose_of(name: str) -> Pose:

@@ -4,7 +4,7 @@ import { choose } from "./avatars.js";
 import { startCapture, stopCapture } from "./capture.js";
 import { challengeRuns, startChallenge, stopChallenge } from "./challenge.js";
 import { ask, byId, make, setText, takeFiles, tell } from "./dom.js";
-import { accuse, addFiles, addShot, afterUploads, anyShots, anyTiles, clearTiles, named, offerWithoutClip, onTiles, ready, setLimits, shownNumbers } from "./photo_tiles.js";
+import { accuse, addFiles, addShot, afterUploads, anyShots, anyTiles, clearTiles, named, namesOf, offerWithoutClip, onTiles, ready, setLimits, shownNumbers } from "./photo_tiles.js";
 import { request } from "./server.js";
 
 const STEPS = { "enrol-working": ["working"], "enrol-proof": ["proof", "challenge"] }; // element → states
@@ -16,7 +16,7 @@ const CONSENT = {
   historical: "I may show this person by an avatar. That I said so is recorded in it.",
 };
 
-let enrolment = { state: "none" };
+let enrolment = { state: "none", strangers: [] };
 let madeHere = false; // by this page
 const dialog = byId("enrol");
 
@@ -29,7 +29,6 @@ export function openEnrolment() {
     byId("enrol-form").reset();
     byId("same-person").checked = false;
     for (const id of ["enrol-problem", "enrol-name-problem", "capture-problem"]) tell(byId(id), "");
-    byId("strangers").hidden = true;
     clearTiles();
     showPerson();
     // what an earlier page left, before the first photo of this one
@@ -51,6 +50,7 @@ export function showEnrolment(now) {
   setText(byId("proof-begin"), now.problem ? "Try again" : "Begin");
   if (was !== now.state && now.state === "proof") clearTiles(false);
   showStep();
+  showStrangers();
   if (now.state === "failed" && was === "working") showFailure(now);
   if (now.state === "done" && was !== "done" && was !== "none") finish(now);
   byId("enrol-create").disabled = !ready();
@@ -70,14 +70,17 @@ function showStep() {
 
 /** Where the eye should be: at the photos that do not belong, or at the button that was pressed. */
 function showFailure({ problem, strangers }) {
-  byId("strangers").hidden = !strangers.length;
-  if (strangers.length) {
-    setText(byId("strangers-text"), named(problem));
-    accuse(strangers);
-    byId("strangers").scrollIntoView({ block: "nearest" });
-  } else {
-    complain(byId("enrol-problem"), named(problem));
-  }
+  if (strangers.length && !byId("same-person").checked) byId("strangers").scrollIntoView({ block: "nearest" });
+  else complain(byId("enrol-problem"), named(problem));
+}
+
+/** As soon as it is seen, and as it will be judged when the avatar is made. */
+function showStrangers() {
+  const names = namesOf(enrolment.strangers);
+  const look = names.length === 1 ? "looks" : "look";
+  setText(byId("strangers-text"), `${names.join(", ")} ${look} like another person than the other photos. Remove what is not the same person, or tick “It is one person”.`);
+  byId("strangers").hidden = !names.length;
+  accuse(byId("same-person").checked ? [] : enrolment.strangers);
 }
 
 function complain(place, text) {
@@ -152,6 +155,7 @@ dialog.addEventListener("keydown", (event) => {
   giveUp();
 });
 byId("shows").onchange = showPerson;
+byId("same-person").onchange = showStrangers;
 byId("enrol-name").oninput = () => tell(byId("enrol-name-problem"), "");
 byId("enrol-stop").onclick = forgetAll;
 byId("proof-begin").onclick = startChallenge;
@@ -161,7 +165,7 @@ byId("proof-leave").onclick = () =>
 byId("made-close").onclick = close;
 onTiles(() => {
   byId("enrol-create").disabled = !ready();
-  byId("strangers").hidden ||= !document.querySelector("#photos .accused");
+  showStrangers();
   showProofNote();
 });
 

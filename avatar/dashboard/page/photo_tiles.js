@@ -5,15 +5,18 @@ import { Refused, request, upload } from "./server.js";
 
 const VIDEO = /\.(mp4|mov|m4v|mkv|webm|avi|3gp)$/i;
 const HEAD = 2.1; // sides of a face that a thumbnail shows
+const STRANGER = ["This looks like another person than the other photos.", "bad"];
 const EITHER = "An avatar is made of photos or of one clip, not of both.";
 
 let limits = { most_photos: 32, most_bytes: 32 << 20, most_clip_bytes: 512 << 20 };
-let tiles = []; // {name, number, clip, pose, element, gone}: number once visavis has taken it; gone: removed by the person
+let tiles = []; // {name, number, clip, pose, element, verdict, gone}: number once visavis has taken it; gone: removed by the person
+let accused = []; // numbers
 let queue = Promise.resolve(); // one upload at a time
 let changed = () => {};
 
 const list = byId("photos");
 const isVideo = (file) => file.type.startsWith("video/") || VIDEO.test(file.name ?? "");
+const isAccused = (tile) => accused.includes(tile.number);
 const isBad = (tile) => tile.element.classList.contains("bad");
 const usable = () => tiles.filter((tile) => !isBad(tile));
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
@@ -63,6 +66,7 @@ export function offerWithoutClip(act) {
 export async function clearTiles(kept = true) {
   byId("either").hidden = true;
   const old = tiles;
+  accused = [];
   for (const tile of old) tile.gone = true; // what is on its way is deleted once it has come
   tiles = [];
   list.replaceChildren();
@@ -76,17 +80,16 @@ export function afterUploads(act) {
   return queue;
 }
 
-/** Mark the photos of these numbers. */
+/** The photos of these numbers look like another person, and no others do. */
 export function accuse(numbers) {
-  for (const tile of tiles) {
-    if (!numbers.includes(tile.number)) continue;
-    const verdict = tile.element.querySelector(".verdict");
-    setText(verdict, "Somebody else?");
-    verdict.className = "verdict bad";
-    tile.element.classList.add("accused");
-  }
+  if (numbers.join() === accused.join()) return;
+  accused = numbers;
+  for (const tile of tiles) if (tile.number !== null) showVerdict(tile);
   list.querySelector(".accused")?.scrollIntoView({ block: "nearest" });
 }
+
+/** What the person calls the photos of these numbers. */
+export const namesOf = (numbers) => usable().filter((tile) => numbers.includes(tile.number)).map((tile) => tile.name);
 
 /** visavis knows photos by number alone; the person by the names of the files. */
 export const named = (text) => text.replace(/photo-(\d+)/g, (all, number) => tiles.find((tile) => tile.number === Number(number))?.name ?? all);
@@ -113,14 +116,14 @@ function addTile(file, name, { clip = false, pose = "" } = {}) {
   const verdict = make("p", { className: "verdict" }, "Waiting");
   const remove = make("button", { type: "button", className: "quiet", title: `Remove ${name}`, "aria-label": `Remove ${name}` }, "✕");
   const element = make("li", { className: clip ? "photo clip" : "photo" }, thumb, sent, verdict, make("p", { className: "name", title: name }, name), remove);
-  const tile = { name, number: null, clip, pose, element, gone: false };
+  const tile = { name, number: null, clip, pose, element, verdict: ["Waiting", ""], gone: false };
   remove.onclick = () => removeTile(tile);
   tiles.push(tile);
   list.append(element);
   showStatus();
   const judge = (text, mark) => {
-    setText(verdict, text);
-    verdict.className = `verdict ${mark}`;
+    tile.verdict = [text, mark];
+    showVerdict(tile);
     sent.remove();
     element.classList.toggle("bad", mark === "bad");
     showStatus();
@@ -150,6 +153,14 @@ function addTile(file, name, { clip = false, pose = "" } = {}) {
       if (!tile.gone) judge(error.message, "bad");
     }
   });
+}
+
+function showVerdict(tile) {
+  const verdict = tile.element.querySelector(".verdict");
+  const [text, mark] = isAccused(tile) ? STRANGER : tile.verdict;
+  tile.element.classList.toggle("accused", isAccused(tile));
+  setText(verdict, text);
+  verdict.className = `verdict ${mark}`;
 }
 
 function worth({ reason, warnings = [], note = "", seconds }, clip) {
