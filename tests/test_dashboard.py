@@ -495,9 +495,10 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
             assert (await ask("GET", ""))[1]["live"]["wish"]["label"] == label
             assert (await ask("POST", "/live", {"avatar": "live", "camera": CAMERA}))[0] == 400  # already
             await page.send_str("frame")
-            picture, second = None, None
+            await page.send_str("points")
+            picture, second, asked, points = None, None, 1, None
             async with asyncio.timeout(90):
-                while picture is None or second is None:
+                while picture is None or second is None or not points:
                     message = await page.receive()
                     if message.type is WSMsgType.BINARY:
                         assert picture is None, "one picture for each that is asked for"
@@ -506,6 +507,14 @@ def test_live_it_shows_what_is_published_and_obeys(links: Links) -> None:
                         second = told["figures"]
                     elif told["type"] == "state":
                         assert told["live"]["problem"] is None
+                    elif told["type"] == "points":
+                        points, asked = told["points"], asked - 1
+                        assert asked == 0, "points once for each time that they are asked for"
+                        if not points:  # no face was tracked yet
+                            await page.send_str("points")
+                            asked += 1
+            middle = np.mean(points, 0)
+            assert np.all(np.abs(middle - 0.5) < 0.3), "of the camera's picture, where the face is"
             assert picture.size == (640, 480)
             assert second["fps"] > 0 and 0 < second["p50_ms"] <= second["p99_ms"]
 

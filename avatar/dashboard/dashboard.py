@@ -27,6 +27,8 @@ Mounted behind the server's Gate by `Dashboard.add_routes`. Everything is for th
 Events, to the page: {type: "state", avatars, enrolment, finetuning, live, pages} at the start and after every change;
 {type: "second", figures} once a second while live; and a binary message, the newest published picture as JPEG, once for
 each "frame" that the page sends: so a slow page gets fewer pictures and none is late, and one not looked at gets none.
+For each "points" it gets {type: "points", points: [[x, y]…] in [0, 1] of the camera's picture}, where the tracker sees
+the driver's face; at most 15 a second.
 
 Errors are {error: "what happened, what to do"} with 400, 401, 403, 404, 408, 409 (busy), 413 or 429.
 """
@@ -80,7 +82,7 @@ class Dashboard:
     """All of it, for one server. `live` may be started before the server is, and from any thread."""
 
     def __init__(self, tracker_model: Callable[[], Path], given: Given) -> None:
-        self._pages = OpenPages(self._state, lambda: self.live.preview.newest)
+        self._pages = OpenPages(self._state, lambda: self.live.preview.newest, lambda: self.live.points)
         self._pictures = OneAtATime()
         self._shelf = Shelf()
         # threads of their own: changes that wait for each other must not hold up the pictures

@@ -24,6 +24,7 @@ from avatar.dashboard.recordings import Recordings
 from avatar.identity.mattes import open_avatar
 from avatar.live.camera_switch import let_go
 from avatar.live.driver_memory import forget_drivers
+from avatar.live.driver_points import Points, driver_points
 from avatar.live.live_report import LiveReport
 from avatar.live.outputs import open_publisher
 from avatar.live.session import Session, open_session
@@ -109,6 +110,12 @@ class LiveRun:
         """Which engine runs, and why the others do not; "" while none does."""
         session = self._running.session
         return "" if session is None else session.engine_line
+
+    @property
+    def points(self) -> Points:
+        """Of whoever drives now, as the tracker sees them; none while nobody does."""
+        session = self._running.session
+        return [] if session is None else driver_points(session.loop.tracked)
 
     def report(self) -> Figures:
         session, settings, wish = self._running.session, self._running.settings, self._holds()

@@ -13,10 +13,12 @@ from avatar.core.frame import Frame
 from avatar.dashboard.preview import as_jpeg
 from avatar.dashboard.refusals import TooManyError
 from avatar.http.safety import PROTOCOL, close_sockets
+from avatar.live.driver_points import Points
 
 MOST_PAGES = 4
 MOST_WAITING = 64  # messages for one page
 HEARTBEAT_S, SEND_S = 10.0, 10.0
+POINTS_S = 1 / 15  # between two answers to "points"
 TOGETHER_S = 0.05  # changes within it are told once
 
 Message = dict[str, Any]
@@ -26,10 +28,16 @@ class OpenPages:
     """`changed`, `second` and `frame` may come from any thread, and before `start`; the rest belongs to the event loop.
 
     state: what a page is told at its start and after each change. newest: the picture for a page that asks for one.
+    points: of the driver's face, likewise.
     """
 
-    def __init__(self, state: Callable[[], Awaitable[Message]], newest: Callable[[], Frame | None]) -> None:
-        self._state, self._newest = state, newest
+    def __init__(
+        self,
+        state: Callable[[], Awaitable[Message]],
+        newest: Callable[[], Frame | None],
+        points: Callable[[], Points],
+    ) -> None:
+        self._state, self._newest, self._points = state, newest, points
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pages: set[_Page] = set()
         self._telling: asyncio.Task[None] | None = None
@@ -76,12 +84,15 @@ class OpenPages:
         self._pages.add(page)
         if len(self._pages) > 1:
             self._tell_soon()
-        sending = [asyncio.create_task(page.send_all()), asyncio.create_task(page.send_frames(self._newest))]
+        senders = page.send_all(), page.send_frames(self._newest), page.send_points(self._points)
+        sending = [asyncio.create_task(sender) for sender in senders]
         try:
             page.tell({"type": "state", **await self._state()})
             async for message in socket:
                 if message.type is WSMsgType.TEXT and message.data == "frame":
                     page.wanted.set()
+                elif message.type is WSMsgType.TEXT and message.data == "points":
+                    page.points_wanted.set()
         except ConnectionError:
             pass
         finally:
@@ -123,6 +134,7 @@ class _Page:
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self.socket = socket
         self.wanted, self.new_frame = asyncio.Event(), asyncio.Event()
+        self.points_wanted = asyncio.Event()
         self._transport = transport
         self._queue: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
 
@@ -146,6 +158,13 @@ class _Page:
             if frame is not None:
                 self.wanted.clear()
                 await self._send(self.socket.send_bytes(await asyncio.to_thread(as_jpeg, frame)))
+
+    async def send_points(self, points: Callable[[], Points]) -> None:
+        while True:
+            await self.points_wanted.wait()
+            self.points_wanted.clear()
+            await self._send(self.socket.send_json({"type": "points", "points": points()}))
+            await asyncio.sleep(POINTS_S)
 
     async def _send(self, sending: Awaitable[None]) -> None:
         try:

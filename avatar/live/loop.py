@@ -21,6 +21,7 @@ from avatar.core.opencv_threads import one_opencv_thread
 from avatar.face.state import FaceState, Tracker, no_face
 from avatar.live.animator import Animator, AvatarFrame
 from avatar.live.camera_switch import CameraSwitch, Given
+from avatar.live.driver_points import Tracked
 from avatar.live.governor import Work
 from avatar.live.latency import LatencyRecorder, StageLatency
 from avatar.live.live_report import CAPTURE_TO_PUBLISHED, CAPTURE_TO_TRACKED, INTERVAL, LiveReport
@@ -68,6 +69,7 @@ class LiveLoop:
         self._pictures: Mailbox[AvatarFrame] = Mailbox("avatar → publishers")
         self._latency = latency
         self._captured = self._tracked = self._faceless = self._published = self._idled = 0
+        self.tracked: Tracked | None = None  # the newest, for whoever looks; any thread
         self._tracker_ns = self._avatar_ns = 0  # for which these threads have worked
         self._before: dict[str, int] = {}  # totals when the figures started
         self._failures: list[BaseException] = []
@@ -165,6 +167,7 @@ class LiveLoop:
                 start_ns = time.monotonic_ns()
                 with self._latency.time("track"):
                     found = self._tracker.track(frame.rgb, frame.capture_ns)
+                self.tracked = Tracked(found, (frame.rgb.shape[1], frame.rgb.shape[0]))
                 self._tracker_ns += time.monotonic_ns() - start_ns
                 self._latency.record(CAPTURE_TO_TRACKED, _since_ms(frame.capture_ns))
             if isinstance(found, FaceState):

@@ -9,6 +9,7 @@ import { secondArrived } from "./figures.js";
 import { fineTuningArrived } from "./finetuning.js";
 import { label } from "./label.js";
 import "./look.js";
+import { pointsArrived, pointsWanted } from "./points.js";
 import "./recording.js";
 import { live, runArrived, runLost, start } from "./run.js";
 import { secondSeen } from "./say.js";
@@ -38,11 +39,12 @@ function refused(why) {
 function listen(retryMs = FIRST_RETRY_MS) {
   const socket = openSocket("/api/dashboard/events");
   let opened = false;
-  const askForPicture = () => socket.readyState === WebSocket.OPEN && socket.send("frame");
+  const askFor = (what) => () => socket.readyState === WebSocket.OPEN && socket.send(what);
   socket.onopen = () => {
     opened = true;
     connection("");
-    pictureWanted(askForPicture);
+    pictureWanted(askFor("frame"));
+    pointsWanted(askFor("points"));
   };
   socket.onmessage = ({ data }) => (data instanceof Blob ? pictureArrived(data) : take(JSON.parse(data)));
   socket.onclose = async () => {
@@ -65,6 +67,7 @@ function listen(retryMs = FIRST_RETRY_MS) {
 let first = true; // of the reports
 
 function take(message) {
+  if (message.type === "points") return pointsArrived(message.points);
   if (message.type === "second") {
     secondArrived(message.figures);
     return secondSeen(message.figures);

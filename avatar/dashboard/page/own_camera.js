@@ -3,6 +3,7 @@
 import { choices, loadChoices, watchChoices } from "./choices.js";
 import { byId, make, tell } from "./dom.js";
 import { LentDevice } from "./lent_device.js";
+import { followOwn } from "./points.js";
 import { change, live, reached, running, value, watch } from "./run.js";
 
 const BROWSER = "browser"; // this page's own camera, which it lends; the others visavis opens itself
@@ -114,6 +115,7 @@ function showOwn() {
   byId("own-camera").hidden = !stream || hidden;
   byId("own-show").hidden = !stream || !hidden;
   if (byId("own-picture").srcObject !== stream) byId("own-picture").srcObject = stream;
+  followOwn();
 }
 
 function showMyself(shown) {
