@@ -130,7 +130,7 @@ def _served() -> Iterator[tuple[PagePreview, str]]:
 
     media = MediaThread()
     preview = PagePreview(lambda: pages.frame())
-    pages = OpenPages(nothing, lambda: preview.newest)
+    pages = OpenPages(nothing, lambda: preview.newest, list)
     app = web.Application()
     app.add_routes([web.get("/", page), web.get("/pictures", pages.serve)])
     runner = web.AppRunner(app, access_log=None)
