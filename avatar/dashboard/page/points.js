@@ -1,8 +1,9 @@
 // What the tracker sees of one's face, over one's own camera's picture: for whoever turned it on, and never published.
 
-import { byId } from "./dom.js";
+import { byId, icon } from "./dom.js";
 
 const KEPT = "own-points";
+const FACE = "M4 12a8 8 0 1 0 16 0a8 8 0 1 0-16 0M9 10h.01M15 10h.01M8.5 14.5q3.5 3 7 0"; // for an icon
 const DOT = 0.006; // of the picture's width: its radius
 
 let ask = () => {};
@@ -48,6 +49,7 @@ function paint(points) {
   }
 }
 
+byId("own-points").append(icon(FACE));
 byId("own-points").onclick = () => {
   localStorage.setItem(KEPT, wanted() ? "off" : "on");
   followOwn();
