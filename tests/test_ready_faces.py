@@ -17,9 +17,19 @@ from avatar.core.model_files import MODEL_ID
 from avatar.dashboard.avatars import Shelf, delete, rename
 from avatar.dashboard.making import require_free
 from avatar.face.state import no_face
-from avatar.identity.bundle import all_names, avatar_names, avatar_path, find_avatar, load_avatar, save_avatar
+from avatar.identity.bundle import (
+    all_names,
+    avatar_names,
+    avatar_path,
+    find_avatar,
+    load_avatar,
+    save_avatar,
+    shown_names,
+)
+from avatar.identity.mattes import open_shown
 from avatar.identity.ready_faces import READY, ready_names, refuse_ready_face, shown_title
 from avatar.identity.removal import delete_avatar
+from avatar.live.bundle_report import report_on_bundle
 from avatar.live.latency import LatencyRecorder
 from avatar.live.live_report import STAGES
 from avatar.live.options import LiveOptions
@@ -86,7 +96,8 @@ def test_they_stay_as_they_are() -> None:
 @pytest.mark.parametrize("name", ["Zola", "zola", "woman_1", "Woman-1"])
 def test_one_face_is_found_by_name_and_title_and_none_may_hide_it(name: str, faces: list[Avatar]) -> None:
     assert find_avatar(name) == READY / "woman_1.avatar"
-    assert shown_title("woman_1", find_avatar(name)) == "Zola"
+    assert shown_title("woman_1", find_avatar(name)) == "Zola" in shown_names()
+    assert open_shown(find_avatar(name)).name == report_on_bundle(find_avatar(name)).name == "Zola"
     save_avatar(replace(faces[0], name="anna"), avatar_path("anna"))
     for refused in (lambda: require_free(name), lambda: rename("anna", name)):
         with pytest.raises(UsageError, match=r"Zola comes with visavis.*'My Zola'"):

@@ -135,7 +135,7 @@ def live(
     from avatar.cli.tables import drops_line, latency_table
     from avatar.cli.terminal import Terminal, print_json
     from avatar.core.errors import UsageError
-    from avatar.identity.bundle import all_names, find_avatar
+    from avatar.identity.bundle import find_avatar, shown_names
     from avatar.live.control import Control
     from avatar.live.live_report import CAPTURE_TO_PUBLISHED, LiveReport
     from avatar.live.outputs import open_publishers
@@ -169,9 +169,9 @@ def live(
         session = parts.enter_context(open_session(avatar, tracker, source, publishers, options, say))
         if telling.verbose:
             terminal.say(session.engine_line)
-        control = Control(session, all_names(), say)
+        control = Control(session, shown_names(), say)
         keys = parts.enter_context(listening(_actions(control)))
-        way = f"{public_name(camera)} → {name} → {', '.join(to)}"
+        way = f"{public_name(camera)} → {avatar.name} → {', '.join(to)}"
         status = parts.enter_context(terminal.status(way))
         hint = KEYS_HELP if keys else "Ctrl-C ends"
 

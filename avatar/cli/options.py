@@ -74,11 +74,11 @@ class DriverChoice:
     def opened(self, name: str) -> Avatar:
         """The avatar of that name or file, unlocked where that was asked for. Raises UsageError or InputError."""
         from avatar.identity.bundle import find_avatar
-        from avatar.identity.mattes import open_avatar
+        from avatar.identity.mattes import open_shown
         from avatar.live.avatar_file import unlock_file
 
         path = find_avatar(name)
-        return open_avatar(path) if self.unlock is None else unlock_file(path, self.unlock)
+        return open_shown(path) if self.unlock is None else unlock_file(path, self.unlock)
 
     def expression(self) -> ExpressionMode:
         """As the product has it. Raises UsageError."""

@@ -27,7 +27,7 @@ from avatar.face.crop import CROP_SIZE_PX
 from avatar.face.face_fit import fit_faces
 from avatar.face.state import BLENDSHAPE_NAMES, DESCRIPTOR_SIZE, LANDMARK_COUNT
 from avatar.identity.bundle_members import MANIFEST, PARAMETERS, SIGNATURE, pack, read_members, unpack
-from avatar.identity.ready_faces import FACES, ready_face, ready_names
+from avatar.identity.ready_faces import FACES, ready_face, ready_names, shown_title
 from avatar.identity.thumbnail import THUMBNAIL, check_thumbnail, thumbnail
 from avatar.render.layered_network import NETWORK, network_name
 from avatar.render.own_weights import weight_count
@@ -75,6 +75,11 @@ def all_names() -> list[str]:
     own = avatar_names()
     stems = {file_stem(name) for name in own}
     return [*own, *(name for name in ready_names() if name not in stems)]
+
+
+def shown_names() -> list[str]:
+    """As `all_names`, the ready faces by their titles."""
+    return [shown_title(name, path) for name in all_names() if (path := named_avatar(name)) is not None]
 
 
 def named_avatar(name: str) -> Path | None:

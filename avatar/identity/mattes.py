@@ -17,6 +17,7 @@ from avatar.core.model_files import MODEL_ID
 from avatar.core.paths import home
 from avatar.identity.bundle import load_avatar, save_avatar
 from avatar.identity.descriptors import with_descriptors
+from avatar.identity.ready_faces import shown_title
 from avatar.render.cutout import usable_matte
 from avatar.tracking.person_matte import person_mattes
 
@@ -45,3 +46,9 @@ def open_avatar(path: Path, model_id: str | None = MODEL_ID) -> Avatar:
         with suppress(VisavisError):  # no space, or enrolled anew meanwhile: then they are made again the next time
             save_avatar(ready, path, before)
     return ready
+
+
+def open_shown(path: Path) -> Avatar:
+    """As `open_avatar`, named as people read it: a ready face by its title."""
+    avatar = open_avatar(path)
+    return replace(avatar, name=shown_title(avatar.name, path))

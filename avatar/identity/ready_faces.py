@@ -36,7 +36,7 @@ def ready_face(name: str) -> Path | None:
 
 def shown_title(name: str, path: Path) -> str:
     """What people read: the title of a ready face, the name of an avatar of their own."""
-    return FACES[path.stem] if path.parent == READY else name
+    return FACES[path.stem] if path.parent.resolve() == READY.resolve() else name
 
 
 def refuse_hiding(name: str, path: Path) -> None:

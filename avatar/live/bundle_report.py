@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from avatar.core.errors import InputError
 from avatar.identity.bundle import load_avatar, read_signature
 from avatar.identity.consent import consent_words
+from avatar.identity.ready_faces import shown_title
 from avatar.live.signing import can_sign, unread_words
 from avatar.trust.mark_message import bundle_id
 
@@ -72,7 +73,7 @@ def report_on_bundle(path: Path) -> BundleReport:
         signed=signature.signed,
         c2pa=signature.c2pa,
         c2pa_problem=signature.c2pa_problem,
-        name=avatar.name,
+        name=shown_title(avatar.name, path),
         shows=consent_words(avatar.consent),
         statement=str(avatar.consent.get("statement", "")),
         mark=bundle_id(avatar),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from avatar.identity.bundle import find_avatar
-from avatar.identity.mattes import open_avatar
+from avatar.identity.mattes import open_shown
 from avatar.live.animator import reason
 from avatar.live.governor import FULL
 from avatar.live.session import Session
@@ -79,7 +79,7 @@ class Control:
 
         def load() -> None:
             try:
-                self._session.show(open_avatar(find_avatar(name)))
+                self._session.show(open_shown(find_avatar(name)))
             except Exception as failure:  # of whatever kind: nothing that is chosen ends the run
                 self._say(f"{name} cannot be shown: {reason(failure)}.")
 
