@@ -15,6 +15,7 @@ what=.${extras:+[$extras]}
 say() { printf '\033[1m• %s\033[0m\n' "$*"; }
 fail() { printf '\033[31mError: %s\033[0m\n' "$*" >&2 && exit 1; }
 
+visavis=visavis # how it is called: by its whole path where a shell does not find it
 tool=own
 if [ -z "${PREFIX:-}" ] && [ ! -d "$place" ]; then
     for candidate in uv pipx; do
@@ -52,10 +53,14 @@ own)
     ln -sf "$place/bin/visavis" "$prefix/bin/visavis"
     case :$PATH: in
     *":$prefix/bin:"*) ;;
-    *) say "$prefix/bin is not on your PATH. Add it, or type $prefix/bin/visavis" ;;
+    *)
+        visavis=$prefix/bin/visavis
+        say "$prefix/bin is not on your PATH. To type visavis alone in new terminals:"
+        printf '    echo '\''export PATH="%s/bin:$PATH"'\'' >> ~/.profile    # then log in anew\n' "$prefix"
+        ;;
     esac
     missing=$("$place/bin/python" -m avatar.core.system)
     [ -z "$missing" ] || say "Libraries of the system are missing, which Debian calls: ${missing//$'\n'/ }"
     ;;
 esac
-say "Now: visavis, or visavis install-desktop for its icon. \`visavis doctor\` tells what is missing."
+say "Now: $visavis, or $visavis install-desktop for its icon. \`$visavis doctor\` tells what is missing."
