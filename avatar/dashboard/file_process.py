@@ -17,11 +17,12 @@ MOST_BYTES = 4 << 30  # of its memory; four seconds of 8K take less
 Line = dict[str, Any]
 
 
-def answer(work: Callable[[], Line], scarce: str) -> None:
-    """Say what `work` gives, or {error}. scarce: the error where memory does not suffice."""
+def answer(work: Callable[[], Line], scarce: str, most_bytes: int | None = MOST_BYTES) -> None:
+    """Say what `work` gives, or {error}. scarce: the error where memory does not suffice. most_bytes: of it."""
     settle()
     refuse_network(whatever_is_set=True)
-    _bound_memory()
+    if most_bytes is not None:
+        _bound_memory(most_bytes)
     try:
         say(work())
     except (VisavisError, EngineFailure) as error:
@@ -34,11 +35,11 @@ def say(line: Line) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _bound_memory() -> None:
+def _bound_memory(most_bytes: int) -> None:
     if sys.platform == "linux":
         import resource
 
         from avatar.sandbox.confinement import lower_limit
 
-        lower_limit(resource.RLIMIT_DATA, MOST_BYTES)
+        lower_limit(resource.RLIMIT_DATA, most_bytes)
         lower_limit(resource.RLIMIT_CORE, 0)

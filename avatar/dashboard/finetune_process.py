@@ -29,7 +29,8 @@ _FIGURES = re.compile(r" \([^)]*\)")  # for the terminal
 def main() -> None:
     if hasattr(os, "nice"):  # else whoever starts it sees to that
         os.nice(LOW_PRIORITY)
-    answer(_tuned, "There is not enough free memory. Close other programs, then try again.")
+    # its file was checked when it became the user's; torch takes what 32 portraits need
+    answer(_tuned, "There is not enough free memory. Close other programs, then try again.", most_bytes=None)
 
 
 def _tuned() -> Line:
