@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -13,18 +14,21 @@ from avatar.dashboard.recordings import SUFFIX, recordings_folder
 from avatar.dashboard.refusals import NotThereError
 from avatar.publish.video_writer import playable_s
 
-STILL_S = 10.0  # a recording that goes on is written to every second or so
+STILL_S = 10.0  # another visavis that records writes every second or so
+STARTED_S = time.time()  # this process: its own may rest, while the computer sleeps or the next avatar loads
 
-_CUT_OFF = re.compile(rf"(.+)\.\d+\.part{re.escape(SUFFIX)}")  # as VideoWriter names what is not whole
+_CUT_OFF = re.compile(rf".+\.(\d+)\.part{re.escape(SUFFIX)}")  # NAME.PID, as VideoWriter names what is not whole
 
 
 def cut_off_recordings() -> list[dict[str, Any]]:
     """[{name, bytes}] of those that nobody writes any more, the newest first."""
     found = []
     for path in recordings_folder().iterdir():
-        if _CUT_OFF.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+        named = _CUT_OFF.fullmatch(path.name)
+        if named and path.is_file() and not path.is_symlink():
             about = path.stat()
-            if time.time() - about.st_mtime >= STILL_S:
+            own = int(named[1]) == os.getpid() and about.st_mtime >= STARTED_S  # in a container, all have one PID
+            if not own and time.time() - about.st_mtime >= STILL_S:
                 found.append((about.st_mtime, {"name": path.name, "bytes": about.st_size}))
     return [told for _, told in sorted(found, key=lambda one: one[0], reverse=True)]
 
