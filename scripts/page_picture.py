@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-from playwright.sync_api import TimeoutError as NotInTime
 
 from avatar.core.arrays import Picture
 
@@ -23,7 +22,8 @@ CHROMIUM = "/usr/bin/chromium"
 WIDTH_PX, HEIGHT_PX = 1280, 880
 WEBCAM_PX = (640, 480)
 PATIENCE_MS = 90_000
-LOOKED_AT_MS = 4_000  # from when nothing is asked for any more
+LEARNT_MS = 8_000  # in which the face before the webcam is learnt
+LOOKED_AT_MS = 1_000  # with nothing said any more
 QUALITY = 82
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
@@ -42,12 +42,10 @@ def page_pictures(webcam: list[Picture], folder: Path, out: Path) -> None:
         page.goto(link)
         page.get_by_role("button", name="Use my webcam").click(timeout=PATIENCE_MS)
         page.get_by_text("Live", exact=True).wait_for(timeout=PATIENCE_MS)
-        asked_for = page.locator("#say")  # "look straight at the camera", or that this computer is too slow
-        try:
-            asked_for.wait_for(state="hidden", timeout=PATIENCE_MS)
-        except NotInTime:
-            sys.exit(f"No picture of the page: it still says {asked_for.inner_text()!r}. Try when nothing else runs.")
-        page.wait_for_timeout(LOOKED_AT_MS)
+        page.wait_for_timeout(LEARNT_MS)
+        while page.locator("#advice-close").is_visible():  # that this computer has much to do, for example
+            page.locator("#advice-close").click()
+            page.wait_for_timeout(LOOKED_AT_MS)
         for scheme in ("light", "dark"):
             keep(page, scheme, out / f"page-{scheme}.webp")
         chromium.close()
