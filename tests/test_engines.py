@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import engines
 from engines import EngineFailure, InputMismatch, available_backends, explain, open_engine
+from engines.installing import pip
 
 Floats = NDArray[np.float32]
 Weights = dict[str, NDArray[Any]]
@@ -536,9 +537,10 @@ def test_without_openvino_everything_else_works_and_the_line_says_how_to_get_it(
             print(explain(open_engine(path)), "|", available_backends(), "|", error)
         """
     line, found, error = in_python(code, str(network)).split(" | ")
-    assert "OpenVINO: not installed (pip install 'visavis[openvino]')" in line
+    bring = pip("install 'visavis[openvino]'")
+    assert f"OpenVINO: not installed ({bring})" in line
     assert "'onnxruntime': None" in found
-    assert error == "OpenVINO: not installed (pip install 'visavis[openvino]')"
+    assert error == f"OpenVINO: not installed ({bring})"
 
 
 @needs_openvino
@@ -552,7 +554,7 @@ def test_without_onnx_runtime_auto_takes_openvino(network: Path) -> None:
         """
     line = in_python(code, str(network))
     assert line.startswith("tiny.onnx runs on OpenVINO ")
-    assert "ONNX Runtime: not installed (pip install onnxruntime)" in line
+    assert f"ONNX Runtime: not installed ({pip('install onnxruntime')})" in line
 
 
 def test_without_any_engine_the_message_lists_them_all(network: Path) -> None:

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from avatar.core import extras
 from avatar.core.extras import EXTRAS, install
 from avatar.live import doctor
+from engines.installing import pip
 
 DISTRIBUTIONS = {"c2pa": "c2pa-python", "skimage": "scikit-image", "dlib": "dlib-bin", "livekit": "livekit-agents"}
 PROJECT = Path(extras.__file__).parents[2] / "pyproject.toml"
@@ -48,14 +49,14 @@ def test_every_dependency_is_bounded_and_pinned() -> None:
 @pytest.mark.parametrize(
     ("module", "command"),
     [
-        ("aiortc.sdp", "pip install 'visavis[call]'"),
-        ("torch", "pip install 'visavis[train]'"),
-        ("ray", "pip install 'visavis[cluster]'"),
-        ("numpy", "pip install --force-reinstall visavis"),
+        ("aiortc.sdp", "install 'visavis[call]'"),
+        ("torch", "install 'visavis[train]'"),
+        ("ray", "install 'visavis[cluster]'"),
+        ("numpy", "install --force-reinstall visavis"),
     ],
 )
 def test_a_module_is_brought_by_its_extra(module: str, command: str) -> None:
-    assert install(module) == command
+    assert install(module) == pip(command)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_command_without_its_extra_names_it(
     command = [sys.executable, "-m", "avatar.cli.main", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=tmp_path)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
-    wanted = f"pip install 'visavis[{extra}]'" if extra else "pip install --force-reinstall visavis"
+    wanted = pip(f"install 'visavis[{extra}]'" if extra else "install --force-reinstall visavis")
     assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
     assert wanted in done.stderr and package in done.stderr
 
@@ -95,5 +96,5 @@ def test_a_command_without_its_extra_names_it(
 def test_the_doctor_knows_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "missing_of", lambda extra: {"call": ["aiohttp", "aiortc"]}[extra])
     found = doctor._calls()
-    assert (found.state, found.mend) == ("note", "pip install 'visavis[call]'")
+    assert (found.state, found.mend) == ("note", pip("install 'visavis[call]'"))
     assert found.found == "`call`, `live --to whip:` and `--camera whip` need aiohttp and aiortc"
