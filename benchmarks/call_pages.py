@@ -122,6 +122,7 @@ def open_pages(page_link: str, invitation: str, webcam: Path, chromium: str | No
         try:
             driver, guest = _page(browser, CAMERA), _page(browser, NO_CAMERA)
             driver.goto(page_link)
+            driver.get_by_role("button", name="Use my webcam").click(timeout=1000 * START_S)
             guest.goto(invitation)
             guest.fill("#guest-name", "Guest")
             guest.get_by_role("button", name="Join the call").click()

@@ -58,21 +58,25 @@ function sentence() {
   if (value("paused")) return [`Paused: ${name} idles, and nobody sees what you do.`, ["Go on", () => change({ paused: false })]];
   if (!driven()) return [`Bring ${name} to life.`, ["Use my webcam", useWebcam]];
   if (live.locked) return [live.locked, ["Unlock…", unlock]];
+  if (nobodyLends()) return [`Bring ${name} to life.`, ["Use my webcam", useThisOnes]];
   if (!looked && silentSeconds < OPENING_S && !lentElsewhere()) {
     return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
   }
   return [""];
 }
 
+/** The browser's camera is to drive, as a command has asked for, and no window gives it. */
+const nobodyLends = () => lentElsewhere() && !looked && silentSeconds > 1;
+
 /** Which window's webcam it is, where that is another's. */
 function lent() {
-  if (!lentElsewhere()) return "";
+  if (!lentElsewhere() || nobodyLends()) return "";
   return silentSeconds < 2 ? "Your camera is lent from another window." : "Your camera was lent from another window, and gives no picture now.";
 }
 
 /** What there is to say while the avatar moves is said beside it. */
 function sayBeside(moves) {
-  const now = running() ? live.hint : null;
+  const now = running() && !nobodyLends() ? live.hint : null;
   advise("lent", lent(), [["Use this one’s", useThisOnes]]);
   advise("hint", now?.text ?? "", now ? help(now.change) : []);
   advise("learning", moves && calibrated < 1 ? "Look straight at the camera, mouth closed: it learns your face." : "");
