@@ -49,6 +49,12 @@ export async function useWebcam() {
 
 export const stopWebcam = () => choose("");
 
+/** The webcam of this window, where the browser's is wanted and none is lent. */
+export function lendWebcam() {
+  remember(true);
+  return follow();
+}
+
 /** The webcam of this window, in place of another's. */
 export async function useThisOnes() {
   await change({ camera: "" }); // the other window gives its own back, once it has heard of this

@@ -5,7 +5,7 @@ import { chosenAvatar, chosenCard, chosenTitle, pictureOf } from "./avatars.js";
 import { ask, byId, setText } from "./dom.js";
 import { openEnrolment } from "./enrol.js";
 import { label } from "./label.js";
-import { asking, driven, lentElsewhere, trouble, useThisOnes, useWebcam } from "./own_camera.js";
+import { asking, driven, lendWebcam, lentElsewhere, trouble, useThisOnes, useWebcam } from "./own_camera.js";
 import { change, live, onFailure, reached, retry, running, start, value, watch } from "./run.js";
 import { request } from "./server.js";
 import { clear, showPoster, want } from "./stage.js";
@@ -58,7 +58,7 @@ function sentence() {
   if (value("paused")) return [`Paused: ${name} idles, and nobody sees what you do.`, ["Go on", () => change({ paused: false })]];
   if (!driven()) return [`Bring ${name} to life.`, ["Use my webcam", useWebcam]];
   if (live.locked) return [live.locked, ["Unlock…", unlock]];
-  if (nobodyLends()) return [`Bring ${name} to life.`, ["Use my webcam", useThisOnes]];
+  if (nobodyLends()) return [`Bring ${name} to life.`, ["Use my webcam", lendWebcam]];
   if (!looked && silentSeconds < OPENING_S && !lentElsewhere()) {
     return [silentSeconds && asking() ? "Allow the webcam, where your browser asks for it." : "Looking through your camera…"];
   }
