@@ -7,7 +7,6 @@ closed, and ends with visavis.
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from avatar.core.errors import InputError, UsageError
 from avatar.core.file_name import Version, version
 from avatar.dashboard.avatars import existing
+from avatar.dashboard.file_process import apart, command
 from avatar.dashboard.refusals import BusyError, NotThereError
 from avatar.dashboard.upload_folder import UploadFolder
 from avatar.http.peer_text import PeerTextError, json_object
@@ -24,7 +24,7 @@ from avatar.identity.bundle import load_avatar
 from avatar.identity.mattes import open_avatar
 from avatar.identity.ready_faces import refuse_ready_face
 from avatar.live.avatar_file import keep_changed
-from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
+from avatar.sandbox.child_process import end_in_words
 
 MINUTES, MOST_MINUTES = 5, 60
 PICTURES = ("before", "after")
@@ -78,17 +78,10 @@ class FineTuning:
             self._folder = UploadFolder()
             self._name, self._path, self._before, self._minutes = name, path, version(path), minutes
             self._state = "working"
+            how = apart()
+            how["creationflags"] |= LOW_PRIORITY
             self._process = process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", PROCESS),
-                    *(str(path), str(self._folder.path), str(minutes)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=cage_environment(),
-                start_new_session=True,
-                creationflags=OWN_GROUP | LOW_PRIORITY,
+                command(PROCESS, str(path), str(self._folder.path), str(minutes)), **how
             )
             self._reader = threading.Thread(target=self._read, args=(process,), name="visavis-finetune", daemon=True)
             self._reader.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from typing import Any
 from avatar.core.avatar import Avatar
 from avatar.core.errors import InputError
 from avatar.dashboard.clip_process import CALLED
+from avatar.dashboard.file_process import apart, command
 from avatar.dashboard.uploads import Limit
 from avatar.http.peer_text import json_object
 from avatar.identity.bundle import load_avatar
 from avatar.identity.clip_enrolment import MAX_CLIP_S
-from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
+from avatar.sandbox.child_process import end_in_words
 
 CLIP = Limit(512 << 20, "Cut 10 to 20 seconds out of it, or save a smaller copy: 1280 pixels wide is plenty.")
 MIN_CLIP_S = 1.0
@@ -67,15 +67,7 @@ def make_of(path: Path, name: str, tracker_model: Path, progress: Callable[[floa
 
 def _last(path: Path, more: list[str], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """What the process says last; what it says before goes to `tell`. Raises InputError."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "avatar.dashboard.clip_process", str(path), *more],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=cage_environment(),
-        start_new_session=True,
-        creationflags=OWN_GROUP,
-    ) as process:
+    with subprocess.Popen(command("avatar.dashboard.clip_process", str(path), *more), **apart()) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

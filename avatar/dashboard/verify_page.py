@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from aiohttp import web
 
 from avatar.core.errors import InputError, VisavisError
 from avatar.core.plain_text import plain_text
+from avatar.dashboard.file_process import apart, command
 from avatar.dashboard.page_files import add_page
 from avatar.dashboard.refusals import BusyError, for_owner
 from avatar.dashboard.upload_folder import UploadFolder, remove_stale
@@ -27,7 +27,7 @@ from avatar.dashboard.uploads import ANY_SIZE, Limit, body, store
 from avatar.http.listener import LOOPBACK, Listener
 from avatar.http.peer_text import json_object
 from avatar.http.safety import Gate, Tokens
-from avatar.sandbox.child_process import OWN_GROUP, cage_environment, end_in_words
+from avatar.sandbox.child_process import end_in_words
 
 PATH = "/api/verify"
 LIMIT = Limit(2 << 30, "Cut out some seconds of it: five are enough.")
@@ -101,15 +101,7 @@ async def _quietly(line: dict[str, Any]) -> None:
 
 async def look_at(path: Path, tell: Callable[[dict[str, Any]], Awaitable[None]] = _quietly) -> dict[str, Any]:
     """What the process says last; before, what it says goes to `tell`. Raises InputError."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "avatar.dashboard.verify_process", str(path)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=cage_environment(),
-        start_new_session=True,
-        creationflags=OWN_GROUP,
-    )
+    process = await asyncio.create_subprocess_exec(*command("avatar.dashboard.verify_process", str(path)), **apart())
     assert process.stdout is not None
     try:
         async with asyncio.timeout(LIMIT_S):
