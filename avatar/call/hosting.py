@@ -106,6 +106,7 @@ async def _serve(options: CallOptions, hosted: HostedCall, server: CallServer) -
 
 async def _let_network_in(options: CallOptions, hosted: HostedCall, server: CallServer) -> None:
     """As by --listen, while the call goes on. Raises DeviceError."""
+    before = hosted.let_network_in
     if not own_addresses(six=False):
         raise DeviceError("This computer is in no network now. Connect it, then try again.")
     try:
@@ -118,7 +119,7 @@ async def _let_network_in(options: CallOptions, hosted: HostedCall, server: Call
         del hosted.addresses[1:]
         hosted.invited_to, hosted.reach = hosted.addresses[0], "this computer"
         hosted.digest = hosted.fingerprint = ""
-        hosted.let_network_in, hosted.shut_network_out = (lambda: _let_network_in(options, hosted, server)), None
+        hosted.let_network_in, hosted.shut_network_out = before, None
 
     hosted.let_network_in, hosted.shut_network_out = None, shut_network_out
 
