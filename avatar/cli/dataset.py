@@ -13,7 +13,7 @@ from rich.table import Table
 from avatar.cli.command_app import CommandApp
 from avatar.cli.terminal import Terminal, print_json
 from avatar.core.errors import UsageError, VisavisError
-from avatar.core.extras import install
+from avatar.core.extras import without_torch
 
 if TYPE_CHECKING:
     from avatar.learning.dataset.build import BuildOptions
@@ -254,7 +254,7 @@ def pack(
     try:
         from avatar.learning.gpu.freight_packing import pack_freight
     except ImportError as error:
-        raise VisavisError(f"Packing needs torch ({error.name} is missing): {install('torch')}") from error
+        raise without_torch("Packing", error) from error
     sigterm_as_ctrl_c()
     shards = source
     if not (source / DATASET_FILE).is_file():

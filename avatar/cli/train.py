@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatar.cli.terminal import Terminal, print_json
-from avatar.core.errors import UsageError, VisavisError
-from avatar.core.extras import install
+from avatar.core.errors import UsageError
+from avatar.core.extras import without_torch
 
 if TYPE_CHECKING:
     from avatar.learning.parallel import Parallel
@@ -62,7 +62,7 @@ def train(
 
         from avatar.learning.parallel import parallel
     except ModuleNotFoundError as error:
-        raise VisavisError(f"Training needs torch ({error.name} is missing): {install('torch')}") from error
+        raise without_torch("Training", error) from error
     if summary:
         from avatar.learning.summary import summarise_all, summary_table
 

@@ -31,7 +31,7 @@ def install(module: str) -> str:
     return pip(f"install 'visavis[{extra}]'" if extra else "install --force-reinstall visavis")
 
 
-def without_torch(what: str, error: ModuleNotFoundError) -> VisavisError:
+def without_torch(what: str, error: ImportError) -> VisavisError:
     """The error of something that needs torch, or what comes with it, where that is not installed."""
     return VisavisError(f"{what} needs torch ({error.name} is missing): {install('torch')}")
 
