@@ -29,7 +29,8 @@ class Usage:
     def add(self, latency_ms: float) -> None:
         """A second has passed. `latency_ms`: the median of its frames, NaN where there were none."""
         row = min(self._count, len(self._rows) - 1)
-        self._rows[row] = (time.monotonic(), *tree_usage(self._process), *_held(self._process), latency_ms)
+        members = _tree(self._process)
+        self._rows[row] = (time.monotonic(), *_used(members), *_held(members), latency_ms)
         self._count = row + 1
 
     @property
@@ -85,8 +86,18 @@ class Usage:
 
 def tree_usage(process: psutil.Process) -> tuple[float, float]:
     """(CPU seconds, resident megabytes) of a process and its children."""
+    return _used(_tree(process))
+
+
+def _tree(process: psutil.Process) -> list[psutil.Process]:
+    """It and its children, for which all processes of the computer are looked through."""
+    return [process, *process.children(recursive=True)]
+
+
+def _used(members: list[psutil.Process]) -> tuple[float, float]:
+    """CPU seconds and resident megabytes."""
     cpu_s = resident = 0.0
-    for member in [process, *process.children(recursive=True)]:
+    for member in members:
         try:
             times = member.cpu_times()
             cpu_s += times.user + times.system
@@ -96,10 +107,10 @@ def tree_usage(process: psutil.Process) -> tuple[float, float]:
     return cpu_s, resident / 1e6
 
 
-def _held(process: psutil.Process) -> tuple[int, int]:
-    """Open files (on Windows, handles) and threads of a process and its children."""
+def _held(members: list[psutil.Process]) -> tuple[int, int]:
+    """Open files (on Windows, handles) and threads."""
     files = threads = 0
-    for member in [process, *process.children(recursive=True)]:
+    for member in members:
         try:
             files += member.num_handles() if psutil.WINDOWS else member.num_fds()
             threads += member.num_threads()
