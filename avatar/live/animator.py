@@ -257,7 +257,7 @@ class Animator:
         failed.drawn.set_exception(VisavisError(told))
 
 
-def reason(failure: Exception) -> str:
+def reason(failure: BaseException) -> str:
     """In one line. Our own errors explain themselves; of any other, the type is named as well."""
     text = " ".join(str(failure).split()).rstrip(".")
     return text if isinstance(failure, EngineFailure | VisavisError) else f"{type(failure).__name__}: {text}"

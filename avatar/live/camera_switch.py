@@ -9,6 +9,7 @@ from collections.abc import Callable
 from avatar.core.errors import VisavisError
 from avatar.core.frame import Frame, NoPicture
 from avatar.face.state import FaceState
+from avatar.live.animator import reason
 from avatar.sources.camera import CameraOrMotion
 from avatar.sources.nobody import Nobody
 
@@ -113,8 +114,7 @@ class CameraSwitch:
 
 
 def _failed(name: str, failure: BaseException) -> str:
-    known = isinstance(failure, VisavisError)
-    return str(failure) if known else f"{name} has failed ({type(failure).__name__}: {failure})."
+    return str(failure) if isinstance(failure, VisavisError) else f"{name} has failed ({reason(failure)})."
 
 
 def let_go(camera: CameraOrMotion) -> None:
