@@ -78,6 +78,7 @@ function remember(here) {
 const listed = (id) => choices.cameras.some((camera) => camera.id === id);
 
 const wanted = () => running() && live.wish.camera === BROWSER;
+const lends = () => wanted() && chosenHere;
 
 /** The browser's camera follows what runs: on while it drives, off as soon as it does not. */
 async function follow() {
@@ -89,14 +90,14 @@ async function follow() {
   }
   clearTimeout(silence);
   silence = 0;
-  if (wanted() && chosenHere && !asked) {
+  if (lends() && !asked) {
     asked = true;
     hold(() => new Promise((end) => ((giveBack = end), follow())));
   }
   if (!giveBack) return;
-  const want = wanted() && chosenHere;
+  const want = lends();
   await webcam.want(want);
-  if (want !== (wanted() && chosenHere)) return follow(); // meanwhile
+  if (want !== lends()) return follow(); // meanwhile
   if (want || webcam.on) return;
   giveBack?.();
   giveBack = null;
