@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -46,7 +45,7 @@ from avatar.sources.camera import Camera, open_camera
 from avatar.sources.portrait_camera import PortraitCamera
 from avatar.tracking.model_asset import tracker_model
 from avatar.webrtc.media_thread import MediaThread
-from benchmarks.call_pages import CHROMIUMS, FLAGS
+from benchmarks.call_pages import FLAGS, open_chromium
 from benchmarks.reporting import machine, print_table
 
 SETTLE_S = 3.0  # of Chromium's figures
@@ -156,7 +155,9 @@ def _run(given: argparse.Namespace, size: str, *, beside: bool) -> list[str]:
             raise VisavisError("visavis did not start. What it said is above.")
         shown = ["–", "–"]
         if beside:
-            with _chromium(link) as page:
+            with open_chromium(*FLAGS) as browser:
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                page.goto(link)
                 host.stdin.write("go\n")
                 host.stdin.flush()
                 shown = _watch(page, given.seconds)
@@ -177,26 +178,6 @@ def _run(given: argparse.Namespace, size: str, *, beside: bool) -> list[str]:
         f"{sum(report['core_ms'].values()):.1f}",
         *shown,
     ]
-
-
-@contextmanager
-def _chromium(link: str) -> Iterator[Any]:
-    """A page of it at that link. Raises VisavisError where there is none."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise VisavisError("The page is driven by Playwright: pip install playwright") from error
-    program = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if program is None:
-        raise VisavisError("There is no Chromium. Install it: sudo apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        try:
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(link)
-            yield page
-        finally:
-            browser.close()
 
 
 def _watch(page: Any, seconds: float) -> list[str]:

@@ -100,25 +100,35 @@ class Pages:
 
 
 @contextmanager
+def open_chromium(*flags: str, program: str | None = None) -> Iterator[Any]:
+    """A browser without a window: the program of that name, else the first that is there. Raises VisavisError."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise VisavisError("The pages are driven by Playwright: pip install playwright") from error
+    found = program or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if found is None:
+        raise VisavisError("There is no Chromium. Install it: sudo apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Ctrl-C is ours: what was measured until then is still told
+        browser = playwright.chromium.launch(
+            executable_path=found, args=list(flags), handle_sigint=False, handle_sigterm=False
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
 def open_pages(page_link: str, invitation: str, webcam: Path, chromium: str | None = None) -> Iterator[Pages]:
     """Both in the call: the driver's webcam, once visavis wants it, is `webcam` (Y4M); the guest has none.
 
     Raises VisavisError where there is no Chromium, or the guest sees no avatar in time.
     """
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as error:
-        raise VisavisError("The pages are driven by Playwright: pip install playwright") from error
-    program = chromium or next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if program is None:
-        raise VisavisError("There is no Chromium. Install it (sudo apt-get install chromium) or name it by --chromium.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program,
-            args=[*FLAGS, f"--use-file-for-fake-video-capture={webcam}"],
-            handle_sigint=False,
-            handle_sigterm=False,
-        )
+    with open_chromium(*FLAGS, f"--use-file-for-fake-video-capture={webcam}", program=chromium) as browser:
+        from playwright.sync_api import Error
+
         try:
             driver, guest = _page(browser, CAMERA), _page(browser, NO_CAMERA)
             driver.goto(page_link)
@@ -133,8 +143,6 @@ def open_pages(page_link: str, invitation: str, webcam: Path, chromium: str | No
             yield pages
         except Error as error:
             raise VisavisError(f"Chromium: {str(error).splitlines()[0]}") from error
-        finally:
-            browser.close()
 
 
 def _page(browser: Any, script: str) -> Any:

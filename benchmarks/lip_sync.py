@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import threading
@@ -47,7 +46,7 @@ from avatar.tracking.model_asset import tracker_model
 from avatar.webrtc.congestion import BitRates
 from avatar.webrtc.publisher import CallPublisher
 from avatar.webrtc.sound import RATE, Sound
-from benchmarks.call_pages import time_origin_ms
+from benchmarks.call_pages import open_chromium, time_origin_ms
 
 EARLIEST_MS, LATEST_MS = 45.0, -125.0  # sound against picture: ITU-R BT.1359
 GAP_S = 1.6  # between claps
@@ -333,19 +332,10 @@ def _after(clap_ms: float, times_ms: list[float]) -> float | None:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser without a window. Raises DeviceError."""
-    try:
-        from playwright import sync_api
-    except ImportError as error:
-        raise DeviceError("playwright is missing: pip install playwright") from error
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        raise DeviceError("Chromium is missing: sudo apt-get install chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required", "--disable-quic"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+    """A browser without a window. Raises VisavisError."""
+    flags = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required", "--disable-quic")
+    with open_chromium(*flags) as browser:
         yield browser
-        browser.close()
 
 
 def main() -> None:
