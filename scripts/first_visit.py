@@ -11,29 +11,25 @@ from __future__ import annotations
 import argparse
 import base64
 import io
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from avatar import LabelStyle
-from scripts.page_picture import CHROMIUM, QUIET, webcam_film
+from scripts.page_picture import VISAVIS, opened_page, running, webcam_film
 from scripts.readme_pictures import PORTRAITS, driven, loop, motion
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_MS = 120_000
-WIDTH_PX, HEIGHT_PX = 1280, 880
 FILM_S, FILM_FPS, FILM_PX, QUALITY = 30, 8, 800, 55
 MOST_BYTES = 3_000_000
 LOOK_S = 4  # at what has come, before the next click
@@ -101,17 +97,13 @@ def main() -> None:
         folder = Path(name)
         webcam = driven("man_2", states, LabelStyle(left_out="It plays the webcam of a film."))[first:last]
         film = webcam_film(webcam, folder / "webcam.mjpeg")
-        command = [sys.executable, "-m", "avatar.cli.main"]
+        command = VISAVIS
         if options.install:
             visit.begin()
             subprocess.run(["make", "install"], cwd=ROOT, env={**os.environ, "PREFIX": str(folder)}, check=True)
             visit.done("`make install`")
             command = [str(folder / "bin" / "visavis")]
-        fake = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-        with sync_playwright() as playwright:
-            flags = [*QUIET, *fake, f"--use-file-for-fake-video-capture={film}"]
-            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-            page = chromium.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+        with opened_page(film) as page:
             cast = Screencast(page) if options.film else None
             visit.begin()
             with running(command, folder / "home") as link:
@@ -119,7 +111,6 @@ def main() -> None:
                 walk(page, link, visit)
                 if cast is not None:
                     cast.stop()
-            chromium.close()
     print("| step | clicks | seconds |\n|---|--:|--:|")
     for step, clicks, seconds in visit.steps:
         print(f"| {step} | {clicks} | {seconds:.1f} |")
@@ -154,19 +145,6 @@ def walk(page: Page, link: str, visit: Visit) -> None:
     expect(state).to_have_text("Live", timeout=PATIENCE_MS)
     visit.done("one's own face does, from one photo")
     page.wait_for_timeout(1000 * LOOK_S)
-
-
-@contextmanager
-def running(command: list[str], home: Path) -> Iterator[str]:
-    """`visavis` with nobody enrolled; the link of its page."""
-    environment = {**os.environ, "VISAVIS_HOME": str(home)}
-    full = [*command, "open", "--no-open", "--json"]
-    with subprocess.Popen(full, stdout=subprocess.PIPE, text=True, env=environment) as visavis:
-        assert visavis.stdout is not None
-        try:
-            yield str(json.loads(visavis.stdout.readline())["page"])
-        finally:
-            visavis.terminate()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Screenshots of the page in Chromium, with a film as its webcam. Only `readme_pictures.py` uses it."""
+"""The page in Chromium, with a film as its webcam, for scripts that show it; and its screenshots."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 from avatar.core.arrays import Picture
 
 CHROMIUM = "/usr/bin/chromium"
+VISAVIS = [sys.executable, "-m", "avatar.cli.main"]
 WIDTH_PX, HEIGHT_PX = 1280, 880
 WEBCAM_PX = (640, 480)
 PATIENCE_MS = 90_000
@@ -31,14 +32,7 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 def page_pictures(webcam: list[Picture], folder: Path, out: Path) -> None:
     """webcam: (H, W, 3) RGB pictures that play as it. folder: for what is needed meanwhile."""
     film = webcam_film(webcam, folder / "webcam.mjpeg")
-    fake = (
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={film}",
-    )
-    with running(folder / "home") as link, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
-        page = chromium.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+    with running(VISAVIS, folder / "home") as link, opened_page(film) as page:
         page.goto(link)
         page.get_by_role("button", name="Use my webcam").click(timeout=PATIENCE_MS)
         page.get_by_text("Live", exact=True).wait_for(timeout=PATIENCE_MS)
@@ -48,6 +42,19 @@ def page_pictures(webcam: list[Picture], folder: Path, out: Path) -> None:
             page.wait_for_timeout(LOOKED_AT_MS)
         for scheme in ("light", "dark"):
             keep(page, scheme, out / f"page-{scheme}.webp")
+
+
+@contextmanager
+def opened_page(film: Path) -> Iterator[Page]:
+    """A page of a Chromium whose webcam the film is."""
+    fake = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+        yield chromium.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
         chromium.close()
 
 
@@ -58,16 +65,16 @@ def keep(page: Page, scheme: str, path: Path) -> None:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[str]:
-    """`visavis call` with nobody enrolled; the link of its page."""
-    command = [sys.executable, "-m", "avatar.cli.main", "call", "--camera", "browser", "--no-open", "--json"]
+def running(visavis: list[str], home: Path) -> Iterator[str]:
+    """The command `visavis` with nobody enrolled; the link of its page."""
+    command = [*visavis, "open", "--no-open", "--json"]
     environment = {**os.environ, "VISAVIS_HOME": str(home)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as visavis:
-        assert visavis.stdout is not None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
         try:
-            yield str(json.loads(visavis.stdout.readline())["page"])
+            yield str(json.loads(process.stdout.readline())["page"])
         finally:
-            visavis.terminate()
+            process.terminate()
 
 
 def webcam_film(pictures: list[Picture], path: Path) -> Path:
